@@ -1,0 +1,236 @@
+"""Runs a manifest's pairs, one after the other; one pair's failure stays its own."""
+
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from huggingface_hub import HfApi
+
+from ved import card, hub, record, source
+from ved.errors import RequestError, VedError
+from ved.families import Role
+from ved.manifest import Manifest, Pair, SourceRef
+from ved.source import ResolvedSource
+
+if TYPE_CHECKING:
+    from ved.assemble import Checkpoint
+
+log = logging.getLogger("ved")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a pair.
+
+    Attributes:
+        pair: the pair.
+        action: what was done.
+        reason: why it failed; empty otherwise.
+        commit: the commit it was published as.
+        url: where a person can look at that commit.
+        size: bytes of all its files.
+        seconds: how long it took.
+    """
+
+    pair: Pair
+    action: Literal["built", "failed"]
+    reason: str = ""
+    commit: str | None = None
+    url: str | None = None
+    size: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to build.
+
+    Attributes:
+        only: the repos to build; all where empty.
+        output_directory: where to keep what is built, as `<owner>/<name>`.
+        push: whether to publish it.
+    """
+
+    only: tuple[str, ...] = ()
+    output_directory: Path | None = None
+    push: bool = True
+
+
+def build(
+    manifest: Manifest,
+    options: Options,
+    api: HfApi,
+    around: Callable[[Pair], AbstractContextManager[object]] = lambda _: nullcontext(),
+) -> list[Result]:
+    """Build pairs, and return what became of each, in the manifest's order.
+
+    Args:
+        manifest: the pairs.
+        options: which of them, and what to do with them.
+        api: the Hub, with the token to publish with.
+        around: entered while a pair is built, for the log.
+
+    Raises:
+        RequestError: the request itself is wrong; then nothing was built.
+    """
+    pairs = _select(manifest, options.only)
+    namespaces = hub.writable_namespaces(api) if options.push else None
+    builder = _Builder(options, api, namespaces)
+    results = []
+    for pair in pairs:
+        with around(pair):
+            results.append(builder.result(pair))
+    return results
+
+
+def _select(manifest: Manifest, only: Iterable[str]) -> list[Pair]:
+    by_name = {pair.repo.lower(): pair for pair in manifest.pairs}
+    unknown = [repo for repo in only if repo.lower() not in by_name]
+    if unknown:
+        raise RequestError(
+            f"{manifest.name} has no pair for {', '.join(unknown)}.",
+            f"It has {', '.join(pair.repo for pair in manifest.pairs)}.",
+        )
+    wanted = {repo.lower() for repo in only} or by_name.keys()
+    return [pair for name, pair in by_name.items() if name in wanted]
+
+
+class _Builder:
+    def __init__(self, options: Options, api: HfApi, namespaces: frozenset[str] | None) -> None:
+        self.options = options
+        self.api = api
+        self.namespaces = namespaces
+        self._resolved: dict[tuple[Role, SourceRef], ResolvedSource] = {}
+
+    def result(self, pair: Pair) -> Result:
+        """Build a pair; an error becomes its result."""
+        start = time.monotonic()
+        try:
+            published, size = self._build(pair)
+        except VedError as error:
+            reason = str(error)
+        except OSError as error:
+            reason = f"{error.strerror or error}."
+            log.debug("", exc_info=error)
+        except Exception as error:
+            reason = f"VED itself failed ({type(error).__name__}): please report it with this log."
+            log.exception("Unexpected error")
+        else:
+            commit, url = (published.commit, published.url) if published else (None, None)
+            return Result(pair, "built", "", commit, url, size, time.monotonic() - start)
+        return Result(pair, "failed", reason, seconds=time.monotonic() - start)
+
+    def _build(self, pair: Pair) -> tuple[hub.Published | None, int]:
+        target = self._check_target(pair)
+        encoder, decoder = self._resolve(pair)
+        with staging(self.options.output_directory) as directory:
+            make_checkpoint(encoder, decoder, directory, self.api, pair)
+            size = sum(path.stat().st_size for path in directory.iterdir())
+            published = None
+            if target is not None:
+                log.info("Publishing %.1f MB to %s", size / 1e6, pair.repo)
+                published = hub.publish(target, directory, private=pair.private, api=self.api)
+                log.info("Published as %s", published.url)
+            if self.options.output_directory is not None:
+                put_in_place(directory, self.options.output_directory / pair.repo)
+        return published, size
+
+    def _check_target(self, pair: Pair) -> hub.Target | None:
+        if self.namespaces is None:
+            return None
+        if pair.repo.lower() in (pair.encoder.model.lower(), pair.decoder.model.lower()):
+            raise VedError(
+                f"{pair.repo} is one of its own sources, which publishing would replace.",
+                "Choose another name.",
+            )
+        hub.check_namespace(pair.repo, self.namespaces)
+        target = hub.target(pair.repo, self.api)
+        hub.check_ownership(target, pair.adopt)
+        return target
+
+    def _resolve(self, pair: Pair) -> tuple[ResolvedSource, ResolvedSource]:
+        """Resolve both sources; what is wrong with either is said in one error."""
+        found, errors = {}, []
+        refs: dict[Role, SourceRef] = {"encoder": pair.encoder, "decoder": pair.decoder}
+        for role, ref in refs.items():
+            try:
+                found[role] = self._resolve_one(role, ref)
+            except VedError as error:
+                errors.append(str(error))
+        if errors:
+            raise VedError(" ".join(errors))
+        return found["encoder"], found["decoder"]
+
+    def _resolve_one(self, role: Role, ref: SourceRef) -> ResolvedSource:
+        if (role, ref) not in self._resolved:
+            resolved = source.resolve(role, ref, self.api)
+            log.info("%s: %s", role.capitalize(), resolved)
+            self._resolved[role, ref] = resolved
+        return self._resolved[role, ref]
+
+
+def make_checkpoint(
+    encoder: ResolvedSource,
+    decoder: ResolvedSource,
+    directory: Path,
+    api: HfApi,
+    pair: Pair | None = None,
+) -> "Checkpoint":
+    """Download two sources, and put the checkpoint made of them into an empty directory.
+
+    Args:
+        pair: what the manifest says of it; without it there is no model card.
+
+    Raises:
+        VedError: the sources cannot be had or cannot be assembled.
+        OSError: a file cannot be read or written.
+    """
+    # jax and transformers are imported here, so that what is wrong before fails at once.
+    from ved.assemble import assemble
+
+    log.info("Downloading what is not here yet")
+    sources = encoder.fetch(api), decoder.fetch(api)
+    log.info("Assembling")
+    checkpoint = assemble(
+        *sources,
+        directory,
+        token_ids_wanted=pair.token_ids.model_dump(exclude_none=True) if pair else {},
+        seed=pair.seed if pair else 0,
+    )
+    if pair:
+        card.write(pair, *sources, checkpoint)
+    record.write(record.make(*sources, checkpoint, pair), directory)
+    return checkpoint
+
+
+@contextmanager
+def staging(beside: Path | None) -> Iterator[Path]:
+    """Yield an empty directory that is gone afterwards, with all that is still in it."""
+    with tempfile.TemporaryDirectory(prefix=".ved-", dir=beside) as name:
+        directory = Path(name) / "checkpoint"
+        directory.mkdir()
+        yield directory
+
+
+def put_in_place(directory: Path, destination: Path) -> None:
+    """Move a finished checkpoint to where it is wanted, replacing one that VED put there before.
+
+    Raises:
+        VedError: something else is there.
+        OSError: it cannot be moved.
+    """
+    if destination.exists():
+        if any(destination.iterdir()) and not (destination / record.FILE_NAME).exists():
+            raise VedError(
+                f"{destination} is not empty, and VED did not make it.",
+                f"Name another directory; one that VED made has {record.FILE_NAME}.",
+            )
+        shutil.rmtree(destination)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    directory.replace(destination)

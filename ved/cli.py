@@ -1,0 +1,187 @@
+"""The command line: ved validate | build | assemble | localhub."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import ved
+from ved import environment
+from ved.errors import RequestError, VedError
+from ved.manifest import ConfigRef, ManifestError, SourceRef, load
+
+FAILED, WRONG_REQUEST = 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command, and return its exit status: 0 well, 1 failed, 2 a wrong request."""
+    options = _parser().parse_args(arguments)
+    endpoint = getattr(options, "endpoint", None)
+    environment.prepare(progress_bars=sys.stderr.isatty(), endpoint=endpoint)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    try:
+        return int(options.run(options))
+    except ManifestError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        return WRONG_REQUEST
+    except VedError as error:
+        print(f"ERROR {error.cause}", file=sys.stderr)
+        if error.remedy:
+            print(f"  TIP {error.remedy}", file=sys.stderr)
+        return WRONG_REQUEST if isinstance(error, RequestError) else FAILED
+
+
+def _validate(options: argparse.Namespace) -> int:
+    manifest = load(options.manifest)
+    count = len(manifest.pairs)
+    print(f"{manifest.name}: {count} {'pair' if count == 1 else 'pairs'}, all right.")
+    return 0
+
+
+def _build(options: argparse.Namespace) -> int:
+    manifest = load(options.manifest)
+    if not options.push and options.output_dir is None:
+        raise RequestError(
+            "With --no-push and no --output-dir nothing would come of the build.",
+            "Name a directory with --output-dir.",
+        )
+    # huggingface_hub is imported after the environment is prepared.
+    from huggingface_hub import HfApi
+
+    from ved.build import Options, build
+
+    if options.output_dir is not None:
+        options.output_dir.mkdir(parents=True, exist_ok=True)
+    build_options = Options(tuple(options.only), options.output_dir, options.push)
+    results = build(manifest, build_options, HfApi())
+    for result in results:
+        detail = result.reason or result.url or options.output_dir / result.pair.repo
+        print(f"{result.action:<6}  {result.pair.repo}  {result.seconds:.0f} s  {detail}")
+    return FAILED if any(result.action == "failed" for result in results) else 0
+
+
+def _assemble(options: argparse.Namespace) -> int:
+    from huggingface_hub import HfApi
+
+    from ved.build import make_checkpoint, put_in_place, staging
+    from ved.source import resolve
+
+    api = HfApi()
+    encoder = resolve("encoder", _source_ref(options, "encoder"), api)
+    decoder = resolve("decoder", _source_ref(options, "decoder"), api)
+    destination: Path = options.output_dir
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with staging(destination.parent) as directory:
+        checkpoint = make_checkpoint(encoder, decoder, directory, api)
+        put_in_place(directory, destination)
+    print(f"{destination}: {checkpoint.parameters:,} parameters.")
+    return 0
+
+
+def _source_ref(options: argparse.Namespace, role: str) -> SourceRef:
+    config = getattr(options, f"{role}_config_name")
+    return SourceRef(
+        model=_repo_or_directory(getattr(options, f"{role}_model_name_or_path")),
+        config=ConfigRef(model=_repo_or_directory(config)) if config else None,
+    )
+
+
+def _repo_or_directory(name: str) -> str:
+    """Return a name as a manifest has it, where a directory begins with a dot or a slash."""
+    return f"./{name}" if not name.startswith(("/", ".")) and Path(name).is_dir() else name
+
+
+def _localhub(options: argparse.Namespace) -> int:
+    try:
+        from ved.localhub import LocalHub
+    except ModuleNotFoundError as error:
+        raise RequestError(
+            f"The local Hub needs {error.name}, which is not installed.",
+            "Install VED with its extra: pip install 'ved[localhub]'.",
+        ) from error
+    with LocalHub(options.root, port=options.port) as hub:
+        hub.add_user("me", token="hf_local")  # noqa: S106 - it opens nothing but this Hub
+        print(f"A Hub at {hub.endpoint}; user: me, token: hf_local. Ctrl+C stops it.", flush=True)
+        hub.serve_forever()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ved", description=ved.__doc__)
+    parser.add_argument("--version", action="version", version=f"ved {ved.__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_validate(commands)
+    _add_build(commands)
+    _add_assemble(commands)
+    _add_localhub(commands)
+    return parser
+
+
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _add_validate(commands: _Commands) -> None:
+    help_text = "check a manifest: 0 if it is right, 2 if not, with every mistake at its place"
+    command = commands.add_parser("validate", help=help_text, description=help_text)
+    command.add_argument("manifest", type=Path)
+    command.set_defaults(run=_validate)
+
+
+def _add_build(commands: _Commands) -> None:
+    help_text = "assemble the manifest's pairs and publish them"
+    command = commands.add_parser("build", help=help_text, description=help_text)
+    command.add_argument("manifest", type=Path)
+    command.add_argument(
+        "--only", metavar="REPO", action="append", default=[], help="build this pair (repeatable)"
+    )
+    command.add_argument(
+        "--output-dir", type=Path, metavar="DIR", help="keep the checkpoints, as DIR/owner/name"
+    )
+    command.add_argument(
+        "--no-push", dest="push", action="store_false", help="publish nothing; needs --output-dir"
+    )
+    _add_endpoint(command)
+    command.set_defaults(run=_build)
+
+
+def _add_assemble(commands: _Commands) -> None:
+    help_text = "assemble one pair into a directory, with the flags of transformers' script"
+    command = commands.add_parser("assemble", help=help_text, description=help_text)
+    for role, article in (("encoder", "vision"), ("decoder", "text")):
+        command.add_argument(
+            *_spellings(f"{role}_model_name_or_path"),
+            required=True,
+            metavar="REPO|DIR",
+            help=f"pretrained {article} {role}",
+        )
+        command.add_argument(
+            *_spellings(f"{role}_config_name"),
+            metavar="REPO|DIR",
+            help=f"where the {role}'s config is, if not with its weights",
+        )
+    command.add_argument(*_spellings("output_dir"), type=Path, required=True, metavar="DIR")
+    _add_endpoint(command)
+    command.set_defaults(run=_assemble)
+
+
+def _spellings(flag: str) -> tuple[str, str]:
+    return f"--{flag}", f"--{flag.replace('_', '-')}"
+
+
+def _add_localhub(commands: _Commands) -> None:
+    help_text = "run a Hub of your own on loopback, to try things out"
+    command = commands.add_parser("localhub", help=help_text, description=help_text)
+    command.add_argument("--port", type=int, default=8080, help="default: 8080")
+    command.add_argument(
+        "--root", type=Path, metavar="DIR", help="where its repos are kept; default: nowhere"
+    )
+    command.set_defaults(run=_localhub)
+
+
+def _add_endpoint(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--endpoint", metavar="URL", help="a Hub other than https://huggingface.co"
+    )

@@ -1,0 +1,28 @@
+"""Settings of the process that jax, transformers and huggingface_hub read at import."""
+
+import os
+
+_SETTINGS = {
+    # Fresh parameters have to be the same bits wherever VED runs.
+    "JAX_PLATFORMS": "cpu",
+    # Importing torch, where somebody has it, takes seconds and gives VED nothing.
+    "USE_TORCH": "0",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+
+
+def prepare(*, progress_bars: bool, endpoint: str | None = None) -> None:
+    """Set them; to be called before anything imports those libraries.
+
+    Args:
+        progress_bars: whether downloads and uploads draw bars, as in a terminal.
+        endpoint: the address of the Hub; None leaves what is set already.
+    """
+    os.environ.update(_SETTINGS)
+    if endpoint:
+        # Giving it to HfApi is not enough: what it returns of a commit is parsed with this one.
+        os.environ["HF_ENDPOINT"] = endpoint
+    if not progress_bars:
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"

@@ -1,0 +1,22 @@
+"""The one kind of failure that VED explains to its user instead of showing a traceback."""
+
+
+class VedError(Exception):
+    """A failure its reader can act on.
+
+    Args:
+        cause: what is wrong, and where, as one sentence or clause.
+        remedy: what to do about it, as one sentence; may be empty where the cause says it all.
+    """
+
+    def __init__(self, cause: str, remedy: str = "") -> None:
+        super().__init__(cause, remedy)
+        self.cause = cause
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.cause} {self.remedy}".strip()
+
+
+class RequestError(VedError):
+    """The request itself is wrong (a bad manifest, an unknown repo name): exit status 2."""

@@ -1,0 +1,169 @@
+"""The encoder and decoder families that work, and what is known of each: one table.
+
+A family is what a checkpoint's config calls `model_type`. Nothing else in VED asks which family it
+has before it; what differs between families is a field here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from ved.errors import VedError
+
+Role = Literal["encoder", "decoder"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """One family of checkpoints.
+
+    Names are PyTorch's, without `prefix`: `h.0.attn.c_attn.weight`, never
+    `transformer.h.0.attn.c_attn.weight`.
+    """
+
+    prefix: str
+    """What some checkpoints put before every tensor of the base model, and others leave out."""
+
+    optional: tuple[str, ...] = ()
+    """Starts of the names that real checkpoints may lack; such parameters are drawn fresh."""
+
+    cross_attention: tuple[str, ...] = ()
+    """Parts of a name that mark a decoder's cross-attention; absent from most sources."""
+
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """For a name, other names that hold the same (tied) tensor, best first."""
+
+    generates: bool = False
+    """Whether upstream's Flax `generate` works with this decoder."""
+
+    remarks: tuple[str, ...] = ()
+    """What a person who uses the checkpoint has to know: sentences for the model card."""
+
+
+_BERT_DECODE = (
+    "Flax `generate` fails with this decoder: transformers' "
+    "`FlaxVisionEncoderDecoderModel.decode` hands position ids to the argument for token type ids. "
+    "The forward pass, and so training, works."
+)
+_ROBERTA_POSITIONS = (
+    "transformers counts this decoder's positions from 0 in Flax and from `pad_token_id + 1` in "
+    "PyTorch. Pass `decoder_position_ids` that start at `pad_token_id + 1` to have Flax give "
+    "what PyTorch gives."
+)
+
+
+def _roberta(prefix: str) -> Family:
+    return Family(
+        prefix=prefix,
+        optional=("lm_head.",),
+        cross_attention=(".crossattention.",),
+        aliases={
+            "embeddings.word_embeddings.weight": ("lm_head.decoder.weight",),
+            "lm_head.decoder.weight": ("embeddings.word_embeddings.weight",),
+            "lm_head.bias": ("lm_head.decoder.bias",),
+        },
+        remarks=(_BERT_DECODE, _ROBERTA_POSITIONS),
+    )
+
+
+_GPT2 = Family(
+    prefix="transformer",
+    cross_attention=(".crossattention.", ".ln_cross_attn."),
+    aliases={"wte.weight": ("lm_head.weight",)},
+    generates=True,
+)
+
+ENCODERS: Mapping[str, Family] = MappingProxyType(
+    {
+        "vit": Family(prefix="vit", optional=("pooler.",)),
+        "beit": Family(prefix="beit", optional=("pooler.",)),
+        "dinov2": Family(prefix="dinov2", optional=("embeddings.mask_token",)),
+    }
+)
+
+DECODERS: Mapping[str, Family] = MappingProxyType(
+    {
+        "gpt2": _GPT2,
+        "gpt-sw3": _GPT2,
+        "bart": Family(
+            prefix="model",
+            cross_attention=(".encoder_attn.", ".encoder_attn_layer_norm."),
+            aliases={
+                "decoder.embed_tokens.weight": ("shared.weight", "lm_head.weight"),
+                "lm_head.weight": ("shared.weight", "decoder.embed_tokens.weight"),
+            },
+            generates=True,
+        ),
+        "bert": Family(
+            prefix="bert",
+            optional=("cls.predictions.",),
+            cross_attention=(".crossattention.",),
+            aliases={
+                "embeddings.word_embeddings.weight": ("cls.predictions.decoder.weight",),
+                "cls.predictions.decoder.weight": ("embeddings.word_embeddings.weight",),
+                "cls.predictions.bias": ("cls.predictions.decoder.bias",),
+            },
+            remarks=(_BERT_DECODE,),
+        ),
+        "roberta": _roberta("roberta"),
+        "xlm-roberta": _roberta("roberta"),
+        "roberta-prelayernorm": _roberta("roberta_prelayernorm"),
+    }
+)
+
+_DUAL = (
+    "it is a dual model of text and image, and transformers has no Flax class for its image half"
+)
+_POOLED = "its output is a map of features, not a sequence that a decoder can attend to"
+_NO_CROSS_ATTENTION = "transformers' Flax class for it has no cross-attention"
+_NO_TOKEN_TYPES = "transformers' Flax composite gives it no token type ids, which it demands"  # noqa: S105
+
+REFUSED_ENCODERS: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("clip", "vision-text-dual-encoder", "siglip"), _DUAL),
+        **dict.fromkeys(("resnet", "regnet"), _POOLED),
+        **dict.fromkeys((*DECODERS, "t5", "mt5"), "it reads text, not images"),
+    }
+)
+
+REFUSED_DECODERS: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(
+            ("bloom", "gemma", "gpt_neo", "gptj", "llama", "mistral", "opt"), _NO_CROSS_ATTENTION
+        ),
+        **dict.fromkeys(("electra", "big_bird"), _NO_TOKEN_TYPES),
+        "xglm": "transformers' Flax composite reads settings that its config does not have",
+        **dict.fromkeys(ENCODERS, "it reads images, not text"),
+    }
+)
+
+_BY_ROLE: Mapping[Role, tuple[Mapping[str, Family], Mapping[str, str]]] = {
+    "encoder": (ENCODERS, REFUSED_ENCODERS),
+    "decoder": (DECODERS, REFUSED_DECODERS),
+}
+
+
+def family(role: Role, model_type: str | None, origin: str) -> Family:
+    """Return the family called `model_type`.
+
+    Args:
+        role: what a checkpoint of it is to become.
+        model_type: `model_type` of its config.json.
+        origin: the checkpoint, for the error.
+
+    Raises:
+        VedError: it cannot play that role in a Flax vision encoder-decoder model.
+    """
+    families, refused = _BY_ROLE[role]
+    if model_type is not None and model_type in families:
+        return families[model_type]
+    remedy = f"Use a {role} of one of these families: {', '.join(sorted(families))}."
+    if model_type is None:
+        raise VedError(f"The config.json of {origin} names no model_type.", remedy)
+    reason = refused.get(model_type, "transformers has no Flax classes that fit")
+    raise VedError(
+        f"{origin} is a {model_type!r} checkpoint, which cannot be the {role} of a Flax vision "
+        f"encoder-decoder model: {reason}.",
+        remedy,
+    )

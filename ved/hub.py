@@ -1,0 +1,161 @@
+"""All that talks to the Hub about the repos that VED publishes to."""
+
+import fnmatch
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+from huggingface_hub.errors import RepositoryNotFoundError
+
+from ved.errors import RequestError, VedError
+from ved.hub_errors import explained
+from ved.record import FILE_NAME as RECORD
+
+_EMPTY_REPO = frozenset({".gitattributes"})
+_WEIGHTS = ("*.bin", "*.h5", "*.msgpack", "*.safetensors", "*.index.json", "*.pt", "*.ckpt")
+"""Weight files: an old one beside a new one would be loaded instead of it."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A repo to publish to, as it is now.
+
+    Attributes:
+        repo: its id.
+        head: its newest commit; None where there is no repo.
+        files: the names of its files.
+        private: whether only its owners see it; None where there is no repo.
+    """
+
+    repo: str
+    head: str | None = None
+    files: frozenset[str] = frozenset()
+    private: bool | None = None
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it holds something that VED did not publish."""
+        return RECORD not in self.files and not self.files <= _EMPTY_REPO
+
+
+@dataclass(frozen=True)
+class Published:
+    """A commit that was made.
+
+    Attributes:
+        commit: 40 hexadecimal digits.
+        url: where a person can look at it.
+    """
+
+    commit: str
+    url: str
+
+
+def writable_namespaces(api: HfApi) -> frozenset[str]:
+    """Return the user and the organisations that the token can publish to, in lower case.
+
+    Raises:
+        RequestError: there is no token, or it is not valid, or can only read.
+    """
+    if not (api.token or get_token()):
+        raise RequestError(
+            "There is no token, so nothing can be published.",
+            "Give one that can write: the action's input token, or the variable HF_TOKEN.",
+        )
+    try:
+        with explained("log in to the Hub"):
+            account = api.whoami()
+    except VedError as error:
+        raise RequestError(error.cause, error.remedy) from error
+    if account.get("auth", {}).get("accessToken", {}).get("role") == "read":
+        raise RequestError(
+            "The token can only read, so nothing can be published.",
+            "Make one with the role 'write' in the Hub's settings.",
+        )
+    names = [account["name"], *(organisation["name"] for organisation in account["orgs"])]
+    return frozenset(name.lower() for name in names)
+
+
+def check_namespace(repo: str, namespaces: frozenset[str]) -> None:
+    """Make sure that a repo is in a namespace that the token can publish to.
+
+    Raises:
+        VedError: it is not.
+    """
+    namespace = repo.partition("/")[0]
+    if namespace.lower() not in namespaces:
+        raise VedError(
+            f"The token may not publish to {namespace}.",
+            f"It may publish to {', '.join(sorted(namespaces))}: check the repo's name in the "
+            "manifest, or use a token of a member.",
+        )
+
+
+def target(repo: str, api: HfApi) -> Target:
+    """Return the state of a repo to publish to.
+
+    Raises:
+        VedError: the Hub does not tell.
+    """
+    with explained(f"read {repo}", repo):
+        try:
+            info = api.model_info(repo)
+        except RepositoryNotFoundError:
+            return Target(repo)
+    files = frozenset(file.rfilename for file in info.siblings or ())
+    return Target(repo, info.sha, files, info.private)
+
+
+def check_ownership(target: Target, adopt: bool) -> None:
+    """Make sure that publishing overwrites nothing that VED did not make.
+
+    Raises:
+        VedError: the repo is somebody's work, and the manifest does not say to adopt it.
+    """
+    if target.is_foreign and not adopt:
+        raise VedError(
+            f"{target.repo} exists and was not made by VED (it has no {RECORD}).",
+            "Choose another name, or say adopt: true in its pair to replace what is there.",
+        )
+
+
+def publish(target: Target, directory: Path, *, private: bool | None, api: HfApi) -> Published:
+    """Publish a directory as the repo's content, in one commit.
+
+    Args:
+        target: the repo, as it was when the decision to publish was made.
+        directory: the files; every one is published.
+        private: whether the repo is to be private; None leaves it as it is, or public if new.
+
+    Raises:
+        VedError: the Hub refuses, or somebody committed meanwhile; then nothing has changed.
+    """
+    parent = target.head or _create(target.repo, private, api)
+    if target.private is not None and private is not None and target.private != private:
+        with explained(f"make {target.repo} {'private' if private else 'public'}", target.repo):
+            api.update_repo_settings(target.repo, private=private)
+    names = sorted(path.name for path in directory.iterdir())
+    stale = [
+        name
+        for name in sorted(target.files.difference(names))
+        if any(fnmatch.fnmatch(name, pattern) for pattern in _WEIGHTS)
+    ]
+    with explained(f"publish {target.repo}", target.repo):
+        commit = api.create_commit(
+            target.repo,
+            [
+                *(CommitOperationAdd(name, directory / name) for name in names),
+                *(CommitOperationDelete(name) for name in stale),
+            ],
+            commit_message="Publish checkpoint assembled by VED",
+            parent_commit=parent,
+        )
+    # Not the address that the server gives: it goes into summaries as a link.
+    return Published(commit.oid, f"{api.endpoint}/{target.repo}/commit/{commit.oid}")
+
+
+def _create(repo: str, private: bool | None, api: HfApi) -> str | None:
+    """Create a repo, and return the commit that it begins with."""
+    with explained(f"create {repo}", repo):
+        api.create_repo(repo, private=private)
+        return api.model_info(repo).sha

@@ -1,0 +1,136 @@
+"""The ledger: where every parameter of a checkpoint comes from, and what a source had besides.
+
+The parameters are the Flax model's. Each is copied from a source where the source has it, and drawn
+fresh where a warm start has to: cross-attention, which an encoder-decoder adds to its decoder, and
+the few parts that the family's table expects real checkpoints to lack. Anything else that is
+missing is an error, so that no encoder can come out random.
+"""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ved.errors import VedError
+from ved.families import Family, Role
+from ved.tensors.files import StoredWeight
+from ved.tensors.names import Match, Path, SourceNames, pytorch_name
+
+Reason = Literal["cross-attention", "projection", "absent from the source"]
+_LISTED = 8
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Where the parameters of one part of a checkpoint come from.
+
+    Attributes:
+        role: the part; "projection" has no source.
+        copied: source tensors by parameter path, the part's own path left out.
+        fresh: why each remaining parameter is drawn fresh.
+        left_out: the names of source tensors that are not used, in the source's order.
+    """
+
+    role: Role | Literal["projection"]
+    copied: Mapping[Path, Match] = field(default_factory=dict)
+    fresh: Mapping[Path, Reason] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+
+    def fresh_groups(self) -> dict[str, Reason]:
+        """Return the fresh parameters in short, by group, with why they are fresh.
+
+        A group is the shortest start of a path, layers counted as one, that nothing copied shares:
+        `transformer/h/*/crossattention`.
+        """
+        taken = {start for path in self.copied for start in _starts(path)}
+        return {
+            "/".join(next(start for start in _starts(path) if start not in taken)): reason
+            for path, reason in self.fresh.items()
+        }
+
+
+def _starts(path: Path) -> Iterator[Path]:
+    """Yield the starts of a path, shortest first, with every layer's number as `*`."""
+    layers_as_one = tuple("*" if key.isdigit() else key for key in path)
+    return (layers_as_one[:length] for length in range(1, len(path) + 1))
+
+
+def match(
+    role: Role,
+    shapes: Mapping[Path, tuple[int, ...]],
+    weights: Iterable[StoredWeight],
+    family: Family,
+    origin: str,
+    config_origin: str,
+) -> Ledger:
+    """Decide for every parameter of a source's part where it comes from.
+
+    Args:
+        role: the part.
+        shapes: the shape of every parameter, by path.
+        weights: the source's tensors.
+        family: the source's family.
+        origin: the source, for errors.
+        config_origin: where the shapes come from, for errors.
+
+    Raises:
+        VedError: a tensor has the wrong shape, or a parameter is missing that must not be; one
+            error names all that are wrong.
+    """
+    names = SourceNames(weights, family, origin)
+    found = {path: names.find(path) for path in shapes}
+    copied = {path: hit for path, hit in found.items() if hit is not None}
+    _check_shapes(role, shapes, copied, origin, config_origin)
+    unused = [weight.name for weight in names.unused(list(copied.values()))]
+    fresh: dict[Path, Reason] = {}
+    missing = []
+    for path in shapes.keys() - copied.keys():
+        name = "." + pytorch_name(path).removeprefix(family.prefix + ".")
+        if any(part in name for part in family.cross_attention):
+            fresh[path] = "cross-attention"
+        elif name[1:].startswith(family.optional):
+            fresh[path] = "absent from the source"
+        else:
+            missing.append(pytorch_name(path))
+    if missing:
+        raise _missing_error(role, sorted(missing), unused, origin)
+    return Ledger(role, copied, dict(sorted(fresh.items())), tuple(unused))
+
+
+def _check_shapes(
+    role: Role,
+    shapes: Mapping[Path, tuple[int, ...]],
+    copied: Mapping[Path, Match],
+    origin: str,
+    config_origin: str,
+) -> None:
+    wrong = [
+        f"{hit.weight.name} in {hit.weight.file} of {origin} is {hit.weight.tensor.shape}, where "
+        f"the config of {config_origin} makes {'/'.join((role, *path))} {shapes[path]}"
+        + (f" (turned from {hit.tensor.shape})" if hit.tensor is not hit.weight.tensor else "")
+        for path, hit in copied.items()
+        if hit.tensor.shape != shapes[path]
+    ]
+    if wrong:
+        raise VedError(
+            f"The weights of the {role} do not fit its config: {_listed(wrong, '; ')}.",
+            "Use the config that belongs to the weights.",
+        )
+
+
+def _missing_error(role: Role, missing: list[str], unused: list[str], origin: str) -> VedError:
+    close = sorted(
+        {near for name in missing for near in difflib.get_close_matches(name, unused, n=1)}
+    )
+    hint = f" Nearest names that it does have: {_listed(close)}." if close else ""
+    return VedError(
+        f"{origin} lacks {len(missing)} tensors of the {role}, which would be random: "
+        f"{_listed(missing)}.{hint}",
+        "Check that it is a transformers checkpoint of the family that its config names.",
+    )
+
+
+def _listed(items: list[str], separator: str = ", ") -> str:
+    """Return the first few items, and how many more there are."""
+    rest = len(items) - _LISTED
+    return separator.join(items[:_LISTED]) + (f" and {rest} more" if rest > 0 else "")

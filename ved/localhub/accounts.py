@@ -1,0 +1,107 @@
+"""Who may do what: users, organisations and tokens, kept in one JSON file."""
+
+import json
+import re
+import threading
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ved.errors import VedError
+from ved.localhub.files import replace_text
+
+Role = Literal["read", "write"]
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The bearer of a token: a user, with what this token lets them do."""
+
+    name: str
+    role: Role
+    organisations: tuple[str, ...]
+
+    def belongs_to(self, namespace: str) -> bool:
+        """Tell whether the namespace is the user's own or one of their organisations."""
+        return namespace == self.name or namespace in self.organisations
+
+    def may_write_to(self, namespace: str) -> bool:
+        """Tell whether this token may change what the namespace owns."""
+        return self.role == "write" and self.belongs_to(namespace)
+
+    def whoami(self) -> dict[str, Any]:
+        """Return what GET /api/whoami-v2 answers."""
+        return {
+            "type": "user",
+            "name": self.name,
+            "fullname": self.name,
+            "isPro": False,
+            "avatarUrl": "",
+            "orgs": [
+                {"type": "org", "name": name, "fullname": name, "roleInOrg": "write"}
+                for name in self.organisations
+            ],
+            "auth": {
+                "type": "access_token",
+                "accessToken": {"displayName": self.role, "role": self.role},
+            },
+        }
+
+
+@dataclass
+class _State:
+    organisations: list[str] = field(default_factory=list)
+    memberships: dict[str, list[str]] = field(default_factory=dict)
+    tokens: dict[str, tuple[str, Role]] = field(default_factory=dict)
+
+
+class Accounts:
+    """The accounts in one JSON file, which is rewritten at every change."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._state = _State(**json.loads(file.read_text())) if file.exists() else _State()
+
+    def add_organisation(self, name: str) -> None:
+        """Add an organisation, if it is not there yet."""
+        with self._lock:
+            self._add_organisation(name)
+            self._save()
+
+    def add_user(self, name: str, token: str, role: Role, organisations: tuple[str, ...]) -> None:
+        """Add a user, or to a user who is there already a token or memberships."""
+        with self._lock:
+            if _checked(name) in self._state.organisations:
+                raise VedError(f"{name!r} is an organisation.", "Give the user another name.")
+            memberships = self._state.memberships.setdefault(name, [])
+            for organisation in organisations:
+                self._add_organisation(organisation)
+                if organisation not in memberships:
+                    memberships.append(organisation)
+            self._state.tokens[token] = (name, role)
+            self._save()
+
+    def identify(self, token: str) -> Identity | None:
+        """Return whose token it is, or None."""
+        with self._lock:
+            if token not in self._state.tokens:
+                return None
+            name, role = self._state.tokens[token]
+            return Identity(name, role, tuple(self._state.memberships[name]))
+
+    def _add_organisation(self, name: str) -> None:
+        if _checked(name) in self._state.memberships:
+            raise VedError(f"{name!r} is a user.", "Give the organisation another name.")
+        if name not in self._state.organisations:
+            self._state.organisations.append(name)
+
+    def _save(self) -> None:
+        replace_text(self._file, json.dumps(asdict(self._state), indent=1))
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise VedError(f"{name!r} is no account name.", "Use letters, digits and inner dashes.")
+    return name

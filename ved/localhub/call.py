@@ -1,0 +1,156 @@
+"""One request as the endpoints see it: its body, who makes it, and the repo it is about."""
+
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import IO, Any, TypeVar
+from urllib.parse import unquote
+
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ved.localhub import errors
+from ved.localhub.accounts import Accounts, Identity
+from ved.localhub.collections import Collections
+from ved.localhub.payloads import Payload
+from ved.localhub.storage import Repository, Storage
+
+Model = TypeVar("Model", bound=Payload)
+
+
+@dataclass(frozen=True)
+class Hub:
+    """What all endpoints share; sizes in bytes, page_size in items."""
+
+    endpoint: str
+    storage: Storage
+    accounts: Accounts
+    collections: Collections
+    secret: bytes
+    multipart_threshold: int
+    page_size: int
+
+
+class Call:
+    """One request. Members raise HubError when the request does not bear them out."""
+
+    def __init__(self, hub: Hub, request: Request, body: IO[bytes]) -> None:
+        self.hub = hub
+        self.request = request
+        self.body = body
+
+    def parameter(self, name: str) -> str:
+        """Return a part of the path, unquoted."""
+        return unquote(self.request.path_params[name])
+
+    def flag(self, name: str) -> bool:
+        """Tell whether a query parameter is set and true, as Python or JavaScript spell it."""
+        return self.request.query_params.get(name, "").lower() in ("1", "true")
+
+    def payload(self, model: type[Model]) -> Model:
+        """Return the JSON body as a model."""
+        try:
+            return model.model_validate_json(self.body.read())
+        except ValidationError as error:
+            raise errors.bad_request(f"Malformed request: {error}") from error
+
+    @cached_property
+    def identity(self) -> Identity | None:
+        """Who bears the token; None without a token."""
+        scheme, _, token = self.request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        identity = self.hub.accounts.identify(token)
+        if identity is None:
+            raise errors.HubError(401, "Invalid credentials in Authorization header")
+        return identity
+
+    @property
+    def user(self) -> Identity:
+        """Who bears the token; 401 without one."""
+        if self.identity is None:
+            raise errors.unauthenticated()
+        return self.identity
+
+    @property
+    def kind(self) -> str:
+        """The kind of repo the path names; a path without a kind names a model."""
+        kind: str = self.request.path_params.get("kind", "models")
+        return kind
+
+    @cached_property
+    def repository(self) -> Repository:
+        """The repo the path names, if the caller may know of it."""
+        return self.visible(self.hub.storage.find(self.kind, self.parameter("repository")))
+
+    def visible(self, repository: Repository | None) -> Repository:
+        """Return the repo; when it is missing, or private and not the caller's, say not found."""
+        if repository is None or not self.may_see(repository):
+            raise errors.repository_not_found(anonymous=self.identity is None)
+        return repository
+
+    def may_see(self, repository: Repository) -> bool:
+        """Tell whether the caller may know that the repo exists."""
+        return not repository.settings["private"] or self.is_member(repository)
+
+    def is_member(self, repository: Repository) -> bool:
+        """Tell whether the caller belongs to the namespace that owns the repo."""
+        return self.identity is not None and self.identity.belongs_to(repository.namespace)
+
+    def require_access(self) -> None:
+        """Refuse those to whom the repo's files are closed."""
+        repository = self.repository
+        if repository.settings["gated"] and not self.is_member(repository):
+            raise errors.gated(repository.id, anonymous=self.identity is None)
+
+    def require_write(self, repository: Repository) -> None:
+        """Refuse those who may not change the repo."""
+        if not self.user.may_write_to(repository.namespace):
+            raise errors.forbidden(
+                "pass `create_pr=1` as a query parameter to create a Pull Request"
+            )
+
+    def require_proposal(self) -> None:
+        """Refuse those who may not even open a pull request."""
+        if self.user.role != "write":
+            raise errors.forbidden("this token may only read")
+
+    def require_commit(self, revision: str, *, create_pr: bool) -> None:
+        """Refuse those who may not commit to the revision."""
+        number = revision.removeprefix("refs/pr/")
+        authors = {str(d["num"]): d["author"] for d in self.repository.discussions()}
+        if create_pr or (number != revision and authors.get(number) == self.user.name):
+            self.require_proposal()
+        else:
+            self.require_write(self.repository)
+
+    def page(self, items: list[Any], render: Callable[[Any], Any]) -> Response:
+        """Return one page of a list, with a link to the next if there is one."""
+        query = self.request.query_params
+        try:
+            start = max(0, int(query.get("cursor", 0)))
+            size = min(self.hub.page_size, max(1, int(query.get("limit", self.hub.page_size))))
+        except ValueError:
+            raise errors.bad_request("cursor and limit must be numbers") from None
+        headers = {}
+        if start + size < len(items):
+            url = self.request.url.include_query_params(cursor=start + size)
+            path = self.request.scope["path"]
+            headers["Link"] = f'<{self.hub.endpoint}{path}?{url.query}>; rel="next"'
+        return JSONResponse([render(item) for item in items[start : start + size]], headers=headers)
+
+
+def endpoint(handler: Callable[[Call], Response]) -> Callable[[Request], Awaitable[Response]]:
+    """Make a handler that runs in a thread, once the body is in, an endpoint of Starlette."""
+
+    async def run(request: Request) -> Response:
+        with tempfile.SpooledTemporaryFile(max_size=2**20) as body:
+            async for chunk in request.stream():
+                body.write(chunk)
+            body.seek(0)
+            return await run_in_threadpool(handler, Call(request.app.state.hub, request, body))
+
+    return run

@@ -1,0 +1,95 @@
+"""Model cards: the YAML at the head of a README.md, its validation and the tags the Hub derives.
+
+Format: https://github.com/huggingface/hub-docs/blob/main/modelcard.md
+"""
+
+import json
+import re
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
+
+_FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)^---[ \t]*$", re.DOTALL | re.MULTILINE)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as the Hub's own parser reads it: `no` is Norwegian, not False."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [entry for entry in resolvers if entry[0] != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+_LicenseId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.+-]*$")]
+_ModelId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")]
+
+
+class _ModelMetadata(BaseModel):
+    """What the Hub checks in a model card; other keys are the author's business."""
+
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
+
+    license: Annotated[list[_LicenseId], BeforeValidator(_as_list)] = []
+    base_model: Annotated[list[_ModelId], BeforeValidator(_as_list)] = []
+    language: Annotated[list[str], BeforeValidator(_as_list)] = []
+    datasets: Annotated[list[str], BeforeValidator(_as_list)] = []
+    tags: list[str] = []
+    library_name: str = ""
+    pipeline_tag: str = ""
+
+
+def validate(content: str, kind: str) -> tuple[list[str], list[str]]:
+    """Return the (errors, warnings) of a card's metadata; kind is models, datasets or spaces."""
+    match = _FRONT_MATTER.match(content)
+    if match is None:
+        return [], ["empty or missing yaml metadata in repo card"]
+    try:
+        metadata = yaml.load(match[1], _Loader)  # noqa: S506 (a SafeLoader)
+    except yaml.YAMLError as error:
+        return [f"the metadata is no YAML: {error}"], []
+    if not isinstance(metadata, dict):
+        return ["the metadata must be a mapping"], []
+    if kind != "models":
+        return [], []
+    try:
+        _ModelMetadata.model_validate(metadata)
+    except ValidationError as error:
+        return [
+            f'"{".".join(map(str, problem["loc"]))}" is wrong: {problem["msg"]}'
+            for problem in error.errors()
+        ], []
+    return [], []
+
+
+def card_data(content: str) -> dict[str, Any]:
+    """Return the card's metadata in JSON's types, empty when there is none or it is broken."""
+    match = _FRONT_MATTER.match(content)
+    if match is None or validate(content, "models")[0]:
+        return {}
+    metadata = yaml.load(match[1], _Loader)  # noqa: S506 (a SafeLoader)
+    data: dict[str, Any] = json.loads(json.dumps(metadata, default=str))
+    return data
+
+
+def derived_tags(data: dict[str, Any]) -> list[str]:
+    """Return the tags under which the Hub lists a model with this card, without repetition."""
+    card = _ModelMetadata.model_validate(data)
+    relation = data.get("base_model_relation")
+    tags = [card.library_name, card.pipeline_tag, *card.tags, *card.language]
+    tags += [f"dataset:{name}" for name in card.datasets]
+    for name in card.base_model:
+        tags.append(f"base_model:{name}")
+        if isinstance(relation, str):
+            tags.append(f"base_model:{relation}:{name}")
+    tags += [f"license:{name}" for name in card.license]
+    return list(dict.fromkeys(tag for tag in tags if tag))

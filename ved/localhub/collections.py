@@ -1,0 +1,76 @@
+"""Collections: named lists of repos, kept in one JSON file."""
+
+import json
+import re
+import secrets
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from ved.localhub import errors
+from ved.localhub.files import replace_text
+from ved.localhub.payloads import NewCollection, NewCollectionItem
+from ved.localhub.storage import timestamp
+
+
+class Collections:
+    """The collections in one JSON file, which is rewritten at every change."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._by_slug: dict[str, dict[str, Any]] = (
+            json.loads(file.read_text()) if file.exists() else {}
+        )
+
+    def all(self) -> list[dict[str, Any]]:
+        """Return all collections, the oldest first."""
+        return list(self._by_slug.values())
+
+    def get(self, slug: str) -> dict[str, Any]:
+        """Return a collection; 404 when there is none."""
+        if slug not in self._by_slug:
+            raise errors.HubError(404, "Collection not found")
+        return self._by_slug[slug]
+
+    def create(self, new: NewCollection) -> dict[str, Any]:
+        """Create a collection; 409 when its owner has one of that title."""
+        with self._lock:
+            for known in self._by_slug.values():
+                if (known["owner"], known["title"]) == (new.namespace, new.title):
+                    raise errors.conflict("Collection already exists", slug=known["slug"])
+            words = "-".join(re.findall(r"[a-z0-9]+", new.title.lower()))
+            collection: dict[str, Any] = {
+                "slug": f"{new.namespace}/{words}-{secrets.token_hex(12)}",
+                "title": new.title,
+                "description": new.description,
+                "owner": new.namespace,
+                "items": [],
+                "lastUpdated": timestamp(time.time()),
+                "position": 0,
+                "private": new.private,
+                "theme": "green",
+                "upvotes": 0,
+            }
+            self._by_slug[collection["slug"]] = collection
+            self._save()
+            return collection
+
+    def add_item(self, slug: str, new: NewCollectionItem) -> dict[str, Any]:
+        """Append an item; 409 when it is in the collection."""
+        with self._lock:
+            collection = self.get(slug)
+            items = collection["items"]
+            if any((item["id"], item["type"]) == (new.item.id, new.item.type) for item in items):
+                raise errors.conflict("This item is already in the collection")
+            item = {**new.item.model_dump(), "_id": secrets.token_hex(12), "position": len(items)}
+            if new.note is not None:
+                item["note"] = {"text": new.note}
+            items.append(item)
+            collection["lastUpdated"] = timestamp(time.time())
+            self._save()
+            return collection
+
+    def _save(self) -> None:
+        replace_text(self._file, json.dumps(self._by_slug, indent=1))

@@ -1,0 +1,1 @@
+"""What the Hub answers, by topic: functions of one Call each, made routes in ved.localhub.app."""

@@ -1,0 +1,185 @@
+"""Endpoints of large files: how to upload them, their bytes in and out, and their verification.
+
+URLs that carry bytes are signed, as those of the Hub's own storage are: clients send them no token.
+An object is written under a temporary name and takes its place once its sha256 is right, so what
+is in its place is whole.
+"""
+
+import hashlib
+import hmac
+import uuid
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+
+from ved.localhub import errors
+from ved.localhub.call import Call, Hub
+from ved.localhub.payloads import LfsBatch, LfsObject, MultipartCompletion
+from ved.localhub.storage import Repository
+
+
+def object_url(hub: Hub, repository: Repository, tail: str, method: str) -> str:
+    """Return the signed URL of an object, which is good for one method."""
+    path = f"/lfs/{repository.kind}/{repository.id}/{tail}"
+    return f"{hub.endpoint}{path}?signature={_signature(hub, method, path)}"
+
+
+def batch(call: Call) -> Response:
+    """POST /{id}.git/info/lfs/objects/batch: where to upload the objects that are not here."""
+    wanted = call.payload(LfsBatch)
+    # A client that opens a pull request names no ref, as it has no right to any.
+    revision = wanted.ref.name if wanted.ref else "main"
+    call.require_commit(revision, create_pr=wanted.ref is None)
+    is_multipart = "multipart" in wanted.transfers and any(
+        item.size > call.hub.multipart_threshold for item in wanted.objects
+    )
+    return JSONResponse(
+        {
+            "transfer": "multipart" if is_multipart else "basic",
+            "objects": [_instructions(call, item, wanted.transfers) for item in wanted.objects],
+        }
+    )
+
+
+def verify(call: Call) -> Response:
+    """POST /{id}.git/info/lfs/objects/verify: whether an object is here, whole."""
+    call.require_proposal()
+    wanted = call.payload(LfsObject)
+    path = call.repository.git.lfs_path(wanted.oid)
+    if not path.exists():
+        raise errors.HubError(404, f"LFS object {wanted.oid} is missing")
+    if path.stat().st_size != wanted.size:
+        raise errors.bad_request(f"LFS object {wanted.oid} has {path.stat().st_size} bytes")
+    return JSONResponse({})
+
+
+def download(call: Call) -> Response:
+    """GET /lfs/{kind}/{id}/{oid}: an object's bytes, or a range of them."""
+    _check_signature(call.hub, call.request, "GET")
+    path = _repository(call.hub, call.request).git.lfs_path(call.parameter("oid"))
+    if not path.exists():
+        raise errors.HubError(404, "No such object")
+    headers = {"ETag": f'"{path.name}"'}
+    return FileResponse(path, headers=headers, media_type="application/octet-stream")
+
+
+async def upload(request: Request) -> Response:
+    """PUT /lfs/{kind}/{id}/{oid}/{size}: a whole object."""
+    hub, oid, size = _signed_upload(request)
+    temporary = hub.storage.incoming / uuid.uuid4().hex
+    try:
+        temporary.touch()
+        digest = await _receive(request, temporary, 0, size, hashlib.sha256())
+        _keep(_repository(hub, request), temporary, oid, digest)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Response(headers={"ETag": f'"{digest}"'})
+
+
+async def upload_part(request: Request) -> Response:
+    """PUT /lfs/{kind}/{id}/{oid}/{size}/{upload}/{part}: parts count from 1, in any order."""
+    hub, _, size = _signed_upload(request)
+    start = (request.path_params["part"] - 1) * hub.multipart_threshold
+    temporary = hub.storage.incoming / request.path_params["upload"]
+    if not temporary.exists():
+        raise errors.HubError(404, "No such upload")
+    length = min(hub.multipart_threshold, size - start)
+    digest = await _receive(request, temporary, start, length, hashlib.md5(usedforsecurity=False))
+    return Response(headers={"ETag": f'"{digest}"'})
+
+
+def complete(call: Call) -> Response:
+    """POST /lfs/{kind}/{id}/{oid}/{size}/{upload}: all parts are here."""
+    hub, oid, size = _signed_upload(call.request)
+    temporary = hub.storage.incoming / call.parameter("upload")
+    repository = _repository(hub, call.request)
+    if not temporary.exists():
+        if repository.git.lfs_path(oid).exists():
+            return JSONResponse({})  # a client that missed the first answer asks again
+        raise errors.HubError(404, "No such upload")
+    try:
+        parts = call.payload(MultipartCompletion).parts
+        if len(parts) != len(_part_numbers(size, hub.multipart_threshold)):
+            raise errors.bad_request("Some parts are missing")
+        with temporary.open("rb") as file:
+            _keep(repository, temporary, oid, hashlib.file_digest(file, "sha256").hexdigest())
+    finally:
+        temporary.unlink(missing_ok=True)
+    return JSONResponse({})
+
+
+def _instructions(call: Call, item: LfsObject, transfers: list[str]) -> dict[str, Any]:
+    answer: dict[str, Any] = {"oid": item.oid, "size": item.size}
+    hub, repository = call.hub, call.repository
+    if repository.git.lfs_path(item.oid).exists():
+        return answer
+    tail = f"{item.oid}/{item.size}"
+    if item.size > hub.multipart_threshold and "multipart" in transfers:
+        identifier = uuid.uuid4().hex
+        (hub.storage.incoming / identifier).touch()
+        tail += f"/{identifier}"
+        header = {"chunk_size": str(hub.multipart_threshold)}
+        for part in _part_numbers(item.size, hub.multipart_threshold):
+            header[str(part)] = object_url(hub, repository, f"{tail}/{part}", "PUT")
+        action = {"href": object_url(hub, repository, tail, "POST"), "header": header}
+    else:
+        action = {"href": object_url(hub, repository, tail, "PUT")}
+    prefix = "" if repository.kind == "models" else f"{repository.kind}/"
+    check = f"{hub.endpoint}/{prefix}{repository.id}.git/info/lfs/objects/verify"
+    return answer | {"actions": {"upload": action, "verify": {"href": check}}}
+
+
+def _part_numbers(size: int, part_size: int) -> range:
+    return range(1, -(-size // part_size) + 1)
+
+
+def _signature(hub: Hub, method: str, path: str) -> str:
+    return hmac.new(hub.secret, f"{method} {path}".encode(), hashlib.sha256).hexdigest()
+
+
+def _check_signature(hub: Hub, request: Request, method: str) -> None:
+    given = request.query_params.get("signature", "")
+    expected = _signature(hub, method, request.scope["path"])
+    if not hmac.compare_digest(given.encode(), expected.encode()):
+        raise errors.HubError(403, "SignatureDoesNotMatch")
+
+
+def _signed_upload(request: Request) -> tuple[Hub, str, int]:
+    hub: Hub = request.app.state.hub
+    _check_signature(hub, request, request.method)
+    return hub, request.path_params["oid"], request.path_params["size"]
+
+
+def _repository(hub: Hub, request: Request) -> Repository:
+    found = hub.storage.find(request.path_params["kind"], request.path_params["repository"])
+    if found is None:
+        raise errors.repository_not_found(anonymous=False)
+    return found
+
+
+async def _receive(
+    request: Request, path: Path, start: int, length: int, digest: "hashlib._Hash"
+) -> str:
+    """Write the body into a file and return its digest; 400 if it is not of the length."""
+    received = 0
+    with path.open("r+b") as file:
+        file.seek(start)
+        async for chunk in request.stream():
+            received += len(chunk)
+            if received > length:
+                break
+            digest.update(chunk)
+            file.write(chunk)
+    if received != length:
+        raise errors.bad_request(f"The body has not the announced {length} bytes")
+    return digest.hexdigest()
+
+
+def _keep(repository: Repository, temporary: Path, oid: str, digest: str) -> None:
+    if digest != oid:
+        raise errors.bad_request(f"The content has sha256 {digest}, not {oid}")
+    target = repository.git.lfs_path(oid)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary.rename(target)

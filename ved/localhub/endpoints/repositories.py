@@ -1,0 +1,184 @@
+"""Endpoints about who asks, and about repos as such: creation, settings, information, listing."""
+
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+from ved.localhub import cards, errors, payloads
+from ved.localhub.call import Call
+from ved.localhub.git import MAIN, Pointer
+from ved.localhub.storage import Repository, timestamp
+
+_LISTED = {
+    *("id", "modelId", "private", "downloads", "likes", "createdAt"),
+    *("tags", "pipeline_tag", "library_name"),
+}
+_LISTED_IN_FULL = {"author", "sha", "lastModified", "gated", "disabled", "siblings"}
+
+
+def whoami(call: Call) -> Response:
+    """GET /api/whoami-v2."""
+    return JSONResponse(call.user.whoami())
+
+
+def validate_yaml(call: Call) -> Response:
+    """POST /api/validate-yaml: 400 when the metadata is wrong."""
+    card = call.payload(payloads.Card)
+    found, warnings = cards.validate(card.content, f"{card.repo_type}s")
+    body = {
+        "errors": [{"message": message} for message in found],
+        "warnings": [{"message": message} for message in warnings],
+    }
+    return JSONResponse(body, 400 if found else 200)
+
+
+def create(call: Call) -> Response:
+    """POST /api/repos/create: 409 when there is one of that name, 403 in a foreign namespace."""
+    new = call.payload(payloads.NewRepository)
+    kind, identifier = _named(call, new)
+    if call.hub.storage.path(kind, identifier) is None:
+        raise errors.bad_request(f"Invalid repo name: {identifier}")
+    namespace = identifier.split("/")[0]
+    if not call.user.may_write_to(namespace):
+        raise errors.forbidden(f"no right to create a repo in the namespace {namespace}")
+    prefix = "" if kind == "models" else f"{kind}/"
+    url = f"{call.hub.endpoint}/{prefix}{identifier}"
+    private = bool(new.wants_private)
+    if not call.hub.storage.create(kind, identifier, private=private, author=call.user.name):
+        raise errors.conflict("You already created this repo", url=url)
+    return JSONResponse({"url": url, "name": identifier})
+
+
+def delete(call: Call) -> Response:
+    """DELETE /api/repos/delete."""
+    kind, identifier = _named(call, call.payload(payloads.NamedRepository))
+    repository = call.visible(call.hub.storage.find(kind, identifier))
+    call.require_write(repository)
+    call.hub.storage.delete(repository)
+    return JSONResponse({})
+
+
+def change_settings(call: Call) -> Response:
+    """PUT /api/{kind}/{id}/settings."""
+    call.require_write(call.repository)
+    wanted = call.payload(payloads.Settings)
+    changes = {"private": wanted.wants_private, "gated": wanted.gated}
+    call.repository.write_settings({k: v for k, v in changes.items() if v is not None})
+    return JSONResponse(call.repository.settings)
+
+
+def info(call: Call) -> Response:
+    """GET /api/{kind}/{id}[/revision/{revision}]."""
+    repository = call.repository
+    revision = call.parameter("revision") if "revision" in call.request.path_params else MAIN
+    described = _described(repository, repository.git.resolve(revision))
+    if call.flag("blobs"):
+        described["siblings"] = _measured_siblings(repository, described["sha"])
+    if call.flag("securityStatus"):
+        described["securityRepoStatus"] = {"scansDone": True, "filesWithIssues": []}
+    return JSONResponse(_expanded(call, described) or described)
+
+
+def list_repositories(call: Call) -> Response:
+    """GET /api/{kind}: what the caller may see, by author, search and tags."""
+    query = call.request.query_params
+    wanted = {*query.getlist("filter"), *query.getlist("pipeline_tag")}
+    words = [word.lower() for word in query.getlist("search")]
+    found = []
+    for repository in call.hub.storage.all(call.kind):
+        if (
+            call.may_see(repository)
+            and query.get("author") in (None, repository.namespace)
+            and all(word in repository.id.lower() for word in words)
+        ):
+            described = _described(repository, repository.git.resolve(MAIN))
+            if wanted <= set(described["tags"]):
+                found.append(described)
+    keys = _LISTED | (_LISTED_IN_FULL if call.flag("full") else set())
+    keys |= {"cardData"} if call.flag("cardData") else set()
+    return call.page(found, lambda item: _expanded(call, item) or _only(item, keys))
+
+
+def create_collection(call: Call) -> Response:
+    """POST /api/collections: 409 when the owner has one of that title."""
+    new = call.payload(payloads.NewCollection)
+    if not call.user.may_write_to(new.namespace):
+        raise errors.forbidden(f"no right to create a collection in {new.namespace}")
+    return JSONResponse(call.hub.collections.create(new))
+
+
+def collection(call: Call) -> Response:
+    """GET /api/collections/{slug}."""
+    return JSONResponse(call.hub.collections.get(call.parameter("slug")))
+
+
+def list_collections(call: Call) -> Response:
+    """GET /api/collections?owner=."""
+    owners = call.request.query_params.getlist("owner")
+    found = [c for c in call.hub.collections.all() if not owners or c["owner"] in owners]
+    # The client numbers the collections of a list itself.
+    return call.page(found, lambda item: {k: v for k, v in item.items() if k != "position"})
+
+
+def add_collection_item(call: Call) -> Response:
+    """POST /api/collections/{slug}/items: 409 when the item is there."""
+    slug = call.parameter("slug")
+    if not call.user.may_write_to(call.hub.collections.get(slug)["owner"]):
+        raise errors.forbidden(f"no right to change the collection {slug}")
+    new = call.payload(payloads.NewCollectionItem)
+    return JSONResponse(call.hub.collections.add_item(slug, new))
+
+
+def _named(call: Call, payload: payloads.NamedRepository) -> tuple[str, str]:
+    namespace = payload.organization or call.user.name
+    return f"{payload.type or 'model'}s", f"{namespace}/{payload.name}"
+
+
+def _described(repository: Repository, commit: str) -> dict[str, Any]:
+    git, settings = repository.git, repository.settings
+    card = cards.card_data(git.text(commit, "README.md"))
+    described = {
+        "id": repository.id,
+        "modelId": repository.id,
+        "author": repository.namespace,
+        "sha": commit,
+        "lastModified": timestamp(git.commit_object(commit).commit_time),
+        **settings,
+        "disabled": False,
+        "downloads": 0,
+        "likes": 0,
+        "tags": cards.derived_tags(card),
+        "siblings": [
+            {"rfilename": entry.path} for entry in git.tree(commit).values() if not entry.is_folder
+        ],
+    }
+    if card:
+        described["cardData"] = card
+    return described | _only(card, {"pipeline_tag", "library_name"})
+
+
+def _measured_siblings(repository: Repository, commit: str) -> list[dict[str, Any]]:
+    siblings = []
+    for entry in repository.git.tree(commit).values():
+        if not entry.is_folder:
+            content = repository.git.content(entry.oid)
+            sibling: dict[str, Any] = {"rfilename": entry.path, "blobId": entry.oid}
+            pointer = Pointer.parse(content)
+            if pointer:
+                sibling["lfs"] = {
+                    "sha256": pointer.sha256,
+                    "size": pointer.size,
+                    "pointerSize": len(content),
+                }
+            siblings.append(sibling | {"size": pointer.size if pointer else len(content)})
+    return siblings
+
+
+def _expanded(call: Call, described: dict[str, Any]) -> dict[str, Any] | None:
+    """Return only what the query's `expand` asks for, None when it asks for nothing."""
+    keys = call.request.query_params.getlist("expand")
+    return _only(described, {"id", *keys}) if keys else None
+
+
+def _only(item: dict[str, Any], keys: set[str]) -> dict[str, Any]:
+    return {key: value for key, value in item.items() if key in keys}

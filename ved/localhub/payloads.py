@@ -1,0 +1,205 @@
+"""What clients send, as types: a request that does not fit is answered with 400 before it acts."""
+
+from typing import Annotated, Literal
+
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+RepositoryType = Literal["model", "dataset", "space"]
+
+
+class Payload(BaseModel):
+    """A JSON object, whose keys are camelCase on the wire."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+
+class NamedRepository(Payload):
+    """DELETE /api/repos/delete."""
+
+    name: str
+    organization: str | None = None
+    type: RepositoryType | None = None
+
+
+class _Visibility(Payload):
+    private: bool | None = None  # huggingface_hub 0.x
+    visibility: Literal["public", "private"] | None = None  # 2.x
+
+    @property
+    def wants_private(self) -> bool | None:
+        """Whether the repo is to be private; None when the client does not say."""
+        return self.visibility == "private" if self.visibility else self.private
+
+
+class NewRepository(NamedRepository, _Visibility):
+    """POST /api/repos/create."""
+
+
+class Settings(_Visibility):
+    """PUT /api/{kind}/{id}/settings."""
+
+    gated: Literal["auto", "manual", False] | None = None
+
+
+class Card(Payload):
+    """POST /api/validate-yaml."""
+
+    content: str
+    repo_type: RepositoryType = "model"
+
+
+class PreuploadFile(Payload):
+    """One file about to be uploaded; size in bytes."""
+
+    path: str
+    size: int
+
+
+class Preupload(Payload):
+    """POST /api/{kind}/{id}/preupload/{revision}."""
+
+    files: Annotated[list[PreuploadFile], Field(max_length=256)]
+    git_ignore: str | None = None
+
+
+class LfsObject(Payload):
+    """POST /{id}.git/info/lfs/objects/verify; size in bytes."""
+
+    oid: Sha256
+    size: Annotated[int, Field(ge=0)]
+
+
+class LfsReference(Payload):
+    """The ref that an LFS upload is meant for."""
+
+    name: str
+
+
+class LfsBatch(Payload):
+    """POST /{id}.git/info/lfs/objects/batch."""
+
+    operation: Literal["upload"]
+    objects: list[LfsObject]
+    transfers: list[str] = ["basic"]
+    ref: LfsReference | None = None
+
+
+class Part(Payload):
+    """One part of a multipart upload, with the ETag that its PUT was answered with."""
+
+    part_number: int
+    etag: str
+
+
+class MultipartCompletion(Payload):
+    """POST to the upload.href of a multipart upload."""
+
+    oid: Sha256
+    parts: list[Part]
+
+
+class CommitHeader(Payload):
+    """The message of a commit, and the head it builds on if the client insists on one."""
+
+    summary: str
+    description: str = ""
+    parent_commit: str | None = None
+
+
+class AddFile(Payload):
+    """A file whose content travels in the commit itself."""
+
+    path: str
+    content: Base64Bytes
+
+
+class AddLfsFile(Payload):
+    """A file whose content was uploaded before; when it is a copy there is no size."""
+
+    path: str
+    oid: Sha256
+    size: int | None = None
+
+
+class DeletedPath(Payload):
+    """What to delete."""
+
+    path: str
+
+
+class HeaderLine(Payload):
+    """The first line of POST /api/{kind}/{id}/commit/{revision}."""
+
+    key: Literal["header"]
+    value: CommitHeader
+
+
+class FileLine(Payload):
+    """A line that adds a file."""
+
+    key: Literal["file"]
+    value: AddFile
+
+
+class LfsFileLine(Payload):
+    """A line that adds an LFS file."""
+
+    key: Literal["lfsFile"]
+    value: AddLfsFile
+
+
+class DeletionLine(Payload):
+    """A line that deletes something, and says in its key what it is."""
+
+    key: Literal["deletedFile", "deletedFolder"]
+    value: DeletedPath
+
+
+Operation = FileLine | LfsFileLine | DeletionLine
+CommitLine = Annotated[HeaderLine | Operation, Field(discriminator="key")]
+
+
+class NewDiscussion(Payload):
+    """POST /api/{kind}/{id}/discussions."""
+
+    title: str
+    description: str = ""
+    pull_request: bool = False
+
+
+class NewBranch(Payload):
+    """POST /api/{kind}/{id}/branch/{name}."""
+
+    starting_point: str | None = None
+
+
+class NewTag(Payload):
+    """POST /api/{kind}/{id}/tag/{revision}."""
+
+    tag: str
+    message: str | None = None
+
+
+class NewCollection(Payload):
+    """POST /api/collections."""
+
+    title: str
+    namespace: str
+    description: str | None = None
+    private: bool = False
+
+
+class CollectionItem(Payload):
+    """What a collection holds."""
+
+    id: str
+    type: Literal["model", "dataset", "space", "paper", "collection"]
+
+
+class NewCollectionItem(Payload):
+    """POST /api/collections/{slug}/items."""
+
+    item: CollectionItem
+    note: str | None = None

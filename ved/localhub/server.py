@@ -1,0 +1,167 @@
+"""Running a local Hub: in a thread for tests, or until a signal for the command line."""
+
+import ipaddress
+import secrets
+import signal
+import socket
+import tempfile
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+
+from ved.errors import VedError
+from ved.localhub.accounts import Accounts, Role
+from ved.localhub.app import create_app
+from ved.localhub.call import Hub
+from ved.localhub.collections import Collections
+from ved.localhub.faults import Exchange, Faults, ReachableProtocol, Wire
+from ved.localhub.storage import Storage
+
+
+class LocalHub:
+    """A Hugging Face Hub on loopback; it serves inside its `with` block.
+
+    Args:
+        root: where repos and accounts are kept, made if need be. A hub on the same root later
+            serves the same ones. None: a temporary folder, removed on exit.
+        port: 0 for any free one.
+        host: an IPv4 address of loopback; no other is served.
+        multipart_threshold: LFS objects of more bytes are uploaded in parts of this size.
+        page_size: the most items that one page of a listing holds.
+
+    Attributes:
+        faults: how the hub misbehaves.
+        requests: what was asked and answered since the start; `requests.clear()` forgets it.
+
+    Raises VedError when the host is not loopback or the port is taken.
+    """
+
+    def __init__(
+        self,
+        root: Path | None = None,
+        *,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        multipart_threshold: int = 64 * 2**20,
+        page_size: int = 1000,
+    ) -> None:
+        _require_loopback(host)
+        self._host, self._port = host, port
+        self._on_exit = ExitStack()
+        if root is None:
+            root = Path(
+                self._on_exit.enter_context(tempfile.TemporaryDirectory(prefix="localhub-"))
+            )
+        root.mkdir(parents=True, exist_ok=True)
+        self._accounts = Accounts(root / "accounts.json")
+        self._storage = Storage(root)
+        self._collections = Collections(root / "collections.json")
+        self._multipart_threshold = multipart_threshold
+        self._page_size = page_size
+        self._thread: threading.Thread | None = None
+        self.faults = Faults()
+        self.requests: list[Exchange] = []
+
+    @property
+    def endpoint(self) -> str:
+        """The URL for HF_ENDPOINT or HfApi(endpoint=...); its port is known from the start on."""
+        return f"http://{self._host}:{self._port}"
+
+    def add_organisation(self, name: str) -> None:
+        """Add an organisation."""
+        self._accounts.add_organisation(name)
+
+    def add_user(
+        self, name: str, *, token: str, role: Role = "write", organisations: tuple[str, ...] = ()
+    ) -> None:
+        """Add a user, or to a user who is there already a token or memberships.
+
+        Organisations that are not there yet are added. Their members may write to them.
+        """
+        self._accounts.add_user(name, token, role, organisations)
+
+    def repository_path(self, identifier: str, kind: str = "models") -> Path:
+        """Return where a repo's bare git repository is; kind is models, datasets or spaces."""
+        repository = self._storage.find(kind, identifier)
+        if repository is None:
+            raise VedError(f"The local Hub has no {identifier} among its {kind}.")
+        return repository.path
+
+    def serve_forever(self) -> None:
+        """Serve until SIGINT or SIGTERM, in the main thread, within a `with` block or without."""
+        if self._thread is None:
+            with self:
+                return self.serve_forever()
+        stop = threading.Event()
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(number, lambda *_: stop.set()) for number in numbers]
+        stop.wait()
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+        return None
+
+    def __enter__(self) -> Self:
+        try:
+            listener = socket.create_server((self._host, self._port))
+        except OSError as error:
+            cause = f"Port {self._port} of {self._host} cannot be served: {error.strerror}."
+            raise VedError(cause, "Choose another port.") from error
+        self._on_exit.enter_context(listener)
+        self._port = listener.getsockname()[1]
+        server = uvicorn.Server(self._configuration())
+        self._thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        self._thread.start()
+        self._on_exit.callback(self._thread.join)
+        self._on_exit.callback(setattr, server, "should_exit", True)
+        while not server.started and self._thread.is_alive():
+            time.sleep(0.005)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._on_exit.close()
+        self._thread = None
+
+    def _configuration(self) -> uvicorn.Config:
+        hub = Hub(
+            endpoint=self.endpoint,
+            storage=self._storage,
+            accounts=self._accounts,
+            collections=self._collections,
+            secret=secrets.token_bytes(32),
+            multipart_threshold=self._multipart_threshold,
+            page_size=self._page_size,
+        )
+        return uvicorn.Config(
+            Wire(create_app(hub), self.faults, self.requests),
+            http=ReachableProtocol,
+            loop="asyncio",
+            ws="none",
+            lifespan="off",
+            proxy_headers=False,
+            access_log=False,
+            log_config=None,
+            log_level="warning",
+            timeout_graceful_shutdown=2,
+        )
+
+
+def _require_loopback(host: str) -> None:
+    try:
+        is_loopback = ipaddress.IPv4Address(host).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise VedError(
+            f"The local Hub does not serve {host!r}: it has no defence but being out of reach.",
+            "Use 127.0.0.1.",
+        )

@@ -1,0 +1,25 @@
+"""Text from outside, put into Markdown so that it is shown and never obeyed."""
+
+import re
+
+
+def code(text: str) -> str:
+    """Return text as a code span that is safe anywhere in a line, a table's cell included."""
+    visible = "".join(char if char.isprintable() else _escaped(char) for char in text)
+    ticks = max((len(run) for run in re.findall("`+", visible)), default=0) + 1
+    fence, space = "`" * ticks, " " if "`" in visible or not visible.strip() else ""
+    return f"{fence}{space}{visible}{space}{fence}".replace("|", r"\|")
+
+
+def plain(text: str) -> str:
+    """Return text as a paragraph's words: no markup, no HTML, no line break, no mention."""
+    visible = "".join(char if char.isprintable() else " " for char in text)
+    return re.sub(r"[!-/:-@\[-`{-~]", _entity, visible)
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape").decode()
+
+
+def _entity(found: re.Match[str]) -> str:
+    return f"&#{ord(found[0])};"

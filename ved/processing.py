@@ -1,0 +1,89 @@
+"""Image processor and tokenizer: loaded from a source's own files, never with remote code."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoImageProcessor, AutoTokenizer, PreTrainedTokenizerFast
+
+from ved.errors import VedError
+from ved.source import PROCESSING_FILES, Source
+
+_TOKENIZER_CONFIG = "tokenizer_config.json"
+
+# What a fast tokenizer is told beside its tokenizer.json. Whatever else transformers 5 writes to a
+# tokenizer_config.json is in tokenizer.json already, or unknown to transformers 4.
+_KNOWN_SETTINGS = (
+    "bos_token",
+    "clean_up_tokenization_spaces",
+    "cls_token",
+    "eos_token",
+    "mask_token",
+    "model_max_length",
+    "padding_side",
+    "pad_token",
+    "sep_token",
+    "truncation_side",
+    "unk_token",
+)
+
+
+def load_image_processor(encoder: Source) -> Any:
+    """Return the encoder's image processor.
+
+    Raises:
+        VedError: the encoder has none that transformers can load.
+    """
+    (name,) = PROCESSING_FILES["encoder"]
+    if not (encoder.directory / name).is_file():
+        raise VedError(
+            f"{encoder} has no image processor ({name}).",
+            "Use an encoder checkpoint that has one; without it nobody can prepare an image.",
+        )
+    try:
+        # The slow class reads every config, and needs neither torch nor torchvision.
+        return AutoImageProcessor.from_pretrained(
+            encoder.directory, use_fast=False, trust_remote_code=False, local_files_only=True
+        )
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        raise VedError(
+            f"The image processor of {encoder} cannot be loaded: {_first_line(error)}."
+        ) from error
+
+
+def load_tokenizer(decoder: Source, config: Any) -> Any:
+    """Return the decoder's tokenizer.
+
+    Args:
+        config: the decoder's transformers config, which tells the class where no file does.
+
+    Raises:
+        VedError: the decoder has none that transformers can load.
+    """
+    settings = _read_settings(decoder.directory / _TOKENIZER_CONFIG)
+    fast = decoder.directory / "tokenizer.json"
+    try:
+        # transformers 5 names a class that transformers 4 lacks; tokenizer.json says it all.
+        if settings.get("tokenizer_class") == "TokenizersBackend" and fast.is_file():
+            known = {key: settings[key] for key in _KNOWN_SETTINGS if settings.get(key) is not None}
+            return PreTrainedTokenizerFast(tokenizer_file=str(fast), **known)
+        return AutoTokenizer.from_pretrained(
+            decoder.directory, config=config, trust_remote_code=False, local_files_only=True
+        )
+    except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
+        raise VedError(
+            f"The tokenizer of {decoder} cannot be loaded: {_first_line(error)}.",
+            "The source needs tokenizer.json, or the vocabulary files of its family.",
+        ) from error
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return settings if isinstance(settings, dict) else {}
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__

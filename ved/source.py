@@ -1,0 +1,224 @@
+"""One pretrained checkpoint at one commit: what it is, and its files on this machine.
+
+A reference is resolved first, to the commit it means now. Everything after that speaks of the
+commit: downloads fetch only the files that are used, and loading happens from the local copy alone.
+A local directory has no commit; the digests of its files stand for it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi
+
+from ved.errors import VedError
+from ved.families import Family, Role, family
+from ved.hub_errors import explained
+from ved.manifest import SourceRef
+
+CONFIG = "config.json"
+
+PROCESSING_FILES: Mapping[Role, tuple[str, ...]] = {
+    "encoder": ("preprocessor_config.json",),
+    "decoder": (
+        "added_tokens.json",
+        "merges.txt",
+        "sentencepiece.bpe.model",
+        "special_tokens_map.json",
+        "spiece.model",
+        "tokenizer.json",
+        "tokenizer.model",
+        "tokenizer_config.json",
+        "vocab.json",
+        "vocab.txt",
+    ),
+}
+"""The files of an image processor (encoder) or a tokenizer (decoder); few sources have them all."""
+
+WEIGHTS = ("model.safetensors", "flax_model.msgpack")
+"""Weight files that VED reads, best first. `<name>.index.json` lists the shards of one."""
+
+PICKLED_WEIGHTS = ("pytorch_model.bin",)
+"""Weight files that VED reads only where the manifest allows it, because they are programs."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A repo at one commit, or a local directory.
+
+    Attributes:
+        name: the repo's id, or the directory as the manifest names it.
+        commit: 40 hexadecimal digits; None for a local directory.
+        files: the names of its files.
+        directory: the local directory; None for a repo.
+    """
+
+    name: str
+    commit: str | None
+    files: frozenset[str]
+    directory: Path | None
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.commit[:12]}" if self.commit else self.name
+
+    def fetch(self, names: frozenset[str], api: HfApi) -> Path:
+        """Return a local directory that holds the named files, downloading what is not there."""
+        if self.directory is not None:
+            return self.directory
+        with explained(f"download {', '.join(sorted(names))} of {self}", self.name):
+            return Path(
+                api.snapshot_download(
+                    self.name, revision=self.commit, allow_patterns=sorted(names & self.files)
+                )
+            )
+
+
+@dataclass(frozen=True)
+class ResolvedSource:
+    """A checkpoint that is known to exist, with nothing but its config downloaded.
+
+    Attributes:
+        role: what it becomes.
+        snapshot: the checkpoint.
+        config_snapshot: where its config comes from: the checkpoint, unless the manifest names
+            another repo or directory.
+        config: the content of config.json.
+        family: what is known of its family.
+        weights: the names of the weight files, in order.
+    """
+
+    role: Role
+    snapshot: Snapshot
+    config_snapshot: Snapshot
+    config: Mapping[str, Any]
+    family: Family
+    weights: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return str(self.snapshot)
+
+    def fetch(self, api: HfApi) -> "Source":
+        """Download the files that are used, and return where they are.
+
+        Raises:
+            VedError: the download fails.
+        """
+        names = frozenset(self.weights) | self.snapshot.files & {*PROCESSING_FILES[self.role]}
+        config_directory = self.config_snapshot.fetch(frozenset({CONFIG}), api)
+        return Source(self, self.snapshot.fetch(names, api), config_directory / CONFIG)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint whose files are on this machine.
+
+    Attributes:
+        resolved: what it is.
+        directory: where its weights, and its processor or tokenizer, lie.
+        config_path: the config.json to use; not always in `directory`.
+    """
+
+    resolved: ResolvedSource
+    directory: Path
+    config_path: Path
+
+    def __str__(self) -> str:
+        return str(self.resolved)
+
+    @property
+    def weight_paths(self) -> list[Path]:
+        """The weight files, in order."""
+        return [self.directory / name for name in self.resolved.weights]
+
+    def digests(self) -> dict[str, str]:
+        """Return the sha256 of every file that is used, by name."""
+        processing = [self.directory / name for name in PROCESSING_FILES[self.resolved.role]]
+        used = [self.config_path, *self.weight_paths, *filter(Path.is_file, processing)]
+        return {path.name: sha256(path) for path in used}
+
+
+def resolve(role: Role, ref: SourceRef, api: HfApi) -> ResolvedSource:
+    """Find out what a reference means now, and download its config.
+
+    Raises:
+        VedError: the checkpoint, its config or usable weights are not there, or may not be read;
+            or it cannot play its role in a Flax vision encoder-decoder model.
+    """
+    snapshot = _pin(ref.model, ref.revision, ref.directory, api)
+    config_snapshot = snapshot
+    if ref.config is not None:
+        config_snapshot = _pin(ref.config.model, ref.config.revision, ref.config.directory, api)
+    config = _read_json(config_snapshot, CONFIG, api)
+    known = family(role, config.get("model_type"), str(config_snapshot))
+    weights = _select_weights(snapshot, ref.allow_pickle, api)
+    return ResolvedSource(role, snapshot, config_snapshot, config, known, weights)
+
+
+def sha256(path: Path) -> str:
+    """Return the sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _pin(name: str, revision: str | None, directory: Path | None, api: HfApi) -> Snapshot:
+    if directory is not None:
+        files = frozenset(path.name for path in directory.iterdir() if path.is_file())
+        return Snapshot(name, None, files, directory)
+    with explained(f"read {name}" + (f" at {revision}" if revision else ""), name):
+        info = api.model_info(name, revision=revision)
+    files = frozenset(sibling.rfilename for sibling in info.siblings or ())
+    return Snapshot(name, info.sha, files, None)
+
+
+def _read_json(snapshot: Snapshot, name: str, api: HfApi) -> dict[str, Any]:
+    if name not in snapshot.files:
+        raise VedError(
+            f"{snapshot} has no {name}.",
+            "Name a transformers checkpoint; another one's config can be used with config:.",
+        )
+    path = snapshot.fetch(frozenset({name}), api) / name
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise VedError(f"{name} of {snapshot} cannot be read: {error}.") from error
+    if not isinstance(content, dict):
+        raise VedError(f"{name} of {snapshot} does not hold a JSON object.")
+    return content
+
+
+def _select_weights(snapshot: Snapshot, allow_pickle: bool, api: HfApi) -> tuple[str, ...]:
+    for name in WEIGHTS + (PICKLED_WEIGHTS if allow_pickle else ()):
+        if name in snapshot.files:
+            return (name,)
+        if f"{name}.index.json" in snapshot.files:
+            return _shards(snapshot, f"{name}.index.json", api)
+    pickled = sorted(
+        name for name in snapshot.files if name.removesuffix(".index.json") in PICKLED_WEIGHTS
+    )
+    if pickled:
+        raise VedError(
+            f"{snapshot} has pickled weights only ({pickled[0]}), and a pickle is a program.",
+            "Use a revision that has model.safetensors, or allow it for this source with "
+            "{model: ..., allow_pickle: true}: VED reads the tensors and refuses everything else.",
+        )
+    raise VedError(
+        f"{snapshot} has no weights that VED can read.",
+        f"It looks for {', '.join(WEIGHTS)} and their sharded forms.",
+    )
+
+
+def _shards(snapshot: Snapshot, index: str, api: HfApi) -> tuple[str, ...]:
+    weight_map = _read_json(snapshot, index, api).get("weight_map")
+    shards = set(weight_map.values()) if isinstance(weight_map, dict) else set()
+    missing = shards - snapshot.files
+    if not shards or missing:
+        listed = (
+            f"shards that are not there: {', '.join(map(repr, missing))}"
+            if missing
+            else ("no shards")
+        )
+        raise VedError(f"{index} of {snapshot} lists {listed}.", "The source is incomplete.")
+    return tuple(sorted(shards))

@@ -1,0 +1,98 @@
+"""Which source tensor belongs to which Flax parameter.
+
+Flax and PyTorch agree on a parameter's path but for its last part, and on its elements but for the
+order of a kernel's axes. What remains is the habits of real checkpoints: a prefix that some have
+and others lack, names from TensorFlow's time (gamma, beta), and tied tensors that are stored under
+either of their names. `ved.families` lists them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ved.errors import VedError
+from ved.families import Family
+from ved.tensors.files import StoredWeight
+from ved.tensors.tensor import Tensor, Transposed
+
+Path = tuple[str, ...]
+
+_PYTORCH_LEAF = {"kernel": "weight", "scale": "weight", "embedding": "weight"}
+_OLD_LEAF = {"gamma": "weight", "beta": "bias"}
+_KERNEL_AXES = {2: (1, 0), 4: (2, 3, 1, 0)}
+"""Axes of a PyTorch linear (out, in) or convolution (out, in, height, width) weight, put in the
+order that Flax's kernels have: (in, out) and (height, width, in, out)."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """A source tensor, and what it is as a Flax parameter."""
+
+    weight: StoredWeight
+    tensor: Tensor
+
+
+def pytorch_name(path: Path) -> str:
+    """Return the PyTorch name of the Flax parameter at `path`."""
+    return ".".join((*path[:-1], _PYTORCH_LEAF.get(path[-1], path[-1])))
+
+
+class SourceNames:
+    """A source's tensors, to be found by Flax path.
+
+    Args:
+        weights: all tensors of one source.
+        family: whose habits to allow for.
+        origin: the source, for errors.
+
+    Raises:
+        VedError: two tensors are the same parameter, once with and once without the prefix.
+    """
+
+    def __init__(self, weights: Iterable[StoredWeight], family: Family, origin: str) -> None:
+        self.family = family
+        self._weights: dict[str, StoredWeight] = {}
+        for weight in weights:
+            name = self._canonical(weight)
+            if name in self._weights:
+                raise VedError(
+                    f"{origin} holds the tensor {name!r} twice: as {weight.name!r} and as "
+                    f"{self._weights[name].name!r}.",
+                    "VED cannot tell which one is meant; remove one from the source.",
+                )
+            self._weights[name] = weight
+
+    def find(self, path: Path) -> Match | None:
+        """Return the tensor for the parameter at `path`, or None where the source has none."""
+        name = self._without_prefix(pytorch_name(path))
+        for candidate in (name, *self.family.aliases.get(name, ())):
+            weight = self._weights.get(candidate)
+            if weight is not None:
+                return Match(weight, _as_flax(weight, path))
+        return None
+
+    def unused(self, used: Sequence[Match]) -> list[StoredWeight]:
+        """Return the tensors that none of the matches uses, in the source's order."""
+        names = {match.weight.name for match in used}
+        return [weight for weight in self._weights.values() if weight.name not in names]
+
+    def _canonical(self, weight: StoredWeight) -> str:
+        *parents, leaf = weight.name.split(".")
+        if weight.layout == "flax":
+            leaf = _PYTORCH_LEAF.get(leaf, leaf)
+        return self._without_prefix(".".join((*parents, _OLD_LEAF.get(leaf, leaf))))
+
+    def _without_prefix(self, name: str) -> str:
+        return name.removeprefix(self.family.prefix + ".")
+
+
+def _as_flax(weight: StoredWeight, path: Path) -> Tensor:
+    """Return the stored tensor with its axes in Flax's order.
+
+    A tied embedding that stands in for an output kernel, or the other way round, is turned too.
+    """
+    wants_kernel = path[-1] == "kernel"
+    has_kernel = weight.layout == "flax" and weight.name.endswith("kernel")
+    axes = _KERNEL_AXES.get(len(weight.tensor.shape))
+    if wants_kernel == has_kernel or axes is None:
+        return weight.tensor
+    return Transposed(weight.tensor, axes)

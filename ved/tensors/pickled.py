@@ -1,0 +1,124 @@
+"""pytorch_model.bin files, read without PyTorch and without running what a pickle asks for.
+
+`torch.save` writes a zip archive (PyTorch 1.6 and later): `<name>/data.pkl` rebuilds a mapping of
+tensors from storages, which lie uncompressed as `<name>/data/<key>`. Source of the format:
+https://pytorch.org/docs/stable/notes/serialization.html. The unpickler here knows the handful of
+globals that such a mapping needs, and refuses every other one.
+"""
+
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ved.errors import VedError
+from ved.tensors.tensor import BFLOAT16, StoredTensor
+
+_STORAGES = {
+    "DoubleStorage": np.dtype(np.float64),
+    "FloatStorage": np.dtype(np.float32),
+    "HalfStorage": np.dtype(np.float16),
+    "BFloat16Storage": BFLOAT16,
+    "LongStorage": np.dtype(np.int64),
+    "IntStorage": np.dtype(np.int32),
+    "ShortStorage": np.dtype(np.int16),
+    "CharStorage": np.dtype(np.int8),
+    "ByteStorage": np.dtype(np.uint8),
+    "BoolStorage": np.dtype(np.bool_),
+}
+_LOCAL_HEADER_BYTES = 30
+_CONVERT = (
+    "Convert the source to safetensors (https://huggingface.co/docs/safetensors/convert-weights)."
+)
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """A run of elements in the archive that tensors are views of."""
+
+    offset: int
+    dtype: np.dtype[np.generic]
+    size: int
+
+
+def read_index(path: Path) -> dict[str, StoredTensor]:
+    """Return the file's tensors by name, without reading their elements.
+
+    Raises:
+        VedError: the file is not such an archive, asks for anything but tensors, or holds a tensor
+            whose elements do not lie in row-major order.
+        OSError: the file cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive, path.open("rb") as raw:
+            name = next(entry for entry in archive.namelist() if entry.endswith("/data.pkl"))
+            offsets = {
+                entry.filename.removeprefix(name.removesuffix("data.pkl") + "data/"): (
+                    _data_offset(raw, entry.header_offset)
+                )
+                for entry in archive.infolist()
+                if entry.compress_type == zipfile.ZIP_STORED
+            }
+            with archive.open(name) as stream:
+                state = _Unpickler(stream, path, offsets).load()
+    except (zipfile.BadZipFile, StopIteration, pickle.UnpicklingError, KeyError) as error:
+        raise VedError(f"{path.name} cannot be read: {error}.", _CONVERT) from error
+    if not isinstance(state, dict):
+        raise VedError(f"{path.name} does not hold a mapping of tensors.", _CONVERT)
+    return {str(key): value for key, value in state.items() if isinstance(value, StoredTensor)}
+
+
+def _data_offset(raw: Any, header_offset: int) -> int:
+    raw.seek(header_offset)
+    header = raw.read(_LOCAL_HEADER_BYTES)
+    name_length = int.from_bytes(header[26:28], "little")
+    extra_length = int.from_bytes(header[28:30], "little")
+    return int(header_offset + _LOCAL_HEADER_BYTES + name_length + extra_length)
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, stream: Any, path: Path, offsets: dict[str, int]) -> None:
+        super().__init__(stream)
+        self.path = path
+        self.offsets = offsets
+
+    def find_class(self, module: str, name: str) -> Callable[..., Any] | str:
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if module == "torch" and name in _STORAGES:
+            return name
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return self._tensor
+        if (module, name) == ("torch._utils", "_rebuild_parameter"):
+            return lambda tensor, *_: tensor
+        raise pickle.UnpicklingError(f"it asks to run {module}.{name}")
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        _, kind, key, _, size = pid
+        return _Storage(self.offsets[key], _STORAGES[kind], size)
+
+    def _tensor(
+        self,
+        storage: _Storage,
+        start: int,
+        shape: tuple[int, ...],
+        strides: tuple[int, ...],
+        *_: Any,
+    ) -> StoredTensor:
+        row_major = tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))
+        lies_in_order = all(
+            have == want or size == 1
+            for have, want, size in zip(strides, row_major, shape, strict=True)
+        )
+        if not lies_in_order:
+            raise pickle.UnpicklingError(f"a tensor of shape {shape} is not stored row by row")
+        if start < 0 or start + prod(shape) > storage.size:
+            raise pickle.UnpicklingError(f"a tensor of shape {shape} reaches past its storage")
+        offset = storage.offset + start * storage.dtype.itemsize
+        return StoredTensor(self.path, offset, tuple(shape), storage.dtype)

@@ -1,0 +1,122 @@
+"""Decoder start, pad and eos: from manifest, config, tokenizer, in that order."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ved.errors import VedError
+
+Role = Literal["decoder_start", "pad", "eos"]
+
+
+@dataclass(frozen=True)
+class TokenId:
+    """A special token.
+
+    Attributes:
+        id: its position in the vocabulary.
+        token: its text in the tokenizer.
+        origin: where the id was found, in words that follow "from".
+    """
+
+    id: int
+    token: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class TokenIds:
+    """The special tokens of one checkpoint."""
+
+    decoder_start: TokenId
+    pad: TokenId
+    eos: TokenId
+
+    @property
+    def pad_is_eos(self) -> bool:
+        """Whether a training loop that masks padding also masks the end of the text."""
+        return self.pad.id == self.eos.id
+
+
+# After the manifest: what the config may call it, in the order of transformers'
+# create_model_from_encoder_decoder_models, then what the tokenizer may call it.
+_IN_CONFIG: dict[Role, tuple[str, ...]] = {
+    "decoder_start": ("decoder_start_token_id", "bos_token_id"),
+    "pad": ("pad_token_id", "eos_token_id"),
+    "eos": ("eos_token_id",),
+}
+_IN_TOKENIZER: dict[Role, str] = {"decoder_start": "cls", "pad": "pad", "eos": "sep"}
+
+
+def resolve(wanted: Mapping[str, int], config: Any, tokenizer: Any, origin: str) -> TokenIds:
+    """Return the special tokens of a decoder.
+
+    Args:
+        wanted: ids that the manifest gives, by role.
+        config: the decoder's transformers config.
+        tokenizer: the decoder's transformers tokenizer.
+        origin: the decoder, for errors.
+
+    Raises:
+        VedError: an id cannot be found, is outside the vocabulary, or is unknown to the tokenizer;
+            one error for all three.
+    """
+    problems: list[str] = []
+    found: dict[Role, TokenId] = {}
+    for role in _IN_CONFIG:
+        try:
+            found[role] = _resolve_one(role, wanted, config, tokenizer)
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise VedError(
+            f"The token ids of {origin} do not work: {'; '.join(problems)}.",
+            "Set them with token_ids: {decoder_start: ..., pad: ..., eos: ...}.",
+        )
+    return TokenIds(**found)
+
+
+def _resolve_one(role: Role, wanted: Mapping[str, int], config: Any, tokenizer: Any) -> TokenId:
+    number, origin = _find(role, wanted, config, tokenizer)
+    if not 0 <= number < config.vocab_size:
+        raise ValueError(
+            f"{role} {number} (from {origin}) is outside the vocabulary of {config.vocab_size}"
+        )
+    token = tokenizer.convert_ids_to_tokens(number)
+    if token is None:
+        raise ValueError(f"{role} {number} (from {origin}) is unknown to the tokenizer")
+    return TokenId(number, token, origin)
+
+
+def _find(role: Role, wanted: Mapping[str, int], config: Any, tokenizer: Any) -> tuple[int, str]:
+    if role in wanted:
+        return wanted[role], "the manifest"
+    for name in _IN_CONFIG[role]:
+        number: Any = getattr(config, name, None)
+        # Some configs list several end tokens; the first is the one that text is trained to end in.
+        if isinstance(number, list) and number:
+            number = number[0]
+        if number is not None:
+            return int(number), f"{name} of the decoder's config"
+    name = _IN_TOKENIZER[role]
+    number = getattr(tokenizer, f"{name}_token_id", None)
+    if number is not None:
+        return int(number), f"{name}_token of the tokenizer"
+    raise ValueError(f"neither the decoder's config nor its tokenizer names a {role} token")
+
+
+def apply(token_ids: TokenIds, config: Any, tokenizer: Any) -> None:
+    """Write the ids into the composite config, its decoder's config, and the tokenizer.
+
+    Args:
+        config: a transformers VisionEncoderDecoderConfig.
+        tokenizer: the decoder's transformers tokenizer.
+    """
+    for part in (config, config.decoder):
+        part.decoder_start_token_id = token_ids.decoder_start.id
+        part.pad_token_id = token_ids.pad.id
+        part.eos_token_id = token_ids.eos.id
+    if tokenizer.pad_token_id != token_ids.pad.id:
+        tokenizer.pad_token = token_ids.pad.token
+    if tokenizer.eos_token_id != token_ids.eos.id:
+        tokenizer.eos_token = token_ids.eos.token
