@@ -86,17 +86,21 @@ def load_in_flax(
     logger = logging.getLogger("transformers.modeling_flax_utils")
     logger.addHandler(caplog.handler)
     try:
-        model = flax_auto_class.from_pretrained(directory)
+        with caplog.at_level(logging.INFO, logger.name):
+            model = flax_auto_class.from_pretrained(directory)
     finally:
         logger.removeHandler(caplog.handler)
-    unexpected, missing = set(), set()
-    for message in caplog.messages:
-        first_line = message.splitlines()[0]
-        if "were not used" in first_line:
-            unexpected |= names_in(first_line)
-        if "newly initialized" in first_line:
-            missing |= names_in(first_line)
+    lines = [message.splitlines()[0] for message in caplog.messages]
+    unexpected = reported(lines, "were not used when", "All model checkpoint weights were used")
+    missing = reported(lines, "are newly initialized", "All the weights of Flax")
     return model, unexpected, missing
+
+
+def reported(lines: list[str], some: str, none: str) -> set[str]:
+    """Return the names in the line that says so of some; if none says so, one must say none."""
+    names = {name for line in lines if some in line for name in names_in(line)}
+    assert names or any(none in line for line in lines)
+    return names
 
 
 def assert_matched_by(patterns: list[str], names: set[str]) -> None:

@@ -1,8 +1,14 @@
-"""One pair into one checkpoint: weights, configs, image processor and tokenizer in a directory."""
+"""One pair into one checkpoint: weights, configs, image processor and tokenizer in a directory.
+
+No model is ever instantiated: parameters stream from the sources' files into the checkpoint's.
+"""
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from math import prod
 from pathlib import Path as FilePath
 from typing import Any
@@ -20,14 +26,35 @@ from transformers import (
 from ved import ledger, processing, token_ids
 from ved.initialize import Initialization
 from ved.ledger import Ledger
+from ved.manifest import Dtype, WeightFormat
 from ved.source import Source
-from ved.tensors import msgpack
-from ved.tensors.files import open_weights
-from ved.tensors.names import Path
-from ved.tensors.tensor import Cast, LazyTensor, Tensor
+from ved.tensors import msgpack, safetensors
+from ved.tensors.files import Layout, open_weights
+from ved.tensors.names import Path, pytorch_name, turned
+from ved.tensors.output import HashedFile
+from ved.tensors.tensor import DTYPES, Cast, LazyTensor, Tensor
 from ved.token_ids import TokenIds
 
 FLAX_WEIGHTS = "flax_model.msgpack"
+PYTORCH_WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a manifest may say of a checkpoint's content.
+
+    Attributes:
+        token_ids: ids that come before those of the decoder's config, by role.
+        seed: what fresh parameters are drawn with; 0 is what transformers uses.
+        dtype: of all parameters; "source" leaves each as its source has it, and makes fresh ones
+            what most of the decoder is stored in.
+        weights: the files to write: flax_model.msgpack, model.safetensors in PyTorch's layout.
+    """
+
+    token_ids: Mapping[str, int] = field(default_factory=dict)
+    seed: int = 0
+    dtype: Dtype = "source"
+    weights: tuple[WeightFormat, ...] = ("flax", "safetensors")
 
 
 @dataclass(frozen=True)
@@ -36,31 +63,24 @@ class Checkpoint:
 
     Attributes:
         directory: where its files are.
+        settings: what it was made with.
         token_ids: its special tokens.
         ledgers: where its parameters come from: encoder, decoder and, where their widths differ,
             the projection between them.
-        config: its composite transformers config.
         parameters: how many numbers its parameters hold.
         weights_sha256: the digest of each weight file, by name.
-        seed: what its fresh parameters were drawn with.
     """
 
     directory: FilePath
+    settings: Settings
     token_ids: TokenIds
     ledgers: tuple[Ledger, ...]
-    config: Any
     parameters: int
     weights_sha256: Mapping[str, str]
-    seed: int
 
 
 def assemble(
-    encoder: Source,
-    decoder: Source,
-    directory: FilePath,
-    *,
-    token_ids_wanted: Mapping[str, int] | None = None,
-    seed: int = 0,
+    encoder: Source, decoder: Source, directory: FilePath, settings: Settings | None = None
 ) -> Checkpoint:
     """Assemble two sources into a checkpoint.
 
@@ -72,37 +92,35 @@ def assemble(
         encoder: a vision encoder.
         decoder: a text decoder.
         directory: an existing directory to put the files in.
-        token_ids_wanted: ids that come before those of the decoder's config.
-        seed: what fresh parameters are drawn with; 0 is what transformers uses.
+        settings: what the manifest says; its defaults if None.
 
     Raises:
         VedError: the sources cannot be assembled; the directory may then hold some of the files.
         OSError: a file cannot be read or written.
     """
+    settings = settings or Settings()
     encoder_config, decoder_config = _load_config(encoder), _load_config(decoder)
     image_processor = processing.load_image_processor(encoder)
     tokenizer = processing.load_tokenizer(decoder, decoder_config)
-    ids = token_ids.resolve(token_ids_wanted or {}, decoder_config, tokenizer, str(decoder))
+    ids = token_ids.resolve(settings.token_ids, decoder_config, tokenizer, str(decoder))
     config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(encoder_config, decoder_config)
     parts = [
-        _source_part(encoder, FlaxAutoModel, config.encoder, seed),
-        _source_part(decoder, FlaxAutoModelForCausalLM, config.decoder, seed),
-        *_projection_part(config, seed),
+        _source_part(encoder, FlaxAutoModel, config.encoder, settings.seed),
+        _source_part(decoder, FlaxAutoModelForCausalLM, config.decoder, settings.seed),
+        *_projection_part(config, settings.seed),
     ]
-    parameters = _parameters(parts)
-    written = msgpack.write(directory / FLAX_WEIGHTS, parameters)
+    written = _write_weights(parts, directory, settings)
     token_ids.apply(ids, config, tokenizer)
-    _write_configs(config, directory)
+    _write_configs(config, directory, settings.dtype)
     image_processor.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return Checkpoint(
         directory,
+        settings,
         ids,
         tuple(part.ledger for part in parts),
-        config,
-        sum(prod(tensor.shape) for tensor in parameters.values()),
-        {FLAX_WEIGHTS: written.sha256},
-        seed,
+        sum(part.size for part in parts),
+        {name: file.sha256 for name, file in written.items()},
     )
 
 
@@ -120,11 +138,26 @@ class _Part:
     initialization: Initialization
     path: Path = ()
 
-    def fresh(self, path: Path, dtype: np.dtype[Any]) -> Tensor:
-        """Return the fresh parameter at a path of its ledger."""
-        drawn = self.initialization.shapes[path]
-        lazy = LazyTensor(drawn.shape, drawn.dtype, lambda: self.initialization.draw(path))
-        return Cast(lazy, dtype)
+    @property
+    def size(self) -> int:
+        """How many numbers its parameters hold."""
+        paths = (*self.ledger.copied, *self.ledger.fresh)
+        return sum(prod(self.initialization.shapes[path].shape) for path in paths)
+
+    def copied(self, layout: Layout) -> Iterator[tuple[Path, Tensor]]:
+        """Yield the parameters that a source has, in the source's order."""
+        for path, match in self.ledger.copied.items():
+            yield (*self.path, *path), match.in_layout(layout)
+
+    def fresh(self, layout: Layout, dtype: np.dtype[Any]) -> Iterator[tuple[Path, Tensor]]:
+        """Yield the others; each is drawn when it is read."""
+        for path in self.ledger.fresh:
+            drawn = self.initialization.shapes[path]
+            draw = partial(self.initialization.draw, path)
+            tensor: Tensor = Cast(LazyTensor(drawn.shape, drawn.dtype, draw), dtype)
+            if layout == "pytorch" and path[-1] == "kernel":
+                tensor = turned(tensor, layout)
+            yield (*self.path, *path), tensor
 
 
 def _load_config(source: Source) -> Any:
@@ -161,28 +194,52 @@ def _projection_part(config: Any, seed: int) -> list[_Part]:
     return [_Part(Ledger("projection", fresh=dict.fromkeys(paths, "projection")), whole)]
 
 
-def _parameters(parts: list[_Part]) -> dict[Path, Tensor]:
-    """Return every parameter of the checkpoint by its path.
-
-    Fresh parameters take the dtype that most of the decoder is stored in.
-    """
-    copied = {
-        (*part.path, *path): match.tensor
-        for part in parts
-        for path, match in part.ledger.copied.items()
+def _write_weights(
+    parts: Sequence[_Part], directory: FilePath, settings: Settings
+) -> dict[str, HashedFile]:
+    """Write the weight files, side by side, and return them by name."""
+    fresh_dtype = _stored_dtype(parts)
+    jobs: dict[WeightFormat, Callable[[], dict[str, HashedFile]]] = {
+        "flax": lambda: msgpack.write(
+            directory / FLAX_WEIGHTS, dict(_tensors(parts, "flax", fresh_dtype, settings.dtype))
+        ),
+        "safetensors": lambda: safetensors.write(
+            directory / PYTORCH_WEIGHTS,
+            {
+                pytorch_name(path): tensor
+                for path, tensor in _tensors(parts, "pytorch", fresh_dtype, settings.dtype)
+            },
+        ),
     }
+    with ThreadPoolExecutor() as pool:
+        files = pool.map(lambda name: jobs[name](), settings.weights)
+        return {name: file for written in files for name, file in written.items()}
+
+
+def _tensors(
+    parts: Sequence[_Part], layout: Layout, fresh_dtype: np.dtype[Any], dtype: Dtype
+) -> Iterator[tuple[Path, Tensor]]:
+    """Yield every parameter of the checkpoint: the sources' in their order, then the fresh ones."""
+    copied = chain.from_iterable(part.copied(layout) for part in parts)
+    fresh = chain.from_iterable(part.fresh(layout, fresh_dtype) for part in parts)
+    for path, tensor in chain(copied, fresh):
+        wanted = tensor.dtype if dtype == "source" else DTYPES[dtype]
+        yield path, tensor if tensor.dtype == wanted else Cast(tensor, wanted)
+
+
+def _stored_dtype(parts: Sequence[_Part]) -> np.dtype[Any]:
+    """Return the dtype that most of the decoder is stored in."""
     numbers: Counter[np.dtype[Any]] = Counter()
-    for path, tensor in copied.items():
-        if path[0] == "decoder":
-            numbers[tensor.dtype] += prod(tensor.shape)
-    dtype = numbers.most_common(1)[0][0]
-    fresh = {
-        (*part.path, *path): part.fresh(path, dtype) for part in parts for path in part.ledger.fresh
-    }
-    return copied | fresh
+    for part in parts:
+        for path, tensor in part.copied("flax"):
+            numbers[tensor.dtype] += prod(tensor.shape) if path[0] == "decoder" else 0
+    return numbers.most_common(1)[0][0]
 
 
-def _write_configs(config: Any, directory: FilePath) -> None:
+def _write_configs(config: Any, directory: FilePath, dtype: Dtype) -> None:
     config.architectures = ["VisionEncoderDecoderModel"]
+    if dtype != "source":
+        for part in (config, config.encoder, config.decoder):
+            part.dtype = dtype
     config.save_pretrained(directory)
     GenerationConfig.from_model_config(config).save_pretrained(directory)

@@ -192,7 +192,7 @@ def make_checkpoint(
         OSError: a file cannot be read or written.
     """
     # jax and transformers are imported here, so that what is wrong before fails at once.
-    from ved.assemble import assemble
+    from ved.assemble import Settings, assemble
 
     log.info("Downloading what is not here yet")
     sources = encoder.fetch(api), decoder.fetch(api)
@@ -200,8 +200,14 @@ def make_checkpoint(
     checkpoint = assemble(
         *sources,
         directory,
-        token_ids_wanted=pair.token_ids.model_dump(exclude_none=True) if pair else {},
-        seed=pair.seed if pair else 0,
+        Settings(
+            token_ids=pair.token_ids.model_dump(exclude_none=True),
+            seed=pair.seed,
+            dtype=pair.dtype,
+            weights=pair.weights,
+        )
+        if pair
+        else None,
     )
     if pair:
         card.write(pair, *sources, checkpoint)

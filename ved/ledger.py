@@ -26,7 +26,8 @@ class Ledger:
 
     Attributes:
         role: the part; "projection" has no source.
-        copied: source tensors by parameter path, the part's own path left out.
+        copied: source tensors by parameter path, the part's own path left out, in the source's
+            order.
         fresh: why each remaining parameter is drawn fresh.
         left_out: the names of source tensors that are not used, in the source's order.
     """
@@ -79,7 +80,7 @@ def match(
     """
     names = SourceNames(weights, family, origin)
     found = {path: names.find(path) for path in shapes}
-    copied = {path: hit for path, hit in found.items() if hit is not None}
+    copied = {hit.path: hit for hit in names.in_source_order(found.values())}
     _check_shapes(role, shapes, copied, origin, config_origin)
     unused = [weight.name for weight in names.unused(list(copied.values()))]
     fresh: dict[Path, Reason] = {}
@@ -105,15 +106,15 @@ def _check_shapes(
     config_origin: str,
 ) -> None:
     wrong = [
-        f"{hit.weight.name} in {hit.weight.file} of {origin} is {hit.weight.tensor.shape}, where "
-        f"the config of {config_origin} makes {'/'.join((role, *path))} {shapes[path]}"
-        + (f" (turned from {hit.tensor.shape})" if hit.tensor is not hit.weight.tensor else "")
+        f"{hit.weight.name} in {hit.weight.file} of {origin} has shape {shape}, where the config "
+        f"of {config_origin} makes {'/'.join((role, *path))} {shapes[path]}"
         for path, hit in copied.items()
-        if hit.tensor.shape != shapes[path]
+        if (shape := hit.in_layout("flax").shape) != shapes[path]
     ]
     if wrong:
         raise VedError(
-            f"The weights of the {role} do not fit its config: {_listed(wrong, '; ')}.",
+            f"The weights of the {role} do not fit its config: {_listed(wrong, '; ')} (with all "
+            "axes in Flax's order).",
             "Use the config that belongs to the weights.",
         )
 

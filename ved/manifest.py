@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NoReturn, get_args
+from typing import Annotated, Any, ClassVar, Literal, NoReturn, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -33,9 +33,13 @@ from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_sc
 from ved.errors import RequestError
 from ved.yamlfile import MAX_BYTES, Location, Node, Problem, Scalar, describe, quoted, read
 
+Dtype = Literal["source", "float32", "bfloat16", "float16"]
+WeightFormat = Literal["flax", "safetensors"]
+
 __all__ = [
     "ConfigRef",
     "Defaults",
+    "Dtype",
     "Location",
     "Manifest",
     "ManifestError",
@@ -43,6 +47,7 @@ __all__ = [
     "Problem",
     "SourceRef",
     "TokenIds",
+    "WeightFormat",
     "json_schema",
     "load",
     "loads",
@@ -57,6 +62,7 @@ _REPO = rf"(?![^@]*(?:--|\.\.))(?![^@]*\.git(?:@|$))(?:{_NAME}/)?{_NAME}"
 _REVISION = (
     r"(?!.*(?:\.\.|//|/\.|\.lock(?:/|$)))[A-Za-z0-9_](?:[A-Za-z0-9._/+-]{0,253}[A-Za-z0-9_+-])?"
 )
+_Item = TypeVar("_Item")
 _DIRECTORY = r"\.\.?|\.{0,2}/[^\r\n\t]*"
 
 
@@ -106,6 +112,10 @@ def _listed(value: object) -> object:
     return [value] if isinstance(_text(value), str) else value
 
 
+def _each_once(values: tuple[_Item, ...]) -> tuple[_Item, ...]:
+    return tuple(dict.fromkeys(values))
+
+
 def _or_one_of_them(schema: dict[str, Any]) -> None:
     schema["anyOf"] = [schema["items"], {"type": schema.pop("type"), "items": schema.pop("items")}]
 
@@ -129,6 +139,8 @@ def _is_local(model: str) -> bool:
 _Text = Annotated[str, Strict(), BeforeValidator(_text)]
 _Flag = Annotated[bool, Strict(), BeforeValidator(_value)]
 _TokenId = Annotated[int, Strict(), Field(ge=0), BeforeValidator(_value)]
+_Dtype = Annotated[Dtype, BeforeValidator(_text)]
+_WeightFormat = Annotated[WeightFormat, BeforeValidator(_text)]
 _Seed = Annotated[int, Strict(), Field(ge=0, lt=2**32), BeforeValidator(_value)]
 _Owner = Annotated[
     _Text,
@@ -284,6 +296,19 @@ class _Shared(_Model):
     seed: _Seed = Field(
         default=0,
         description="Seed of the parameters that no source has, such as cross-attention.",
+    )
+    dtype: _Dtype = Field(
+        default="source",
+        description="Type of all parameters; source leaves each as its source stores it.",
+    )
+    weights: Annotated[
+        tuple[_WeightFormat, ...], BeforeValidator(_listed), AfterValidator(_each_once)
+    ] = Field(
+        default=("flax", "safetensors"),
+        min_length=1,
+        description="Weight files to publish: flax (flax_model.msgpack), safetensors (PyTorch's"
+        " layout, which PyTorch and Flax read), or both.",
+        json_schema_extra=_or_one_of_them,
     )
 
 
@@ -443,6 +468,7 @@ _MESSAGES = {
     "bool_type": "expected true or false, found {found}",
     "int_type": "expected a whole number, found {found}",
     "greater_than_equal": "expected a whole number of at least {ge}, found {found}",
+    "literal_error": "expected {expected}, found {found}",
     "less_than": "expected a whole number below {lt}, found {found}",
 }
 

@@ -94,16 +94,16 @@ class Call:
 
     def may_see(self, repository: Repository) -> bool:
         """Tell whether the caller may know that the repo exists."""
-        return not repository.settings["private"] or self.is_member(repository)
+        return self.is_member(repository.namespace) or not repository.settings["private"]
 
-    def is_member(self, repository: Repository) -> bool:
-        """Tell whether the caller belongs to the namespace that owns the repo."""
-        return self.identity is not None and self.identity.belongs_to(repository.namespace)
+    def is_member(self, namespace: str) -> bool:
+        """Tell whether the caller belongs to a namespace, which owns repos or collections."""
+        return self.identity is not None and self.identity.belongs_to(namespace)
 
     def require_access(self) -> None:
         """Refuse those to whom the repo's files are closed."""
         repository = self.repository
-        if repository.settings["gated"] and not self.is_member(repository):
+        if repository.settings["gated"] and not self.is_member(repository.namespace):
             raise errors.gated(repository.id, anonymous=self.identity is None)
 
     def require_write(self, repository: Repository) -> None:

@@ -107,11 +107,10 @@ class LocalHub:
 
     def __enter__(self) -> Self:
         try:
-            listener = socket.create_server((self._host, self._port))
+            listener = self._on_exit.enter_context(_listener(self._host, self._port))
         except OSError as error:
             cause = f"Port {self._port} of {self._host} cannot be served: {error.strerror}."
             raise VedError(cause, "Choose another port.") from error
-        self._on_exit.enter_context(listener)
         self._port = listener.getsockname()[1]
         server = uvicorn.Server(self._configuration())
         self._thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
@@ -153,6 +152,19 @@ class LocalHub:
             log_level="warning",
             timeout_graceful_shutdown=2,
         )
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    # Not socket.create_server: asyncio sends without delay only where the protocol is spelt out.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen()
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def _require_loopback(host: str) -> None:

@@ -6,6 +6,7 @@ bytes are a map of `__msgpack_chunked_array__`, `shape` and `chunks`, the latter
 from "0".
 """
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,9 +25,11 @@ from ved.tensors.tensor import BFLOAT16, Array, StoredTensor, Tensor, nbytes
 CHUNKED = "__msgpack_chunked_array__"
 MAXIMUM_DEPTH = 64
 CHUNK_BYTES = 2**30
+SHARD_BYTES = 10 * 10**9
 ARRAY_EXTENSION = 1
 SCALAR_EXTENSION = 3
 
+Tensors = Mapping[tuple[str, ...], Tensor]
 Node = dict[str, "Node | Tensor | int"]
 
 # First byte of each kind that Flax writes: how many bytes of length follow it. Shorter ones hold
@@ -193,19 +196,52 @@ def _flatten(node: Node, path: tuple[str, ...]) -> Iterator[tuple[str, Tensor]]:
             yield ".".join((*path, key)), value
 
 
-def write(path: Path, tensors: Mapping[tuple[str, ...], Tensor]) -> HashedFile:
-    """Write tensors as `flax.serialization.to_bytes` does, with the keys of every map sorted.
+def write(path: Path, tensors: Tensors, shard_bytes: int = SHARD_BYTES) -> dict[str, HashedFile]:
+    """Write tensors as `save_pretrained` does, with the keys of every map sorted.
+
+    Tensors of more than `shard_bytes` together become several files and an index, which
+    transformers' `flax_shard_checkpoint` describes.
 
     Args:
-        path: the file; it appears under this name once it is whole.
+        path: the file; it, or each of its shards, appears under its name once it is whole.
         tensors: each under its path, a key a level.
 
     Returns:
-        the written file's size and sha256.
+        size and sha256 of every weight file, by name.
 
     Raises:
-        OSError: the file cannot be written, or a tensor cannot be read.
+        OSError: a file cannot be written, or a tensor cannot be read.
     """
+    shards = _shards({keys: tensors[keys] for keys in sorted(tensors)}, shard_bytes)
+    if len(shards) == 1:
+        return {path.name: _write_file(path, shards[0])}
+    names = [
+        f"{path.stem}-{number:05d}-of-{len(shards):05d}{path.suffix}"
+        for number in range(1, len(shards) + 1)
+    ]
+    by_name = dict(zip(names, shards, strict=True))
+    index = {
+        "metadata": {"total_size": sum(map(nbytes, tensors.values()))},
+        "weight_map": {"/".join(keys): name for name, shard in by_name.items() for keys in shard},
+    }
+    content = json.dumps(index, indent=2, sort_keys=True) + "\n"
+    path.with_name(f"{path.name}.index.json").write_text(content)
+    return {name: _write_file(path.with_name(name), shard) for name, shard in by_name.items()}
+
+
+def _shards(tensors: Tensors, shard_bytes: int) -> list[Tensors]:
+    shards: list[dict[tuple[str, ...], Tensor]] = [{}]
+    size = 0
+    for keys, tensor in tensors.items():
+        if size + nbytes(tensor) > shard_bytes and shards[-1]:
+            shards.append({})
+            size = 0
+        shards[-1][keys] = tensor
+        size += nbytes(tensor)
+    return list(shards)
+
+
+def _write_file(path: Path, tensors: Tensors) -> HashedFile:
     tree: dict[str, Any] = {}
     for keys, tensor in tensors.items():
         node = tree

@@ -11,29 +11,46 @@ from dataclasses import dataclass
 
 from ved.errors import VedError
 from ved.families import Family
-from ved.tensors.files import StoredWeight
+from ved.tensors.files import Layout, StoredWeight
 from ved.tensors.tensor import Tensor, Transposed
 
 Path = tuple[str, ...]
 
 _PYTORCH_LEAF = {"kernel": "weight", "scale": "weight", "embedding": "weight"}
 _OLD_LEAF = {"gamma": "weight", "beta": "bias"}
-_KERNEL_AXES = {2: (1, 0), 4: (2, 3, 1, 0)}
-"""Axes of a PyTorch linear (out, in) or convolution (out, in, height, width) weight, put in the
-order that Flax's kernels have: (in, out) and (height, width, in, out)."""
+# Axes of a PyTorch linear (out, in) or convolution (out, in, height, width) weight, put in the
+# order that Flax's kernels have, (in, out) and (height, width, in, out); and the way back.
+_TO_FLAX = {2: (1, 0), 4: (2, 3, 1, 0)}
+_TO_PYTORCH = {2: (1, 0), 4: (3, 2, 0, 1)}
 
 
 @dataclass(frozen=True)
 class Match:
-    """A source tensor, and what it is as a Flax parameter."""
+    """A source tensor that is the parameter at `path`."""
 
+    path: Path
     weight: StoredWeight
-    tensor: Tensor
+
+    def in_layout(self, layout: Layout) -> Tensor:
+        """Return the tensor as the parameter has it in a file of that layout."""
+        stored = self.weight.tensor
+        # A tied embedding may stand in for an output kernel, or the other way round.
+        is_turned = self.weight.layout == "flax" and self.weight.name.endswith("kernel")
+        wants_turned = layout == "flax" and self.path[-1] == "kernel"
+        if is_turned == wants_turned:
+            return stored
+        return turned(stored, layout)
 
 
 def pytorch_name(path: Path) -> str:
     """Return the PyTorch name of the Flax parameter at `path`."""
     return ".".join((*path[:-1], _PYTORCH_LEAF.get(path[-1], path[-1])))
+
+
+def turned(tensor: Tensor, layout: Layout) -> Tensor:
+    """Return a kernel of the other layout with its axes in the order that `layout` has them."""
+    axes = (_TO_FLAX if layout == "flax" else _TO_PYTORCH).get(len(tensor.shape))
+    return Transposed(tensor, axes) if axes else tensor
 
 
 class SourceNames:
@@ -67,8 +84,14 @@ class SourceNames:
         for candidate in (name, *self.family.aliases.get(name, ())):
             weight = self._weights.get(candidate)
             if weight is not None:
-                return Match(weight, _as_flax(weight, path))
+                return Match(path, weight)
         return None
+
+    def in_source_order(self, matches: Iterable[Match | None]) -> list[Match]:
+        """Return the matches that are there, as their tensors come in the source."""
+        order = {weight.name: position for position, weight in enumerate(self._weights.values())}
+        found = [match for match in matches if match is not None]
+        return sorted(found, key=lambda match: order[match.weight.name])
 
     def unused(self, used: Sequence[Match]) -> list[StoredWeight]:
         """Return the tensors that none of the matches uses, in the source's order."""
@@ -83,16 +106,3 @@ class SourceNames:
 
     def _without_prefix(self, name: str) -> str:
         return name.removeprefix(self.family.prefix + ".")
-
-
-def _as_flax(weight: StoredWeight, path: Path) -> Tensor:
-    """Return the stored tensor with its axes in Flax's order.
-
-    A tied embedding that stands in for an output kernel, or the other way round, is turned too.
-    """
-    wants_kernel = path[-1] == "kernel"
-    has_kernel = weight.layout == "flax" and weight.name.endswith("kernel")
-    axes = _KERNEL_AXES.get(len(weight.tensor.shape))
-    if wants_kernel == has_kernel or axes is None:
-        return weight.tensor
-    return Transposed(weight.tensor, axes)

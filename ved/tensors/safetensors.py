@@ -1,4 +1,4 @@
-"""safetensors files: reading where each tensor lies.
+"""safetensors files: where each tensor lies, and writing them as a stream.
 
 The format (https://huggingface.co/docs/safetensors) is a little-endian u64, a JSON header of that
 length, and one block of bytes that the header's offsets count into.
@@ -13,7 +13,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from ved.errors import VedError
-from ved.tensors.tensor import BFLOAT16, StoredTensor
+from ved.tensors.output import HashedFile, hashed_file
+from ved.tensors.tensor import BFLOAT16, StoredTensor, Tensor, nbytes
 
 DTYPES: Mapping[str, np.dtype[np.generic]] = {
     "F64": np.dtype(np.float64),
@@ -28,6 +29,11 @@ DTYPES: Mapping[str, np.dtype[np.generic]] = {
     "BOOL": np.dtype(np.bool_),
 }
 """The header's names of dtypes."""
+
+ALIGNMENT = 8
+"""The block of bytes begins at a multiple of this, as the library has it; spaces lead up to it."""
+
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
 def read_header(path: Path) -> tuple[dict[str, StoredTensor], dict[str, str]]:
@@ -64,3 +70,37 @@ def _stored(path: Path, start: int, name: str, entry: dict[str, Any]) -> StoredT
             f"Convert it to one of {', '.join(DTYPES)}.",
         )
     return StoredTensor(path, start + offset, tuple(entry["shape"]), DTYPES[dtype])
+
+
+def write(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, HashedFile]:
+    """Write tensors in PyTorch's layout, in the order given.
+
+    Storage that de-duplicates by content then finds a source's bytes again, in their own order.
+
+    Args:
+        path: the file; it appears under this name once it is whole.
+        tensors: each under its name, shaped as PyTorch has it.
+
+    Returns:
+        size and sha256 of the file, by its name.
+
+    Raises:
+        OSError: the file cannot be written, or a tensor cannot be read.
+    """
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, tensor in tensors.items():
+        start, end = end, end + nbytes(tensor)
+        header[name] = {
+            "dtype": _NAMES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [start, end],
+        }
+    encoded = json.dumps(header, separators=(",", ":")).encode()
+    encoded += b" " * (-len(encoded) % ALIGNMENT)
+    with hashed_file(path) as file:
+        file.write(len(encoded).to_bytes(8, "little") + encoded)
+        for tensor in tensors.values():
+            for block in tensor.blocks():
+                file.write_array(block)
+    return {path.name: file}

@@ -1,7 +1,7 @@
 """A tensor as something to be read in pieces, so that no model is ever wholly in memory."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -15,6 +15,13 @@ BLOCK_BYTES = 16 * 2**20
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+
+DTYPES: Mapping[str, np.dtype[np.generic]] = {
+    "float32": np.dtype(np.float32),
+    "bfloat16": BFLOAT16,
+    "float16": np.dtype(np.float16),
+}
+"""The dtypes that a checkpoint can be asked for in, by name."""
 
 
 class Tensor(Protocol):

@@ -196,13 +196,14 @@ def _tied(tensors: Tensors, options: DecoderOptions) -> Tensors:
 def _gpt2_layers(draw: Draw, config: Any, *, old_buffers: bool) -> Tensors:
     """Return the layers; their linear weights are of shape (inputs, outputs), unlike others'."""
     width = config.n_embd
-    mask = np.tril(np.ones((1, 1, config.n_positions, config.n_positions), np.float32))
+    mask = np.tril(np.ones((1, 1, config.n_positions, config.n_positions)))
+    mask_dtype = np.uint8 if old_buffers else np.float32
     layers: Tensors = {}
     for number in range(config.n_layer):
         layers |= under(
             f"h.{number}",
             draw.norm("ln_1", width),
-            {"attn.bias": mask.astype(np.uint8) if old_buffers else mask.copy()},
+            {"attn.bias": mask.astype(mask_dtype)},  # copied: one array would be a tied one
             {"attn.masked_bias": np.array(-1e4, np.float32)} if old_buffers else {},
             _conv1d(draw, "attn.c_attn", width, 3 * width),
             _conv1d(draw, "attn.c_proj", width, width),

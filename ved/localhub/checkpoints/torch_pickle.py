@@ -3,7 +3,8 @@
 The format is a zip archive: data.pkl is a pickle of protocol 2 which describes each tensor and
 names its storage, data/<key> holds that storage's bytes, uncompressed and aligned. Written here
 opcode by opcode, because a pickler would have to import torch to refer to its functions. Seen in
-what torch 2.13 writes, save for the data descriptors and the memo, which readers do not need.
+what torch 2.13 writes, save for the data descriptors and the memo, which readers do not need; see
+https://docs.pytorch.org/docs/stable/notes/serialization.html.
 """
 
 import pickle

@@ -1,7 +1,6 @@
 """Tensors under PyTorch's names: drawn, spelled as asked, and written in one of four layouts."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeAlias
@@ -104,7 +103,7 @@ def _write_sharded(directory: Path, tensors: Tensors) -> None:
     (directory / "model.safetensors.index.json").write_text(text)
 
 
-def _write_flax(directory: Path, config: Any, tensors: Mapping[str, NDArray[Any]]) -> None:
+def _write_flax(directory: Path, config: Any, tensors: Tensors) -> None:
     """Write flax_model.msgpack, with the names and axes that transformers itself gives.
 
     The Flax class is asked for its shapes only: drawing its own parameters takes seconds.
@@ -116,7 +115,7 @@ def _write_flax(directory: Path, config: Any, tensors: Mapping[str, NDArray[Any]
     flax_class = getattr(transformers, f"Flax{config.architectures[0]}")
     shapes = flax_class(config, _do_init=False).params_shape_tree
     model = SimpleNamespace(base_model_prefix=flax_class.base_model_prefix, params=shapes)
-    found = flatten_dict(convert_pytorch_state_dict_to_flax(dict(tensors), model))
+    found = flatten_dict(convert_pytorch_state_dict_to_flax(tensors, model))
     tree = unflatten_dict(
         {path: found[path] for path in sorted(flatten_dict(shapes)) if path in found}
     )

@@ -82,21 +82,24 @@ def info(call: Call) -> Response:
 def list_repositories(call: Call) -> Response:
     """GET /api/{kind}: what the caller may see, by author, search and tags."""
     query = call.request.query_params
-    wanted = {*query.getlist("filter"), *query.getlist("pipeline_tag")}
+    tags = {*query.getlist("filter"), *query.getlist("pipeline_tag")}
     words = [word.lower() for word in query.getlist("search")]
-    found = []
-    for repository in call.hub.storage.all(call.kind):
-        if (
-            call.may_see(repository)
-            and query.get("author") in (None, repository.namespace)
-            and all(word in repository.id.lower() for word in words)
-        ):
-            described = _described(repository, repository.git.resolve(MAIN))
-            if wanted <= set(described["tags"]):
-                found.append(described)
+    found = [
+        repository
+        for repository in call.hub.storage.all(call.kind)
+        if query.get("author") in (None, repository.namespace)
+        and all(word in repository.id.lower() for word in words)
+        and call.may_see(repository)
+        and (not tags or tags <= set(_described_head(repository)["tags"]))
+    ]
     keys = _LISTED | (_LISTED_IN_FULL if call.flag("full") else set())
     keys |= {"cardData"} if call.flag("cardData") else set()
-    return call.page(found, lambda item: _expanded(call, item) or _only(item, keys))
+
+    def rendered(repository: Repository) -> dict[str, Any]:
+        described = _described_head(repository)
+        return _expanded(call, described) or _only(described, keys)
+
+    return call.page(found, rendered)
 
 
 def create_collection(call: Call) -> Response:
@@ -109,13 +112,21 @@ def create_collection(call: Call) -> Response:
 
 def collection(call: Call) -> Response:
     """GET /api/collections/{slug}."""
-    return JSONResponse(call.hub.collections.get(call.parameter("slug")))
+    found = call.hub.collections.get(call.parameter("slug"))
+    if found["private"] and not call.is_member(found["owner"]):
+        raise errors.HubError(404, "Collection not found")
+    return JSONResponse(found)
 
 
 def list_collections(call: Call) -> Response:
     """GET /api/collections?owner=."""
     owners = call.request.query_params.getlist("owner")
-    found = [c for c in call.hub.collections.all() if not owners or c["owner"] in owners]
+    found = [
+        known
+        for known in call.hub.collections.all()
+        if (not owners or known["owner"] in owners)
+        and (not known["private"] or call.is_member(known["owner"]))
+    ]
     # The client numbers the collections of a list itself.
     return call.page(found, lambda item: {k: v for k, v in item.items() if k != "position"})
 
@@ -155,6 +166,10 @@ def _described(repository: Repository, commit: str) -> dict[str, Any]:
     if card:
         described["cardData"] = card
     return described | _only(card, {"pipeline_tag", "library_name"})
+
+
+def _described_head(repository: Repository) -> dict[str, Any]:
+    return _described(repository, repository.git.resolve(MAIN))
 
 
 def _measured_siblings(repository: Repository, commit: str) -> list[dict[str, Any]]:
