@@ -78,6 +78,16 @@ class Checkpoint:
     parameters: int
     weights_sha256: Mapping[str, str]
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What its owner should know: parameters that a source was expected to have."""
+        return tuple(
+            f"The {ledger.role} has no {group}, which is drawn at random instead."
+            for ledger in self.ledgers
+            for group, reason in ledger.fresh_groups().items()
+            if reason == "absent from the source"
+        )
+
 
 def assemble(
     encoder: Source, decoder: Source, directory: FilePath, settings: Settings | None = None

@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -32,6 +32,7 @@ class Result:
         pair: the pair.
         action: what was done.
         reason: why it failed; empty otherwise.
+        warnings: what its owner should know, a sentence each.
         commit: the commit it was published as.
         url: where a person can look at that commit.
         size: bytes of all its files.
@@ -41,6 +42,7 @@ class Result:
     pair: Pair
     action: Literal["built", "failed"]
     reason: str = ""
+    warnings: tuple[str, ...] = ()
     commit: str | None = None
     url: str | None = None
     size: int = 0
@@ -112,7 +114,7 @@ class _Builder:
         """Build a pair; an error becomes its result."""
         start = time.monotonic()
         try:
-            published, size = self._build(pair)
+            result = self._build(pair)
         except VedError as error:
             reason = str(error)
         except OSError as error:
@@ -122,24 +124,25 @@ class _Builder:
             reason = f"VED itself failed ({type(error).__name__}): please report it with this log."
             log.exception("Unexpected error")
         else:
-            commit, url = (published.commit, published.url) if published else (None, None)
-            return Result(pair, "built", "", commit, url, size, time.monotonic() - start)
+            return replace(result, seconds=time.monotonic() - start)
+        log.error("Failed: %s", reason)
         return Result(pair, "failed", reason, seconds=time.monotonic() - start)
 
-    def _build(self, pair: Pair) -> tuple[hub.Published | None, int]:
+    def _build(self, pair: Pair) -> Result:
         target = self._check_target(pair)
         encoder, decoder = self._resolve(pair)
         with staging(self.options.output_directory) as directory:
-            make_checkpoint(encoder, decoder, directory, self.api, pair)
+            checkpoint = make_checkpoint(encoder, decoder, directory, self.api, pair)
             size = sum(path.stat().st_size for path in directory.iterdir())
-            published = None
+            result = Result(pair, "built", warnings=checkpoint.warnings, size=size)
             if target is not None:
                 log.info("Publishing %.1f MB to %s", size / 1e6, pair.repo)
                 published = hub.publish(target, directory, private=pair.private, api=self.api)
                 log.info("Published as %s", published.url)
+                result = replace(result, commit=published.commit, url=published.url)
             if self.options.output_directory is not None:
                 put_in_place(directory, self.options.output_directory / pair.repo)
-        return published, size
+        return result
 
     def _check_target(self, pair: Pair) -> hub.Target | None:
         if self.namespaces is None:
@@ -209,6 +212,8 @@ def make_checkpoint(
         if pair
         else None,
     )
+    for warning in checkpoint.warnings:
+        log.warning("Warning: %s", warning)
     if pair:
         card.write(pair, *sources, checkpoint)
     record.write(record.make(*sources, checkpoint, pair), directory)

@@ -34,7 +34,7 @@ def write(pair: Pair, encoder: Source, decoder: Source, checkpoint: "Checkpoint"
         sources={"encoder": encoder.resolved, "decoder": decoder.resolved},
         checkpoint=checkpoint,
         fresh=_fresh(checkpoint),
-        remarks=decoder.resolved.family.remarks,
+        remarks=(*encoder.resolved.family.remarks, *decoder.resolved.family.remarks),
         generates=decoder.resolved.family.generates,
         transformers_version=version("transformers"),
     )

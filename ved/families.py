@@ -51,6 +51,11 @@ _ROBERTA_POSITIONS = (
     "PyTorch. Pass `decoder_position_ids` that start at `pad_token_id + 1` to have Flax give "
     "what PyTorch gives."
 )
+_DINOV2_INTERPOLATION = (
+    "transformers fits this encoder's position embeddings to images of another size than the "
+    "config's `image_size` otherwise in Flax than in PyTorch, so their outputs differ by a few "
+    "percent. The image processors of DINOv2 make images of another size."
+)
 
 
 def _roberta(prefix: str) -> Family:
@@ -78,7 +83,11 @@ ENCODERS: Mapping[str, Family] = MappingProxyType(
     {
         "vit": Family(prefix="vit", optional=("pooler.",)),
         "beit": Family(prefix="beit", optional=("pooler.",)),
-        "dinov2": Family(prefix="dinov2", optional=("embeddings.mask_token",)),
+        "dinov2": Family(
+            prefix="dinov2",
+            optional=("embeddings.mask_token",),
+            remarks=(_DINOV2_INTERPOLATION,),
+        ),
     }
 )
 

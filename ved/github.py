@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ved import environment
 from ved.errors import RequestError, VedError
-from ved.manifest import ManifestError, Pair, load
+from ved.manifest import Location, ManifestError, Pair, Problem, load
 from ved.markdown import code, plain
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def main() -> int:
         results = _build(inputs)
     except ManifestError as error:
         for problem in error.problems:
-            _annotate(problem.message, problem.file, problem.line, problem.column)
+            _annotate(problem.message, problem)
         _summarize(_problem_list(str(problem) for problem in error.problems))
         return WRONG_REQUEST
     except VedError as error:
@@ -68,9 +68,11 @@ def main() -> int:
         _summarize(_problem_list([str(error)]))
         return WRONG_REQUEST if isinstance(error, RequestError) else FAILED
     for result in results:
+        where, title = result.pair.where, result.pair.repo
+        for warning in result.warnings:
+            _annotate(warning, where, title, "warning")
         if result.action == "failed":
-            where = result.pair.location("repo")
-            _annotate(result.reason, where.file, where.line, where.column, result.pair.repo)
+            _annotate(result.reason, where, title)
     _summarize(_table(results))
     _output("results", json.dumps([_as_json(result) for result in results]))
     failed = sum(result.action == "failed" for result in results)
@@ -104,11 +106,17 @@ def _group(pair: Pair) -> Iterator[None]:
 
 
 def _annotate(
-    message: str, file: str = "", line: int = 0, column: int = 0, title: str = ""
+    message: str,
+    where: Location | Problem | None = None,
+    title: str = "",
+    level: Literal["error", "warning"] = "error",
 ) -> None:
     """Say what is wrong at its place, in the log and beside the file."""
-    properties = {"file": file, "line": line, "col": column, "title": title}
-    _command("error", message, {key: str(value) for key, value in properties.items() if value})
+    properties = {"title": title} if title else {}
+    if where is not None:
+        place = {"file": where.file, "line": str(where.line), "col": str(where.column)}
+        properties = place | properties
+    _command(level, message, properties)
 
 
 def _command(name: str, message: str, properties: Mapping[str, str] | None = None) -> None:

@@ -33,26 +33,32 @@ class Initialization:
         self._trace, tree = jax.make_jaxpr(construct, return_shape=True)()
         leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
         self.shapes = {tuple(str(key.key) for key in keys): shape for keys, shape in leaves}
-        self._position = {path: position for position, path in enumerate(self.shapes)}
+        self._variables = dict(zip(self.shapes, self._trace.jaxpr.outvars, strict=True))
+        self._order = {
+            variable: position
+            for position, equation in enumerate(self._trace.jaxpr.eqns)
+            for variable in equation.outvars
+        }
 
     def draw(self, path: Path) -> Array:
         """Return the fresh parameter at `path`."""
-        (value,) = jaxpr_as_fun(_only(self._trace, self._position[path]))()
+        (value,) = jaxpr_as_fun(self._only(self._variables[path]))()
         return np.asarray(value)
 
-
-def _only(trace: ClosedJaxpr, position: int) -> ClosedJaxpr:
-    """Return the trace without what the output at `position` does not need."""
-    jaxpr = trace.jaxpr
-    output = jaxpr.outvars[position]
-    needed, kept = {output}, []
-    for equation in reversed(jaxpr.eqns):
-        if not needed.isdisjoint(equation.outvars):
-            kept.append(equation)
-            needed.update(var for var in equation.invars if not isinstance(var, Literal))
-    wanted = jaxpr.replace(
-        eqns=kept[::-1],
-        outvars=[output],
-        debug_info=jaxpr.debug_info._replace(result_paths=None),
-    )
-    return ClosedJaxpr(wanted, trace.consts)
+    def _only(self, output: Any) -> ClosedJaxpr:
+        """Return the trace without what `output` does not need."""
+        jaxpr = self._trace.jaxpr
+        needed: set[int] = set()
+        open_variables = [output]
+        while open_variables:
+            position = self._order.get(open_variables.pop())
+            if position is not None and position not in needed:
+                needed.add(position)
+                inputs = jaxpr.eqns[position].invars
+                open_variables += [each for each in inputs if not isinstance(each, Literal)]
+        wanted = jaxpr.replace(
+            eqns=[jaxpr.eqns[position] for position in sorted(needed)],
+            outvars=[output],
+            debug_info=jaxpr.debug_info._replace(result_paths=None),
+        )
+        return ClosedJaxpr(wanted, self._trace.consts)

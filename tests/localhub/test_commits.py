@@ -19,8 +19,11 @@ from huggingface_hub import (
     hf_hub_download,
     snapshot_download,
 )
+from huggingface_hub._commit_api import CommitOperation
+from huggingface_hub.community import DiscussionComment
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RevisionNotFoundError
 
+from tests.localhub.helpers import file, head, header, lfs, status
 from ved.localhub import LocalHub
 
 Ask = Callable[..., requests.Response]
@@ -69,7 +72,7 @@ def test_a_folder_comes_back_as_it_went(
     commit = alice.upload_folder(repo_id=repo, folder_path=folder, commit_message="All of it")
     snapshot = snapshot_download(repo, endpoint=hub.endpoint)
     assert contents(Path(snapshot)) == contents(folder)
-    assert alice.model_info(repo).sha == commit.oid
+    assert head(alice, repo) == commit.oid
     assert git(hub, repo, "rev-parse", "main").strip() == commit.oid
     assert (
         git(hub, repo, "log", "--format=%s by %an")
@@ -132,9 +135,8 @@ def test_preupload_tells_what_is_large_ignored_and_unchanged(
         "x.log": "regular",
     }
     assert [path for path, file in told.items() if file["shouldIgnore"]] == ["x.log"]
-    tree = {entry.path: entry for entry in alice.list_repo_tree(repo)}
-    assert told["README.md"]["oid"] == tree["README.md"].blob_id
-    assert told["model.safetensors"]["oid"] == tree["model.safetensors"].lfs.sha256
+    assert told["README.md"]["oid"] == file(alice, repo, "README.md").blob_id
+    assert told["model.safetensors"]["oid"] == lfs(alice, repo, "model.safetensors").sha256
 
 
 def test_a_large_file_of_any_name_becomes_lfs_and_is_tracked(
@@ -142,8 +144,7 @@ def test_a_large_file_of_any_name_becomes_lfs_and_is_tracked(
 ) -> None:
     content = bytes(10 * 2**20 + 1)
     alice.upload_file(path_or_fileobj=content, path_in_repo="a folder/[1].txt", repo_id=repo)
-    (file,) = alice.get_paths_info(repo, "a folder/[1].txt")
-    assert file.lfs is not None
+    assert lfs(alice, repo, "a folder/[1].txt").size == len(content)
     git(hub, repo, "clone", "--quiet", ".", str(tmp_path / "clone"))
     assert is_lfs(tmp_path / "clone", "a folder/[1].txt")
     assert not is_lfs(tmp_path / "clone", "a folder/1.txt")
@@ -156,18 +157,18 @@ def test_a_regular_file_above_the_limit_is_refused(ask: Ask, alice: HfApi, repo:
 
 
 def test_a_stale_parent_is_412_and_changes_nothing(alice: HfApi, repo: str) -> None:
-    first = alice.model_info(repo).sha
+    first = head(alice, repo)
     second = alice.create_commit(repo, [add("a")], commit_message="second", parent_commit=first).oid
     with pytest.raises(HfHubHTTPError) as error:
         alice.create_commit(repo, [add("b")], commit_message="third", parent_commit=first)
-    assert error.value.response.status_code == 412
-    assert alice.model_info(repo).sha == second
+    assert status(error) == 412
+    assert head(alice, repo) == second
 
 
 def test_of_concurrent_commits_on_one_parent_exactly_one_wins(
     alice: HfApi, repo: str, ask: Ask
 ) -> None:
-    parent = alice.model_info(repo).sha
+    parent = head(alice, repo)
     with ThreadPoolExecutor(8) as pool:
         statuses = pool.map(
             lambda i: commit_lines(ask, repo, file_line(f"{i}"), parentCommit=parent).status_code,
@@ -190,17 +191,19 @@ def test_concurrent_commits_on_any_parent_all_land(
 def test_a_commit_whose_lfs_object_is_missing_changes_nothing(
     alice: HfApi, repo: str, ask: Ask
 ) -> None:
-    head = alice.model_info(repo).sha
+    before = head(alice, repo)
     large = {"path": "x.bin", "algo": "sha256", "oid": "0" * 64, "size": 3}
     answer = commit_lines(ask, repo, file_line("a"), {"key": "lfsFile", "value": large})
     assert answer.status_code == 400
-    assert alice.model_info(repo).sha == head
+    assert head(alice, repo) == before
 
 
 @pytest.mark.parametrize(
     "path",
-    ["../x", "a/../b", "/etc/passwd", ".git/config", "a/.GIT/x", "git~1/x", ".git./x", "./x"]
-    + ["a//b", "a/", "", "a\\b", "a\nb", "a\0b", ".g\u200cit/x"],
+    [
+        *("../x", "a/../b", "/etc/passwd", "./x", "a//b", "a/", "", "a\\b", "a\nb", "a\0b"),
+        *(".git/config", "a/.GIT/x", "git~1/x", ".git./x", ".g\u200cit/x"),
+    ],
 )
 def test_a_path_that_no_checkout_could_take_is_refused(
     alice: HfApi, repo: str, ask: Ask, path: str
@@ -230,7 +233,7 @@ def test_wrong_metadata_is_refused_in_the_commit_itself(ask: Ask, repo: str) -> 
 
 def test_files_and_folders_are_deleted_and_copied(alice: HfApi, repo: str, folder: Path) -> None:
     alice.upload_folder(repo_id=repo, folder_path=folder)
-    operations = [
+    operations: list[CommitOperation] = [
         CommitOperationDelete("tokenizer/"),
         CommitOperationDelete("README.md"),
         CommitOperationCopy("model.safetensors", "moved/model.safetensors"),
@@ -260,13 +263,13 @@ def test_ignored_files_are_left_out(alice: HfApi, repo: str, tmp_path: Path) -> 
 
 
 def test_a_pull_request_leaves_main_alone(hub: LocalHub, alice: HfApi, repo: str) -> None:
-    head = alice.model_info(repo).sha
+    before = head(alice, repo)
     commit = alice.create_commit(
         repo, [add("x.bin")], commit_message="Add x", commit_description="Why", create_pr=True
     )
-    assert (commit.pr_num, commit.pr_revision) == (1, "refs/pr/1")
+    assert commit.pr_revision == "refs/pr/1"
     assert commit.pr_url == f"{hub.endpoint}/{repo}/discussions/1"
-    assert alice.model_info(repo).sha == head
+    assert head(alice, repo) == before
     assert git(hub, repo, "rev-parse", "refs/pr/1").strip() == commit.oid
     second = alice.create_commit(
         repo, [add("y")], commit_message="Add y", revision="refs/pr/1", parent_commit=commit.oid
@@ -276,8 +279,10 @@ def test_a_pull_request_leaves_main_alone(hub: LocalHub, alice: HfApi, repo: str
     details = alice.get_discussion_details(repo, 1)
     assert (details.title, details.status, details.is_pull_request) == ("Add x", "open", True)
     assert details.target_branch == "refs/heads/main"
-    assert details.events[0].content == "Why"
-    assert [event.oid for event in details.events[1:]] == [commit.oid, second.oid]
+    comment, *commits = details.events
+    assert isinstance(comment, DiscussionComment)
+    assert comment.content == "Why"
+    assert [getattr(event, "oid", None) for event in commits] == [commit.oid, second.oid]
     refs = alice.list_repo_refs(repo, include_pull_requests=True)
     assert [(ref.ref, ref.target_commit) for ref in refs.pull_requests or []] == [
         ("refs/pr/1", second.oid)
@@ -285,7 +290,7 @@ def test_a_pull_request_leaves_main_alone(hub: LocalHub, alice: HfApi, repo: str
 
 
 def test_a_pull_request_begins_at_the_parent_it_names(alice: HfApi, repo: str) -> None:
-    first = alice.model_info(repo).sha
+    first = head(alice, repo)
     alice.create_commit(repo, [add("a")], commit_message="second")
     commit = alice.create_commit(
         repo, [add("b")], commit_message="from the first", create_pr=True, parent_commit=first
@@ -302,7 +307,7 @@ def test_strangers_propose_and_continue_their_own_pull_request_only(
     bob.create_commit(repo, [add("c.bin")], commit_message="more", revision="refs/pr/2")
     with pytest.raises(HfHubHTTPError) as error:
         bob.create_commit(repo, [add("d")], commit_message="meddle", revision="refs/pr/1")
-    assert error.value.response.status_code == 403
+    assert status(error) == 403
 
 
 def test_discussions_and_pull_requests_share_their_numbers(alice: HfApi, repo: str) -> None:
@@ -314,7 +319,7 @@ def test_discussions_and_pull_requests_share_their_numbers(alice: HfApi, repo: s
 
 
 def test_branches(alice: HfApi, repo: str) -> None:
-    start = alice.model_info(repo).sha
+    start = head(alice, repo)
     alice.create_branch(repo, branch="feature/one")
     commit = alice.create_commit(
         repo, [add("x")], commit_message="on the branch", revision="feature/one"
@@ -322,7 +327,7 @@ def test_branches(alice: HfApi, repo: str) -> None:
     alice.create_branch(repo, branch="again", revision="feature/one")
     with pytest.raises(HfHubHTTPError) as error:
         alice.create_branch(repo, branch="again")
-    assert error.value.response.status_code == 409
+    assert status(error) == 409
     refs = {ref.name: ref.target_commit for ref in alice.list_repo_refs(repo).branches}
     assert refs == {"main": start, "feature/one": commit.oid, "again": commit.oid}
     alice.delete_branch(repo, branch="feature/one")
@@ -338,21 +343,21 @@ def test_a_branch_below_another_is_409(alice: HfApi, repo: str) -> None:
     for branch in ("a/b", "b"):
         with pytest.raises(HfHubHTTPError) as error:
             alice.create_branch(repo, branch=branch)
-        assert error.value.response.status_code == 409
+        assert status(error) == 409
 
 
 @pytest.mark.parametrize("message", [None, "The first"])
 def test_tags_name_commits(hub: LocalHub, alice: HfApi, repo: str, message: str | None) -> None:
-    head = alice.model_info(repo).sha
+    before = head(alice, repo)
     alice.create_tag(repo, tag="v1.0", tag_message=message)
     alice.create_commit(repo, [add("x")], commit_message="later")
     alice.create_tag(repo, tag="v1.0", exist_ok=True)
-    assert alice.model_info(repo, revision="v1.0").sha == head
+    assert alice.model_info(repo, revision="v1.0").sha == before
     (tag,) = alice.list_repo_refs(repo).tags
-    assert (tag.name, tag.ref, tag.target_commit) == ("v1.0", "refs/tags/v1.0", head)
+    assert (tag.name, tag.ref, tag.target_commit) == ("v1.0", "refs/tags/v1.0", before)
     with pytest.raises(EntryNotFoundError) as error:
         hf_hub_download(repo, "x", revision="v1.0", endpoint=hub.endpoint)
-    assert error.value.response.headers["X-Repo-Commit"] == head
+    assert header(error, "X-Repo-Commit") == before
     assert git(hub, repo, "fsck", "--strict") == ""
     alice.delete_tag(repo, tag="v1.0")
     assert alice.list_repo_refs(repo).tags == []
@@ -379,7 +384,7 @@ def test_trees_and_paths(hub: LocalHub, alice: HfApi, repo: str, folder: Path) -
     for path, entry in tree.items():
         oid = entry.tree_id if hasattr(entry, "tree_id") else entry.blob_id
         assert oid == git(hub, repo, "rev-parse", f"main:{path}").strip()
-    assert tree["model.safetensors"].size == 256_000
+    assert file(alice, repo, "model.safetensors").size == 256_000
     assert [entry.path for entry in alice.list_repo_tree(repo, "tokenizer")] == [
         "tokenizer/new",
         "tokenizer/vocab.txt",

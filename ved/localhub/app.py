@@ -1,7 +1,5 @@
 """The routes of the Hub's HTTP API, as huggingface_hub 0.36.2 and 2.x ask for them."""
 
-from collections.abc import Callable
-
 from starlette.applications import Starlette
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.requests import ClientDisconnect, Request
@@ -9,8 +7,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ved.localhub.call import Call, Hub, endpoint
-from ved.localhub.endpoints import contents, lfs, references, repositories
+from ved.localhub.call import Hub, endpoint
+from ved.localhub.endpoints import collections, contents, lfs, references, repositories
 from ved.localhub.errors import HubError, error_response
 
 
@@ -19,22 +17,71 @@ class _Kind(StringConvertor):
 
 
 class _RepositoryId(StringConvertor):
-    """An id with its namespace, or without one, so that such a request is told not found."""
+    """An id with its namespace, or without one: who asks for the latter is told not found."""
 
     regex = "[^/]+(?:/[^/]+)?"
 
-    def to_string(self, value: str) -> str:
-        return value
-
 
 register_url_convertor("kind", _Kind())
-register_url_convertor("repository", _RepositoryId())
+register_url_convertor("id", _RepositoryId())
+
+_REPO = "/api/{kind:kind}/{repository:id}"
+_OBJECT = "/lfs/{kind:kind}/{repository:id}/{oid}"
+
+_API = [
+    ("GET", "/api/whoami-v2", repositories.whoami),
+    ("POST", "/api/validate-yaml", repositories.validate_yaml),
+    ("POST", "/api/repos/create", repositories.create),
+    ("DELETE", "/api/repos/delete", repositories.delete),
+    ("GET", "/api/collections", collections.list_all),
+    ("POST", "/api/collections", collections.create),
+    ("GET", "/api/collections/{slug:path}", collections.read),
+    ("POST", "/api/collections/{slug:path}/items", collections.add_item),
+    ("GET", "/api/{kind:kind}", repositories.list_all),
+    ("GET", _REPO, repositories.info),
+    ("GET", _REPO + "/revision/{revision}", repositories.info),
+    ("PUT", _REPO + "/settings", repositories.change_settings),
+    ("GET", _REPO + "/auth-check", contents.auth_check),
+    ("POST", _REPO + "/preupload/{revision}", contents.preupload),
+    ("POST", _REPO + "/commit/{revision}", contents.commit),
+    ("GET", _REPO + "/tree/{revision}", contents.tree),
+    ("GET", _REPO + "/tree/{revision}/{path:path}", contents.tree),
+    ("POST", _REPO + "/paths-info/{revision}", contents.paths_info),
+    ("GET", _REPO + "/refs", references.list_references),
+    ("POST", _REPO + "/branch/{name}", references.create_branch),
+    ("DELETE", _REPO + "/branch/{name}", references.delete_branch),
+    ("POST", _REPO + "/tag/{revision}", references.create_tag),
+    ("DELETE", _REPO + "/tag/{name}", references.delete_tag),
+    ("GET", _REPO + "/commits/{revision}", references.list_commits),
+    ("GET", _REPO + "/discussions", references.list_discussions),
+    ("POST", _REPO + "/discussions", references.create_discussion),
+    ("GET", _REPO + "/discussions/{number}", references.discussion),
+]
+
+# These come without a kind for models, and with one for others.
+_FILES = [
+    ("GET", "/{repository:id}/resolve/{revision}/{path:path}", contents.resolve),
+    ("POST", "/{repository:id}.git/info/lfs/objects/batch", lfs.batch),
+    ("POST", "/{repository:id}.git/info/lfs/objects/verify", lfs.verify),
+]
+
+_OBJECTS = [
+    Route(_OBJECT, endpoint(lfs.download), methods=["GET"]),
+    Route(_OBJECT + "/{size:int}", lfs.upload, methods=["PUT"]),
+    Route(_OBJECT + "/{size:int}/{upload}", endpoint(lfs.complete), methods=["POST"]),
+    Route(_OBJECT + "/{size:int}/{upload}/{part:int}", lfs.upload_part, methods=["PUT"]),
+]
 
 
 def create_app(hub: Hub) -> ASGIApp:
     """Return the application that serves a hub."""
+    of_kinds = [(method, "/{kind:kind}" + path, handler) for method, path, handler in _FILES]
+    routes = [
+        Route(path, endpoint(handler), methods=[method])
+        for method, path, handler in [*_API, *_FILES, *of_kinds]
+    ]
     handlers = {HubError: error_response, ClientDisconnect: _nobody_is_there}
-    app = Starlette(routes=_routes(), exception_handlers=handlers)
+    app = Starlette(routes=[*routes, *_OBJECTS], exception_handlers=handlers)
     app.router.redirect_slashes = False
     app.state.hub = hub
     return _RawPath(app)
@@ -48,64 +95,6 @@ class _RawPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app({**scope, "path": scope["raw_path"].decode("ascii")}, receive, send)
-
-
-def _routes() -> list[Route]:
-    r, c, f = repositories, references, contents
-    repo = "/api/{kind:kind}/{repository:repository}"
-    routes = [
-        _route("GET", "/api/whoami-v2", r.whoami),
-        _route("POST", "/api/validate-yaml", r.validate_yaml),
-        _route("POST", "/api/repos/create", r.create),
-        _route("DELETE", "/api/repos/delete", r.delete),
-        _route("GET", "/api/{kind:kind}", r.list_repositories),
-        _route("PUT", repo + "/settings", r.change_settings),
-        _route("GET", repo + "/auth-check", f.auth_check),
-        _route("POST", repo + "/preupload/{revision}", f.preupload),
-        _route("POST", repo + "/commit/{revision}", f.commit),
-        _route("GET", repo + "/tree/{revision}", f.tree),
-        _route("GET", repo + "/tree/{revision}/{path:path}", f.tree),
-        _route("POST", repo + "/paths-info/{revision}", f.paths_info),
-        _route("GET", repo + "/refs", c.references),
-        _route("POST", repo + "/branch/{name}", c.create_branch),
-        _route("DELETE", repo + "/branch/{name}", c.delete_branch),
-        _route("POST", repo + "/tag/{revision}", c.create_tag),
-        _route("DELETE", repo + "/tag/{name}", c.delete_tag),
-        _route("GET", repo + "/commits/{revision}", c.commits),
-        _route("GET", repo + "/discussions", c.list_discussions),
-        _route("POST", repo + "/discussions", c.create_discussion),
-        _route("GET", repo + "/discussions/{number}", c.discussion),
-        _route("GET", repo + "/revision/{revision}", r.info),
-        _route("GET", repo, r.info),
-        _route("GET", "/api/collections", r.list_collections),
-        _route("POST", "/api/collections", r.create_collection),
-        _route("GET", "/api/collections/{slug:path}", r.collection),
-        _route("POST", "/api/collections/{slug:path}/items", r.add_collection_item),
-    ]
-    for prefix in ("", "/{kind:kind}"):
-        routes += [
-            _route(
-                "GET", prefix + "/{repository:repository}/resolve/{revision}/{path:path}", f.resolve
-            ),
-            _route(
-                "POST", prefix + "/{repository:repository}.git/info/lfs/objects/batch", lfs.batch
-            ),
-            _route(
-                "POST", prefix + "/{repository:repository}.git/info/lfs/objects/verify", lfs.verify
-            ),
-        ]
-    stored = "/lfs/{kind:kind}/{repository:repository}/{oid}"
-    return [
-        *routes,
-        _route("GET", stored, lfs.download),
-        Route(stored + "/{size:int}", lfs.upload, methods=["PUT"]),
-        Route(stored + "/{size:int}/{upload}/{part:int}", lfs.upload_part, methods=["PUT"]),
-        _route("POST", stored + "/{size:int}/{upload}", lfs.complete),
-    ]
-
-
-def _route(method: str, path: str, handler: Callable[[Call], Response]) -> Route:
-    return Route(path, endpoint(handler), methods=[method])
 
 
 def _nobody_is_there(_request: Request, _error: Exception) -> Response:

@@ -23,9 +23,18 @@ Model = TypeVar("Model", bound=Payload)
 
 @dataclass(frozen=True)
 class Hub:
-    """What all endpoints share; sizes in bytes, page_size in items."""
+    """What all endpoints share.
+
+    Attributes:
+        endpoint: the URL of the hub.
+        cdn: the URL that LFS objects are at: a different origin than the endpoint's, as on the
+            Hub, because clients take a redirect within one origin for a renamed repo.
+        multipart_threshold: in bytes.
+        page_size: in items.
+    """
 
     endpoint: str
+    cdn: str
     storage: Storage
     accounts: Accounts
     collections: Collections
@@ -120,9 +129,12 @@ class Call:
 
     def require_commit(self, revision: str, *, create_pr: bool) -> None:
         """Refuse those who may not commit to the revision."""
-        number = revision.removeprefix("refs/pr/")
-        authors = {str(d["num"]): d["author"] for d in self.repository.discussions()}
-        if create_pr or (number != revision and authors.get(number) == self.user.name):
+        own = (
+            f"refs/pr/{discussion['num']}"
+            for discussion in self.repository.discussions()
+            if discussion["author"] == self.user.name
+        )
+        if create_pr or revision in own:
             self.require_proposal()
         else:
             self.require_write(self.repository)

@@ -50,34 +50,32 @@ class _ModelMetadata(BaseModel):
 
 def validate(content: str, kind: str) -> tuple[list[str], list[str]]:
     """Return the (errors, warnings) of a card's metadata; kind is models, datasets or spaces."""
-    match = _FRONT_MATTER.match(content)
-    if match is None:
-        return [], ["empty or missing yaml metadata in repo card"]
     try:
-        metadata = yaml.load(match[1], _Loader)  # noqa: S506 (a SafeLoader)
+        metadata = _metadata(content)
+        if metadata is None:
+            return [], ["empty or missing yaml metadata in repo card"]
+        if not isinstance(metadata, dict):
+            return ["the metadata must be a mapping"], []
+        if kind == "models":
+            _ModelMetadata.model_validate(metadata)
     except yaml.YAMLError as error:
         return [f"the metadata is no YAML: {error}"], []
-    if not isinstance(metadata, dict):
-        return ["the metadata must be a mapping"], []
-    if kind != "models":
-        return [], []
-    try:
-        _ModelMetadata.model_validate(metadata)
     except ValidationError as error:
-        return [
-            f'"{".".join(map(str, problem["loc"]))}" is wrong: {problem["msg"]}'
-            for problem in error.errors()
-        ], []
+        problems = [(".".join(map(str, found["loc"])), found["msg"]) for found in error.errors()]
+        return [f'"{where}" is wrong: {what}' for where, what in problems], []
     return [], []
 
 
 def card_data(content: str) -> dict[str, Any]:
-    """Return the card's metadata in JSON's types, empty when there is none or it is broken."""
-    match = _FRONT_MATTER.match(content)
-    if match is None or validate(content, "models")[0]:
+    """Return the card's metadata in JSON's types, empty when there is none or it is wrong."""
+    try:
+        metadata = _metadata(content)
+        _ModelMetadata.model_validate(metadata)
+        # YAML knows dates, keys that are no strings, and numbers that are none.
+        text = json.dumps(metadata, default=str, skipkeys=True)
+        data: dict[str, Any] = json.loads(text, parse_constant=str)
+    except (yaml.YAMLError, ValueError):
         return {}
-    metadata = yaml.load(match[1], _Loader)  # noqa: S506 (a SafeLoader)
-    data: dict[str, Any] = json.loads(json.dumps(metadata, default=str))
     return data
 
 
@@ -93,3 +91,8 @@ def derived_tags(data: dict[str, Any]) -> list[str]:
             tags.append(f"base_model:{relation}:{name}")
     tags += [f"license:{name}" for name in card.license]
     return list(dict.fromkeys(tag for tag in tags if tag))
+
+
+def _metadata(content: str) -> Any:
+    match = _FRONT_MATTER.match(content)
+    return yaml.load(match[1], _Loader) if match else None  # noqa: S506 (a SafeLoader)

@@ -59,11 +59,18 @@ class Throttle:
         self.rate: float | None = None
         self._free_at = 0.0
 
+    @property
+    def step(self) -> int | None:
+        """How many bytes to pass at once, so that a slow wire is slow throughout; None is all."""
+        return None if self.rate is None else max(1, int(self.rate / 20))
+
     async def wait(self, size: int) -> None:
         """Wait until a number of bytes may pass."""
-        if self.rate is not None:
-            self._free_at = max(self._free_at, time.monotonic()) + size / self.rate
+        while size > 0 and self.rate is not None and self.step is not None:
+            step = min(size, self.step)
+            pass
             await asyncio.sleep(self._free_at - time.monotonic())
+            size -= step
 
 
 class Faults:
@@ -214,9 +221,7 @@ class _Call:
             await self._send(message)
             return
         body = b"" if self._exchange.method == "HEAD" else message.get("body", b"")
-        rate = self._faults.download.rate
-        # Small pieces, so that a slow wire is slow throughout and does not stop for long.
-        step = max(1, int(rate / 20)) if rate else max(1, len(body))
+        step = self._faults.download.step or max(1, len(body))
         for start in range(0, max(1, len(body)), step):
             more = message.get("more_body", False) or start + step < len(body)
             await self._send_piece(body[start : start + step], more)

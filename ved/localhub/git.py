@@ -99,11 +99,9 @@ class GitRepository:
 
     def create_reference(self, name: str, target: str) -> None:
         """Create a reference; 409 when there is one of that name or one in its way."""
-        reference = Ref(name.encode())
-        if not check_ref_format(reference) or "/refs/" in name:
-            raise errors.bad_request(f"Invalid reference name: {name}")
+        _check_reference(name)
         try:
-            created = self._git.refs.add_if_new(reference, ObjectID(target.encode()))
+            created = self._git.refs.add_if_new(Ref(name.encode()), ObjectID(target.encode()))
         except (NotADirectoryError, IsADirectoryError, FileExistsError):
             created = False
         if not created:
@@ -111,6 +109,7 @@ class GitRepository:
 
     def create_tag(self, name: str, target: str, message: str | None, author: str) -> None:
         """Create a tag, an annotated one if there is a message."""
+        _check_reference(f"refs/tags/{name}")
         if message is not None:
             tag = Tag()
             tag.name, tag.object = name.encode(), (Commit, ObjectID(target.encode()))
@@ -300,6 +299,11 @@ def ignore_matcher(gitignore: str) -> Callable[[str], bool]:
     """Return what tells, by a .gitignore file, whether a path is to be left out."""
     matcher = IgnoreFilter(read_ignore_patterns(BytesIO(gitignore.encode())))
     return lambda path: bool(matcher.is_ignored(path))
+
+
+def _check_reference(name: str) -> None:
+    if not check_ref_format(Ref(name.encode())) or "/refs/" in name:
+        raise errors.bad_request(f"Invalid reference name: {name}")
 
 
 def _signature(name: str) -> bytes:

@@ -7,7 +7,7 @@ import socket
 import tempfile
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,6 +21,8 @@ from ved.localhub.call import Hub
 from ved.localhub.collections import Collections
 from ved.localhub.faults import Exchange, Faults, ReachableProtocol, Wire
 from ved.localhub.storage import Storage
+
+_STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 class LocalHub:
@@ -94,26 +96,24 @@ class LocalHub:
 
     def serve_forever(self) -> None:
         """Serve until SIGINT or SIGTERM, in the main thread, within a `with` block or without."""
-        if self._thread is None:
-            with self:
-                return self.serve_forever()
         stop = threading.Event()
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = [signal.signal(number, lambda *_: stop.set()) for number in numbers]
-        stop.wait()
-        for number, handler in zip(numbers, before, strict=True):
+        before = {number: signal.signal(number, lambda *_: stop.set()) for number in _STOPS}
+        with self if self._thread is None else nullcontext():
+            stop.wait()
+        for number, handler in before.items():
             signal.signal(number, handler)
-        return None
 
     def __enter__(self) -> Self:
         try:
             listener = self._on_exit.enter_context(_listener(self._host, self._port))
+            cdn = self._on_exit.enter_context(_listener(self._host, 0))
         except OSError as error:
+            self._on_exit.close()
             cause = f"Port {self._port} of {self._host} cannot be served: {error.strerror}."
             raise VedError(cause, "Choose another port.") from error
         self._port = listener.getsockname()[1]
-        server = uvicorn.Server(self._configuration())
-        self._thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        server = uvicorn.Server(self._configuration(f"http://{self._host}:{cdn.getsockname()[1]}"))
+        self._thread = threading.Thread(target=server.run, args=([listener, cdn],), daemon=True)
         self._thread.start()
         self._on_exit.callback(self._thread.join)
         self._on_exit.callback(setattr, server, "should_exit", True)
@@ -130,9 +130,10 @@ class LocalHub:
         self._on_exit.close()
         self._thread = None
 
-    def _configuration(self) -> uvicorn.Config:
+    def _configuration(self, cdn: str) -> uvicorn.Config:
         hub = Hub(
             endpoint=self.endpoint,
+            cdn=cdn,
             storage=self._storage,
             accounts=self._accounts,
             collections=self._collections,

@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,8 @@ class Storage:
     def delete(self, repository: "Repository") -> None:
         """Remove a repo; it is gone for everyone before its files are."""
         doomed = self.incoming / uuid.uuid4().hex
-        repository.path.rename(doomed)
+        with self._lock:
+            repository.path.rename(doomed)
         shutil.rmtree(doomed)
 
 
@@ -95,8 +97,12 @@ class Repository:
         self.kind = kind
         self.id = identifier
         self.namespace = identifier.split("/")[0]
-        self.git = GitRepository(path, lock)
         self._lock = lock
+
+    @cached_property
+    def git(self) -> GitRepository:
+        """The repo's git repository."""
+        return GitRepository(self.path, self._lock)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -10,8 +10,12 @@ from typing import Protocol
 import ml_dtypes
 import numpy as np
 
-BLOCK_BYTES = 16 * 2**20
-"""How much of a tensor is held while it is copied from one file to another."""
+BLOCK_BYTES = 2**20
+"""How much of a tensor is read, hashed and written at a time: little enough for the processor's
+cache, where it costs half of what it costs from memory."""
+
+TILE = 32
+"""How many rows are turned at a time; whole ones would miss the cache at every element."""
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
@@ -123,7 +127,11 @@ class Transposed:
         row_bytes = max(1, nbytes(self) // max(1, self.shape[0]))
         step = max(1, BLOCK_BYTES // row_bytes)
         for start in range(0, self.shape[0], step):
-            yield np.ascontiguousarray(turned[start : start + step]).reshape(-1)
+            rows = turned[start : start + step]
+            block = np.empty(rows.shape, rows.dtype)
+            for column in range(0, self.shape[-1], TILE):
+                block[..., column : column + TILE] = rows[..., column : column + TILE]
+            yield block.reshape(-1)
 
 
 @dataclass(frozen=True)

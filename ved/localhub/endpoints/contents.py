@@ -105,7 +105,7 @@ def tree(call: Call) -> Response:
         and (call.flag("recursive") or entry.path.count("/") == depth)
     ]
     expand = call.flag("expand")
-    return call.page(below, lambda entry: _described(git, commit, entry, expand=expand))
+    return call.page(below, lambda entry: _with_last_commit(git, commit, entry, expand=expand))
 
 
 def paths_info(call: Call) -> Response:
@@ -116,7 +116,7 @@ def paths_info(call: Call) -> Response:
     expand = form.get("expand", [""])[0].lower() == "true"
     entries = git.tree(commit)
     wanted = [entries[path] for path in form.get("paths", []) if path in entries]
-    return JSONResponse([_described(git, commit, entry, expand=expand) for entry in wanted])
+    return JSONResponse([_with_last_commit(git, commit, entry, expand=expand) for entry in wanted])
 
 
 def resolve(call: Call) -> Response:
@@ -176,20 +176,28 @@ def _check(file: AddFile, kind: str) -> None:
             raise errors.bad_request("Invalid metadata in README.md: " + "; ".join(found))
 
 
-def _described(git: GitRepository, commit: str, entry: Entry, *, expand: bool) -> dict[str, Any]:
-    described: dict[str, Any] = {"path": entry.path, "oid": entry.oid}
+def described_entry(git: GitRepository, entry: Entry) -> dict[str, Any]:
+    """Return a file or folder as listings show it: oid is git's, that in lfs the sha256."""
     if entry.is_folder:
-        described |= {"type": "directory", "size": 0}
-    else:
-        content = git.content(entry.oid)
-        pointer = Pointer.parse(content)
-        described |= {"type": "file", "size": pointer.size if pointer else len(content)}
-        if pointer:
-            described["lfs"] = {
-                "oid": pointer.sha256,
-                "size": pointer.size,
-                "pointerSize": len(content),
-            }
+        return {"type": "directory", "path": entry.path, "oid": entry.oid, "size": 0}
+    content = git.content(entry.oid)
+    described: dict[str, Any] = {
+        "type": "file",
+        "path": entry.path,
+        "oid": entry.oid,
+        "size": len(content),
+    }
+    pointer = Pointer.parse(content)
+    if pointer:
+        lfs = {"oid": pointer.sha256, "size": pointer.size, "pointerSize": len(content)}
+        described |= {"size": pointer.size, "lfs": lfs}
+    return described
+
+
+def _with_last_commit(
+    git: GitRepository, commit: str, entry: Entry, *, expand: bool
+) -> dict[str, Any]:
+    described = described_entry(git, entry)
     if expand:
         last = next(git.history(commit, path=entry.path))
         described["lastCommit"] = {

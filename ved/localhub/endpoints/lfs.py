@@ -23,7 +23,7 @@ from ved.localhub.storage import Repository
 def object_url(hub: Hub, repository: Repository, tail: str, method: str) -> str:
     """Return the signed URL of an object, which is good for one method."""
     path = f"/lfs/{repository.kind}/{repository.id}/{tail}"
-    return f"{hub.endpoint}{path}?signature={_signature(hub, method, path)}"
+    return f"{hub.cdn}{path}?signature={_signature(hub, method, path)}"
 
 
 def batch(call: Call) -> Response:

@@ -11,7 +11,7 @@ from ved.localhub.git import MAIN
 from ved.localhub.storage import Repository, timestamp
 
 
-def references(call: Call) -> Response:
+def list_references(call: Call) -> Response:
     """GET /api/{kind}/{id}/refs."""
 
     def below(prefix: str) -> list[dict[str, str]]:
@@ -58,7 +58,7 @@ def delete_tag(call: Call) -> Response:
     return JSONResponse({})
 
 
-def commits(call: Call) -> Response:
+def list_commits(call: Call) -> Response:
     """GET /api/{kind}/{id}/commits/{revision}, the newest first."""
     git = call.repository.git
     history = list(git.history(git.resolve(call.parameter("revision"))))

@@ -6,7 +6,8 @@ from starlette.responses import JSONResponse, Response
 
 from ved.localhub import cards, errors, payloads
 from ved.localhub.call import Call
-from ved.localhub.git import MAIN, Pointer
+from ved.localhub.endpoints.contents import described_entry
+from ved.localhub.git import MAIN
 from ved.localhub.storage import Repository, timestamp
 
 _LISTED = {
@@ -79,7 +80,7 @@ def info(call: Call) -> Response:
     return JSONResponse(_expanded(call, described) or described)
 
 
-def list_repositories(call: Call) -> Response:
+def list_all(call: Call) -> Response:
     """GET /api/{kind}: what the caller may see, by author, search and tags."""
     query = call.request.query_params
     tags = {*query.getlist("filter"), *query.getlist("pipeline_tag")}
@@ -100,44 +101,6 @@ def list_repositories(call: Call) -> Response:
         return _expanded(call, described) or _only(described, keys)
 
     return call.page(found, rendered)
-
-
-def create_collection(call: Call) -> Response:
-    """POST /api/collections: 409 when the owner has one of that title."""
-    new = call.payload(payloads.NewCollection)
-    if not call.user.may_write_to(new.namespace):
-        raise errors.forbidden(f"no right to create a collection in {new.namespace}")
-    return JSONResponse(call.hub.collections.create(new))
-
-
-def collection(call: Call) -> Response:
-    """GET /api/collections/{slug}."""
-    found = call.hub.collections.get(call.parameter("slug"))
-    if found["private"] and not call.is_member(found["owner"]):
-        raise errors.HubError(404, "Collection not found")
-    return JSONResponse(found)
-
-
-def list_collections(call: Call) -> Response:
-    """GET /api/collections?owner=."""
-    owners = call.request.query_params.getlist("owner")
-    found = [
-        known
-        for known in call.hub.collections.all()
-        if (not owners or known["owner"] in owners)
-        and (not known["private"] or call.is_member(known["owner"]))
-    ]
-    # The client numbers the collections of a list itself.
-    return call.page(found, lambda item: {k: v for k, v in item.items() if k != "position"})
-
-
-def add_collection_item(call: Call) -> Response:
-    """POST /api/collections/{slug}/items: 409 when the item is there."""
-    slug = call.parameter("slug")
-    if not call.user.may_write_to(call.hub.collections.get(slug)["owner"]):
-        raise errors.forbidden(f"no right to change the collection {slug}")
-    new = call.payload(payloads.NewCollectionItem)
-    return JSONResponse(call.hub.collections.add_item(slug, new))
 
 
 def _named(call: Call, payload: payloads.NamedRepository) -> tuple[str, str]:
@@ -176,16 +139,11 @@ def _measured_siblings(repository: Repository, commit: str) -> list[dict[str, An
     siblings = []
     for entry in repository.git.tree(commit).values():
         if not entry.is_folder:
-            content = repository.git.content(entry.oid)
-            sibling: dict[str, Any] = {"rfilename": entry.path, "blobId": entry.oid}
-            pointer = Pointer.parse(content)
-            if pointer:
-                sibling["lfs"] = {
-                    "sha256": pointer.sha256,
-                    "size": pointer.size,
-                    "pointerSize": len(content),
-                }
-            siblings.append(sibling | {"size": pointer.size if pointer else len(content)})
+            file = described_entry(repository.git, entry)
+            sibling = {"rfilename": entry.path, "blobId": entry.oid, "size": file["size"]}
+            if "lfs" in file:
+                sibling["lfs"] = {"sha256": file["lfs"].pop("oid"), **file["lfs"]}
+            siblings.append(sibling)
     return siblings
 
 

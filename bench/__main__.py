@@ -1,0 +1,140 @@
+"""Runs every measurement, and writes bench/RESULTS.md."""
+
+import argparse
+import os
+import platform
+import shutil
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench import sources
+from bench.measure import Cost, DidNotFinishError, run
+from bench.storage import new_bytes
+from ved.tensors.safetensors import read_header
+from ved.tensors.tensor import nbytes
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+SCRIPT_MEMORY = 16 * 10**9
+
+
+def main() -> None:
+    """Run the measurements that the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each; default: 3")
+    parser.add_argument("--keep", type=Path, help="directory to keep the sources in")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="ved-bench-") as name:
+        folder = Path(name)
+        kept = arguments.keep or folder / "sources"
+        sections = [
+            _heading(),
+            _base_pair(kept, folder, arguments.rounds),
+            _storage(kept, folder),
+            _large_pair(kept, folder),
+        ]
+    RESULTS.write_text("\n\n".join(sections) + "\n")
+    print(f"\nWritten to {RESULTS.name}.")
+
+
+def _heading() -> str:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    lines = [
+        "# Results",
+        "",
+        "Written by `make bench`. Both sides run in turns on one machine: compare the ratios.",
+        "",
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({_processor()}), "
+        f"{memory:.0f} GiB, Python {platform.python_version()}.",
+    ]
+    return _say("\n".join(lines))
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _base_pair(kept: Path, folder: Path, rounds: int) -> str:
+    """Compare the first pair of a process, imports and all, and a further one."""
+    encoder = sources.vit_base(kept)
+    decoders = [sources.gpt2(kept, seed) for seed in (0, 1)]
+    costs: dict[str, list[Cost]] = {"script": [], "ved": []}
+    single: dict[str, list[Cost]] = {"script": [], "ved": []}
+    for _ in range(rounds):
+        for way in costs:
+            outputs = [folder / f"{way}-{number}" for number in (0, 1)]
+            single[way].append(run(way, encoder, decoders[0], outputs[0]))
+            both = [word for pair in zip(decoders, outputs, strict=True) for word in pair]
+            costs[way].append(run(way, encoder, *both))
+            for output in outputs:
+                shutil.rmtree(output)
+    rows = [
+        _row("wall, one pair in a fresh process", single, lambda cost: cost.wall, "s"),
+        _row("CPU, the same", single, lambda cost: cost.cpu, "s"),
+        _row("peak RSS, the same", single, lambda cost: cost.memory / 1e6, "MB"),
+        _row("wall, a further pair, same encoder", costs, lambda cost: cost.pairs[1], "s"),
+    ]
+    return _say(
+        "## ViT-base and GPT-2\n\n"
+        "float32. The script writes flax_model.msgpack; VED that and model.safetensors, and hashes "
+        f"both and all sources. Medians of {rounds} runs.\n\n"
+        "| | script | VED | ratio |\n| --- | ---: | ---: | ---: |\n" + "\n".join(rows)
+    )
+
+
+def _row(name: str, costs: dict[str, list[Cost]], value: Callable[[Cost], float], unit: str) -> str:
+    script, ved = (statistics.median(map(value, costs[way])) for way in ("script", "ved"))
+    return f"| {name} | {script:,.1f} {unit} | {ved:,.1f} {unit} | {script / ved:.1f} |"
+
+
+def _storage(kept: Path, folder: Path) -> str:
+    """Measure what the Hub's storage takes of each file, when it has the sources."""
+    stored = [sources.vit_base(kept), sources.gpt2(kept)]
+    output = folder / "stored"
+    run("ved", *stored, output)
+    tensors, _ = read_header(output / "model.safetensors")
+    fresh = sum(nbytes(tensor) for name, tensor in tensors.items() if "cross" in name)
+    rows = []
+    for name in ("model.safetensors", "flax_model.msgpack"):
+        size = (output / name).stat().st_size
+        files = [source / "model.safetensors" for source in stored]
+        new = new_bytes(files, output / name, folder / f"store-{name}")
+        rows.append(f"| {name} | {size / 1e6:,.1f} MB | {new / 1e6:,.1f} MB | {new / fresh:.3f} |")
+    shutil.rmtree(output)
+    return _say(
+        "## What the Hub's storage takes\n\n"
+        "By hf_xet's engine, with both sources stored before. The fresh parameters alone are "
+        f"{fresh / 1e6:,.1f} MB.\n\n"
+        "| file | size | new bytes | of the fresh parameters |\n| --- | ---: | ---: | ---: |\n"
+        + "\n".join(rows)
+    )
+
+
+def _large_pair(kept: Path, folder: Path) -> str:
+    """Assemble 2.5 billion parameters, and let the script try it in 16 GB."""
+    pair: Sequence[Path] = (sources.vit_base(kept), sources.gpt2_large_and_wide(kept))
+    cost = run("ved", *pair, folder / "large")
+    shutil.rmtree(folder / "large")
+    try:
+        script = f"{run('script', *pair, folder / 'large', memory_limit=SCRIPT_MEMORY).wall:.0f} s"
+    except DidNotFinishError as error:
+        script = f"did not finish: `{str(error)[:160]}`"
+    return _say(
+        "## ViT-base and a GPT-2 of 2.4 billion parameters\n\n"
+        f"VED: {cost.wall:.0f} s, peak RSS {cost.memory / 1e6:,.0f} MB.\n\n"
+        f"The script, with {SCRIPT_MEMORY / 1e9:.0f} GB of memory: {script}"
+    )
+
+
+def _say(section: str) -> str:
+    print(section, end="\n\n", flush=True)
+    return section
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""One process under measurement: assembles pairs, by VED or by the script.
+
+usage: python -m bench.worker ved|script ENCODER DECODER OUTPUT [DECODER OUTPUT]...
+
+Prints, as JSON, how many seconds each pair took after the imports.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from ved import environment
+
+environment.prepare(progress_bars=False)
+
+
+def assemble(encoder: Path, decoder: Path, output: Path) -> None:
+    """Assemble a pair as `ved assemble` does."""
+    from ved.cli import main
+
+    sources = ["--encoder_model_name_or_path", encoder, "--decoder_model_name_or_path", decoder]
+    status = main([str(word) for word in ("assemble", *sources, "--output_dir", output)])
+    if status:
+        sys.exit(status)
+
+
+def run_script(encoder: Path, decoder: Path, output: Path) -> None:
+    """Make and save what transformers' create_model_from_encoder_decoder_models does."""
+    from transformers import AutoImageProcessor, AutoTokenizer
+
+    from tests.reference import create_model
+
+    model = create_model(encoder, decoder)
+    image_processor = AutoImageProcessor.from_pretrained(encoder)
+    tokenizer = AutoTokenizer.from_pretrained(decoder)
+    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(model.config.pad_token_id)
+    for part in (model, image_processor, tokenizer):
+        part.save_pretrained(output)
+
+
+def main() -> None:
+    """Run the pairs that the command line names."""
+    name, encoder, *rest = sys.argv[1:]
+    way = {"ved": assemble, "script": run_script}[name]
+    seconds = []
+    for decoder, output in zip(rest[::2], rest[1::2], strict=True):
+        start = time.perf_counter()
+        way(Path(encoder), Path(decoder), Path(output))
+        seconds.append(time.perf_counter() - start)
+    print(json.dumps(seconds))
+
+
+if __name__ == "__main__":
+    main()

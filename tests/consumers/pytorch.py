@@ -1,0 +1,34 @@
+"""Loads checkpoints with PyTorch, in an environment that has no VED, and prints what it found.
+
+usage: pytorch.py REQUEST.json ANSWER.npz
+"""
+
+import json
+import sys
+
+import numpy as np
+import torch
+from transformers import VisionEncoderDecoderModel
+
+
+def main(request: str, answer: str) -> None:
+    """Run every model on the request's input; report what did not fit."""
+    with open(request) as file:
+        asked = json.load(file)
+    arrays = {}
+    report = {}
+    for name, directory in asked["checkpoints"].items():
+        model, info = VisionEncoderDecoderModel.from_pretrained(
+            directory, output_loading_info=True, dtype=torch.float32
+        )
+        report[name] = {key: sorted(map(str, info[key])) for key in asked["reported"]}
+        pixel_values = torch.tensor(np.load(asked["pixel_values"][name]))
+        decoder_input_ids = torch.tensor(asked["decoder_input_ids"])
+        with torch.no_grad():
+            output = model.eval()(pixel_values=pixel_values, decoder_input_ids=decoder_input_ids)
+        arrays[name] = output.logits.numpy()
+    np.savez(answer, report=json.dumps(report), **arrays)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,87 @@
+"""The same program against the same hub, by the client that VED uses and by the current one."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.environments import python
+from ved.localhub import LocalHub
+
+SCENARIO = Path(__file__).with_name("client_scenario.py")
+
+EXPECTED = {
+    "publish": {
+        "user": "alice",
+        "created": "alice/scenario",
+        "head is the commit": True,
+        "unchanged files are no commit": True,
+        "committed to": ["alice/scenario", "model"],
+        "proposed": [1, "refs/pr/1"],
+        "stale": ["HfHubHTTPError", 412],
+        "exists": ["HfHubHTTPError", 409],
+        "commits": ["Upload folder using huggingface_hub", "initial commit"],
+        "discussion": "Propose",
+        "tags": ["refs/tags/v1"],
+    },
+    "read": {
+        "bit-exact": True,
+        "in a folder": True,
+        "tags": ["x", "license:mit"],
+        "siblings": [
+            [".gitattributes", 1519, False],
+            ["README.md", 38, False],
+            ["config.json", 2, False],
+            ["model.safetensors", 250_000, True],
+            ["sub/small.msgpack", 1000, True],
+        ],
+        "tree": [
+            *(".gitattributes", "README.md", "config.json"),
+            *("model.safetensors", "sub", "sub/small.msgpack"),
+        ],
+        "paths": ["config.json"],
+        "listed": ["alice/scenario"],
+        "no file": ["EntryNotFoundError", 404],
+        "no revision": ["RevisionNotFoundError", 404],
+        "no repo": ["RepositoryNotFoundError", 404],
+        "bad token": ["HfHubHTTPError", 401],
+    },
+    "end": {
+        "gated to others": ["GatedRepoError", 403],
+        "gated to nobody": ["GatedRepoError", 401],
+        "not theirs": ["HfHubHTTPError", 403],
+        "private to others": ["RepositoryNotFoundError", 404],
+        "private to nobody": ["RepositoryNotFoundError", 401],
+        "private to me": True,
+        "deleted": True,
+    },
+}
+
+
+@pytest.mark.parametrize("version", ["0.36.2", "2.4.0"])
+def test_both_versions_see_the_same_hub(version: str, tmp_path: Path) -> None:
+    interpreter = Path(sys.executable) if version == "0.36.2" else python("hub2")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HF_TOKEN": "hf_alice",
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    }
+    imported = "import huggingface_hub; print(huggingface_hub.__version__)"
+    assert run([interpreter, "-c", imported], environment).strip() == version
+    with LocalHub(multipart_threshold=100_000, page_size=3) as hub:
+        hub.add_user("alice", token="hf_alice")
+        hub.add_user("bob", token="hf_bob")
+        environment["HF_ENDPOINT"] = hub.endpoint
+        seen = json.loads(run([interpreter, SCENARIO, "alice/scenario", "hf_bob"], environment))
+    assert seen == EXPECTED
+
+
+def run(command: list[str | Path], environment: dict[str, str]) -> str:
+    return subprocess.run(
+        command, env=environment, check=True, stdout=subprocess.PIPE, text=True, timeout=120
+    ).stdout

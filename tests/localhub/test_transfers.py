@@ -1,0 +1,257 @@
+"""Bytes on the wire: ranges, resumption, damage, cuts, limits, and the log that counts them."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+from huggingface_hub import HfApi, constants, hf_hub_download, hf_hub_url
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HfHubHTTPError,
+    RevisionNotFoundError,
+)
+from safetensors.numpy import save_file
+
+from tests.localhub.helpers import file, head, header, lfs, status
+from ved.localhub import Exchange, LocalHub
+
+SIZE = 300_000  # bytes; three parts of the hub's multipart threshold
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """Make a safetensors file of a bit more than SIZE bytes."""
+    path = tmp_path / "model.safetensors"
+    values = np.arange(SIZE, dtype=np.uint8)
+    save_file({"weights": values}, path)
+    return path
+
+
+@pytest.fixture
+def published(alice: HfApi, repo: str, weights: Path, hub: LocalHub) -> str:
+    """Publish the weights and return their repo."""
+    alice.upload_file(path_or_fileobj=weights, path_in_repo=weights.name, repo_id=repo)
+    hub.requests.clear()
+    return repo
+
+
+def upload(api: HfApi, repo: str, path: Path) -> None:
+    api.upload_file(path_or_fileobj=path, path_in_repo=path.name, repo_id=repo)
+
+
+def download(hub: LocalHub, repo: str, name: str = "model.safetensors") -> bytes:
+    return Path(hf_hub_download(repo, name, endpoint=hub.endpoint)).read_bytes()
+
+
+def of(hub: LocalHub, method: str, path: str = "") -> list[Exchange]:
+    return [e for e in hub.requests if e.method == method and path in e.path]
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Wait for what is certain to come, or fail after a time that no machine needs."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@contextmanager
+def in_background(work: Callable[[], object]) -> Iterator[None]:
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield
+    thread.join()
+
+
+def test_a_safetensors_header_is_read_without_the_weights(
+    alice: HfApi, published: str, hub: LocalHub
+) -> None:
+    metadata = alice.parse_safetensors_file_metadata(published, "model.safetensors")
+    assert metadata.tensors["weights"].shape == [SIZE]
+    reads = of(hub, "GET", "/lfs/")
+    assert {read.status for read in reads} == {206}
+    assert sum(read.bytes_out for read in reads) < SIZE
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_ranges_of_files_large_and_regular(
+    alice: HfApi, published: str, hub: LocalHub, weights: Path, name: str
+) -> None:
+    config = b'{"model_type": "vit"}'
+    alice.upload_file(path_or_fileobj=config, path_in_repo="config.json", repo_id=published)
+    content = weights.read_bytes() if name == weights.name else config
+    url = hf_hub_url(published, name, endpoint=hub.endpoint)
+    for asked, expected in [("0-0", content[:1]), ("5-9", content[5:10]), ("-4", content[-4:])]:
+        answer = requests.get(url, headers={"Range": f"bytes={asked}"}, timeout=30)
+        assert (answer.status_code, answer.content) == (206, expected)
+    assert requests.get(url, headers={"Range": "bytes=9999999-"}, timeout=30).status_code == 416
+
+
+def test_a_head_tells_commit_size_and_hash(alice: HfApi, published: str, hub: LocalHub) -> None:
+    url = hf_hub_url(published, "model.safetensors", endpoint=hub.endpoint)
+    answer = requests.head(url, timeout=30)
+    assert answer.status_code == 302
+    assert answer.headers["X-Repo-Commit"] == head(alice, published)
+    expected = lfs(alice, published, "model.safetensors")
+    assert answer.headers["X-Linked-Size"] == str(expected.size)
+    assert answer.headers["X-Linked-ETag"] == f'"{expected.sha256}"'
+    regular = requests.head(
+        hf_hub_url(published, ".gitattributes", endpoint=hub.endpoint), timeout=30
+    )
+    attributes = file(alice, published, ".gitattributes")
+    assert regular.status_code == 200
+    assert regular.headers["ETag"] == f'"{attributes.blob_id}"'
+    assert regular.headers["Content-Length"] == str(attributes.size)
+
+
+def test_missing_files_and_revisions_are_told_apart(published: str, hub: LocalHub) -> None:
+    with pytest.raises(EntryNotFoundError):
+        download(hub, published, "no-such-file")
+    with pytest.raises(RevisionNotFoundError):
+        hf_hub_download(published, "x", revision="no-such-branch", endpoint=hub.endpoint)
+    with pytest.raises(RevisionNotFoundError):
+        hf_hub_download(published, "x", revision="0" * 40, endpoint=hub.endpoint)
+
+
+def test_a_download_that_was_cut_is_resumed_by_the_next(
+    published: str, hub: LocalHub, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 50_000)
+    hub.faults.add("GET", "/lfs/", cut_response=120_000)
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        download(hub, published)
+    assert download(hub, published) == weights.read_bytes()
+    first, second = of(hub, "GET", "/lfs/")
+    assert (first.status, first.bytes_out) == (200, 120_000)
+    # The client keeps whole chunks only.
+    assert (second.status, second.bytes_out) == (206, weights.stat().st_size - 100_000)
+
+
+def test_an_upload_that_was_cut_is_repeated(
+    alice: HfApi, repo: str, hub: LocalHub, weights: Path
+) -> None:
+    hub.faults.add("PUT", "/2$", cut_request=50_000)
+    upload(alice, repo, weights)
+    assert download(hub, repo) == weights.read_bytes()
+    first, second = of(hub, "PUT", "/2")[:2]
+    assert (first.status, first.bytes_in) == (None, 50_000)
+    assert (second.status, second.bytes_in) == (200, 100_000)
+
+
+def test_a_commit_that_was_cut_changes_nothing(alice: HfApi, repo: str, hub: LocalHub) -> None:
+    before = head(alice, repo)
+    hub.faults.add("POST", "/commit/main", cut_request=10)
+    with pytest.raises(requests.ConnectionError):
+        alice.upload_file(path_or_fileobj=b"x", path_in_repo="x", repo_id=repo)
+    assert head(alice, repo) == before
+
+
+def test_an_answer_that_was_cut_may_hide_a_commit(alice: HfApi, repo: str, hub: LocalHub) -> None:
+    before = head(alice, repo)
+    hub.faults.add("POST", "/commit/main", cut_response=5)
+    with pytest.raises(requests.RequestException):
+        alice.upload_file(path_or_fileobj=b"x", path_in_repo="x", repo_id=repo)
+    assert head(alice, repo) != before
+
+
+@pytest.mark.parametrize("size", [SIZE, 10_000], ids=["in parts", "in one"])
+def test_a_damaged_object_is_refused_and_discarded(
+    alice: HfApi, repo: str, hub: LocalHub, tmp_path: Path, size: int
+) -> None:
+    path = tmp_path / "x.msgpack"
+    path.write_bytes(bytes(size))
+    before = head(alice, repo)
+    hub.faults.add("PUT", "/lfs/", damage=True)
+    with pytest.raises(RuntimeError, match="Error while uploading"):
+        upload(alice, repo, path)
+    assert head(alice, repo) == before
+    assert list((hub.repository_path(repo) / "lfs").rglob("*")) == []
+    upload(alice, repo, path)
+    assert download(hub, repo, "x.msgpack") == bytes(size)
+
+
+def test_a_body_of_the_wrong_length_is_refused(alice: HfApi, repo: str, hub: LocalHub) -> None:
+    wanted: dict[str, Any] = {
+        "operation": "upload",
+        "transfers": ["basic"],
+        "objects": [{"oid": "0" * 64, "size": 3}],
+        "ref": {"name": "main"},
+    }
+    headers = {"authorization": "Bearer hf_alice"}
+    batch = f"{hub.endpoint}/{repo}.git/info/lfs/objects/batch"
+    (item,) = requests.post(batch, json=wanted, headers=headers, timeout=30).json()["objects"]
+    for body in (b"ab", bytes(5_000_000)):
+        answer = requests.put(item["actions"]["upload"]["href"], data=body, timeout=30)
+        assert answer.status_code == 400
+
+
+def test_429_names_when_to_come_back(alice: HfApi, repo: str, hub: LocalHub) -> None:
+    hub.faults.add("GET", f"/api/models/{repo}$", status=429, retry_after=7, times=2)
+    for _ in range(2):
+        with pytest.raises(HfHubHTTPError) as error:
+            alice.model_info(repo)
+        assert status(error) == 429
+        assert header(error, "Retry-After") == "7"
+    alice.model_info(repo)
+
+
+def test_an_upload_survives_a_hub_that_is_briefly_down(
+    alice: HfApi, repo: str, hub: LocalHub, weights: Path
+) -> None:
+    hub.faults.add("PUT", "/lfs/", status=503)
+    upload(alice, repo, weights)
+    assert [put.status for put in of(hub, "PUT")] == [503, 200, 200, 200, 200]
+    assert download(hub, repo) == weights.read_bytes()
+
+
+def test_a_slow_download_passes_bytes_at_its_rate(
+    published: str, hub: LocalHub, weights: Path
+) -> None:
+    hub.faults.download.rate = 1000
+    url = hf_hub_url(published, "model.safetensors", endpoint=hub.endpoint)
+    with requests.get(url, stream=True, timeout=30) as answer:
+        start = next(answer.iter_content(1))
+        (exchange,) = of(hub, "GET", "/lfs/")
+        assert exchange.bytes_out < 50_000  # without a limit, sockets would have taken it all
+        hub.faults.download.rate = None
+        assert start + answer.content == weights.read_bytes()
+
+
+def test_a_slow_upload_passes_bytes_at_its_rate(
+    alice: HfApi, repo: str, hub: LocalHub, weights: Path
+) -> None:
+    hub.faults.upload.rate = 1000
+    hub.requests.clear()
+    with in_background(lambda: upload(alice, repo, weights)):
+        eventually(lambda: len(of(hub, "PUT")) == 1 and of(hub, "PUT")[0].bytes_in > 0)
+        assert of(hub, "PUT")[0].status is None  # and so it would remain for a minute
+        hub.faults.upload.rate = None
+    assert download(hub, repo) == weights.read_bytes()
+
+
+def test_a_delayed_answer_comes_after_the_client_has_gone(hub: LocalHub, repo: str) -> None:
+    hub.faults.add("GET", "/refs$", delay=2)
+    url = f"{hub.endpoint}/api/models/{repo}/refs"
+    with pytest.raises(requests.ReadTimeout):
+        requests.get(url, timeout=0.5)
+    assert requests.get(url, timeout=30).status_code == 200
+
+
+def test_the_log_tells_what_passed(alice: HfApi, repo: str, hub: LocalHub, tmp_path: Path) -> None:
+    hub.requests.clear()
+    content = bytes(1000)
+    alice.upload_file(path_or_fileobj=content, path_in_repo="x.bin", repo_id=repo)
+    (put,) = of(hub, "PUT")
+    assert put.path.startswith(f"/lfs/models/{repo}/")
+    assert (put.status, put.bytes_in, put.bytes_out) == (200, 1000, 0)
+    download(hub, repo, "x.bin")
+    (get,) = of(hub, "GET")
+    assert (get.status, get.bytes_in, get.bytes_out) == (200, 0, 1000)
+    hub.requests.clear()
+    assert hub.requests == []
