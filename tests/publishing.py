@@ -8,6 +8,8 @@ from typing import Any
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 from huggingface_hub import HfApi
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from ved.build import Options, Result, build
 from ved.localhub import LocalHub, checkpoints
@@ -107,3 +109,26 @@ def asked_for(hub: LocalHub, repo: str) -> set[str]:
         for exchange in hub.requests
         if exchange.path.startswith(start)
     }
+
+
+def markdown(text: str) -> list[Token]:
+    """Return what a Markdown text is made of, in order, spans after the block they are in."""
+    blocks = MarkdownIt("commonmark").enable("table").parse(text)
+    return [token for block in blocks for token in (block, *(block.children or ()))]
+
+
+def tables(text: str) -> dict[str, list[list[str]]]:
+    """Return the tables of a Markdown text: by their first header, the cells of the rows below."""
+    rows: list[list[str]] = []
+    found = {}
+    for token in markdown(text):
+        if token.type == "table_open":
+            rows = []
+        elif token.type == "tr_open":
+            rows.append([])
+        elif token.type == "inline" and token.level > TABLE_CELL:
+            rows[-1].append("".join(child.content for child in token.children or ()))
+        elif token.type == "table_close":
+            (header, *_), *below = rows
+            found[header] = below
+    return found

@@ -103,7 +103,7 @@ def test_pytorch_loads_every_family_without_a_key_missing_and_gives_flax_s_logit
 ) -> None:
     report, logits = read_with_pytorch(environment, assembled, tmp_path)
 
-    nothing = {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": []}
+    nothing: dict[str, list[str]] = {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": []}
     assert report == dict.fromkeys(assembled, nothing)
     for name, each in assembled.items():
         expected = each.flax_logits()

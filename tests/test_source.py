@@ -274,7 +274,7 @@ def test_a_hub_that_fails_between_two_downloads_is_not_taken_for_an_incomplete_s
     source = resolved(hub, "encoder", "team/failing")
     hub.faults.add("GET", "/api/models/team/failing", times=100, status=500)
 
-    with pytest.raises(VedError, match="Cannot download .* of team/failing"):
+    with pytest.raises(VedError, match=r"Cannot download .* of team/failing"):
         source.fetch(client(hub))
 
 
@@ -283,7 +283,7 @@ def test_a_hub_that_fails_during_a_download_is_explained(hub: LocalHub, tmp_path
     source = resolved(hub, "encoder", "team/cut")
     hub.faults.add("HEAD", "/team/cut/resolve/", times=100, status=403)
 
-    with pytest.raises(VedError, match="Cannot download .* of team/cut"):
+    with pytest.raises(VedError, match=r"Cannot download .* of team/cut"):
         source.fetch(client(hub))
 
 

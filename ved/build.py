@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from huggingface_hub import HfApi
 
 from ved import card, hub, record, source
-from ved.errors import RequestError, VedError
+from ved.errors import RequestError, VedError, describe
 from ved.families import Role
 from ved.manifest import Manifest, Pair, SourceRef
 from ved.source import ResolvedSource
@@ -118,8 +118,7 @@ class _Builder:
         except VedError as error:
             reason = str(error)
         except OSError as error:
-            reason = f"{error.strerror or error}."
-            log.debug("", exc_info=error)
+            reason = describe(error)
         except Exception as error:
             reason = f"VED itself failed ({type(error).__name__}): please report it with this log."
             log.exception("Unexpected error")

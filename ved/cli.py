@@ -3,16 +3,17 @@
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
 import ved
 from ved import environment
-from ved.errors import RequestError, VedError
-from ved.manifest import ConfigRef, ManifestError, SourceRef, load
+from ved.errors import RequestError, VedError, describe
+from ved.manifest import ConfigRef, ManifestError, Pair, SourceRef, load
 
-FAILED, WRONG_REQUEST = 1, 2
+FAILED, WRONG_REQUEST, INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,6 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.remedy:
             print(f"  TIP {error.remedy}", file=sys.stderr)
         return WRONG_REQUEST if isinstance(error, RequestError) else FAILED
+    except OSError as error:
+        print(f"ERROR {describe(error)}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _validate(options: argparse.Namespace) -> int:
@@ -56,11 +63,18 @@ def _build(options: argparse.Namespace) -> int:
     if options.output_dir is not None:
         options.output_dir.mkdir(parents=True, exist_ok=True)
     build_options = Options(tuple(options.only), options.output_dir, options.push)
-    results = build(manifest, build_options, HfApi())
+    results = build(manifest, build_options, HfApi(), _headed)
     for result in results:
         detail = result.reason or result.url or options.output_dir / result.pair.repo
         print(f"{result.action:<6}  {result.pair.repo}  {result.seconds:.0f} s  {detail}")
     return FAILED if any(result.action == "failed" for result in results) else 0
+
+
+@contextmanager
+def _headed(pair: Pair) -> Iterator[None]:
+    """Put a pair's name above what is logged of it."""
+    print(f"\n{pair.repo}", file=sys.stderr)
+    yield
 
 
 def _assemble(options: argparse.Namespace) -> int:

@@ -1,5 +1,7 @@
 """The one kind of failure that VED explains to its user instead of showing a traceback."""
 
+from pathlib import Path
+
 
 class VedError(Exception):
     """A failure its reader can act on.
@@ -16,6 +18,12 @@ class VedError(Exception):
 
     def __str__(self) -> str:
         return f"{self.cause} {self.remedy}".strip()
+
+
+def describe(error: OSError) -> str:
+    """Return what the system says of a failed read or write, without the machine's own path."""
+    name = f" ({Path(error.filename).name})" if isinstance(error.filename, str) else ""
+    return f"{error.strerror or error}{name}."
 
 
 class RequestError(VedError):

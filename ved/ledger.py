@@ -49,11 +49,28 @@ class Ledger:
             for path, reason in self.fresh.items()
         }
 
+    def left_out_groups(self) -> list[str]:
+        """Return the names of tensors that are not used, layers counted as one: `h.*.attn.bias`.
+
+        No parameter of the Flax model takes them: they are heads for other tasks, buffers that are
+        computed anew, or the half of a source that is not wanted.
+        """
+        names = (".".join(_layers_as_one(name.split("."))) for name in self.left_out)
+        return list(dict.fromkeys(names))
+
+    def files(self) -> list[str]:
+        """Return the names of the source's files that something was copied from."""
+        return sorted({match.weight.file for match in self.copied.values()})
+
 
 def _starts(path: Path) -> Iterator[Path]:
     """Yield the starts of a path, shortest first, with every layer's number as `*`."""
-    layers_as_one = tuple("*" if key.isdigit() else key for key in path)
-    return (layers_as_one[:length] for length in range(1, len(path) + 1))
+    keys = _layers_as_one(path)
+    return (keys[:length] for length in range(1, len(keys) + 1))
+
+
+def _layers_as_one(keys: Iterable[str]) -> Path:
+    return tuple("*" if key.isdigit() else key for key in keys)
 
 
 def match(

@@ -198,6 +198,16 @@ def test_a_commit_whose_lfs_object_is_missing_changes_nothing(
     assert head(alice, repo) == before
 
 
+def test_a_commit_that_errs_about_an_objects_size_changes_nothing(
+    alice: HfApi, repo: str, ask: Ask
+) -> None:
+    alice.upload_file(path_or_fileobj=b"abc", path_in_repo="x.bin", repo_id=repo)
+    before = head(alice, repo)
+    wrong = {"path": "y.bin", "algo": "sha256", "oid": lfs(alice, repo, "x.bin").sha256, "size": 4}
+    assert commit_lines(ask, repo, {"key": "lfsFile", "value": wrong}).status_code == 400
+    assert head(alice, repo) == before
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -68,7 +68,7 @@ class Throttle:
         """Wait until a number of bytes may pass."""
         while size > 0 and self.rate is not None and self.step is not None:
             step = min(size, self.step)
-            pass
+            self._free_at = max(self._free_at, time.monotonic()) + step / self.rate
             await asyncio.sleep(self._free_at - time.monotonic())
             size -= step
 

@@ -1,0 +1,89 @@
+"""Drawing one parameter of a model gives the bits that constructing the whole model gives it."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+from transformers import AutoConfig, FlaxAutoModel, FlaxAutoModelForCausalLM
+
+from tests.building import assert_same_parameters
+from ved.initialize import Initialization
+from ved.localhub import checkpoints
+
+SEED = 3
+
+
+def decoder_config(family: str, directory: Path) -> Any:
+    config = AutoConfig.from_pretrained(checkpoints.DECODERS[family](directory))
+    config.is_decoder = True
+    config.add_cross_attention = True
+    return config
+
+
+def assert_draws_what_construction_draws(model_class: Any, config: Any) -> None:
+    model = model_class.from_config(config, seed=SEED)
+    expected = {path: np.asarray(value) for path, value in flatten_dict(model.params).items()}
+    initialization = Initialization(lambda: model_class.from_config(config, seed=SEED).params)
+    assert {path: (shape.shape, shape.dtype) for path, shape in initialization.shapes.items()} == {
+        path: (value.shape, value.dtype) for path, value in expected.items()
+    }
+    assert_same_parameters({path: initialization.draw(path) for path in expected}, expected)
+
+
+@pytest.mark.parametrize("family", checkpoints.DECODERS)
+def test_every_parameter_of_a_decoder_is_the_one_that_flax_draws(
+    family: str, tmp_path: Path
+) -> None:
+    config = decoder_config(family, tmp_path)
+    assert_draws_what_construction_draws(FlaxAutoModelForCausalLM, config)
+
+
+@pytest.mark.parametrize("family", checkpoints.ENCODERS)
+def test_every_parameter_of_an_encoder_is_the_one_that_flax_draws(
+    family: str, tmp_path: Path
+) -> None:
+    config = AutoConfig.from_pretrained(checkpoints.ENCODERS[family](tmp_path))
+    assert_draws_what_construction_draws(FlaxAutoModel, config)
+
+
+def test_order_and_repetition_of_draws_do_not_matter(tmp_path: Path) -> None:
+    config = decoder_config("gpt2", tmp_path)
+    initialization = Initialization(
+        lambda: FlaxAutoModelForCausalLM.from_config(config, seed=SEED).params
+    )
+    paths = list(initialization.shapes)
+    forth = {path: initialization.draw(path) for path in paths}
+    back = {path: initialization.draw(path) for path in reversed(paths)}
+    assert_same_parameters(back, forth)
+
+
+def test_one_draw_computes_nothing_for_the_others() -> None:
+    """A parameter too large for any machine shows that only what is asked for is drawn."""
+
+    def construct() -> dict[str, Any]:
+        wanted, other = jax.random.split(jax.random.key(SEED))
+        huge = jax.random.normal(other, (2**20, 2**20))
+        return {"wanted": jax.random.normal(wanted, (4,)), "block": {"huge": huge, "cast": huge}}
+
+    initialization = Initialization(construct)
+    assert initialization.shapes["block", "huge"].shape == (2**20, 2**20)
+    wanted, _ = jax.random.split(jax.random.key(SEED))
+    np.testing.assert_array_equal(initialization.draw(("wanted",)), jax.random.normal(wanted, (4,)))
+
+
+def test_parameters_that_share_a_value_are_all_there() -> None:
+    initialization = Initialization(
+        lambda: (lambda value: {"one": value, "other": value})(jax.numpy.arange(3.0))
+    )
+    np.testing.assert_array_equal(initialization.draw(("one",)), [0, 1, 2])
+    np.testing.assert_array_equal(initialization.draw(("other",)), [0, 1, 2])
+
+
+def test_parameter_that_nothing_computes_is_drawn() -> None:
+    """Biases may be constants of the trace, with no operation that leads to them."""
+    constant = np.arange(3.0, dtype=np.float32)
+    initialization = Initialization(lambda: {"constant": jax.numpy.asarray(constant)})
+    np.testing.assert_array_equal(initialization.draw(("constant",)), constant)

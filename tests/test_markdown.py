@@ -1,0 +1,84 @@
+"""Whatever a text from outside holds, Markdown shows it and does not obey it."""
+
+import html
+import re
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it.token import Token
+
+from tests.publishing import markdown, table_rows
+from ved.markdown import code, plain
+
+PIECES = st.sampled_from(
+    [
+        *("`", "``", "|", "\\", "\n", "\r\n", "*", "_", "[", "](https://example.org)", "![", "<"),
+        *("<img src=x>", "<!--", "-->", "&lt;", "&#10;", "@someone", "#1", "~~", "    ", "- "),
+        *("https://example.org", "$x$", "\u2028", "\u202e", "\x00", "\ud800", " ", "word", "é"),
+    ]
+)
+PARAGRAPH = ("paragraph_open", "inline", "paragraph_close")
+TEXTS = st.lists(PIECES | st.characters(), max_size=12).map("".join)
+
+
+def visible(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def spans(text: str) -> list[Token]:
+    """Return the spans of a text's one paragraph."""
+    return [token for token in markdown(text) if token.type not in PARAGRAPH]
+
+
+@given(TEXTS)
+def test_code_is_one_code_span_in_a_table(text: str) -> None:
+    (_, row) = table_rows(f"| a | b |\n| - | - |\n| {code(text)} | x |\n")
+    shown, other = row
+    expected = "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+    assert (shown.strip(), other) == (expected.strip(), "x")
+
+
+@given(TEXTS)
+def test_code_is_one_code_span_in_a_paragraph(text: str) -> None:
+    before, span, after = spans(f"before {code(text)} after")
+    assert (before.content, span.type, after.content) == ("before ", "code_inline", " after")
+
+
+@given(TEXTS)
+def test_plain_is_words_only(text: str) -> None:
+    for span in spans(f"x{plain(text)}x"):
+        assert span.type in ("text", "text_special")
+    shown = "".join(span.content for span in spans(f"x{plain(text)}x"))
+    assert shown == f"x{visible(text)}x"
+
+
+@given(TEXTS)
+def test_plain_is_one_cell_of_a_table(text: str) -> None:
+    (_, row) = table_rows(f"| a | b |\n| - | - |\n| x{plain(text)}x | y |\n")
+    assert row == [f"x{visible(text)}x", "y"]
+
+
+@given(TEXTS)
+def test_plain_has_no_character_that_means_anything_anywhere(text: str) -> None:
+    escaped = plain(text)
+    assert not set(string.punctuation) & set(re.sub(r"&#\d+;", "", escaped))
+    assert html.unescape(escaped) == visible(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("team/vit", "`team/vit`"),
+        ("<|endoftext|>", r"`<\|endoftext\|>`"),
+        ("a`b", "`` a`b ``"),
+        ("``", "``` `` ```"),
+        ("a\nb", r"`a\nb`"),
+        ("", "`  `"),
+    ],
+)
+def test_code_is_written_as_simply_as_can_be(text: str, expected: str) -> None:
+    assert code(text) == expected

@@ -1,0 +1,172 @@
+"""Image processors and tokenizers load from files alone, whoever saved them, or say why not."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
+
+from tests.building import edit_json, files_of, source
+from ved.errors import VedError
+from ved.localhub import checkpoints
+from ved.localhub.checkpoints import bert, gpt2, vit
+from ved.processing import load_image_processor, load_tokenizer
+
+TEXTS = ["a woman doesn't ride 2 horses.", "A man; a plan!"]
+
+
+def tokenizer_in(directory: Path) -> object:
+    return load_tokenizer(source("decoder", directory), AutoConfig.from_pretrained(directory))
+
+
+@pytest.mark.parametrize("form", ["fast", "slow", "transformers5"])
+@pytest.mark.parametrize("family", checkpoints.DECODERS)
+def test_tokenizer_is_the_sources_in_whatever_form_and_stays_so_when_saved(
+    family: str, form: str, tmp_path: Path
+) -> None:
+    make = checkpoints.DECODERS[family]
+    expected = AutoTokenizer.from_pretrained(make(tmp_path / "fast", tokenizer="fast"))
+    tokenizer = tokenizer_in(make(tmp_path / "source", tokenizer=form))
+    tokenizer.save_pretrained(tmp_path / "saved")  # type: ignore[attr-defined]
+    saved = AutoTokenizer.from_pretrained(tmp_path / "saved")
+    for one in (tokenizer, saved):
+        assert one(TEXTS).input_ids == expected(TEXTS).input_ids  # type: ignore[operator]
+        assert one.special_tokens_map == expected.special_tokens_map  # type: ignore[attr-defined]
+        assert one.model_max_length == expected.model_max_length  # type: ignore[attr-defined]
+    for content in files_of(tmp_path / "saved").values():
+        assert str(tmp_path).encode() not in content
+
+
+@pytest.mark.parametrize(
+    ("family", "size"), [("vit", 16), ("beit", 16), ("dinov2", 16), ("vit", 24)]
+)
+def test_image_processor_is_the_sources_and_stays_so_when_saved(
+    family: str, size: int, tmp_path: Path
+) -> None:
+    directory = checkpoints.ENCODERS[family](tmp_path / "source", processor_size=size)
+    processor = load_image_processor(source("encoder", directory))
+    processor.save_pretrained(tmp_path / "saved")
+    saved = AutoImageProcessor.from_pretrained(tmp_path / "saved", use_fast=False)
+    image = Image.linear_gradient("L").convert("RGB")
+    expected = AutoImageProcessor.from_pretrained(directory, use_fast=False)(image).pixel_values
+    assert expected[0].shape == (3, size, size)
+    for one in (processor, saved):
+        np.testing.assert_array_equal(one(image).pixel_values, expected)
+
+
+def test_encoder_without_an_image_processor_is_an_error(tmp_path: Path) -> None:
+    encoder = vit(tmp_path)
+    (encoder / "preprocessor_config.json").unlink()
+    with pytest.raises(VedError, match="has no image processor") as caught:
+        load_image_processor(source("encoder", encoder))
+    assert str(encoder) in caught.value.cause
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        "null",
+        "{}",
+        '{"image_processor_type": "NoSuchImageProcessor"}',
+        '{"image_processor_type": 5}',
+        '{"image_processor_type": "ViTImageProcessor", "size": "large"}',
+    ],
+)
+def test_damaged_image_processor_is_an_error_or_the_familys_own(
+    content: str, tmp_path: Path
+) -> None:
+    """Without a usable type, transformers goes by the config's model_type."""
+    encoder = vit(tmp_path)
+    (encoder / "preprocessor_config.json").write_text(content)
+    try:
+        processor = load_image_processor(source("encoder", encoder))
+    except VedError as error:
+        assert f"The image processor of {encoder} cannot be loaded" in error.cause
+    else:
+        assert type(processor).__name__ == "ViTImageProcessor"
+
+
+@pytest.mark.parametrize("name", ["vocab.txt", "tokenizer.json"])
+def test_either_of_the_vocabularies_is_enough(name: str, tmp_path: Path) -> None:
+    whole = tokenizer_in(bert(tmp_path / "whole"))
+    decoder = bert(tmp_path / "decoder")
+    (decoder / name).unlink()
+    assert tokenizer_in(decoder)(TEXTS).input_ids == whole(TEXTS).input_ids  # type: ignore[operator]
+
+
+def remove_vocabulary(decoder: Path) -> None:
+    for name in ("vocab.json", "merges.txt", "tokenizer.json"):
+        (decoder / name).unlink()
+
+
+def test_decoder_without_a_tokenizer_is_an_error(tmp_path: Path) -> None:
+    decoder = gpt2(tmp_path)
+    remove_vocabulary(decoder)
+    with pytest.raises(VedError) as caught:
+        tokenizer_in(decoder)
+    assert f"The tokenizer of {decoder} cannot be loaded" in caught.value.cause
+    assert "tokenizer.json" in caught.value.remedy
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"version": "1.0", "model": null}', ""])
+@pytest.mark.parametrize("form", ["fast", "transformers5"])
+def test_damaged_tokenizer_is_an_error(form: str, content: str, tmp_path: Path) -> None:
+    decoder = gpt2(tmp_path, tokenizer=form)
+    (decoder / "tokenizer.json").write_text(content)
+    for name in ("vocab.json", "merges.txt"):
+        (decoder / name).unlink(missing_ok=True)
+    with pytest.raises(VedError) as caught:
+        tokenizer_in(decoder)
+    assert f"The tokenizer of {decoder} cannot be loaded" in caught.value.cause
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "null", ""])
+def test_damaged_settings_are_an_error_or_not_needed(content: str, tmp_path: Path) -> None:
+    decoder = gpt2(tmp_path / "decoder")
+    expected = tokenizer_in(gpt2(tmp_path / "whole"))
+    (decoder / "tokenizer_config.json").write_text(content)
+    try:
+        tokenizer = tokenizer_in(decoder)
+    except VedError as error:
+        assert f"The tokenizer of {decoder} cannot be loaded" in error.cause
+    else:
+        assert tokenizer(TEXTS).input_ids == expected(TEXTS).input_ids  # type: ignore[operator]
+
+
+def test_tokenizer_that_only_remote_code_can_load_is_an_error_and_its_code_does_not_run(
+    tmp_path: Path,
+) -> None:
+    decoder = gpt2(tmp_path / "decoder")
+    marker = tmp_path / "ran"
+    (decoder / "code.py").write_text(f"open({str(marker)!r}, 'w')")
+    edit_json(
+        decoder / "tokenizer_config.json",
+        tokenizer_class="OurTokenizer",
+        auto_map={"AutoTokenizer": ["code.OurTokenizer", "code.OurTokenizer"]},
+    )
+    with pytest.raises(VedError):
+        tokenizer_in(decoder)
+    assert not marker.exists()
+
+
+def test_image_processor_that_only_remote_code_can_load_is_an_error_and_its_code_does_not_run(
+    tmp_path: Path,
+) -> None:
+    encoder = vit(tmp_path / "encoder")
+    marker = tmp_path / "ran"
+    (encoder / "code.py").write_text(f"open({str(marker)!r}, 'w')")
+    (encoder / "preprocessor_config.json").write_text(
+        json.dumps(
+            {
+                "image_processor_type": "OurImageProcessor",
+                "auto_map": {"AutoImageProcessor": "code.OurImageProcessor"},
+            }
+        )
+    )
+    with pytest.raises(VedError):
+        load_image_processor(source("encoder", encoder))
+    assert not marker.exists()
