@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -117,18 +118,19 @@ def markdown(text: str) -> list[Token]:
     return [token for block in blocks for token in (block, *(block.children or ()))]
 
 
-def tables(text: str) -> dict[str, list[list[str]]]:
-    """Return the tables of a Markdown text: by their first header, the cells of the rows below."""
+def tables(text: str) -> dict[tuple[str, ...], list[list[str]]]:
+    """Return a Markdown text's tables: by their headers, the cells of the rows below."""
     rows: list[list[str]] = []
     found = {}
-    for token in markdown(text):
+    tokens = markdown(text)
+    for token, following in pairwise(tokens):
         if token.type == "table_open":
             rows = []
         elif token.type == "tr_open":
             rows.append([])
-        elif token.type == "inline" and token.level > TABLE_CELL:
-            rows[-1].append("".join(child.content for child in token.children or ()))
-        elif token.type == "table_close":
-            (header, *_), *below = rows
-            found[header] = below
+        elif token.type in ("th_open", "td_open"):
+            rows[-1].append("".join(span.content for span in following.children or ()))
+        elif token.type == "tbody_close":
+            headers, *below = rows
+            found[tuple(headers)] = below
     return found

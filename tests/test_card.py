@@ -3,7 +3,7 @@
 import ast
 import json
 import os
-import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,64 +15,264 @@ import pytest
 from huggingface_hub import ModelCard
 from transformers import GPT2TokenizerFast
 
-from tests.publishing import build_pair, client, download, heads, markdown, pair, publish, table_rows
+from tests.publishing import (
+    build_pair,
+    client,
+    download,
+    heads,
+    markdown,
+    pair,
+    publish,
+    tables,
+)
 from ved.localhub import LocalHub, checkpoints
 
 DECODERS = ("gpt2", "bert", "roberta", "bart")
-HEADERS = ["role", "id", "token", "from"]
+SOURCES = ("part", "family", "source")
+FRESH = ("parameters", "why fresh")
+TOKEN_IDS = ("role", "id", "token", "from")
+PAD_IS_EOS = "Pad and eos are the same token."
 
 
 @dataclass(frozen=True)
-class Published:
-    """A checkpoint as it is on the Hub."""
+class Card:
+    """A card as the Hub serves it, with what is beside it."""
 
-    repo: str
-    files: Mapping[str, bytes]
-
-    @property
-    def text(self) -> str:
-        return self.files["README.md"].decode()
+    text: str
+    record: Mapping[str, Any]
+    config: Mapping[str, Any]
 
     @property
     def metadata(self) -> dict[str, Any]:
-        data: dict[str, Any] = ModelCard(self.text).data.to_dict()
-        return data
-
-    @property
-    def record(self) -> dict[str, Any]:
-        record: dict[str, Any] = json.loads(self.files["ved.json"])
-        return record
-
-    def table(self, *header: str) -> list[list[str]]:
-        """Return the rows below the header of a table."""
-        rows = table_rows(self.text)
-        start = rows.index(list(header)) + 1
-        lengths = [len(row) == len(header) for row in rows[start:]]
-        assert all(lengths) or header[0] != "role"
-        end = next((i for i, row in enumerate(rows[start:]) if row[1:2] in HEADINGS), len(rows))
-        return rows[start : start + end]
+        metadata: dict[str, Any] = ModelCard(self.text).data.to_dict()
+        return metadata
 
 
-HEADINGS = (["why fresh"], ["id"])
-
-
-def published(
-    hub: LocalHub, entry: Mapping[str, Any], folder: Path, root: Path = Path()
-) -> Published:
-    result = build_pair(hub, entry, folder=root)
+def card_of(hub: LocalHub, entry: Mapping[str, Any], folder: Path) -> Card:
+    """Publish a pair, and return its card; a folder is for local sources, and for downloads."""
+    result = build_pair(hub, entry, folder=folder)
     assert result.reason == ""
-    return Published(result.pair.repo, download(hub, result.pair.repo, folder))
+    files = download(hub, result.pair.repo, folder)
+    record, config = (json.loads(files[name]) for name in ("ved.json", "config.json"))
+    return Card(files["README.md"].decode(), record, config)
 
 
 @pytest.fixture(scope="module")
 def cards(
     session_hub: LocalHub, sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Published]:
-    """Publish team/vit with every sample decoder, and return what the Hub has then."""
+) -> dict[str, Card]:
+    """Publish team/vit with each sample decoder."""
     folder = tmp_path_factory.mktemp("cards")
-    return {
-        decoder: published(
-            session_hub, pair(f"owner/card-{decoder}", decoder=f"team/{decoder}"), folder
-        )
-        for decoder in DECODERS
+    entries = {name: pair(f"owner/card-{name}", decoder=f"team/{name}") for name in DECODERS}
+    return {name: card_of(session_hub, entry, folder) for name, entry in entries.items()}
+
+
+# Metadata
+
+
+def test_metadata_is_complete_and_the_hub_takes_it(hub: LocalHub, tmp_path: Path) -> None:
+    keys = {"license": "apache-2.0", "language": ["en", "no"], "tags": ["captioning", "ved"]}
+    card = card_of(hub, pair("owner/card-of-all", **keys), tmp_path)
+
+    assert card.metadata == {
+        "base_model": ["team/vit", "team/gpt2"],
+        "library_name": "transformers",
+        "pipeline_tag": "image-to-text",
+        "license": "apache-2.0",
+        "language": ["en", "no"],
+        "tags": ["vision-encoder-decoder", "warm-start", "ved", "captioning"],
     }
+    checks = [exchange.status for exchange in hub.requests if "validate-yaml" in exchange.path]
+    assert checks == [200]
+    info = client(hub).model_info("owner/card-of-all")
+    assert info.pipeline_tag == "image-to-text"
+    assert {"license:apache-2.0", "base_model:team/vit", "no"} <= set(info.tags or ())
+
+
+def test_what_the_manifest_leaves_out_is_left_out(cards: dict[str, Card]) -> None:
+    card = cards["gpt2"]
+    assert not card.metadata.keys() & {"license", "language"}
+    assert "No licence is stated here." in card.text
+
+
+def test_a_license_that_is_given_is_stated(hub: LocalHub, tmp_path: Path) -> None:
+    card = card_of(hub, pair("owner/card-with-license", license="mit"), tmp_path)
+    assert card.metadata["license"] == "mit"
+    assert "No licence is stated here." not in card.text
+
+
+def test_local_directories_are_no_base_models(
+    hub: LocalHub, sources: dict[str, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(sources["vit"], tmp_path / "a|`<b>`")
+    entry = pair("owner/card-of-directories", encoder="./a|`<b>`")
+    card = card_of(hub, entry, tmp_path)
+    assert card.metadata["base_model"] == ["team/gpt2"]
+    assert ["encoder", "vit", "local directory ./a|`<b>`"] in tables(card.text)[SOURCES]
+
+    both = {"encoder": "./a|`<b>`", "decoder": str(sources["gpt2"])}
+    card = card_of(hub, pair("owner/card-of-directories", **both), tmp_path)
+    assert "base_model" not in card.metadata
+
+
+# Text
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_the_card_says_that_it_is_not_trained(decoder: str, cards: dict[str, Card]) -> None:
+    assert "**warm-started, not trained**" in cards[decoder].text
+    assert "does nothing useful before it is fine-tuned" in cards[decoder].text
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_sources_are_named_at_their_commits(
+    decoder: str, cards: dict[str, Card], hub: LocalHub
+) -> None:
+    commits = {name: heads(hub)[f"team/{name}"] for name in ("vit", decoder)}
+    assert tables(cards[decoder].text)[SOURCES] == [
+        ["encoder", "vit", f"team/vit at commit {commits['vit']}"],
+        ["decoder", decoder, f"team/{decoder} at commit {commits[decoder]}"],
+    ]
+    links = {token.attrGet("href") for token in markdown(cards[decoder].text)}
+    for name, commit in commits.items():
+        assert f"https://huggingface.co/team/{name}/tree/{commit}" in links
+
+
+def test_a_config_of_another_repo_is_named(hub: LocalHub, tmp_path: Path) -> None:
+    commit = publish(hub, "team/card-config", checkpoints.vit(tmp_path / "config"))
+    encoder = {"model": "team/vit", "config": "team/card-config"}
+    card = card_of(hub, pair("owner/card-of-config", encoder=encoder), tmp_path)
+    rows = tables(card.text)[SOURCES]
+    assert ["encoder's config", "vit", f"team/card-config at commit {commit}"] in rows
+
+
+def starts(path: str) -> set[str]:
+    """Return a parameter's groups, layers counted as one."""
+    parts = ["*" if part.isdigit() else part for part in path.split("/")]
+    return {"/".join(parts[:length]) for length in range(1, len(parts) + 1)}
+
+
+@pytest.mark.parametrize("decoder", ["gpt2", "bert", "roberta"])
+def test_fresh_parameters_are_those_of_the_record(decoder: str, cards: dict[str, Card]) -> None:
+    card = cards[decoder]
+    groups = dict(tables(card.text)[FRESH])
+    ledger = card.record["ledger"]["decoder"]
+    for path, reason in ledger["fresh"].items():
+        (group,) = starts(f"decoder/{path}") & groups.keys()
+        assert groups[group] == reason
+    for path in ledger["copied"]:
+        assert not starts(f"decoder/{path}") & groups.keys()
+    assert set(groups.values()) == set(ledger["fresh"].values()) == {"cross-attention"}
+
+
+def test_without_fresh_parameters_the_card_says_so(cards: dict[str, Card]) -> None:
+    assert "None: every parameter is a source's" in cards["bart"].text
+    assert not cards["bart"].record["ledger"]["decoder"]["fresh"]
+
+
+def test_a_projection_and_a_missing_pooler_are_fresh(hub: LocalHub, tmp_path: Path) -> None:
+    checkpoints.vit(tmp_path / "wide", hidden_size=48, without=("pooler.",))
+    card = card_of(hub, pair("owner/card-of-wide", encoder="./wide", seed=11), tmp_path)
+    assert tables(card.text)[FRESH] == [
+        ["encoder/pooler", "absent from the source"],
+        ["decoder/transformer/h/*/crossattention", "cross-attention"],
+        ["decoder/transformer/h/*/ln_cross_attn", "cross-attention"],
+        ["enc_to_dec_proj", "projection"],
+    ]
+    assert "with seed 11" in card.text
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_token_ids_are_those_of_the_record(decoder: str, cards: dict[str, Card]) -> None:
+    recorded = cards[decoder].record["token_ids"]
+    assert tables(cards[decoder].text)[TOKEN_IDS] == [
+        [shown, str(recorded[role]["id"]), recorded[role]["token"], recorded[role]["origin"]]
+        for shown, role in (("decoder start", "decoder_start"), ("pad", "pad"), ("eos", "eos"))
+    ]
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_that_pad_is_eos_is_said_exactly_where_it_is_so(
+    decoder: str, cards: dict[str, Card]
+) -> None:
+    ids = cards[decoder].record["token_ids"]
+    assert (ids["pad"]["id"] == ids["eos"]["id"]) == (decoder == "gpt2")
+    assert (PAD_IS_EOS in cards[decoder].text) == (decoder == "gpt2")
+
+
+def test_a_pad_token_of_its_own_takes_the_warning_away(hub: LocalHub, tmp_path: Path) -> None:
+    card = card_of(hub, pair("owner/card-with-pad", token_ids={"pad": 1}), tmp_path)
+    assert PAD_IS_EOS not in card.text
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_that_generate_fails_is_said_exactly_where_it_is_so(
+    decoder: str, cards: dict[str, Card]
+) -> None:
+    text = cards[decoder].text
+    fails = decoder in ("bert", "roberta")
+    assert ("Flax `generate` fails with this decoder" in text) == fails
+    assert ("model.generate(" in text) == (not fails)
+
+
+def test_the_description_comes_first(hub: LocalHub, tmp_path: Path) -> None:
+    description = "One sentence.\n\n---\n\n{{ pair.seed }} {% raw %}\n"
+    card = card_of(hub, pair("owner/card-with-words", description=description), tmp_path)
+    assert f"# card-with-words\n\n{description}" in card.text
+    assert card.metadata["base_model"] == ["team/vit", "team/gpt2"]
+
+
+def test_a_hostile_token_stays_in_its_cell(hub: LocalHub, tmp_path: Path) -> None:
+    token = "`|\n| x | <img src=x onerror=alert(1)> [a](https://example.org) ``` \u202e"
+    directory = checkpoints.gpt2(
+        tmp_path / "decoder", config={"vocab_size": 386, "pad_token_id": 385}
+    )
+    tokenizer = GPT2TokenizerFast.from_pretrained(directory)
+    assert tokenizer.add_special_tokens({"pad_token": token}) == 1
+    tokenizer.save_pretrained(directory)
+
+    card = card_of(hub, pair("owner/card-of-a-hostile", decoder="./decoder"), tmp_path)
+
+    shown = token.replace("\n", r"\n").replace("\u202e", r"\u202e")
+    assert ["pad", "385", shown, "pad_token_id of the decoder's config"] in tables(card.text)[
+        "role"
+    ]
+    assert card.record["token_ids"]["pad"]["token"] == token
+    tokens = markdown(card.text)
+    assert not {token.type for token in tokens} & {"html_block", "html_inline", "image"}
+    assert not [token for token in tokens if token.attrs and "example.org" in str(token.attrs)]
+    assert "## Use" in card.text.splitlines()
+
+
+# The snippet
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_the_snippet_runs_for_somebody_who_has_nothing(
+    decoder: str, cards: dict[str, Card], hub: LocalHub, tmp_path: Path
+) -> None:
+    fences = [token for token in markdown(cards[decoder].text) if token.type == "fence"]
+    (snippet,) = [token.content for token in fences if token.info == "python"]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "HF_HOME": str(tmp_path / "fresh"),
+        "HF_ENDPOINT": hub.endpoint,
+    }
+
+    run = subprocess.run(
+        [sys.executable, "-c", snippet],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stderr
+    printed = ast.literal_eval(run.stdout.splitlines()[-1])
+    if decoder in ("gpt2", "bart"):
+        assert [type(text) for text in printed] == [str]
+    else:
+        batch, _length, vocabulary = printed
+        assert (batch, vocabulary) == (1, cards[decoder].config["decoder"]["vocab_size"])

@@ -41,7 +41,7 @@ def test_container_publishes_to_a_hub_on_the_hosts_loopback(
     assert RUNNER is not None
     output = tmp_path / "output"
     run = subprocess.run(
-        [RUNNER, ROOT, *settings, "-w", workspace, "-o", output],
+        [ROOT / RUNNER, ROOT, *settings, "-w", workspace, "-o", output],
         capture_output=True,
         text=True,
         check=False,

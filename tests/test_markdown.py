@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it.token import Token
 
-from tests.publishing import markdown, table_rows
+from tests.publishing import markdown, tables
 from ved.markdown import code, plain
 
 PIECES = st.sampled_from(
@@ -34,7 +34,7 @@ def spans(text: str) -> list[Token]:
 
 @given(TEXTS)
 def test_code_is_one_code_span_in_a_table(text: str) -> None:
-    (_, row) = table_rows(f"| a | b |\n| - | - |\n| {code(text)} | x |\n")
+    (row,) = tables(f"| a | b |\n| - | - |\n| {code(text)} | x |\n")["a", "b"]
     shown, other = row
     expected = "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
@@ -58,7 +58,7 @@ def test_plain_is_words_only(text: str) -> None:
 
 @given(TEXTS)
 def test_plain_is_one_cell_of_a_table(text: str) -> None:
-    (_, row) = table_rows(f"| a | b |\n| - | - |\n| x{plain(text)}x | y |\n")
+    (row,) = tables(f"| a | b |\n| - | - |\n| x{plain(text)}x | y |\n")["a", "b"]
     assert row == [f"x{visible(text)}x", "y"]
 
 

@@ -1,7 +1,9 @@
 """Image processors and tokenizers load from files alone, whoever saved them, or say why not."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from ved.processing import load_image_processor, load_tokenizer
 TEXTS = ["a woman doesn't ride 2 horses.", "A man; a plan!"]
 
 
-def tokenizer_in(directory: Path) -> object:
+def tokenizer_in(directory: Path) -> Any:
     return load_tokenizer(source("decoder", directory), AutoConfig.from_pretrained(directory))
 
 
@@ -26,15 +28,15 @@ def tokenizer_in(directory: Path) -> object:
 def test_tokenizer_is_the_sources_in_whatever_form_and_stays_so_when_saved(
     family: str, form: str, tmp_path: Path
 ) -> None:
-    make = checkpoints.DECODERS[family]
+    make: Callable[..., Path] = checkpoints.DECODERS[family]
     expected = AutoTokenizer.from_pretrained(make(tmp_path / "fast", tokenizer="fast"))
     tokenizer = tokenizer_in(make(tmp_path / "source", tokenizer=form))
-    tokenizer.save_pretrained(tmp_path / "saved")  # type: ignore[attr-defined]
+    tokenizer.save_pretrained(tmp_path / "saved")
     saved = AutoTokenizer.from_pretrained(tmp_path / "saved")
     for one in (tokenizer, saved):
-        assert one(TEXTS).input_ids == expected(TEXTS).input_ids  # type: ignore[operator]
-        assert one.special_tokens_map == expected.special_tokens_map  # type: ignore[attr-defined]
-        assert one.model_max_length == expected.model_max_length  # type: ignore[attr-defined]
+        assert one(TEXTS).input_ids == expected(TEXTS).input_ids
+        assert one.special_tokens_map == expected.special_tokens_map
+        assert one.model_max_length == expected.model_max_length
     for content in files_of(tmp_path / "saved").values():
         assert str(tmp_path).encode() not in content
 
@@ -69,25 +71,23 @@ def test_encoder_without_an_image_processor_is_an_error(tmp_path: Path) -> None:
     [
         "{",
         "[]",
-        "null",
-        "{}",
         '{"image_processor_type": "NoSuchImageProcessor"}',
-        '{"image_processor_type": 5}',
         '{"image_processor_type": "ViTImageProcessor", "size": "large"}',
     ],
 )
-def test_damaged_image_processor_is_an_error_or_the_familys_own(
-    content: str, tmp_path: Path
-) -> None:
-    """Without a usable type, transformers goes by the config's model_type."""
+def test_damaged_image_processor_is_an_error(content: str, tmp_path: Path) -> None:
     encoder = vit(tmp_path)
     (encoder / "preprocessor_config.json").write_text(content)
-    try:
-        processor = load_image_processor(source("encoder", encoder))
-    except VedError as error:
-        assert f"The image processor of {encoder} cannot be loaded" in error.cause
-    else:
-        assert type(processor).__name__ == "ViTImageProcessor"
+    with pytest.raises(VedError) as caught:
+        load_image_processor(source("encoder", encoder))
+    assert f"The image processor of {encoder} cannot be loaded" in caught.value.cause
+
+
+def test_image_processor_without_a_type_is_the_familys(tmp_path: Path) -> None:
+    encoder = vit(tmp_path)
+    (encoder / "preprocessor_config.json").write_text("{}")
+    processor = load_image_processor(source("encoder", encoder))
+    assert type(processor).__name__ == "ViTImageProcessor"
 
 
 @pytest.mark.parametrize("name", ["vocab.txt", "tokenizer.json"])
@@ -95,7 +95,7 @@ def test_either_of_the_vocabularies_is_enough(name: str, tmp_path: Path) -> None
     whole = tokenizer_in(bert(tmp_path / "whole"))
     decoder = bert(tmp_path / "decoder")
     (decoder / name).unlink()
-    assert tokenizer_in(decoder)(TEXTS).input_ids == whole(TEXTS).input_ids  # type: ignore[operator]
+    assert tokenizer_in(decoder)(TEXTS).input_ids == whole(TEXTS).input_ids
 
 
 def remove_vocabulary(decoder: Path) -> None:
@@ -112,29 +112,25 @@ def test_decoder_without_a_tokenizer_is_an_error(tmp_path: Path) -> None:
     assert "tokenizer.json" in caught.value.remedy
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"version": "1.0", "model": null}', ""])
+@pytest.mark.parametrize("content", ["{", "{}"])
 @pytest.mark.parametrize("form", ["fast", "transformers5"])
-def test_damaged_tokenizer_is_an_error(form: str, content: str, tmp_path: Path) -> None:
+def test_damaged_tokenizer_is_an_error(
+    form: Literal["fast", "transformers5"], content: str, tmp_path: Path
+) -> None:
     decoder = gpt2(tmp_path, tokenizer=form)
     (decoder / "tokenizer.json").write_text(content)
-    for name in ("vocab.json", "merges.txt"):
-        (decoder / name).unlink(missing_ok=True)
     with pytest.raises(VedError) as caught:
         tokenizer_in(decoder)
     assert f"The tokenizer of {decoder} cannot be loaded" in caught.value.cause
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "null", ""])
-def test_damaged_settings_are_an_error_or_not_needed(content: str, tmp_path: Path) -> None:
-    decoder = gpt2(tmp_path / "decoder")
-    expected = tokenizer_in(gpt2(tmp_path / "whole"))
+@pytest.mark.parametrize("content", ["", "{", "[]", "null"])
+def test_damaged_settings_of_a_tokenizer_are_an_error(content: str, tmp_path: Path) -> None:
+    decoder = gpt2(tmp_path)
     (decoder / "tokenizer_config.json").write_text(content)
-    try:
-        tokenizer = tokenizer_in(decoder)
-    except VedError as error:
-        assert f"The tokenizer of {decoder} cannot be loaded" in error.cause
-    else:
-        assert tokenizer(TEXTS).input_ids == expected(TEXTS).input_ids  # type: ignore[operator]
+    with pytest.raises(VedError) as caught:
+        tokenizer_in(decoder)
+    assert f"The tokenizer of {decoder} cannot be loaded" in caught.value.cause
 
 
 def test_tokenizer_that_only_remote_code_can_load_is_an_error_and_its_code_does_not_run(

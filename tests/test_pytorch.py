@@ -26,6 +26,7 @@ PAIRS = [
 # Fresh parameters as large as these, and cross-attention shows in the logits.
 STRONG = {"initializer_range": 0.3, "init_std": 0.3}
 DECODER_INPUT_IDS = [[5, 17, 42, 9, 200], [5, 17, 42, 9, 200]]
+REPORTED = ("missing_keys", "unexpected_keys", "mismatched_keys")
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def read_with_pytorch(
         "checkpoints": {name: str(each.directory) for name, each in assembled.items()},
         "pixel_values": {name: str(folder / f"{name}.npy") for name in assembled},
         "decoder_input_ids": DECODER_INPUT_IDS,
-        "reported": ["missing_keys", "unexpected_keys", "mismatched_keys"],
+        "reported": REPORTED,
     }
     (folder / "request.json").write_text(json.dumps(request))
     # A consumer's process has none of the settings that VED makes for its own.
@@ -103,8 +104,7 @@ def test_pytorch_loads_every_family_without_a_key_missing_and_gives_flax_s_logit
 ) -> None:
     report, logits = read_with_pytorch(environment, assembled, tmp_path)
 
-    nothing: dict[str, list[str]] = {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": []}
-    assert report == dict.fromkeys(assembled, nothing)
+    assert report == {name: {kind: [] for kind in REPORTED} for name in assembled}
     for name, each in assembled.items():
         expected = each.flax_logits()
         assert np.abs(logits[name] - expected).max() < 1e-4, name

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from ved.manifest import Manifest, Pair, SourceRef
 from ved.source import ResolvedSource
 
 if TYPE_CHECKING:
-    from ved.assemble import Checkpoint
+    from ved.assemble import Checkpoint, Settings
 
 log = logging.getLogger("ved")
 
@@ -193,30 +194,36 @@ def make_checkpoint(
         VedError: the sources cannot be had or cannot be assembled.
         OSError: a file cannot be read or written.
     """
-    # jax and transformers are imported here, so that what is wrong before fails at once.
-    from ved.assemble import Settings, assemble
-
     log.info("Downloading what is not here yet")
     sources = encoder.fetch(api), decoder.fetch(api)
     log.info("Assembling")
-    checkpoint = assemble(
-        *sources,
-        directory,
-        Settings(
-            token_ids=pair.token_ids.model_dump(exclude_none=True),
-            seed=pair.seed,
-            dtype=pair.dtype,
-            weights=pair.weights,
-        )
-        if pair
-        else None,
-    )
-    for warning in checkpoint.warnings:
-        log.warning("Warning: %s", warning)
-    if pair:
-        card.write(pair, *sources, checkpoint)
+    with ThreadPoolExecutor(1) as pool:
+        # Hashing the sources takes a processor's time, as does importing jax and transformers.
+        digests = [pool.submit(each.digests) for each in sources]
+        from ved.assemble import assemble
+
+        checkpoint = assemble(*sources, directory, _settings(pair))
+        for warning in checkpoint.warnings:
+            log.warning("Warning: %s", warning)
+        if pair:
+            card.write(pair, *sources, checkpoint)
+        for each in digests:
+            each.result()
     record.write(record.make(*sources, checkpoint, pair), directory)
     return checkpoint
+
+
+def _settings(pair: Pair | None) -> "Settings":
+    from ved.assemble import Settings
+
+    if pair is None:
+        return Settings()
+    return Settings(
+        token_ids=pair.token_ids.model_dump(exclude_none=True),
+        seed=pair.seed,
+        dtype=pair.dtype,
+        weights=pair.weights,
+    )
 
 
 @contextmanager

@@ -131,9 +131,9 @@ def publish(target: Target, directory: Path, *, private: bool | None, api: HfApi
         VedError: the Hub refuses, or somebody committed meanwhile; then nothing has changed.
     """
     parent = target.head or _create(target.repo, private, api)
-    if target.private is not None and private is not None and target.private != private:
-        with explained(f"make {target.repo} {'private' if private else 'public'}", target.repo):
-            api.update_repo_settings(target.repo, private=private)
+    # Content that is to be private is never shown, and what is private stays so if this fails.
+    if private and target.private is False:
+        _set_visibility(target.repo, private, api)
     names = sorted(path.name for path in directory.iterdir())
     stale = [
         name
@@ -150,6 +150,8 @@ def publish(target: Target, directory: Path, *, private: bool | None, api: HfApi
             commit_message="Publish checkpoint assembled by VED",
             parent_commit=parent,
         )
+    if private is False and target.private:
+        _set_visibility(target.repo, private, api)
     # Not the address that the server gives: it goes into summaries as a link.
     return Published(commit.oid, f"{api.endpoint}/{target.repo}/commit/{commit.oid}")
 
@@ -159,3 +161,8 @@ def _create(repo: str, private: bool | None, api: HfApi) -> str | None:
     with explained(f"create {repo}", repo):
         api.create_repo(repo, private=private)
         return api.model_info(repo).sha
+
+
+def _set_visibility(repo: str, private: bool, api: HfApi) -> None:
+    with explained(f"make {repo} {'private' if private else 'public'}", repo):
+        api.update_repo_settings(repo, private=private)

@@ -65,13 +65,14 @@ def _explain(error: Exception, repo: str) -> tuple[str, str]:
         return "there is no token", "Give one with the input token or the variable HF_TOKEN."
     if isinstance(error, HFValidationError):
         return str(error).splitlines()[0].rstrip("."), ""
-    if isinstance(error, HfHubHTTPError) and error.response is not None:
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         return _explain_status(error, error.response.status_code)
     return "the Hub does not answer", "Check the endpoint and the network, and run again."
 
 
-def _explain_status(error: HfHubHTTPError, status: int) -> tuple[str, str]:
-    said = f" ({error.server_message.strip()})" if error.server_message else ""
+def _explain_status(error: requests.HTTPError, status: int) -> tuple[str, str]:
+    message = getattr(error, "server_message", None)
+    said = f" ({message.strip()})" if message else ""
     if status == UNAUTHORIZED:
         return f"the token is not valid{said}", "Make a new one in the Hub's settings."
     if status == FORBIDDEN:

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,13 @@ def resolve(role: Role, ref: SourceRef, api: HfApi) -> ResolvedSource:
 
 
 def sha256(path: Path) -> str:
-    """Return the sha256 of a file, in hexadecimal."""
+    """Return the sha256 of a file, in hexadecimal; a file that pairs share is hashed once."""
+    status = path.stat()
+    return _sha256(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _sha256(path: Path, size: int, modified: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -212,7 +219,7 @@ def _select_weights(snapshot: Snapshot, allow_pickle: bool, api: HfApi) -> tuple
 
 def _shards(snapshot: Snapshot, index: str, api: HfApi) -> tuple[str, ...]:
     weight_map = _read_json(snapshot, index, api).get("weight_map")
-    shards = set(weight_map.values()) if isinstance(weight_map, dict) else set()
+    shards = set(map(str, weight_map.values())) if isinstance(weight_map, dict) else set()
     missing = shards - snapshot.files
     if not shards or missing:
         listed = (

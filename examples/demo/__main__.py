@@ -1,6 +1,5 @@
 """The main job, from sources to checkpoints, on a Hub of this machine's own."""
 
-import argparse
 import os
 import re
 import shutil
@@ -23,17 +22,11 @@ TOKEN = "hf_demo"  # noqa: S105 - of the local Hub alone
 
 def main() -> int:
     """Run the demo, and return its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m examples.demo", description=__doc__)
-    parser.add_argument("--serve", type=int, metavar="PORT", help="only run the Hub, at this port")
-    port = parser.parse_args().serve
-    with tempfile.TemporaryDirectory(prefix="ved-demo-") as name, LocalHub(port=port or 0) as hub:
+    with tempfile.TemporaryDirectory(prefix="ved-demo-") as name, LocalHub() as hub:
         folder = Path(name)
         hub.add_user("demo", token=TOKEN, organisations=("sources",))
         _say(f"A Hub of our own at {hub.endpoint}, with tiny source checkpoints on it")
         _publish_sources(folder / "sources", HfApi(hub.endpoint, token=TOKEN))
-        if port is not None:
-            hub.serve_forever()
-            return 0
         return _demonstrate(hub.endpoint, folder)
 
 

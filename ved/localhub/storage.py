@@ -34,6 +34,11 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
+def url_path(kind: str, identifier: str) -> str:
+    """Return how a repo's URLs begin after the endpoint; those of models do not name the kind."""
+    return identifier if kind == "models" else f"{kind}/{identifier}"
+
+
 class Storage:
     """All repos of one hub, below one folder."""
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -16,15 +17,19 @@ class HashedFile:
         size: bytes written so far.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, hasher: Executor) -> None:
         self._file = file
+        self._hasher = hasher
         self._hash = hashlib.sha256()
         self.size = 0
 
     def write(self, data: bytes | memoryview) -> None:
         """Append bytes."""
-        self._file.write(data)
-        self._hash.update(data)
+        hashed = self._hasher.submit(self._hash.update, data)
+        written = 0
+        while written < len(data):
+            written += self._file.write(data[written:])
+        hashed.result()
         self.size += len(data)
 
     def write_array(self, block: Array) -> None:
@@ -46,8 +51,9 @@ def hashed_file(path: Path) -> Iterator[HashedFile]:
     """
     temporary = path.with_name(f".{path.name}.partial")
     try:
-        with temporary.open("wb", buffering=0) as file:
-            yield HashedFile(file)
+        # Hashing and writing each take a processor's time, so they go side by side.
+        with ThreadPoolExecutor(1) as hasher, temporary.open("wb", buffering=0) as file:
+            yield HashedFile(file, hasher)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -21,7 +21,7 @@ from ved.localhub.payloads import (
     Operation,
     Preupload,
 )
-from ved.localhub.storage import timestamp
+from ved.localhub.storage import timestamp, url_path
 
 REGULAR_FILE_LIMIT = 10 * 2**20  # bytes
 
@@ -64,7 +64,7 @@ def commit(call: Call) -> Response:
     repository, author = call.repository, call.user.name
     header, operations = _parsed_commit(call)
     message = f"{header.summary}\n\n{header.description}"
-    prefix = repository.id if call.kind == "models" else f"{call.kind}/{repository.id}"
+    path = url_path(repository.kind, repository.id)
     answer: dict[str, Any] = {"success": True}
     if create_pr:
         base = repository.git.resolve(header.parent_commit or revision)
@@ -76,7 +76,7 @@ def commit(call: Call) -> Response:
             status="open",
             commit=oid,
         )
-        answer["pullRequestUrl"] = f"{call.hub.endpoint}/{prefix}/discussions/{number}"
+        answer["pullRequestUrl"] = f"{call.hub.endpoint}/{path}/discussions/{number}"
     else:
         reference = revision if revision.startswith("refs/") else f"refs/heads/{revision}"
         parent = header.parent_commit or ""
@@ -85,7 +85,7 @@ def commit(call: Call) -> Response:
         )
     # Relative, because client 0.36.2 finds the repo's id in an absolute URL only when that begins
     # with HF_ENDPOINT, whatever endpoint it was given, and fails after the commit is made.
-    return JSONResponse(answer | {"commitUrl": f"{prefix}/commit/{oid}", "commitOid": oid})
+    return JSONResponse(answer | {"commitUrl": f"{path}/commit/{oid}", "commitOid": oid})
 
 
 def tree(call: Call) -> Response:

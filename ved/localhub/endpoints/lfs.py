@@ -17,7 +17,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from ved.localhub import errors
 from ved.localhub.call import Call, Hub
 from ved.localhub.payloads import LfsBatch, LfsObject, MultipartCompletion
-from ved.localhub.storage import Repository
+from ved.localhub.storage import Repository, url_path
 
 
 def object_url(hub: Hub, repository: Repository, tail: str, method: str) -> str:
@@ -126,8 +126,8 @@ def _instructions(call: Call, item: LfsObject, transfers: list[str]) -> dict[str
         action = {"href": object_url(hub, repository, tail, "POST"), "header": header}
     else:
         action = {"href": object_url(hub, repository, tail, "PUT")}
-    prefix = "" if repository.kind == "models" else f"{repository.kind}/"
-    check = f"{hub.endpoint}/{prefix}{repository.id}.git/info/lfs/objects/verify"
+    path = url_path(repository.kind, repository.id)
+    check = f"{hub.endpoint}/{path}.git/info/lfs/objects/verify"
     return answer | {"actions": {"upload": action, "verify": {"href": check}}}
 
 

@@ -8,7 +8,7 @@ from ved.localhub import cards, errors, payloads
 from ved.localhub.call import Call
 from ved.localhub.endpoints.contents import described_entry
 from ved.localhub.git import MAIN
-from ved.localhub.storage import Repository, timestamp
+from ved.localhub.storage import Repository, timestamp, url_path
 
 _LISTED = {
     *("id", "modelId", "private", "downloads", "likes", "createdAt"),
@@ -42,8 +42,7 @@ def create(call: Call) -> Response:
     namespace = identifier.split("/")[0]
     if not call.user.may_write_to(namespace):
         raise errors.forbidden(f"no right to create a repo in the namespace {namespace}")
-    prefix = "" if kind == "models" else f"{kind}/"
-    url = f"{call.hub.endpoint}/{prefix}{identifier}"
+    url = f"{call.hub.endpoint}/{url_path(kind, identifier)}"
     private = bool(new.wants_private)
     if not call.hub.storage.create(kind, identifier, private=private, author=call.user.name):
         raise errors.conflict("You already created this repo", url=url)

@@ -1,0 +1,39 @@
+"""What the readers have to withstand: files that were damaged, or made to do harm."""
+
+import tracemalloc
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from hypothesis import strategies as st
+
+from ved.errors import VedError
+from ved.tensors.tensor import Array, Tensor, read
+
+MEMORY_BYTES = 2**20
+"""More than reading any file of these tests takes, and less than the lengths that they claim."""
+
+
+def read_or_refuse(
+    read_index: Callable[[Path], Mapping[str, Tensor]], path: Path
+) -> dict[str, Array] | None:
+    """Return a file's tensors, elements and all, or None where it is refused as it should be.
+
+    Any other exception passes; so does a file that makes the reader take much memory.
+    """
+    tracemalloc.start()
+    try:
+        return {name: read(tensor) for name, tensor in read_index(path).items()}
+    except (VedError, OSError):
+        return None
+    finally:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < MEMORY_BYTES, f"{peak} bytes were taken for a file of {path.stat().st_size}"
+
+
+def damaged(content: bytes) -> st.SearchStrategy[bytes]:
+    """Draw ways to change a few bytes of `content`."""
+    changes = st.dictionaries(
+        st.integers(0, len(content) - 1), st.integers(0, 255), min_size=1, max_size=4
+    )
+    return changes.map(lambda at: bytes(at.get(i, byte) for i, byte in enumerate(content)))

@@ -1,0 +1,329 @@
+"""Flax's msgpack files are read as Flax reads them and written byte for byte as it writes them."""
+
+import hashlib
+import json
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import flax.serialization
+import jax.numpy as jnp
+import ml_dtypes
+import msgpack
+import numpy as np
+import pytest
+from flax.serialization import msgpack_restore, msgpack_serialize
+from flax.traverse_util import flatten_dict, unflatten_dict
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from transformers.modeling_flax_utils import flax_shard_checkpoint
+
+from tests.tensors.damage import damaged, read_or_refuse
+from ved.errors import VedError
+from ved.tensors import msgpack as ved_msgpack
+from ved.tensors import tensor as tensors
+from ved.tensors.files import open_weights
+from ved.tensors.msgpack import read_index, write
+from ved.tensors.tensor import LazyTensor, Tensor, read
+
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+RANDOM = np.random.default_rng(0)
+TREE: dict[str, Any] = {
+    "encoder": {
+        "layer": {
+            "0": {"kernel": RANDOM.normal(size=(4, 3)).astype(np.float32)},
+            "10": {"kernel": RANDOM.normal(size=(4, 3)).astype(BFLOAT16)},
+            "2": {"kernel": RANDOM.normal(size=(1, 2, 3, 4)).astype(np.float16)},
+        },
+        "empty": np.empty((3, 0, 2), np.float32),
+        "none": {},
+    },
+    "a": np.empty(0, np.float32),
+    "scalar": np.array(3.5, np.float32),
+    "one": np.array([7], np.uint8),  # fits a fixed-size extension
+    "ids": np.arange(300)[None],
+    "mask": np.array([[True], [False]]),
+    "long" * 20: RANDOM.normal(size=300),
+    "ünï": np.array([1, -1], np.int8),
+}
+
+
+def arrays_in(tree: Any) -> dict[str, NDArray[Any]]:
+    return dict(flatten_dict(tree, sep="."))
+
+
+def tensors_of(tree: Any) -> dict[tuple[str, ...], Tensor]:
+    def lazily(array: NDArray[Any]) -> Tensor:
+        return LazyTensor(array.shape, array.dtype, lambda: array)
+
+    return {path: lazily(array) for path, array in flatten_dict(tree).items()}
+
+
+def assert_reads_as(path: Path, expected: dict[str, NDArray[Any]]) -> None:
+    found = read_index(path)
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape), name
+        assert read(found[name]).tobytes() == array.tobytes(), name
+
+
+@pytest.fixture(params=[None, 8, 50])
+def chunk_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int | None:
+    """Have Flax and VED split arrays of more than so many bytes; by default it takes a GiB."""
+    size: int | None = request.param
+    if size is not None:
+        monkeypatch.setattr(flax.serialization, "MAX_CHUNK_SIZE", size)
+        monkeypatch.setattr(ved_msgpack, "CHUNK_BYTES", size)
+    return size
+
+
+# Reading
+
+
+def test_tensors_are_those_that_flax_writes(chunk_bytes: int | None, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(msgpack_serialize(TREE))
+    expected = {name: array for name, array in arrays_in(TREE).items() if array is not None}
+    expected.pop("encoder.none", None)
+    assert_reads_as(tmp_path / "file", expected)
+
+
+def test_chunked_array_is_read_across_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flax.serialization, "MAX_CHUNK_SIZE", 50)
+    monkeypatch.setattr(tensors, "BLOCK_BYTES", 16)
+    tree = {"kernel": np.arange(60, dtype=np.float32).reshape(5, 12)}
+    (tmp_path / "file").write_bytes(msgpack_serialize(tree))
+    (tensor,) = read_index(tmp_path / "file").values()
+    assert all(block.nbytes <= 16 for block in tensor.blocks())
+    assert_reads_as(tmp_path / "file", tree)
+
+
+def test_scalars_of_numpy_and_arrays_of_jax_are_read(tmp_path: Path) -> None:
+    tree = {"scalar": np.float32(2.5), "array": jnp.arange(3, dtype=jnp.bfloat16)}
+    (tmp_path / "file").write_bytes(msgpack_serialize(tree))
+    expected = {"scalar": np.array(2.5, np.float32), "array": np.arange(3).astype(BFLOAT16)}
+    assert_reads_as(tmp_path / "file", expected)
+
+
+def test_weights_are_named_by_dots_and_have_flaxs_layout(tmp_path: Path) -> None:
+    path = tmp_path / "flax_model.msgpack"
+    path.write_bytes(msgpack_serialize({"h": {"0": {"kernel": np.ones(2)}}}))
+    (weight,) = open_weights([path])
+    assert (weight.name, weight.file, weight.layout) == ("h.0.kernel", path.name, "flax")
+
+
+# Writing
+
+
+def test_file_is_the_one_that_flax_writes(chunk_bytes: int | None, tmp_path: Path) -> None:
+    tree = unflatten_dict(dict(sorted(flatten_dict(TREE).items())))
+    written = write(tmp_path / "file", tensors_of(TREE))
+    # Flax leaves the order of a tree as it is when it may change the tree.
+    expected = msgpack_serialize(tree, in_place=True)
+    assert (tmp_path / "file").read_bytes() == expected
+    assert written.keys() == {"file"}
+    assert written["file"].size == len(expected)
+    assert written["file"].sha256 == hashlib.sha256(expected).hexdigest()
+
+
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(
+    shape=st.lists(st.integers(0, 5), max_size=4),
+    dtype=st.sampled_from([np.dtype(np.float32), np.dtype(np.uint8), BFLOAT16]),
+    name=st.text(min_size=1, max_size=40),
+    block_bytes=st.integers(8, 64),
+    chunk_bytes=st.integers(4, 64),
+)
+def test_any_array_is_written_as_flax_writes_it(
+    shape: list[int],
+    dtype: np.dtype[Any],
+    name: str,
+    block_bytes: int,
+    chunk_bytes: int,
+    scratch: Path,
+) -> None:
+    array = np.arange(prod(shape)).reshape(shape).astype(dtype)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(tensors, "BLOCK_BYTES", block_bytes)
+        monkeypatch.setattr(ved_msgpack, "CHUNK_BYTES", chunk_bytes)
+        monkeypatch.setattr(flax.serialization, "MAX_CHUNK_SIZE", chunk_bytes)
+        scratch.write_bytes(msgpack_serialize({name: array}))
+        found = read_index(scratch)
+        write(scratch.with_name("written"), {(name,): found[name]})
+    assert scratch.with_name("written").read_bytes() == scratch.read_bytes()
+
+
+def test_keys_are_sorted_at_every_level(tmp_path: Path) -> None:
+    paths = [("b", "2"), ("b", "10"), ("a",), ("b.a",), ("b", "1", "z")]
+    write(tmp_path / "file", tensors_of(unflatten_dict({path: np.ones(1) for path in paths})))
+    restored = msgpack_restore((tmp_path / "file").read_bytes())
+    assert list(restored) == ["a", "b", "b.a"]
+    assert list(restored["b"]) == ["1", "10", "2"]
+
+
+@pytest.mark.parametrize("shard_bytes", [1, 100, 150, 2500])
+def test_shards_are_those_that_transformers_makes(shard_bytes: int, tmp_path: Path) -> None:
+    flat = {
+        path: array for path, array in flatten_dict(TREE).items() if isinstance(array, np.ndarray)
+    }
+    tree = unflatten_dict({path: flat[path] for path in sorted(flat)})
+    written = write(tmp_path / "flax_model.msgpack", tensors_of(tree), shard_bytes)
+    shards, index = flax_shard_checkpoint(tree, shard_bytes)
+    contents = {
+        name: msgpack_serialize(unflatten_dict(shard, sep="/"), in_place=True)
+        for name, shard in shards.items()
+    }
+    if len(shards) > 1:
+        text = json.dumps(index, indent=2, sort_keys=True) + "\n"
+        contents["flax_model.msgpack.index.json"] = text.encode()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == contents
+    assert {name: file.sha256 for name, file in written.items()} == {
+        name: hashlib.sha256(contents[name]).hexdigest() for name in shards
+    }
+
+
+def test_tensor_that_cannot_be_read_leaves_no_file(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(msgpack_serialize({"a": np.ones(4)}))
+    found = read_index(tmp_path / "source")
+    (tmp_path / "source").write_bytes(b"")
+    with pytest.raises(OSError, match="ends in the middle"):
+        write(tmp_path / "file", {("a",): found["a"]})
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+# Files that are damaged, or made to do harm
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("msgpack") / "flax_model.msgpack"
+
+
+def small_files() -> list[bytes]:
+    tree = {"layer": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}, "one": np.ones(1)}
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(flax.serialization, "MAX_CHUNK_SIZE", 10)
+        return [msgpack_serialize(tree), msgpack_serialize({"layer": tree["layer"]})]
+
+
+WHOLE, CHUNKED = small_files()
+
+
+@pytest.mark.parametrize("whole", [WHOLE, CHUNKED], ids=["two", "one"])
+def test_truncated_file_is_refused(whole: bytes, scratch: Path) -> None:
+    for cut in range(len(whole)):
+        scratch.write_bytes(whole[:cut])
+        assert read_or_refuse(read_index, scratch) is None, cut
+
+
+@settings(derandomize=True, deadline=None, max_examples=1000)
+@given(content=st.sampled_from([WHOLE, CHUNKED]).flatmap(damaged))
+def test_damaged_file_is_refused_or_read(content: bytes, scratch: Path) -> None:
+    scratch.write_bytes(content)
+    read_or_refuse(read_index, scratch)
+
+
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(content=st.binary(max_size=60))
+def test_any_bytes_are_refused_or_read(content: bytes, scratch: Path) -> None:
+    scratch.write_bytes(content)
+    read_or_refuse(read_index, scratch)
+
+
+def array_bytes(shape: object, dtype: object, data: bytes) -> bytes:
+    """Return an array as Flax packs one, of any shape and dtype, true or not."""
+    packed = msgpack.packb((shape, dtype, data), use_bin_type=True)
+    content = msgpack.packb({"a": msgpack.ExtType(1, packed)})
+    assert isinstance(content, bytes)
+    return content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"\xdf\xff\xff\xff\xff", id="map of 2**32 keys"),
+        pytest.param(b"\xde\xff\xff", id="map of 2**16 keys"),
+        pytest.param(b"\x81\xdb\xff\xff\xff\xff", id="key of 4 GiB"),
+        pytest.param(b"\x81\xa1a\xc9\xff\xff\xff\xff\x01\x93", id="extension of 4 GiB"),
+        pytest.param(b"\x81\xa1a\xc7\x30\x01\x93\xdd\xff\xff\xff\xff", id="rank of 2**32"),
+        pytest.param(b"\x81\xa1\x80" * 100_000, id="key that is no text"),
+        pytest.param(b"\x81\xa1a" * 100_000, id="deep nesting"),
+        pytest.param(b"\x81\xa1a" * 100_000 + b"\x80", id="deep and whole"),
+        pytest.param(b"\x81\x01\x80", id="key that is a number"),
+        pytest.param(b"\x81\xa1a\x90", id="list"),
+        pytest.param(b"\x81\xa1a\xa1b", id="text"),
+        pytest.param(b"\x81\xa1a\xc0", id="nothing"),
+        pytest.param(b"\x81\xa1a\xd4\x05\x00", id="other extension"),
+        pytest.param(array_bytes([2**40], "float32", b"xxxx"), id="huge shape"),
+        pytest.param(array_bytes([2**63, 2**63], "float32", b"xxxx"), id="shape past 64 bits"),
+        pytest.param(array_bytes([2], "float32", b"xxxx"), id="too few elements"),
+        pytest.param(array_bytes([1], "float32", b"x" * 8), id="too many elements"),
+        pytest.param(array_bytes([-1], "float32", b"xxxx"), id="negative size"),
+        pytest.param(array_bytes([1.5], "float32", b"xxxx"), id="broken size"),
+        pytest.param(array_bytes("ab", "float32", b"xxxx"), id="shape of text"),
+        pytest.param(array_bytes([1], 4, b"xxxx"), id="dtype that is a number"),
+        pytest.param(array_bytes([1], "float32", b"xxxx") + b"x", id="bytes left over"),
+    ],
+)
+def test_file_that_flax_never_writes_is_refused(content: bytes, scratch: Path) -> None:
+    scratch.write_bytes(content)
+    assert read_or_refuse(read_index, scratch) is None
+    with pytest.raises(VedError, match=r"flax_model\.msgpack is not a Flax checkpoint"):
+        read_index(scratch)
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        "O",
+        "object",
+        "V4",
+        "S4",
+        "U1",
+        "M8[ns]",
+        "complex64",
+        "no such",
+        "f4,f4",
+        "i4,,",
+        ",",
+        "(99999999999,)f4",
+        ">f4",
+        "",
+    ],
+)
+def test_dtype_that_flax_never_writes_is_refused(dtype: str, scratch: Path) -> None:
+    scratch.write_bytes(array_bytes([1], dtype, b"xxxx"))
+    with pytest.raises(VedError, match="dtype"):
+        read_index(scratch)
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {},
+        {"shape": {"0": 2}},
+        {"shape": {"0": 2}, "chunks": {}},
+        {"shape": 2, "chunks": {"0": np.ones(2)}},
+        {"shape": {"1": 2}, "chunks": {"0": np.ones(2)}},
+        {"shape": {"0": 2}, "chunks": {"1": np.ones(2)}},
+        {"shape": {"0": 3}, "chunks": {"0": np.ones(2)}},
+        {"shape": {"0": 2**62, "1": 2**62}, "chunks": {"0": np.ones(2)}},
+        {"shape": {"0": 2}, "chunks": {"0": np.ones(1), "1": np.ones(1, np.float32)}},
+        {"shape": {"0": 2}, "chunks": {"0": {"0": np.ones(2)}}},
+        {"shape": {"0": np.ones(1)}, "chunks": {"0": np.ones(2)}},
+    ],
+    ids=str,
+)
+def test_chunked_array_that_does_not_add_up_is_refused(node: dict[str, Any], scratch: Path) -> None:
+    tree = {"a": {"__msgpack_chunked_array__": True, **node}}
+    scratch.write_bytes(msgpack_serialize(tree))
+    with pytest.raises(VedError, match="chunk"):
+        read_index(scratch)
+
+
+def test_file_that_is_not_there_is_the_systems_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_index(tmp_path / "nowhere")
