@@ -1,11 +1,13 @@
 """One process under measurement: assembles pairs, by VED or by the script.
 
-usage: python -m bench.worker ved|script ENCODER DECODER OUTPUT [DECODER OUTPUT]...
+usage: python -m bench.worker [--keep] ved|script ENCODER DECODER OUTPUT [DECODER OUTPUT]...
 
-Prints, as JSON, how many seconds each pair took after the imports.
+Prints, as JSON, how many seconds each pair took. A pair's output is removed before the next one,
+as it is once it has been published; --keep leaves it.
 """
 
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -41,13 +43,17 @@ def run_script(encoder: Path, decoder: Path, output: Path) -> None:
 
 def main() -> None:
     """Run the pairs that the command line names."""
-    name, encoder, *rest = sys.argv[1:]
+    words = sys.argv[1:]
+    keep = words[0] == "--keep"
+    name, encoder, *rest = words[1:] if keep else words
     way = {"ved": assemble, "script": run_script}[name]
     seconds = []
     for decoder, output in zip(rest[::2], rest[1::2], strict=True):
         start = time.perf_counter()
         way(Path(encoder), Path(decoder), Path(output))
         seconds.append(time.perf_counter() - start)
+        if not keep:
+            shutil.rmtree(output)
     print(json.dumps(seconds))
 
 

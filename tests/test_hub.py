@@ -98,7 +98,8 @@ def test_a_repo_that_is_not_there_is_nobodys(api: HfApi) -> None:
 def test_an_empty_repo_is_nobodys(api: HfApi) -> None:
     api.create_repo("owner/empty", private=True)
     target = hub_of_ved.target("owner/empty", api)
-    assert (target.files, target.private) == ({".gitattributes"}, True)
+    assert target.files == {".gitattributes"}
+    assert target.private is True
     hub_of_ved.check_ownership(target, adopt=False)
 
 

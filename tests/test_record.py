@@ -188,9 +188,12 @@ def test_the_same_manifest_gives_the_same_bytes_on_another_machine(
         "PYTHONHASHSEED": "1",
         "TZ": "Asia/Tokyo",
     }
-    command = [sys.executable, "-m", "ved", "build", tmp_path / "pairs.yaml", "--no-push"]
-    options = ["--endpoint", hub.endpoint, "--output-dir", tmp_path / "built"]
+    command: list[str | Path] = [sys.executable, "-m", "ved", "build", tmp_path / "pairs.yaml"]
+    options: list[str | Path] = ["--no-push", "--output-dir", tmp_path / "built"]
     subprocess.run(
-        [*command, *options], env=environment, check=True, cwd=Path(ved.__file__).parents[1]
+        [*command, *options, "--endpoint", hub.endpoint],
+        env=environment,
+        check=True,
+        cwd=Path(ved.__file__).parents[1],
     )
     assert files_of(tmp_path / "built" / "owner" / "recorded") == files_of(built)

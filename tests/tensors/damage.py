@@ -1,7 +1,9 @@
 """What the readers have to withstand: files that were damaged, or made to do harm."""
 
+import resource
 import tracemalloc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from hypothesis import strategies as st
@@ -20,15 +22,28 @@ def read_or_refuse(
 
     Any other exception passes; so does a file that makes the reader take much memory.
     """
+    with _little_memory():
+        try:
+            return {name: read(tensor) for name, tensor in read_index(path).items()}
+        except (VedError, OSError):
+            return None
+
+
+@contextmanager
+def _little_memory() -> Iterator[None]:
+    """Check that little memory is taken, and let nothing take so much that the machine suffers."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + 256 * MEMORY_BYTES
     tracemalloc.start()
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
     try:
-        return {name: read(tensor) for name, tensor in read_index(path).items()}
-    except (VedError, OSError):
-        return None
+        yield
     finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert peak < MEMORY_BYTES, f"{peak} bytes were taken for a file of {path.stat().st_size}"
+        assert peak < MEMORY_BYTES
 
 
 def damaged(content: bytes) -> st.SearchStrategy[bytes]:

@@ -220,6 +220,7 @@ def test_truncated_file_is_refused(whole: bytes, scratch: Path) -> None:
 
 @settings(derandomize=True, deadline=None, max_examples=1000)
 @given(content=st.sampled_from([WHOLE, CHUNKED]).flatmap(damaged))
+@example(content=WHOLE.replace(b"float32", b"i4,,   "))
 def test_damaged_file_is_refused_or_read(content: bytes, scratch: Path) -> None:
     scratch.write_bytes(content)
     read_or_refuse(read_index, scratch)
