@@ -15,6 +15,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
 import ml_dtypes
 import numpy as np
 import pytest
@@ -188,9 +189,10 @@ def test_checkpoint_loads_without_missing_or_unexpected_parameters_and_runs(pair
     size = model.config.encoder.image_size
     image = Image.new("RGB", (size, size), "orange")
     pixels = processor(image, return_tensors="np").pixel_values
-    ids = tokenizer(["a red shirt"], return_tensors="np").input_ids
-    logits = np.asarray(model(pixels, ids).logits)
-    assert logits.shape == (*ids.shape, model.config.decoder.vocab_size)
+    ids = tokenizer(["a"], padding="max_length", max_length=6, return_tensors="np").input_ids
+    assert ids[0, -1] == model.config.pad_token_id
+    logits = np.asarray(jax.jit(lambda: model(pixels, ids).logits)())
+    assert logits.shape == (1, 6, model.config.decoder.vocab_size)
     assert np.isfinite(logits).all()
 
 

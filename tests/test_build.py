@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, configure_http_backend
 
 from tests.publishing import (
     asked_for,
@@ -86,7 +86,7 @@ def test_a_foreign_repo_is_adopted_where_the_manifest_says_so(
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     for name in ("pytorch_model.bin", "tf_model.h5", "notes.txt", "README.md"):
-        (foreign / name).write_text("by hand")
+        (foreign / name).write_text("---\nlicense: mit\n---\nBy hand.\n")
     publish(hub, "owner/adopted-by-a-pair", foreign)
 
     result = build_pair(hub, pair("owner/adopted-by-a-pair", adopt=True))
@@ -390,6 +390,7 @@ def test_nobody_but_the_hub_is_asked(hub: LocalHub, monkeypatch: pytest.MonkeyPa
         return look_up(host, *arguments, **keywords)
 
     monkeypatch.setattr(socket, "getaddrinfo", noted)
+    configure_http_backend()  # anew, so that every connection is a new one
     assert build_pair(hub, pair("owner/discreet", seed=5)).action == "built"
     assert hosts == {"127.0.0.1"}
 

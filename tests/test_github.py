@@ -37,35 +37,50 @@ class Command:
     """A workflow command as the runner understood it."""
 
     name: str
-    message: str
+    message: str = ""
     properties: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, form: str, line: str) -> "Command":
+        match = re.fullmatch(form, line)
+        if match is None:
+            return cls("no command")
+        name, properties, message = match.groups(default="")
+        pairs = [part.split("=", 1) for part in properties.split(",") if "=" in part]
+        values = {key: unescaped(value, PROPERTY_ESCAPES) for key, value in pairs}
+        return cls(name.lower(), unescaped(message, DATA_ESCAPES), values)
+
+
+# `::name key=value,key=value::message` alone on its line, or `##[name key=value]message` anywhere.
+FORMS = (r"\s*::(\S+?)(?: (.*?))?::(.*)", r".*?##\[(\S+?)(?: (.*?))?\](.*)")
 
 
 def commands(log: str) -> list[Command]:
-    """Return the commands in a log, found as ActionCommand.TryParseV2 and TryParse do."""
-    found, stopped_until = [], ""
+    """Return the commands in a log, as ActionCommand and ActionCommandManager find them."""
+    found = []
+    stop_token = ""
     for line in re.split(r"\r\n|\r|\n", log):
-        match = re.fullmatch(r"\s*::(\S+?)(?: (.*?))?::(.*)", line) or re.fullmatch(
-            r".*?##\[(\S+?)(?: (.*?))?\](.*)", line
-        )
-        if match is None:
+        candidates = [Command.parse(form, line) for form in FORMS]
+        command = next((each for each in candidates if each.name in (*COMMANDS, stop_token)), None)
+        if command is None:
             continue
-        name, properties, message = match[1].lower(), match[2] or "", match[3]
-        if stopped_until:
-            stopped_until = "" if name == stopped_until else stopped_until
-        elif name == "stop-commands":
-            stopped_until = message.lower()
-        elif name in COMMANDS:
-            pairs = (part.partition("=") for part in properties.split(","))
-            values = {key.strip(): unescaped(value) for key, _, value in pairs if key}
-            found.append(Command(name, unescaped(message), values))
+        if stop_token:
+            stop_token = "" if command.name == stop_token else stop_token
+        elif command.name == "stop-commands":
+            stop_token = command.message
+        else:
+            found.append(command)
     return found
 
 
-def unescaped(text: str) -> str:
-    for code, character in (("%0D", "\r"), ("%0A", "\n"), ("%3A", ":"), ("%2C", ",")):
-        text = text.replace(code, character)
-    return text.replace("%25", "%")
+DATA_ESCAPES = {"%0D": "\r", "%0A": "\n", "%25": "%"}
+PROPERTY_ESCAPES = {"%0D": "\r", "%0A": "\n", "%3A": ":", "%2C": ",", "%25": "%"}
+
+
+def unescaped(text: str, escapes: Mapping[str, str]) -> str:
+    for escape, character in escapes.items():
+        text = text.replace(escape, character)
+    return text
 
 
 def annotations(run: Run, name: str = "error") -> list[Command]:
@@ -150,10 +165,12 @@ def test_the_log_is_folded_by_pair_and_the_token_masked_first(act: Act) -> None:
     )
     assert run.log.startswith(f"::add-mask::{TOKEN}\n")
     assert run.log.count(TOKEN) == 1
+    inside = run.log.split("::group::owner/folded-1\n")[1].split("::endgroup::")[0]
+    assert "team/missing" in inside
     structure = [command for command in commands(run.log) if "group" in command.name]
     assert structure == [
-        *(Command("group", "owner/folded-1"), Command("endgroup", "")),
-        *(Command("group", "owner/folded-2"), Command("endgroup", "")),
+        *(Command("group", "owner/folded-1"), Command("endgroup")),
+        *(Command("group", "owner/folded-2"), Command("endgroup")),
     ]
 
 
@@ -380,8 +397,8 @@ def printed(print_it: Callable[[], object]) -> str:
 def test_an_annotation_is_one_command_whatever_it_says(message: str, file: str, title: str) -> None:
     log = printed(lambda: github._annotate(message, Location(file, 3, 1), title))
     (error,) = commands(log)
-    given_ = {"file": file, "line": "3", "col": "1"} | ({"title": title} if title else {})
-    assert (error.name, error.message, error.properties) == ("error", message, given_)
+    properties = {"file": file, "line": "3", "col": "1"} | ({"title": title} if title else {})
+    assert (error.name, error.message, error.properties) == ("error", message, properties)
 
 
 @given(st.lists(TEXTS, max_size=5))
@@ -393,7 +410,7 @@ def test_nothing_within_a_group_is_a_command(lines: list[str]) -> None:
             for line in lines:
                 print(line)
 
-    assert commands(printed(group)) == [Command("group", "o/r"), Command("endgroup", "")]
+    assert commands(printed(group)) == [Command("group", "o/r"), Command("endgroup")]
 
 
 @given(value=TEXTS)

@@ -109,7 +109,7 @@ def test_a_repo_of_ved_is_ours(api: HfApi, checkpoint: Path) -> None:
 
 
 def test_any_other_repo_is_somebodys(hub: LocalHub, api: HfApi, tmp_path: Path) -> None:
-    publish(hub, "owner/somebodys", folder(tmp_path / "work", "README.md"))
+    publish(hub, "owner/somebodys", folder(tmp_path / "work", "notes.txt"))
     target = hub_of_ved.target("owner/somebodys", api)
     with pytest.raises(VedError) as caught:
         hub_of_ved.check_ownership(target, adopt=False)
@@ -150,7 +150,7 @@ def test_old_weights_go_and_other_files_stay(
         *("pytorch_model.bin", "tf_model.h5", "model.safetensors", "model.ckpt", "optimizer.pt"),
         *("model-00001-of-00002.safetensors", "model.safetensors.index.json", "onnx/model.bin"),
     )
-    others = ("README.md", "notes.txt", "training/log.json", ".gitignore")
+    others = ("LICENSE", "notes.txt", "training/log.json", ".gitignore")
     publish(hub, "owner/adopted", folder(tmp_path / "foreign", *weights, *others))
 
     publish_checkpoint(api, "owner/adopted", checkpoint)
@@ -202,7 +202,7 @@ def test_a_repo_created_meanwhile_is_not_overwritten(
     hub: LocalHub, api: HfApi, checkpoint: Path, tmp_path: Path
 ) -> None:
     target = hub_of_ved.target("owner/taken", api)
-    theirs = publish(hub, "owner/taken", folder(tmp_path / "theirs", "README.md"))
+    theirs = publish(hub, "owner/taken", folder(tmp_path / "theirs", "notes.txt"))
 
     with pytest.raises(VedError, match=r"Cannot create owner/taken: it exists"):
         hub_of_ved.publish(target, checkpoint, private=None, api=api)

@@ -231,10 +231,9 @@ def test_a_config_that_is_none_is_explained(
     config: bytes | None, problem: str, hub: LocalHub, tmp_path: Path
 ) -> None:
     directory = tmp_path / "encoder"
-    files = {"model.safetensors": b""} | ({"config.json": config} if config else {})
     directory.mkdir()
-    for name, content in files.items():
-        (directory / name).write_bytes(content)
+    if config is not None:
+        (directory / "config.json").write_bytes(config)
     assert problem.format(source=directory) in refusal(hub, "encoder", str(directory))
 
 
@@ -247,7 +246,7 @@ def test_a_config_that_is_none_is_explained(
         (b'{"weight_map": []}', "model.safetensors.index.json of {source} lists no shards"),
         (b'{"weight_map": {"a": "b"}}', "lists shards that are not there: 'b'"),
         (b'{"weight_map": {"a": "../config.json"}}', "not there: '../config.json'"),
-        (b'{"weight_map": {"a": 1}}', "lists shards that are not there: 1"),
+        (b'{"weight_map": {"a": 1}}', "lists shards that are not there"),
         (b'{"weight_map": {"a": ["b"]}}', "model.safetensors.index.json of {source}"),
     ],
 )

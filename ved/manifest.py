@@ -4,13 +4,12 @@ The types below are also the source of ``schema/pairs.schema.json``, by which ed
 check a manifest, so their descriptions speak to the manifest's author.
 """
 
-import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NoReturn, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, NoReturn, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -28,10 +27,11 @@ from pydantic import (
     model_validator,
 )
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from ved.errors import RequestError
-from ved.yamlfile import MAX_BYTES, Location, Node, Problem, Scalar, describe, quoted, read
+from ved.manifest_problems import problems_in
+from ved.yamlfile import MAX_BYTES, Location, Node, Problem, Scalar, quoted, read
 
 Dtype = Literal["source", "float32", "bfloat16", "float16"]
 WeightFormat = Literal["flax", "safetensors"]
@@ -281,8 +281,8 @@ class TokenIds(_Model):
 class _Shared(_Model):
     private: _Flag | None = Field(
         default=None,
-        description="Whether a repo that has to be created is private;"
-        " if left out, its owner's setting on the Hub decides.",
+        description="Whether the repo is private; if left out, one that is there stays as it is,"
+        " and a new one follows its owner's setting on the Hub.",
     )
     license: _License | None = Field(
         default=None, description="License id on the Hub, such as apache-2.0."
@@ -405,7 +405,7 @@ def _parse(data: bytes, name: str, context: _Context) -> Manifest:
     try:
         file = _File.model_validate(root.value, context=context)
     except ValidationError as error:
-        raise ManifestError([*problems, *_type_problems(error, root)]) from None
+        raise ManifestError([*problems, *problems_in(error, root, _File)]) from None
     if problems:
         raise ManifestError(problems)
     entries = root.find(["pairs"]).children.values()
@@ -453,82 +453,6 @@ def _repo_problems(root: Node) -> Iterator[Problem]:
             message = f"{quoted(full_name)} is published twice, first on line {first[key].line}"
             yield Problem.at(node.where, message)
         first.setdefault(key, node.where)
-
-
-# pydantic's types of error, in words. The value found is described from the file, not from what
-# validation had made of it by then.
-_MESSAGES = {
-    "refused": "{refused} {why}",
-    "missing": "missing key '{key}'",
-    "extra_forbidden": "unknown key {unknown}; {advice}",
-    "model_type": "expected {form} with the keys {keys}; found {found}",
-    "tuple_type": "expected a list, found {found}",
-    "too_short": "expected at least one, found an empty list",
-    "string_type": "expected text, found {found}",
-    "bool_type": "expected true or false, found {found}",
-    "int_type": "expected a whole number, found {found}",
-    "greater_than_equal": "expected a whole number of at least {ge}, found {found}",
-    "literal_error": "expected {expected}, found {found}",
-    "less_than": "expected a whole number below {lt}, found {found}",
-}
-
-
-def _type_problems(error: ValidationError, root: Node) -> Iterator[Problem]:
-    """Translate pydantic's errors, and find the place of each."""
-    details = error.errors(include_url=False)
-    nearest = {
-        detail["loc"]: _nearest_key(detail["loc"])
-        for detail in details
-        if detail["type"] == "extra_forbidden"
-    }
-    misspelt = {(*loc[:-1], key) for loc, key in nearest.items()}
-    for detail in details:
-        # A misspelt key is one mistake, not an unknown key and a missing one.
-        if detail["type"] == "missing" and detail["loc"] in misspelt:
-            continue
-        # pydantic counts only the items that are right.
-        if detail["type"] == "too_short" and root.find(detail["loc"]).children:
-            continue
-        yield _type_problem(detail, root, nearest.get(detail["loc"]))
-
-
-def _type_problem(detail: ErrorDetails, root: Node, nearest: str | None) -> Problem:
-    *path, key = detail["loc"] or ("",)
-    node = root.find(detail["loc"])
-    words = {"found": describe(node.value), **detail.get("ctx", {})}
-    where = node.where
-    if detail["type"] == "extra_forbidden":
-        keys = ", ".join(_model_at(path).model_fields)
-        words["unknown"] = quoted(str(key))
-        words["advice"] = f"did you mean '{nearest}'?" if nearest else f"the keys here are {keys}"
-        where = root.find(path).keys[str(key)]
-    elif detail["type"] == "missing":
-        words["key"] = key
-    elif detail["type"] == "model_type":
-        model = _model_at(detail["loc"])
-        words["form"], words["keys"] = model.form, ", ".join(model.model_fields)
-    return Problem.at(where, _MESSAGES[detail["type"]].format(**words))
-
-
-def _nearest_key(loc: tuple[int | str, ...]) -> str | None:
-    near = difflib.get_close_matches(str(loc[-1]), _model_at(loc[:-1]).model_fields, n=1)
-    return near[0] if near else None
-
-
-def _model_at(path: Iterable[int | str]) -> type[_Model]:
-    """Return the type of the mapping at a path from the root."""
-    model: type[_Model] = _File
-    for part in path:
-        if isinstance(part, str):
-            model = next(_models_in(model.model_fields[part].annotation))
-    return model
-
-
-def _models_in(annotation: object) -> Iterator[type[_Model]]:
-    if isinstance(annotation, type) and issubclass(annotation, _Model):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models_in(argument)
 
 
 class _SchemaWriter(GenerateJsonSchema):
