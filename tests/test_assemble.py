@@ -4,6 +4,7 @@ import hashlib
 import os
 import pickle
 import re
+import struct
 import subprocess
 import sys
 import zipfile
@@ -637,7 +638,8 @@ def test_pickled_weights_are_refused_until_allowed(tmp_path: Path) -> None:
 def test_allowed_pickle_that_asks_for_os_system_is_refused_and_does_not_run(tmp_path: Path) -> None:
     encoder = vit(tmp_path / "encoder", layout="pickle")
     marker = tmp_path / "ran"
-    program = b"cos\nsystem\n(S'touch \"" + str(marker).encode() + b"\"'\ntR."
+    command = f"touch '{marker}'".encode()
+    program = b"cos\nsystem\n(X" + struct.pack("<I", len(command)) + command + b"tR."
     pickle.loads(program)
     assert marker.exists(), "the pickle is harmless, and so the test"
     marker.unlink()

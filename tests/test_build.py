@@ -200,7 +200,7 @@ def test_a_commit_made_during_the_build_is_not_overwritten(
         (
             {"decoder": "team/vit"},
             "is a 'vit' checkpoint, which cannot be the decoder",
-            "Use a decoder of one of these families: bart, bert,",
+            "These families can be the decoder: bart, bert,",
         ),
         (
             {"token_ids": {"pad": 9999}},

@@ -129,6 +129,9 @@ class _Builder:
         return Result(pair, "failed", reason, seconds=time.monotonic() - start)
 
     def _build(self, pair: Pair) -> Result:
+        destination = self.options.output_directory and self.options.output_directory / pair.repo
+        if destination:
+            check_destination(destination)
         target = self._check_target(pair)
         encoder, decoder = self._resolve(pair)
         with staging(self.options.output_directory) as directory:
@@ -140,8 +143,8 @@ class _Builder:
                 published = hub.publish(target, directory, private=pair.private, api=self.api)
                 log.info("Published as %s", published.url)
                 result = replace(result, commit=published.commit, url=published.url)
-            if self.options.output_directory is not None:
-                put_in_place(directory, self.options.output_directory / pair.repo)
+            if destination:
+                put_in_place(directory, destination)
         return result
 
     def _check_target(self, pair: Pair) -> hub.Target | None:
@@ -235,6 +238,20 @@ def staging(beside: Path | None) -> Iterator[Path]:
         yield directory
 
 
+def check_destination(destination: Path) -> None:
+    """Make sure that nothing is there but what VED put there before.
+
+    Raises:
+        VedError: something else is.
+    """
+    made_by_ved = (destination / record.FILE_NAME).exists()
+    if destination.exists() and not made_by_ved and any(destination.iterdir()):
+        raise VedError(
+            f"{destination} is not empty, and VED did not make it.",
+            f"Name another directory; one that VED made has {record.FILE_NAME}.",
+        )
+
+
 def put_in_place(directory: Path, destination: Path) -> None:
     """Move a finished checkpoint to where it is wanted, replacing one that VED put there before.
 
@@ -242,12 +259,8 @@ def put_in_place(directory: Path, destination: Path) -> None:
         VedError: something else is there.
         OSError: it cannot be moved.
     """
+    check_destination(destination)
     if destination.exists():
-        if any(destination.iterdir()) and not (destination / record.FILE_NAME).exists():
-            raise VedError(
-                f"{destination} is not empty, and VED did not make it.",
-                f"Name another directory; one that VED made has {record.FILE_NAME}.",
-            )
         shutil.rmtree(destination)
     destination.parent.mkdir(parents=True, exist_ok=True)
     directory.replace(destination)

@@ -80,13 +80,14 @@ def _headed(pair: Pair) -> Iterator[None]:
 def _assemble(options: argparse.Namespace) -> int:
     from huggingface_hub import HfApi
 
-    from ved.build import make_checkpoint, put_in_place, staging
+    from ved.build import check_destination, make_checkpoint, put_in_place, staging
     from ved.source import resolve
 
+    destination: Path = options.output_dir
+    check_destination(destination)
     api = HfApi()
     encoder = resolve("encoder", _source_ref(options, "encoder"), api)
     decoder = resolve("decoder", _source_ref(options, "decoder"), api)
-    destination: Path = options.output_dir
     destination.parent.mkdir(parents=True, exist_ok=True)
     with staging(destination.parent) as directory:
         checkpoint = make_checkpoint(encoder, decoder, directory, api)

@@ -153,7 +153,7 @@ _BY_ROLE: Mapping[Role, tuple[Mapping[str, Family], Mapping[str, str]]] = {
 }
 
 
-def family(role: Role, model_type: str | None, origin: str) -> Family:
+def family(role: Role, model_type: object, origin: str) -> Family:
     """Return the family called `model_type`.
 
     Args:
@@ -165,10 +165,10 @@ def family(role: Role, model_type: str | None, origin: str) -> Family:
         VedError: it cannot play that role in a Flax vision encoder-decoder model.
     """
     families, refused = _BY_ROLE[role]
-    if model_type is not None and model_type in families:
+    if isinstance(model_type, str) and model_type in families:
         return families[model_type]
-    remedy = f"Use a {role} of one of these families: {', '.join(sorted(families))}."
-    if model_type is None:
+    remedy = f"These families can be the {role}: {', '.join(sorted(families))}."
+    if not isinstance(model_type, str):
         raise VedError(f"The config.json of {origin} names no model_type.", remedy)
     reason = refused.get(model_type, "transformers has no Flax classes that fit")
     raise VedError(

@@ -3,6 +3,7 @@
 Source of the formats: https://docs.github.com/actions/reference/workflow-commands-for-github-actions.
 """
 
+import io
 import json
 import logging
 import os
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from ved.build import Result
 
 FAILED, WRONG_REQUEST = 1, 2
+
+UNENCODABLE = "backslashreplace"
+"""What becomes of half a character, which a server's JSON can hold and UTF-8 cannot."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class Inputs:
 
 def main() -> int:
     """Run the action, and return its exit status: 0 well, 1 a pair failed, 2 a wrong request."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors=UNENCODABLE)
     inputs = Inputs.read(os.environ)
     if inputs.token:
         _command("add-mask", inputs.token)
@@ -145,7 +151,7 @@ def _summarize(markdown: str) -> None:
 def _append(variable: str, text: str) -> None:
     path = os.environ.get(variable)
     if path:
-        with Path(path).open("a", encoding="utf-8") as file:
+        with Path(path).open("a", encoding="utf-8", errors=UNENCODABLE) as file:
             file.write(text)
 
 

@@ -1,7 +1,9 @@
 """All that talks to the Hub about the repos that VED publishes to."""
 
 import fnmatch
+import re
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
@@ -10,10 +12,14 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from ved.errors import RequestError, VedError
 from ved.hub_errors import explained
 from ved.record import FILE_NAME as RECORD
+from ved.source import PROCESSING_FILES
 
 _EMPTY_REPO = frozenset({".gitattributes"})
-_WEIGHTS = ("*.bin", "*.h5", "*.msgpack", "*.safetensors", "*.index.json", "*.pt", "*.ckpt")
-"""Weight files: an old one beside a new one would be loaded instead of it."""
+_REPLACED = (
+    *("*.bin", "*.h5", "*.msgpack", "*.safetensors", "*.index.json", "*.pt", "*.ckpt"),
+    *chain.from_iterable(PROCESSING_FILES.values()),
+)
+"""Files of a checkpoint: an old one beside the new ones would be loaded with them."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +144,7 @@ def publish(target: Target, directory: Path, *, private: bool | None, api: HfApi
     stale = [
         name
         for name in sorted(target.files.difference(names))
-        if any(fnmatch.fnmatch(name, pattern) for pattern in _WEIGHTS)
+        if any(fnmatch.fnmatch(name, pattern) for pattern in _REPLACED)
     ]
     with explained(f"publish {target.repo}", target.repo):
         commit = api.create_commit(
@@ -152,6 +158,8 @@ def publish(target: Target, directory: Path, *, private: bool | None, api: HfApi
         )
     if private is False and target.private:
         _set_visibility(target.repo, private, api)
+    if not re.fullmatch("[0-9a-f]{40}", commit.oid):
+        raise VedError(f"The Hub says that {target.repo} is at a commit that is none.")
     # Not the address that the server gives: it goes into summaries as a link.
     return Published(commit.oid, f"{api.endpoint}/{target.repo}/commit/{commit.oid}")
 

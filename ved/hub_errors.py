@@ -9,7 +9,6 @@ from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
-    HFValidationError,
     LocalEntryNotFoundError,
     LocalTokenNotFoundError,
     RepositoryNotFoundError,
@@ -33,9 +32,9 @@ def explained(action: str, repo: str = "") -> Iterator[None]:
         yield
     except (
         HfHubHTTPError,
-        HFValidationError,
         LocalEntryNotFoundError,
         LocalTokenNotFoundError,
+        ValueError,  # ids that cannot be, metadata of a card that the Hub refuses
         requests.RequestException,
     ) as error:
         cause, remedy = _explain(error, repo)
@@ -63,8 +62,8 @@ def _explain(error: Exception, repo: str) -> tuple[str, str]:
         return "a file is not there", "The source may be incomplete, or have changed meanwhile."
     if isinstance(error, LocalTokenNotFoundError):
         return "there is no token", "Give one with the input token or the variable HF_TOKEN."
-    if isinstance(error, HFValidationError):
-        return str(error).splitlines()[0].rstrip("."), ""
+    if isinstance(error, ValueError) and not isinstance(error, requests.RequestException):
+        return " ".join(str(error).split()).rstrip("."), ""
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return _explain_status(error, error.response.status_code)
     return "the Hub does not answer", "Check the endpoint and the network, and run again."

@@ -42,13 +42,16 @@ def load_image_processor(encoder: Source) -> Any:
         )
     try:
         # The slow class reads every config, and needs neither torch nor torchvision.
-        return AutoImageProcessor.from_pretrained(
+        processor = AutoImageProcessor.from_pretrained(
             encoder.directory, use_fast=False, trust_remote_code=False, local_files_only=True
         )
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise VedError(
             f"The image processor of {encoder} cannot be loaded: {_first_line(error)}."
         ) from error
+    # What names code for others to run is not passed on.
+    vars(processor).pop("auto_map", None)
+    return processor
 
 
 def load_tokenizer(decoder: Source, config: Any) -> Any:
@@ -67,7 +70,7 @@ def load_tokenizer(decoder: Source, config: Any) -> Any:
         if settings.get("tokenizer_class") == "TokenizersBackend" and fast.is_file():
             known = {key: settings[key] for key in _KNOWN_SETTINGS if settings.get(key) is not None}
             return PreTrainedTokenizerFast(tokenizer_file=str(fast), **known)
-        return AutoTokenizer.from_pretrained(
+        tokenizer = AutoTokenizer.from_pretrained(
             decoder.directory, config=config, trust_remote_code=False, local_files_only=True
         )
     except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
@@ -75,6 +78,8 @@ def load_tokenizer(decoder: Source, config: Any) -> Any:
             f"The tokenizer of {decoder} cannot be loaded: {_first_line(error)}.",
             "The source needs tokenizer.json, or the vocabulary files of its family.",
         ) from error
+    tokenizer.init_kwargs.pop("auto_map", None)
+    return tokenizer
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

