@@ -24,13 +24,14 @@ from transformers import (
 )
 
 from ved import ledger, processing, token_ids
+from ved.errors import VedError
 from ved.initialize import Initialization
 from ved.ledger import Ledger
 from ved.manifest import Dtype, WeightFormat
 from ved.source import Source
 from ved.tensors import msgpack, safetensors
 from ved.tensors.files import Layout, open_weights
-from ved.tensors.names import Path, pytorch_name, turned
+from ved.tensors.names import UNKNOWN, Path, pytorch_name, turned
 from ved.tensors.output import HashedFile
 from ved.tensors.tensor import DTYPES, Cast, LazyTensor, Tensor
 from ved.token_ids import TokenIds
@@ -80,13 +81,20 @@ class Checkpoint:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What its owner should know: parameters that a source was expected to have."""
-        return tuple(
+        """What its owner should know: parameters and tensors that were not expected so."""
+        absent = (
             f"The {ledger.role} has no {group}, which is drawn at random instead."
             for ledger in self.ledgers
             for group, reason in ledger.fresh_groups().items()
             if reason == "absent from the source"
         )
+        unknown = (
+            f"The {ledger.role}'s {group} is not used: {reason}."
+            for ledger in self.ledgers
+            for group, reason in ledger.left_out_groups().items()
+            if reason == UNKNOWN
+        )
+        return (*absent, *unknown)
 
 
 def assemble(
@@ -110,7 +118,7 @@ def assemble(
     """
     settings = settings or Settings()
     encoder_config, decoder_config = _load_config(encoder), _load_config(decoder)
-    image_processor = processing.load_image_processor(encoder)
+    image_processor = processing.load_image_processor(encoder, encoder_config)
     tokenizer = processing.load_tokenizer(decoder, decoder_config)
     ids = token_ids.resolve(settings.token_ids, decoder_config, tokenizer, str(decoder))
     config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(encoder_config, decoder_config)
@@ -119,11 +127,11 @@ def assemble(
         _source_part(decoder, FlaxAutoModelForCausalLM, config.decoder, settings.seed),
         *_projection_part(config, settings.seed),
     ]
-    written = _write_weights(parts, directory, settings)
+    # The small files first: what cannot be saved is found out before gigabytes are written.
     token_ids.apply(ids, config, tokenizer)
     _write_configs(config, directory, settings.dtype)
-    image_processor.save_pretrained(directory)
-    tokenizer.save_pretrained(directory)
+    processing.save(image_processor, tokenizer, directory)
+    written = _write_weights(parts, directory, settings)
     return Checkpoint(
         directory,
         settings,
@@ -164,30 +172,47 @@ class _Part:
         for path in self.ledger.fresh:
             drawn = self.initialization.shapes[path]
             draw = partial(self.initialization.draw, path)
-            tensor: Tensor = Cast(LazyTensor(drawn.shape, drawn.dtype, draw), dtype)
+            tensor: Tensor = LazyTensor(drawn.shape, drawn.dtype, draw)
+            if drawn.dtype != dtype:
+                tensor = Cast(tensor, dtype, "/".join(path))
             if layout == "pytorch" and path[-1] == "kernel":
                 tensor = turned(tensor, layout)
             yield (*self.path, *path), tensor
 
 
 def _load_config(source: Source) -> Any:
-    config = AutoConfig.from_pretrained(
-        source.config_path.parent, trust_remote_code=False, local_files_only=True
-    )
+    try:
+        config = AutoConfig.from_pretrained(
+            source.config_path.parent, trust_remote_code=False, local_files_only=True
+        )
+    except Exception as error:  # whatever a damaged config makes transformers raise
+        raise VedError(
+            f"The config of {source.resolved.config_snapshot} cannot be read: {error}."
+        ) from error
     # A path of this machine has no place in a published config, and neither has remote code.
     config._name_or_path = source.resolved.config_snapshot.name
-    if hasattr(config, "auto_map"):
-        del config.auto_map
+    for name in ("auto_map", "custom_pipelines"):
+        vars(config).pop(name, None)
     return config
 
 
 def _source_part(source: Source, model_class: Any, config: Any, seed: int) -> _Part:
     resolved = source.resolved
-    initialization = Initialization(lambda: model_class.from_config(config, seed=seed).params)
+    weights = open_weights(source.weight_paths)
+    layers = max(getattr(config, name, 0) for name in ("num_hidden_layers", "decoder_layers"))
+    try:
+        if layers > len(weights):
+            raise ValueError(f"it has {layers} layers, and the weights are {len(weights)} tensors")
+        initialization = Initialization(lambda: model_class.from_config(config, seed=seed).params)
+    except Exception as error:  # whatever flax and transformers raise of a config
+        raise VedError(
+            f"The config of {resolved.config_snapshot} makes no {resolved.role}: {error}.",
+            "Use a config that transformers can make a model of.",
+        ) from error
     matched = ledger.match(
         resolved.role,
         {path: shape.shape for path, shape in initialization.shapes.items()},
-        open_weights(source.weight_paths),
+        weights,
         resolved.family,
         str(resolved.snapshot),
         str(resolved.config_snapshot),
@@ -208,7 +233,7 @@ def _write_weights(
     parts: Sequence[_Part], directory: FilePath, settings: Settings
 ) -> dict[str, HashedFile]:
     """Write the weight files, side by side, and return them by name."""
-    fresh_dtype = _stored_dtype(parts)
+    fresh_dtype = _stored_dtype(parts) if settings.dtype == "source" else DTYPES[settings.dtype]
     jobs: dict[WeightFormat, Callable[[], dict[str, HashedFile]]] = {
         "flax": lambda: msgpack.write(
             directory / FLAX_WEIGHTS, dict(_tensors(parts, "flax", fresh_dtype, settings.dtype))
@@ -234,7 +259,7 @@ def _tensors(
     fresh = chain.from_iterable(part.fresh(layout, fresh_dtype) for part in parts)
     for path, tensor in chain(copied, fresh):
         wanted = tensor.dtype if dtype == "source" else DTYPES[dtype]
-        yield path, tensor if tensor.dtype == wanted else Cast(tensor, wanted)
+        yield path, tensor if tensor.dtype == wanted else Cast(tensor, wanted, "/".join(path))
 
 
 def _stored_dtype(parts: Sequence[_Part]) -> np.dtype[Any]:
@@ -252,4 +277,10 @@ def _write_configs(config: Any, directory: FilePath, dtype: Dtype) -> None:
         for part in (config, config.encoder, config.decoder):
             part.dtype = dtype
     config.save_pretrained(directory)
-    GenerationConfig.from_model_config(config).save_pretrained(directory)
+    try:
+        GenerationConfig.from_model_config(config).save_pretrained(directory)
+    except ValueError as error:
+        raise VedError(
+            f"The decoder's config has generation settings that do not fit together: {error}",
+            "Use a config without them: decoder: {model: ..., config: ...}.",
+        ) from error

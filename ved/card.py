@@ -34,6 +34,11 @@ def write(pair: Pair, encoder: Source, decoder: Source, checkpoint: "Checkpoint"
         sources={"encoder": encoder.resolved, "decoder": decoder.resolved},
         checkpoint=checkpoint,
         fresh=_fresh(checkpoint),
+        left_out={
+            f"{ledger.role}: {name}": reason
+            for ledger in checkpoint.ledgers
+            for name, reason in ledger.left_out_groups().items()
+        },
         remarks=(*encoder.resolved.family.remarks, *decoder.resolved.family.remarks),
         generates=decoder.resolved.family.generates,
         transformers_version=version("transformers"),

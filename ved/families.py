@@ -29,10 +29,18 @@ class Family:
     """Starts of the names that real checkpoints may lack; such parameters are drawn fresh."""
 
     cross_attention: tuple[str, ...] = ()
-    """Parts of a name that mark a decoder's cross-attention; absent from most sources."""
+    """Parts of a name that mark a decoder's cross-attention; absent from most sources. A name
+    begins with a dot here."""
 
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     """For a name, other names that hold the same (tied) tensor, best first."""
+
+    left_out: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Parts of the names of tensors that the Flax model has no use for, and why not. As in
+    `cross_attention`, a name begins with a dot here."""
+
+    requires: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    """Settings of its config that Flax ignores, and the one value that it computes with."""
 
     generates: bool = False
     """Whether upstream's Flax `generate` works with this decoder."""
@@ -58,9 +66,35 @@ _DINOV2_INTERPOLATION = (
 )
 
 
+_BUFFER = "a buffer, computed anew"
+_OTHER_HEAD = "a head for another task"
+_TIED = "the same tensor under another name"
+_POOLER = "a decoder has no use for a pooler"
+_NOT_CONFIGURED = "the encoder is configured to do without it"
+_ABSOLUTE = MappingProxyType({"position_embedding_type": "absolute"})
+_VISION_LEFT_OUT = MappingProxyType(
+    {
+        ".classifier.": _OTHER_HEAD,
+        ".decoder.": _OTHER_HEAD,
+        ".lm_head.": _OTHER_HEAD,
+        ".relative_position_index": _BUFFER,
+        ".mask_token": "it stands for hidden patches, in pretraining alone",
+        ".layernorm.": _NOT_CONFIGURED,
+        ".pooler.": _NOT_CONFIGURED,
+    }
+)
+
+
 def _roberta(prefix: str) -> Family:
     return Family(
         prefix=prefix,
+        left_out={
+            ".position_ids": _BUFFER,
+            ".pooler.": _POOLER,
+            ".classifier.": _OTHER_HEAD,
+            ".lm_head.decoder.": _TIED,
+        },
+        requires=_ABSOLUTE,
         optional=("lm_head.",),
         cross_attention=(".crossattention.",),
         aliases={
@@ -76,16 +110,26 @@ _GPT2 = Family(
     prefix="transformer",
     cross_attention=(".crossattention.", ".ln_cross_attn."),
     aliases={"wte.weight": ("lm_head.weight",)},
+    left_out={
+        ".attn.bias": _BUFFER,
+        ".attn.masked_bias": _BUFFER,
+        ".lm_head.weight": _TIED,
+        ".score.": _OTHER_HEAD,
+        ".multiple_choice_head.": _OTHER_HEAD,
+    },
+    requires={"scale_attn_by_inverse_layer_idx": False},
     generates=True,
 )
 
 ENCODERS: Mapping[str, Family] = MappingProxyType(
     {
-        "vit": Family(prefix="vit", optional=("pooler.",)),
-        "beit": Family(prefix="beit", optional=("pooler.",)),
+        "vit": Family(prefix="vit", optional=("pooler.",), left_out=_VISION_LEFT_OUT),
+        "beit": Family(prefix="beit", optional=("pooler.",), left_out=_VISION_LEFT_OUT),
         "dinov2": Family(
             prefix="dinov2",
             optional=("embeddings.mask_token",),
+            left_out=_VISION_LEFT_OUT,
+            requires={"layerscale_value": 1.0},
             remarks=(_DINOV2_INTERPOLATION,),
         ),
     }
@@ -102,6 +146,14 @@ DECODERS: Mapping[str, Family] = MappingProxyType(
                 "decoder.embed_tokens.weight": ("shared.weight", "lm_head.weight"),
                 "lm_head.weight": ("shared.weight", "decoder.embed_tokens.weight"),
             },
+            left_out={
+                ".encoder.": "the other half of the source",
+                ".shared.weight": _TIED,
+                ".lm_head.weight": _TIED,
+                ".final_logits_bias": "Flax's decoder adds no bias to its logits",
+                ".classification_head.": _OTHER_HEAD,
+                ".qa_outputs.": _OTHER_HEAD,
+            },
             generates=True,
         ),
         "bert": Family(
@@ -113,6 +165,15 @@ DECODERS: Mapping[str, Family] = MappingProxyType(
                 "cls.predictions.decoder.weight": ("embeddings.word_embeddings.weight",),
                 "cls.predictions.bias": ("cls.predictions.decoder.bias",),
             },
+            left_out={
+                ".position_ids": _BUFFER,
+                ".pooler.": _POOLER,
+                ".cls.seq_relationship.": _OTHER_HEAD,
+                ".cls.predictions.decoder.": _TIED,
+                ".classifier.": _OTHER_HEAD,
+                ".qa_outputs.": _OTHER_HEAD,
+            },
+            requires=_ABSOLUTE,
             remarks=(_BERT_DECODE,),
         ),
         "roberta": _roberta("roberta"),

@@ -1,7 +1,6 @@
 """All that talks to the Hub about the repos that VED publishes to."""
 
 import fnmatch
-import re
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -12,7 +11,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from ved.errors import RequestError, VedError
 from ved.hub_errors import explained
 from ved.record import FILE_NAME as RECORD
-from ved.source import PROCESSING_FILES
+from ved.source import PROCESSING_FILES, is_commit
 
 _EMPTY_REPO = frozenset({".gitattributes"})
 _REPLACED = (
@@ -158,8 +157,8 @@ def publish(target: Target, directory: Path, *, private: bool | None, api: HfApi
         )
     if private is False and target.private:
         _set_visibility(target.repo, private, api)
-    if not re.fullmatch("[0-9a-f]{40}", commit.oid):
-        raise VedError(f"The Hub says that {target.repo} is at a commit that is none.")
+    if not is_commit(commit.oid):
+        raise VedError(f"The Hub says that {target.repo} is at {commit.oid!r}, not a commit.")
     # Not the address that the server gives: it goes into summaries as a link.
     return Published(commit.oid, f"{api.endpoint}/{target.repo}/commit/{commit.oid}")
 

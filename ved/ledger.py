@@ -15,6 +15,7 @@ from ved.errors import VedError
 from ved.families import Family, Role
 from ved.tensors.files import StoredWeight
 from ved.tensors.names import Match, Path, SourceNames, pytorch_name
+from ved.tensors.tensor import FLOATING
 
 Reason = Literal["cross-attention", "projection", "absent from the source"]
 _LISTED = 8
@@ -29,13 +30,14 @@ class Ledger:
         copied: source tensors by parameter path, the part's own path left out, in the source's
             order.
         fresh: why each remaining parameter is drawn fresh.
-        left_out: the names of source tensors that are not used, in the source's order.
+        left_out: why each source tensor that is not used has no place, by name, in the source's
+            order; UNKNOWN where the family's table does not tell.
     """
 
     role: Role | Literal["projection"]
     copied: Mapping[Path, Match] = field(default_factory=dict)
     fresh: Mapping[Path, Reason] = field(default_factory=dict)
-    left_out: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def fresh_groups(self) -> dict[str, Reason]:
         """Return the fresh parameters in short, by group, with why they are fresh.
@@ -45,18 +47,16 @@ class Ledger:
         """
         taken = {start for path in self.copied for start in _starts(path)}
         return {
-            "/".join(next(start for start in _starts(path) if start not in taken)): reason
+            "/".join(next((start for start in _starts(path) if start not in taken), path)): reason
             for path, reason in self.fresh.items()
         }
 
-    def left_out_groups(self) -> list[str]:
-        """Return the names of tensors that are not used, layers counted as one: `h.*.attn.bias`.
-
-        No parameter of the Flax model takes them: they are heads for other tasks, buffers that are
-        computed anew, or the half of a source that is not wanted.
-        """
-        names = (".".join(_layers_as_one(name.split("."))) for name in self.left_out)
-        return list(dict.fromkeys(names))
+    def left_out_groups(self) -> dict[str, str]:
+        """Return why tensors are not used, by name, layers counted as one: `h.*.attn.bias`."""
+        return {
+            ".".join(_layers_as_one(name.split("."))): reason
+            for name, reason in self.left_out.items()
+        }
 
     def files(self) -> list[str]:
         """Return the names of the source's files that something was copied from."""
@@ -99,20 +99,23 @@ def match(
     found = {path: names.find(path) for path in shapes}
     copied = {hit.path: hit for hit in names.in_source_order(found.values())}
     _check_shapes(role, shapes, copied, origin, config_origin)
-    unused = [weight.name for weight in names.unused(list(copied.values()))]
+    _check_dtypes(role, copied, origin)
+    unused = names.unused(list(copied.values()))
     fresh: dict[Path, Reason] = {}
     missing = []
     for path in shapes.keys() - copied.keys():
-        name = "." + pytorch_name(path).removeprefix(family.prefix + ".")
-        if any(part in name for part in family.cross_attention):
+        if _is_cross_attention(path, family):
             fresh[path] = "cross-attention"
-        elif name[1:].startswith(family.optional):
+        elif names.canonical(path).startswith(family.optional):
             fresh[path] = "absent from the source"
         else:
             missing.append(pytorch_name(path))
+    if any(_is_cross_attention(path, family) for path in copied):
+        # Trained in part is not trained: half of it at random would ruin the other half.
+        missing += [pytorch_name(path) for path, why in fresh.items() if why == "cross-attention"]
     if missing:
         raise _missing_error(role, sorted(missing), unused, origin)
-    return Ledger(role, copied, dict(sorted(fresh.items())), tuple(unused))
+    return Ledger(role, copied, dict(sorted(fresh.items())), unused)
 
 
 def _check_shapes(
@@ -136,9 +139,27 @@ def _check_shapes(
         )
 
 
-def _missing_error(role: Role, missing: list[str], unused: list[str], origin: str) -> VedError:
+def _is_cross_attention(path: Path, family: Family) -> bool:
+    return any(part in f".{pytorch_name(path)}" for part in family.cross_attention)
+
+
+def _check_dtypes(role: Role, copied: Mapping[Path, Match], origin: str) -> None:
+    wrong = [
+        f"{hit.weight.name} in {hit.weight.file} is {hit.weight.tensor.dtype.name}"
+        for hit in copied.values()
+        if hit.weight.tensor.dtype not in FLOATING
+    ]
+    if wrong:
+        raise VedError(
+            f"The weights of the {role} {origin} are not floating-point numbers: "
+            f"{_listed(wrong, '; ')}.",
+            "Use a source that is not quantized.",
+        )
+
+
+def _missing_error(role: Role, missing: list[str], unused: Iterable[str], origin: str) -> VedError:
     close = sorted(
-        {near for name in missing for near in difflib.get_close_matches(name, unused, n=1)}
+        {near for name in missing for near in difflib.get_close_matches(name, list(unused), n=1)}
     )
     hint = f" Nearest names that it does have: {_listed(close)}." if close else ""
     return VedError(

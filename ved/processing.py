@@ -1,6 +1,9 @@
 """Image processor and tokenizer: loaded from a source's own files, never with remote code."""
 
 import json
+import shutil
+import tempfile
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +31,12 @@ _KNOWN_SETTINGS = (
 )
 
 
-def load_image_processor(encoder: Source) -> Any:
+def load_image_processor(encoder: Source, config: Any = None) -> Any:
     """Return the encoder's image processor.
+
+    Args:
+        config: the encoder's transformers config, which tells the class where the processor's own
+            does not.
 
     Raises:
         VedError: the encoder has none that transformers can load.
@@ -43,9 +50,13 @@ def load_image_processor(encoder: Source) -> Any:
     try:
         # The slow class reads every config, and needs neither torch nor torchvision.
         processor = AutoImageProcessor.from_pretrained(
-            encoder.directory, use_fast=False, trust_remote_code=False, local_files_only=True
+            encoder.directory,
+            config=config,
+            use_fast=False,
+            trust_remote_code=False,
+            local_files_only=True,
         )
-    except (OSError, ValueError, ImportError, KeyError) as error:
+    except Exception as error:  # whatever a damaged file makes transformers raise
         raise VedError(
             f"The image processor of {encoder} cannot be loaded: {_first_line(error)}."
         ) from error
@@ -63,23 +74,64 @@ def load_tokenizer(decoder: Source, config: Any) -> Any:
     Raises:
         VedError: the decoder has none that transformers can load.
     """
-    settings = _read_settings(decoder.directory / _TOKENIZER_CONFIG)
-    fast = decoder.directory / "tokenizer.json"
+    # Slow tokenizers copy their vocabulary from where they were loaded when they are saved.
+    copy = tempfile.TemporaryDirectory(prefix="ved-tokenizer-")
+    directory = Path(copy.name)
+    settings = _copy_tokenizer(decoder.directory, directory)
+    fast = directory / "tokenizer.json"
     try:
         # transformers 5 names a class that transformers 4 lacks; tokenizer.json says it all.
         if settings.get("tokenizer_class") == "TokenizersBackend" and fast.is_file():
             known = {key: settings[key] for key in _KNOWN_SETTINGS if settings.get(key) is not None}
-            return PreTrainedTokenizerFast(tokenizer_file=str(fast), **known)
-        tokenizer = AutoTokenizer.from_pretrained(
-            decoder.directory, config=config, trust_remote_code=False, local_files_only=True
-        )
-    except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
+            tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(fast), **known)
+        else:
+            tokenizer = AutoTokenizer.from_pretrained(
+                directory, config=config, trust_remote_code=False, local_files_only=True
+            )
+    except Exception as error:  # whatever a damaged file makes transformers and tokenizers raise
         raise VedError(
             f"The tokenizer of {decoder} cannot be loaded: {_first_line(error)}.",
             "The source needs tokenizer.json, or the vocabulary files of its family.",
         ) from error
-    tokenizer.init_kwargs.pop("auto_map", None)
+    weakref.finalize(tokenizer, copy.cleanup)
     return tokenizer
+
+
+def save(image_processor: Any, tokenizer: Any, directory: Path) -> None:
+    """Save both among a checkpoint's files.
+
+    Raises:
+        VedError: what the source says of one of them cannot be saved.
+    """
+    for part in (image_processor, tokenizer):
+        try:
+            part.save_pretrained(directory)
+        except OSError:
+            raise
+        except Exception as error:  # whatever strange settings make transformers raise
+            name = type(part).__name__
+            raise VedError(f"The {name} cannot be saved: {_first_line(error)}.") from error
+
+
+def _copy_tokenizer(source: Path, destination: Path) -> dict[str, Any]:
+    """Copy a tokenizer's files, and return its settings, without any that names a file or code.
+
+    transformers reads the file that such a setting names, wherever it is, and publishes it as the
+    vocabulary: a source could have this machine's secrets published.
+    """
+    for name in PROCESSING_FILES["decoder"]:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, destination / name)
+    path = destination / _TOKENIZER_CONFIG
+    settings = _read_settings(path)
+    harmless = {
+        key: value
+        for key, value in settings.items()
+        if not key.endswith("_file") and key not in ("auto_map", "name_or_path")
+    }
+    if harmless != settings:
+        path.write_text(json.dumps(harmless))
+    return harmless
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

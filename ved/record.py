@@ -77,7 +77,7 @@ def _ledger(ledger: Ledger) -> dict[str, Any]:
             for path, match in ledger.copied.items()
         },
         "fresh": {"/".join(path): reason for path, reason in ledger.fresh.items()},
-        "left_out": list(ledger.left_out),
+        "left_out": dict(ledger.left_out),
     }
 
 

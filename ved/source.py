@@ -7,6 +7,7 @@ A local directory has no commit; the digests of its files stand for it.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ PROCESSING_FILES: Mapping[Role, tuple[str, ...]] = {
     "encoder": ("preprocessor_config.json",),
     "decoder": (
         "added_tokens.json",
+        "bpe.codes",
         "merges.txt",
         "sentencepiece.bpe.model",
         "special_tokens_map.json",
@@ -163,8 +165,14 @@ def resolve(role: Role, ref: SourceRef, api: HfApi) -> ResolvedSource:
         config_snapshot = _pin(ref.config.model, ref.config.revision, ref.config.directory, api)
     config = _read_json(config_snapshot, CONFIG, api)
     known = family(role, config.get("model_type"), str(config_snapshot))
+    _check_settings(role, config, known, config_snapshot)
     weights = _select_weights(snapshot, ref.allow_pickle, api)
     return ResolvedSource(role, snapshot, config_snapshot, config, known, weights)
+
+
+def is_commit(text: str | None) -> bool:
+    """Whether a server's word for a commit is one: 40 hexadecimal digits."""
+    return re.fullmatch("[0-9a-f]{40}", text or "") is not None
 
 
 def sha256(path: Path) -> str:
@@ -181,14 +189,36 @@ def _sha256(path: Path, size: int, modified: int) -> str:
 
 def _pin(name: str, revision: str | None, directory: Path | None, api: HfApi) -> Snapshot:
     if directory is not None:
+        if not directory.is_dir():
+            raise VedError(f"There is no directory {directory}.", "Check the path.")
         files = frozenset(path.name for path in directory.iterdir() if path.is_file())
         # Where on this machine it lies is nobody else's business.
         shown = directory.name if Path(name).is_absolute() else name
         return Snapshot(shown, None, files, directory)
     with explained(f"read {name}" + (f" at {revision}" if revision else ""), name):
         info = api.model_info(name, revision=revision)
+    if not is_commit(info.sha):
+        raise VedError(f"The Hub says that {name} is at {info.sha!r}, which is not a commit.")
     files = frozenset(sibling.rfilename for sibling in info.siblings or ())
     return Snapshot(name, info.sha, files, None)
+
+
+def _check_settings(
+    role: Role, config: Mapping[str, Any], known: Family, snapshot: Snapshot
+) -> None:
+    """Refuse settings with which Flax would compute something else than the source does."""
+    wrong = [
+        f"{name} is {config[name]!r}, and Flax computes with {value!r}"
+        for name, value in known.requires.items()
+        if config.get(name, value) != value
+    ]
+    if config.get("quantization_config"):
+        wrong.append("its weights are quantized")
+    if wrong:
+        raise VedError(
+            f"The config of {snapshot} asks for what Flax does not do: {'; '.join(wrong)}.",
+            f"Use another {role}.",
+        )
 
 
 def _read_json(snapshot: Snapshot, name: str, api: HfApi) -> dict[str, Any]:
@@ -200,7 +230,7 @@ def _read_json(snapshot: Snapshot, name: str, api: HfApi) -> dict[str, Any]:
     path = snapshot.fetch(frozenset({name}), api) / name
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise VedError(f"{name} of {snapshot} cannot be read: {error}.") from error
     if not isinstance(content, dict):
         raise VedError(f"{name} of {snapshot} does not hold a JSON object.")
@@ -231,7 +261,9 @@ def _select_weights(snapshot: Snapshot, allow_pickle: bool, api: HfApi) -> tuple
 def _shards(snapshot: Snapshot, index: str, api: HfApi) -> tuple[str, ...]:
     weight_map = _read_json(snapshot, index, api).get("weight_map")
     shards = set(map(str, weight_map.values())) if isinstance(weight_map, dict) else set()
-    missing = shards - snapshot.files
+    # A shard of another format would get past the choice that was just made.
+    suffix = Path(index.removesuffix(".index.json")).suffix
+    missing = {name for name in shards if name not in snapshot.files or Path(name).suffix != suffix}
     if not shards or missing:
         listed = (
             f"shards that are not there: {', '.join(map(repr, missing))}"

@@ -94,10 +94,12 @@ def _find(role: Role, wanted: Mapping[str, int], config: Any, tokenizer: Any) ->
     for name in _IN_CONFIG[role]:
         number: Any = getattr(config, name, None)
         # Some configs list several end tokens; the first is the one that text is trained to end in.
-        if isinstance(number, list) and number:
-            number = number[0]
+        if isinstance(number, list):
+            number = number[0] if number else None
+        if number is not None and not isinstance(number, int):
+            raise ValueError(f"{name} of the decoder's config is {number!r}, not a number")
         if number is not None:
-            return int(number), f"{name} of the decoder's config"
+            return number, f"{name} of the decoder's config"
     name = _IN_TOKENIZER[role]
     number = getattr(tokenizer, f"{name}_token_id", None)
     if number is not None:

@@ -19,8 +19,9 @@ import msgpack
 import numpy as np
 
 from ved.errors import VedError
+from ved.tensors import safetensors
 from ved.tensors.output import HashedFile, hashed_file
-from ved.tensors.tensor import BFLOAT16, Array, StoredTensor, Tensor, nbytes
+from ved.tensors.tensor import Array, StoredTensor, Tensor, nbytes
 
 CHUNKED = "__msgpack_chunked_array__"
 MAXIMUM_DEPTH = 64
@@ -44,6 +45,7 @@ _FIXED_EXTENSION = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}
 _TRUE = 0xC3
 
 _PACKER = msgpack.Packer()
+_DTYPES = {dtype.name: dtype for dtype in safetensors.DTYPES.values()}
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,10 @@ def read_index(path: Path) -> dict[str, Tensor]:
     """
     with path.open("rb") as file:
         try:
-            tree = _Reader(path, file).value(0)
+            reader = _Reader(path, file)
+            tree = reader.value(0)
+            if file.tell() != reader.size:
+                raise _FormatError(f"it goes on after byte {file.tell()}, where its value ends")
         except (_FormatError, UnicodeDecodeError) as error:
             raise VedError(
                 f"{path.name} is not a Flax checkpoint: {error}.",
@@ -179,13 +184,9 @@ class _Reader:
 
 
 def _dtype(name: str) -> np.dtype[np.generic]:
-    try:
-        dtype: np.dtype[np.generic] = BFLOAT16 if name == "bfloat16" else np.dtype(name)
-    except TypeError:
-        raise _FormatError(f"an array has the unknown dtype {name!r}") from None
-    if dtype.kind not in "biuf" and dtype != BFLOAT16:
-        raise _FormatError(f"an array has the unusable dtype {name!r}")
-    return dtype
+    if name not in _DTYPES:
+        raise _FormatError(f"an array has the dtype {name!r}, which VED does not read")
+    return _DTYPES[name]
 
 
 def _flatten(node: Node, path: tuple[str, ...]) -> Iterator[tuple[str, Tensor]]:

@@ -6,7 +6,7 @@ and others lack, names from TensorFlow's time (gamma, beta), and tied tensors th
 either of their names. `ved.families` lists them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ved.errors import VedError
@@ -17,6 +17,9 @@ from ved.tensors.tensor import Tensor, Transposed
 Path = tuple[str, ...]
 
 _PYTORCH_LEAF = {"kernel": "weight", "scale": "weight", "embedding": "weight"}
+UNKNOWN = "nothing in the model takes it"
+"""Why a tensor is left out that the family's table does not know."""
+
 _OLD_LEAF = {"gamma": "weight", "beta": "bias"}
 # Axes of a PyTorch linear (out, in) or convolution (out, in, height, width) weight, put in the
 # order that Flax's kernels have, (in, out) and (height, width, in, out); and the way back.
@@ -69,7 +72,7 @@ class SourceNames:
         self.family = family
         self._weights: dict[str, StoredWeight] = {}
         for weight in weights:
-            name = self._canonical(weight)
+            name = self._stored(weight)
             if name in self._weights:
                 raise VedError(
                     f"{origin} holds the tensor {name!r} twice: as {weight.name!r} and as "
@@ -80,7 +83,7 @@ class SourceNames:
 
     def find(self, path: Path) -> Match | None:
         """Return the tensor for the parameter at `path`, or None where the source has none."""
-        name = self._without_prefix(pytorch_name(path))
+        name = self.canonical(path)
         for candidate in (name, *self.family.aliases.get(name, ())):
             weight = self._weights.get(candidate)
             if weight is not None:
@@ -93,12 +96,25 @@ class SourceNames:
         found = [match for match in matches if match is not None]
         return sorted(found, key=lambda match: order[match.weight.name])
 
-    def unused(self, used: Sequence[Match]) -> list[StoredWeight]:
-        """Return the tensors that none of the matches uses, in the source's order."""
-        names = {match.weight.name for match in used}
-        return [weight for weight in self._weights.values() if weight.name not in names]
+    def unused(self, used: Iterable[Match]) -> dict[str, str]:
+        """Return why the tensors that none of the matches uses are not needed, by stored name."""
+        taken = {match.weight.name for match in used}
+        return {
+            weight.name: self._reason(name)
+            for name, weight in self._weights.items()
+            if weight.name not in taken
+        }
 
-    def _canonical(self, weight: StoredWeight) -> str:
+    def canonical(self, path: Path) -> str:
+        """Return the PyTorch name of the parameter at `path`, without the family's prefix."""
+        return self._without_prefix(pytorch_name(path))
+
+    def _reason(self, name: str) -> str:
+        parts = (part for part in self.family.left_out if part in f".{name}")
+        return self.family.left_out.get(next(parts, ""), UNKNOWN)
+
+    def _stored(self, weight: StoredWeight) -> str:
+        """Return a stored tensor's name as `canonical` has it."""
         *parents, leaf = weight.name.split(".")
         if weight.layout == "flax":
             leaf = _PYTORCH_LEAF.get(leaf, leaf)

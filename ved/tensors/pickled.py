@@ -6,7 +6,9 @@ https://pytorch.org/docs/stable/notes/serialization.html. The unpickler here kno
 globals that such a mapping needs, and refuses every other one.
 """
 
+import io
 import pickle
+import pickletools
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -33,6 +35,8 @@ _STORAGES = {
     "BoolStorage": np.dtype(np.bool_),
 }
 _LOCAL_HEADER_BYTES = 30
+PROGRAM_BYTES = 64 * 2**20
+"""The largest data.pkl that is read; that of a model of ten thousand tensors has two megabytes."""
 _CONVERT = (
     "Convert the source to safetensors (https://huggingface.co/docs/safetensors/convert-weights)."
 )
@@ -47,6 +51,14 @@ class _Storage:
     size: int
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """Where a storage's bytes lie in the archive, and how many there are."""
+
+    offset: int
+    size: int
+
+
 def read_index(path: Path) -> dict[str, StoredTensor]:
     """Return the file's tensors by name, without reading their elements.
 
@@ -58,20 +70,33 @@ def read_index(path: Path) -> dict[str, StoredTensor]:
     try:
         with zipfile.ZipFile(path) as archive, path.open("rb") as raw:
             name = next(entry for entry in archive.namelist() if entry.endswith("/data.pkl"))
-            offsets = {
-                entry.filename.removeprefix(name.removesuffix("data.pkl") + "data/"): (
-                    _data_offset(raw, entry.header_offset)
+            folder = name.removesuffix("data.pkl") + "data/"
+            entries = {
+                entry.filename.removeprefix(folder): _Entry(
+                    _data_offset(raw, entry.header_offset), entry.file_size
                 )
                 for entry in archive.infolist()
                 if entry.compress_type == zipfile.ZIP_STORED
             }
-            with archive.open(name) as stream:
-                state = _Unpickler(stream, path, offsets).load()
-    except (zipfile.BadZipFile, StopIteration, pickle.UnpicklingError, KeyError) as error:
+            if archive.getinfo(name).file_size > PROGRAM_BYTES:
+                raise pickle.UnpicklingError("its data.pkl is absurdly large")
+            program = archive.read(name)
+        _check(program)
+        state = _Unpickler(io.BytesIO(program), path, entries).load()
+    except OSError:
+        raise
+    except Exception as error:  # whatever a damaged or hostile pickle makes the unpickler raise
         raise VedError(f"{path.name} cannot be read: {error}.", _CONVERT) from error
     if not isinstance(state, dict):
         raise VedError(f"{path.name} does not hold a mapping of tensors.", _CONVERT)
     return {str(key): value for key, value in state.items() if isinstance(value, StoredTensor)}
+
+
+def _check(program: bytes) -> None:
+    """Make sure that a pickle is whole, and does not ask for more memory than its own size."""
+    for opcode, argument, _ in pickletools.genops(program):
+        if isinstance(argument, int) and "PUT" in opcode.name and argument > len(program):
+            raise pickle.UnpicklingError(f"it numbers a value {argument}")
 
 
 def _data_offset(raw: Any, header_offset: int) -> int:
@@ -83,10 +108,10 @@ def _data_offset(raw: Any, header_offset: int) -> int:
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, stream: Any, path: Path, offsets: dict[str, int]) -> None:
+    def __init__(self, stream: Any, path: Path, entries: dict[str, _Entry]) -> None:
         super().__init__(stream)
         self.path = path
-        self.offsets = offsets
+        self.entries = entries
 
     def find_class(self, module: str, name: str) -> Callable[..., Any] | str:
         if (module, name) == ("collections", "OrderedDict"):
@@ -101,7 +126,10 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> _Storage:
         _, kind, key, _, size = pid
-        return _Storage(self.offsets[key], _STORAGES[kind], size)
+        entry, dtype = self.entries[key], _STORAGES[kind]
+        if not 0 <= size * dtype.itemsize <= entry.size:
+            raise pickle.UnpicklingError(f"storage {key!r} is said to be longer than it is")
+        return _Storage(entry.offset, dtype, size)
 
     def _tensor(
         self,
@@ -118,7 +146,7 @@ class _Unpickler(pickle.Unpickler):
         )
         if not lies_in_order:
             raise pickle.UnpicklingError(f"a tensor of shape {shape} is not stored row by row")
-        if start < 0 or start + prod(shape) > storage.size:
+        if start < 0 or min(shape, default=0) < 0 or start + prod(shape) > storage.size:
             raise pickle.UnpicklingError(f"a tensor of shape {shape} reaches past its storage")
         offset = storage.offset + start * storage.dtype.itemsize
         return StoredTensor(self.path, offset, tuple(shape), storage.dtype)

@@ -56,7 +56,7 @@ def read_header(path: Path) -> tuple[dict[str, StoredTensor], dict[str, str]]:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
-    metadata = header.pop("__metadata__", {})
+    metadata = header.pop("__metadata__", None) or {}
     start = 8 + length
     entries = sorted(header.items(), key=lambda item: tuple(item[1]["data_offsets"]))
     return {name: _stored(path, start, name, entry) for name, entry in entries}, metadata

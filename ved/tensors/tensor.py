@@ -10,6 +10,8 @@ from typing import Protocol
 import ml_dtypes
 import numpy as np
 
+from ved.errors import VedError
+
 BLOCK_BYTES = 2**20
 """How much of a tensor is read, hashed and written at a time: little enough for the processor's
 cache, where it costs half of what it costs from memory."""
@@ -26,6 +28,9 @@ DTYPES: Mapping[str, np.dtype[np.generic]] = {
     "float16": np.dtype(np.float16),
 }
 """The dtypes that a checkpoint can be asked for in, by name."""
+
+FLOATING = (*DTYPES.values(), np.dtype(np.float64))
+"""The dtypes that a parameter can have."""
 
 
 class Tensor(Protocol):
@@ -136,10 +141,11 @@ class Transposed:
 
 @dataclass(frozen=True)
 class Cast:
-    """A tensor with its elements converted to another dtype."""
+    """A tensor with its elements converted to another dtype. `name` is for the error."""
 
     source: Tensor
     dtype: np.dtype[np.generic]
+    name: str = "a tensor"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -147,9 +153,21 @@ class Cast:
         return self.source.shape
 
     def blocks(self) -> Iterator[Array]:
-        """Yield its elements in row-major order; see `Tensor.blocks`."""
+        """Yield its elements in row-major order; see `Tensor.blocks`.
+
+        Raises:
+            VedError: a number is too large for the dtype, and would become infinite.
+        """
         for block in self.source.blocks():
-            yield block.astype(self.dtype, copy=False)
+            try:
+                with np.errstate(over="raise"):
+                    converted = block.astype(self.dtype, copy=False)
+            except FloatingPointError as error:
+                raise VedError(
+                    f"A number in {self.name} is too large for {self.dtype.name}.",
+                    "Use dtype: bfloat16, which has the range of float32, or float32.",
+                ) from error
+            yield converted
 
 
 @dataclass(frozen=True)
