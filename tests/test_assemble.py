@@ -312,7 +312,10 @@ def test_prefixed_vit_with_a_classifier_differs_in_the_pooler_alone(
         {path: actual[path] for path in actual if path not in poolers},
         {path: expected[path] for path in expected if path not in poolers},
     )
-    assert checkpoint.ledgers[0].left_out == ("classifier.bias", "classifier.weight")
+    assert checkpoint.ledgers[0].left_out == {
+        "classifier.bias": "a head for another task",
+        "classifier.weight": "a head for another task",
+    }
 
 
 def test_gpt_sw3_is_a_gpt2(plain: Callable[[str], Parameters], tmp_path: Path) -> None:
@@ -715,3 +718,58 @@ def test_config_holds_no_remote_code(tmp_path: Path) -> None:
         edit_json(directory / "config.json", auto_map={"AutoConfig": "code.Config"})
     assemble_pair(encoder, decoder, tmp_path / "made")
     assert "auto_map" not in (tmp_path / "made" / "config.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("family", "setting", "value"),
+    [
+        ("gpt2", "scale_attn_by_inverse_layer_idx", True),
+        ("bert", "position_embedding_type", "relative_key"),
+        ("roberta", "position_embedding_type", "relative_key_query"),
+        ("bart", "quantization_config", {"quant_method": "bitsandbytes"}),
+    ],
+)
+def test_settings_that_flax_would_ignore_are_refused(
+    family: str, setting: str, value: object, tmp_path: Path
+) -> None:
+    decoder = checkpoints.DECODERS[family](tmp_path / family)
+    edit_json(decoder / "config.json", **{setting: value})
+    with pytest.raises(VedError, match="asks for what Flax does not do"):
+        source("decoder", decoder)
+
+
+def test_more_layers_than_tensors_are_refused_before_they_are_traced(tmp_path: Path) -> None:
+    encoder = vit(tmp_path / "encoder")
+    edit_json(encoder / "config.json", num_hidden_layers=10**6)
+    with pytest.raises(VedError, match="1000000 layers"):
+        assemble_pair(encoder, gpt2(tmp_path / "decoder"), tmp_path / "made")
+
+
+def test_trained_layers_that_the_config_leaves_out_are_warned_of(tmp_path: Path) -> None:
+    encoder = vit(tmp_path / "encoder")
+    edit_json(encoder / "config.json", num_hidden_layers=1)
+    checkpoint = assemble_pair(encoder, gpt2(tmp_path / "decoder"), tmp_path / "made")
+    assert any(
+        "encoder.layer.*.output.dense.weight is not used" in text for text in checkpoint.warnings
+    )
+
+
+def test_generation_settings_that_contradict_one_another_are_an_error_before_weights_are_written(
+    tmp_path: Path,
+) -> None:
+    decoder = gpt2(tmp_path / "decoder")
+    edit_json(decoder / "config.json", temperature=0.3)
+    with pytest.raises(VedError, match="generation settings"):
+        assemble_pair(vit(tmp_path / "encoder"), decoder, tmp_path / "made")
+    assert not list((tmp_path / "made").glob("*model*"))
+
+
+def test_number_too_large_for_float16_is_an_error_that_names_it(tmp_path: Path) -> None:
+    decoder = gpt2(tmp_path / "decoder")
+    tensors = safetensors.numpy.load_file(decoder / "model.safetensors")
+    tensors["wte.weight"][3, 3] = 1e6
+    safetensors.numpy.save_file(tensors, decoder / "model.safetensors", metadata={"format": "pt"})
+    encoder = vit(tmp_path / "encoder")
+    with pytest.raises(VedError, match=r"decoder/transformer/wte/embedding is too large"):
+        assemble_pair(encoder, decoder, tmp_path / "made", Settings(dtype="float16"))
+    assemble_pair(encoder, decoder, tmp_path / "again", Settings(dtype="bfloat16"))

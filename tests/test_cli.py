@@ -337,3 +337,23 @@ def test_a_directory_that_cannot_be_made_is_explained(
     outcome = run("build", manifest, "--no-push", "--output-dir", tmp_path / "file" / "x")
     assert outcome.status == 1
     assert outcome.err.startswith("ERROR Not a directory (x)")
+
+
+@pytest.mark.parametrize("name", ["a/b/c", "https://huggingface.co/google/vit", "a b"])
+def test_assemble_explains_a_name_that_is_none(run: Run, name: str, tmp_path: Path) -> None:
+    outcome = run(
+        *("assemble", "--encoder_model_name_or_path", name),
+        *("--decoder_model_name_or_path", "team/gpt2", "--output_dir", tmp_path / "out"),
+    )
+    assert outcome.status == 2
+    assert "is not a repo id or a local directory" in outcome.err
+
+
+def test_assemble_takes_a_revision_as_a_manifest_does(
+    run: Run, hub: LocalHub, tmp_path: Path
+) -> None:
+    outcome = run(
+        *("assemble", "--encoder_model_name_or_path", "team/vit@main"),
+        *("--decoder_model_name_or_path", "team/gpt2", "--output_dir", tmp_path / "out"),
+    )
+    assert outcome.status == 0

@@ -448,3 +448,18 @@ def test_inputs_are_read_from_the_environment(
 ) -> None:
     manifest, token, only, endpoint = expected
     assert github.Inputs.read(variables) == github.Inputs(Path(manifest), token, only, endpoint)
+
+
+def test_a_request_that_is_wrong_still_sets_every_output(tmp_path: Path) -> None:
+    run = run_action({"manifest": "nowhere.yaml"}, tmp_path, tmp_path)
+    assert run.status == 2
+    assert run.outputs == {"results": "[]", "built": "0", "failed": "0"}
+
+
+def test_a_summary_too_long_for_the_runner_is_cut(tmp_path: Path) -> None:
+    wrong = "".join(f"  - {{repo: '!!!!{number}!!!!'}}\n" for number in range(9000))
+    (tmp_path / "pairs.yaml").write_text(f"pairs:\n{wrong}")
+    run = run_action({}, tmp_path, tmp_path)
+    assert run.status == 2
+    assert len(run.summary.encode()) < 2**20
+    assert run.summary.endswith("There is more; the log has it all.\n")

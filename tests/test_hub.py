@@ -275,7 +275,7 @@ def test_a_repo_that_is_to_be_private_is_never_public(hub: LocalHub, checkpoint:
     ("status", "cause", "remedy"),
     [
         (400, "the Hub refuses it", ""),
-        (403, "the token may not do that", "Use a token that can write to this namespace."),
+        (403, "the token may not do that", "Give the token the right to read it"),
         (404, "the Hub answers with status 404", "Run again"),
         (429, "the Hub asks for fewer requests", "Wait a few minutes and run again."),
         (500, "the Hub answers with status 500", "Run again; if it stays, the Hub is ill."),

@@ -1,11 +1,9 @@
 """What is left behind when assembly is stopped: by a full disk, or by a kill."""
 
-import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,31 +21,25 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return encoder, checkpoints.gpt2(folder / "gpt2", **large)  # type: ignore[arg-type]
 
 
-def start(
-    sources: tuple[Path, Path], output: Path, prepare: Callable[[], None] | None = None
-) -> subprocess.Popen[str]:
-    """Run `ved assemble` in a process of its own; `prepare` runs in it first."""
+def start(sources: tuple[Path, Path], output: Path, *limited: str) -> subprocess.Popen[str]:
+    """Run `ved assemble` in a process of its own, behind a command that limits it."""
     encoder, decoder = sources
     return subprocess.Popen(
         [
-            *(sys.executable, "-m", "ved", "assemble"),
+            *(*limited, sys.executable, "-m", "ved", "assemble"),
             *("--encoder_model_name_or_path", encoder),
             *("--decoder_model_name_or_path", decoder),
             *("--output_dir", output),
         ],
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=prepare,
     )
 
 
 def test_a_disk_that_fills_up_is_one_clear_error_and_leaves_nothing(
     sources: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
-
-    process = start(sources, tmp_path / "output", limit)
+    process = start(sources, tmp_path / "output", "prlimit", f"--fsize={LARGEST_FILE}")
     _, printed = process.communicate()
 
     assert process.returncode == 1

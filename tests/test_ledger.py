@@ -12,7 +12,7 @@ from transformers import AutoConfig, FlaxAutoModel, FlaxAutoModelForCausalLM
 
 from ved import families
 from ved.errors import VedError
-from ved.families import Family, Role
+from ved.families import DECODERS, Family, Role
 from ved.ledger import Ledger, match
 from ved.localhub import checkpoints
 from ved.tensors.files import StoredWeight, open_weights
@@ -30,7 +30,6 @@ MAY_LACK = {
     "roberta": {r"lm_head\..*": "absent from the source"},
     "xlm-roberta": {r"lm_head\..*": "absent from the source"},
     "roberta-prelayernorm": {r"lm_head\..*": "absent from the source"},
-    "bart": {r"model\.decoder\.layers\.\d\.encoder_attn.*": "cross-attention"},
 }
 
 
@@ -189,8 +188,31 @@ def test_fresh_parameters_are_told_by_the_shortest_start_that_nothing_copied_sha
     assert ledger_of(present, absent).fresh_groups() == groups
 
 
-def test_fresh_parameters_of_one_layer_alone_are_told() -> None:
-    ledger = ledger_of(["h/0/cross/q/bias"], ["h/1/cross/q/bias"])
-    groups = ledger.fresh_groups()
-    assert set(groups.values()) == {"cross-attention"}
-    assert any("cross" in group for group in groups)
+def test_cross_attention_of_some_layers_alone_is_an_error() -> None:
+    with pytest.raises(VedError, match=r"lacks 1 tensors of the decoder.*h\.1\.cross\.q\.bias"):
+        ledger_of(["h/0/cross/q/bias"], ["h/1/cross/q/bias"])
+
+
+def test_part_of_one_layer_that_is_fresh_is_told_by_its_whole_path() -> None:
+    ledger = ledger_of(["pooler/0/bias"], ["pooler/1/bias"])
+    assert ledger.fresh_groups() == {"pooler/1/bias": "absent from the source"}
+
+
+def test_left_out_tensors_have_the_family_s_reason_or_none_that_is_known() -> None:
+    weights = [
+        StoredWeight(name, "file", "pytorch", FRESH)
+        for name in ("h.0.attn.bias", "h.0.attn.c_attn.bias", "score.weight")
+    ]
+    ledger = match("decoder", {}, weights, DECODERS["gpt2"], "org/weights", "org/config")
+    assert ledger.left_out == {
+        "h.0.attn.bias": "a buffer, computed anew",
+        "h.0.attn.c_attn.bias": "nothing in the model takes it",
+        "score.weight": "a head for another task",
+    }
+
+
+def test_quantized_weights_are_refused() -> None:
+    eight_bits = LazyTensor((1,), np.dtype(np.int8), lambda: np.zeros(1, np.int8))
+    weights = [StoredWeight("norm.bias", "file", "pytorch", eight_bits)]
+    with pytest.raises(VedError, match=r"not floating-point numbers: norm\.bias in file is int8"):
+        match("decoder", {("norm", "bias"): (1,)}, weights, ANY_FAMILY, "org/x", "org/x")

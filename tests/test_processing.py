@@ -14,7 +14,7 @@ from tests.building import edit_json, files_of, source
 from ved.errors import VedError
 from ved.localhub import checkpoints
 from ved.localhub.checkpoints import bert, gpt2, vit
-from ved.processing import load_image_processor, load_tokenizer
+from ved.processing import load_image_processor, load_tokenizer, save
 
 TEXTS = ["a woman doesn't ride 2 horses.", "A man; a plan!"]
 
@@ -166,3 +166,32 @@ def test_image_processor_that_only_remote_code_can_load_is_an_error_and_its_code
     with pytest.raises(VedError):
         load_image_processor(source("encoder", encoder))
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("name", ["vocab_file", "tokenizer_file", "added_tokens_file"])
+def test_settings_cannot_have_a_file_of_this_machine_published(name: str, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("[UNK]\n[CLS]\n[SEP]\n[PAD]\n[MASK]\nhunter2\n")
+    decoder = bert(tmp_path / "decoder")
+    (decoder / "tokenizer.json").unlink()
+    edit_json(
+        decoder / "tokenizer_config.json", tokenizer_class="BertTokenizer", **{name: str(secret)}
+    )
+    tokenizer = tokenizer_in(decoder)
+    (tmp_path / "made").mkdir()
+    save(
+        load_image_processor(source("encoder", vit(tmp_path / "vit"))), tokenizer, tmp_path / "made"
+    )
+    assert "hunter2" not in tokenizer.get_vocab()
+    assert b"hunter2" not in b"".join(files_of(tmp_path / "made").values())
+
+
+def test_image_processor_takes_its_class_from_a_config_elsewhere(tmp_path: Path) -> None:
+    elsewhere = vit(tmp_path / "elsewhere")
+    encoder = vit(tmp_path / "encoder")
+    (encoder / "preprocessor_config.json").write_text('{"size": {"height": 16, "width": 16}}')
+    (encoder / "config.json").unlink()
+    loaded = load_image_processor(
+        source("encoder", encoder, config=elsewhere), AutoConfig.from_pretrained(elsewhere)
+    )
+    assert type(loaded).__name__ == "ViTImageProcessor"

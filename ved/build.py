@@ -94,13 +94,18 @@ def build(
 
 def _select(manifest: Manifest, only: Iterable[str]) -> list[Pair]:
     by_name = {pair.repo.lower(): pair for pair in manifest.pairs}
-    unknown = [repo for repo in only if repo.lower() not in by_name]
+    # A manifest may name its repos without their owner, and so may who asks for them.
+    short: dict[str, list[str]] = {}
+    for name in by_name:
+        short.setdefault(name.partition("/")[2], []).append(name)
+    found = {repo: [repo.lower()] if "/" in repo else short.get(repo.lower(), []) for repo in only}
+    unknown = [repo for repo, names in found.items() if len(names) != 1 or names[0] not in by_name]
     if unknown:
         raise RequestError(
             f"{manifest.name} has no pair for {', '.join(unknown)}.",
             f"It has {', '.join(pair.repo for pair in manifest.pairs)}.",
         )
-    wanted = {repo.lower() for repo in only} or by_name.keys()
+    wanted = {name for names in found.values() for name in names} or by_name.keys()
     return [pair for name, pair in by_name.items() if name in wanted]
 
 
@@ -134,6 +139,8 @@ class _Builder:
             check_destination(destination)
         target = self._check_target(pair)
         encoder, decoder = self._resolve(pair)
+        if target is not None:
+            hub.check_card(card.metadata(pair, encoder, decoder), pair.repo, self.api)
         with staging(self.options.output_directory) as directory:
             checkpoint = make_checkpoint(encoder, decoder, directory, self.api, pair)
             size = sum(path.stat().st_size for path in directory.iterdir())
@@ -209,7 +216,7 @@ def make_checkpoint(
         for warning in checkpoint.warnings:
             log.warning("Warning: %s", warning)
         if pair:
-            card.write(pair, *sources, checkpoint)
+            card.write(pair, *sources, checkpoint, api.endpoint)
         for each in digests:
             each.result()
     record.write(record.make(*sources, checkpoint, pair), directory)
@@ -244,6 +251,8 @@ def check_destination(destination: Path) -> None:
     Raises:
         VedError: something else is.
     """
+    if destination.exists() and not destination.is_dir():
+        raise VedError(f"{destination} is a file.", "Name a directory.")
     made_by_ved = (destination / record.FILE_NAME).exists()
     if destination.exists() and not made_by_ved and any(destination.iterdir()):
         raise VedError(

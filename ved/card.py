@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ved.manifest import Pair
 from ved.markdown import code
-from ved.source import Snapshot, Source
+from ved.source import ResolvedSource, Source
 
 if TYPE_CHECKING:
     # Importing it imports jax and transformers, which what needs only FILE_NAME does not.
@@ -18,8 +18,10 @@ FILE_NAME = "README.md"
 TAGS = ("vision-encoder-decoder", "warm-start", "ved")
 
 
-def write(pair: Pair, encoder: Source, decoder: Source, checkpoint: "Checkpoint") -> None:
-    """Write the card into the checkpoint's directory."""
+def write(
+    pair: Pair, encoder: Source, decoder: Source, checkpoint: "Checkpoint", endpoint: str
+) -> None:
+    """Write the card into the checkpoint's directory; it links to sources at the Hub's endpoint."""
     # The card is Markdown, where HTML escapes would be shown as they are; `code` does the escaping.
     environment = Environment(  # noqa: S701
         loader=PackageLoader("ved", "templates"),
@@ -31,6 +33,7 @@ def write(pair: Pair, encoder: Source, decoder: Source, checkpoint: "Checkpoint"
     environment.filters["code"] = code
     text = environment.get_template("card.md.jinja").render(
         pair=pair,
+        endpoint=endpoint,
         sources={"encoder": encoder.resolved, "decoder": decoder.resolved},
         checkpoint=checkpoint,
         fresh=_fresh(checkpoint),
@@ -43,20 +46,22 @@ def write(pair: Pair, encoder: Source, decoder: Source, checkpoint: "Checkpoint"
         generates=decoder.resolved.family.generates,
         transformers_version=version("transformers"),
     )
-    metadata = _metadata(pair, encoder.resolved.snapshot, decoder.resolved.snapshot)
-    content = f"---\n{metadata.to_yaml()}\n---\n\n{text}"
+    content = f"---\n{metadata(pair, encoder.resolved, decoder.resolved)}\n---\n\n{text}"
     (checkpoint.directory / FILE_NAME).write_text(content, encoding="utf-8")
 
 
-def _metadata(pair: Pair, encoder: Snapshot, decoder: Snapshot) -> ModelCardData:
-    return ModelCardData(
+def metadata(pair: Pair, encoder: ResolvedSource, decoder: ResolvedSource) -> str:
+    """Return what the card tells the Hub, as YAML."""
+    sources = (encoder.snapshot, decoder.snapshot)
+    data = ModelCardData(
         library_name="transformers",
         pipeline_tag="image-to-text",
-        base_model=[source.name for source in (encoder, decoder) if source.commit] or None,
+        base_model=[source.name for source in sources if source.commit] or None,
         license=pair.license,
         language=list(pair.language) or None,
         tags=list(dict.fromkeys((*TAGS, *pair.tags))),
     )
+    return str(data.to_yaml())
 
 
 def _fresh(checkpoint: "Checkpoint") -> dict[str, str]:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
+from pydantic import ValidationError
+
 import ved
 from ved import environment
 from ved.errors import RequestError, VedError, describe
@@ -97,16 +99,23 @@ def _assemble(options: argparse.Namespace) -> int:
 
 
 def _source_ref(options: argparse.Namespace, role: str) -> SourceRef:
+    model = _config_ref(getattr(options, f"{role}_model_name_or_path"))
     config = getattr(options, f"{role}_config_name")
     return SourceRef(
-        model=_repo_or_directory(getattr(options, f"{role}_model_name_or_path")),
-        config=ConfigRef(model=_repo_or_directory(config)) if config else None,
+        model=model.model,
+        revision=model.revision,
+        config=_config_ref(config) if config else None,
     )
 
 
-def _repo_or_directory(name: str) -> str:
-    """Return a name as a manifest has it, where a directory begins with a dot or a slash."""
-    return f"./{name}" if not name.startswith(("/", ".")) and Path(name).is_dir() else name
+def _config_ref(name: str) -> ConfigRef:
+    """Read a name as a manifest has it, where a directory begins with a dot or a slash."""
+    if not name.startswith(("/", ".")) and Path(name).is_dir():
+        name = f"./{name}"
+    try:
+        return ConfigRef.model_validate(name)
+    except ValidationError as error:
+        raise RequestError(f"{error.errors()[0]['msg']}.") from error
 
 
 def _localhub(options: argparse.Namespace) -> int:
@@ -115,7 +124,7 @@ def _localhub(options: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise RequestError(
             f"The local Hub needs {error.name}, which is not installed.",
-            "Install VED with its extra: pip install 'ved[localhub]'.",
+            "Install VED with its extra, from its own folder: pip install '.[localhub]'.",
         ) from error
     with LocalHub(options.root, port=options.port) as hub:
         hub.add_user("me", token="hf_local")  # noqa: S106 - it opens nothing but this Hub
@@ -141,16 +150,20 @@ _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _add_validate(commands: _Commands) -> None:
     help_text = "check a manifest: 0 if it is right, 2 if not, with every mistake at its place"
     command = commands.add_parser("validate", help=help_text, description=help_text)
-    command.add_argument("manifest", type=Path)
+    command.add_argument("manifest", type=Path, help="such as pairs.yaml")
     command.set_defaults(run=_validate)
 
 
 def _add_build(commands: _Commands) -> None:
     help_text = "assemble the manifest's pairs and publish them"
     command = commands.add_parser("build", help=help_text, description=help_text)
-    command.add_argument("manifest", type=Path)
+    command.add_argument("manifest", type=Path, help="such as pairs.yaml")
     command.add_argument(
-        "--only", metavar="REPO", action="append", default=[], help="build this pair (repeatable)"
+        "--only",
+        metavar="REPO",
+        action="append",
+        default=[],
+        help="build this pair; owner/name, or name alone (repeatable)",
     )
     command.add_argument(
         "--output-dir", type=Path, metavar="DIR", help="keep the checkpoints, as DIR/owner/name"
@@ -189,11 +202,21 @@ def _spellings(flag: str) -> tuple[str, str]:
 def _add_localhub(commands: _Commands) -> None:
     help_text = "run a Hub of your own on loopback, to try things out"
     command = commands.add_parser("localhub", help=help_text, description=help_text)
-    command.add_argument("--port", type=int, default=8080, help="default: 8080")
+    command.add_argument("--port", type=_port, default=8080, help="default: 8080")
     command.add_argument(
-        "--root", type=Path, metavar="DIR", help="where its repos are kept; default: nowhere"
+        "--root",
+        type=Path,
+        metavar="DIR",
+        help="where its repos are kept; default: a temporary directory",
     )
     command.set_defaults(run=_localhub)
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port < 2**16:
+        raise ValueError(f"{port} is not a port")
+    return port
 
 
 def _add_endpoint(command: argparse.ArgumentParser) -> None:

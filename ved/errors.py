@@ -23,7 +23,7 @@ class VedError(Exception):
 def describe(error: OSError) -> str:
     """Return what the system says of a failed read or write, without the machine's own path."""
     name = f" ({Path(error.filename).name})" if isinstance(error.filename, str) else ""
-    return f"{error.strerror or error}{name}."
+    return f"{str(error.strerror or error).rstrip('.')}{name}."
 
 
 class RequestError(VedError):

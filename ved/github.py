@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ved import environment
-from ved.errors import RequestError, VedError
+from ved.errors import RequestError
 from ved.manifest import Location, ManifestError, Pair, Problem, load
 from ved.markdown import code, plain
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from ved.build import Result
 
 FAILED, WRONG_REQUEST = 1, 2
+
+SUMMARY_BYTES = 1_000_000
+"""A little below the 1 MiB that the runner takes of a step."""
 
 UNENCODABLE = "backslashreplace"
 """What becomes of half a character, which a server's JSON can hold and UTF-8 cannot."""
@@ -67,12 +70,17 @@ def main() -> int:
     except ManifestError as error:
         for problem in error.problems:
             _annotate(problem.message, problem)
-        _summarize(_problem_list(str(problem) for problem in error.problems))
-        return WRONG_REQUEST
-    except VedError as error:
+        return _nothing_built([str(problem) for problem in error.problems])
+    except RequestError as error:
         _annotate(str(error))
-        _summarize(_problem_list([str(error)]))
-        return WRONG_REQUEST if isinstance(error, RequestError) else FAILED
+        return _nothing_built([str(error)])
+    except Exception as error:
+        with _unheeded():
+            logging.getLogger("ved").exception("Unexpected error")
+        message = f"VED itself failed ({type(error).__name__}): please report it with this log."
+        _annotate(message)
+        _nothing_built([message])
+        return FAILED
     for result in results:
         where, title = result.pair.where, result.pair.repo
         for warning in result.warnings:
@@ -80,11 +88,21 @@ def main() -> int:
         if result.action == "failed":
             _annotate(result.reason, where, title)
     _summarize(_table(results))
-    _output("results", json.dumps([_as_json(result) for result in results]))
+    _set_outputs(results)
+    return FAILED if any(result.action == "failed" for result in results) else 0
+
+
+def _nothing_built(problems: Sequence[str]) -> int:
+    _summarize("Nothing was built.\n\n" + "\n".join(f"- {plain(text)}" for text in problems))
+    _set_outputs([])
+    return WRONG_REQUEST
+
+
+def _set_outputs(results: "Sequence[Result]") -> None:
     failed = sum(result.action == "failed" for result in results)
+    _output("results", json.dumps([_as_json(result) for result in results]))
     _output("built", str(len(results) - failed))
     _output("failed", str(failed))
-    return FAILED if failed else 0
 
 
 def _build(inputs: Inputs) -> "list[Result]":
@@ -100,15 +118,24 @@ def _build(inputs: Inputs) -> "list[Result]":
 
 @contextmanager
 def _group(pair: Pair) -> Iterator[None]:
-    """Fold a pair's log; nothing in it is taken for a workflow command."""
-    stop = secrets.token_hex(16)
+    """Fold a pair's log."""
     _command("group", pair.repo)
+    try:
+        with _unheeded():
+            yield
+    finally:
+        _command("endgroup", "")
+
+
+@contextmanager
+def _unheeded() -> Iterator[None]:
+    """Have the runner take nothing that is printed meanwhile for a workflow command."""
+    stop = secrets.token_hex(16)
     _command("stop-commands", stop)
     try:
         yield
     finally:
         print(f"::{stop}::", flush=True)
-        _command("endgroup", "")
 
 
 def _annotate(
@@ -145,7 +172,12 @@ def _output(name: str, value: str) -> None:
 
 
 def _summarize(markdown: str) -> None:
-    _append("GITHUB_STEP_SUMMARY", f"## VED\n\n{markdown}\n")
+    """Write the job summary, cut at a line where the runner would refuse the whole of it."""
+    summary = f"## VED\n\n{markdown}\n"
+    if len(summary.encode(errors=UNENCODABLE)) > SUMMARY_BYTES:
+        kept = summary.encode(errors=UNENCODABLE)[:SUMMARY_BYTES].decode(errors="ignore")
+        summary = kept.rpartition("\n")[0] + "\n\nThere is more; the log has it all.\n"
+    _append("GITHUB_STEP_SUMMARY", summary)
 
 
 def _append(variable: str, text: str) -> None:
@@ -153,10 +185,6 @@ def _append(variable: str, text: str) -> None:
     if path:
         with Path(path).open("a", encoding="utf-8", errors=UNENCODABLE) as file:
             file.write(text)
-
-
-def _problem_list(problems: "Iterator[str] | Sequence[str]") -> str:
-    return "Nothing was built.\n\n" + "\n".join(f"- {plain(problem)}" for problem in problems)
 
 
 def _table(results: "Sequence[Result]") -> str:

@@ -1,12 +1,14 @@
 """All that talks to the Hub about the repos that VED publishes to."""
 
 import fnmatch
+import re
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
 from ved.errors import RequestError, VedError
 from ved.hub_errors import explained
@@ -62,23 +64,36 @@ def writable_namespaces(api: HfApi) -> frozenset[str]:
     Raises:
         RequestError: there is no token, or it is not valid, or can only read.
     """
-    if not (api.token or get_token()):
+    token = api.token or get_token()
+    if not isinstance(token, str):
         raise RequestError(
             "There is no token, so nothing can be published.",
             "Give one that can write: the action's input token, or the variable HF_TOKEN.",
+        )
+    if not re.fullmatch("[!-~]+", token):
+        raise RequestError(
+            "The token has characters that no token has, such as a space or a line break.",
+            "Paste it anew where it is kept.",
         )
     try:
         with explained("log in to the Hub"):
             account = api.whoami()
     except VedError as error:
         raise RequestError(error.cause, error.remedy) from error
-    if account.get("auth", {}).get("accessToken", {}).get("role") == "read":
+    try:
+        role = account["auth"]["accessToken"].get("role")
+        writable = [each for each in account["orgs"] if each.get("roleInOrg") != "read"]
+        names = frozenset(each["name"].lower() for each in (account, *writable))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise RequestError(
+            "The Hub does not say in its own form whose token this is.", "Check the endpoint."
+        ) from error
+    if role == "read":
         raise RequestError(
             "The token can only read, so nothing can be published.",
             "Make one with the role 'write' in the Hub's settings.",
         )
-    names = [account["name"], *(organisation["name"] for organisation in account["orgs"])]
-    return frozenset(name.lower() for name in names)
+    return names
 
 
 def check_namespace(repo: str, namespaces: frozenset[str]) -> None:
@@ -124,6 +139,25 @@ def check_ownership(target: Target, adopt: bool) -> None:
         )
 
 
+def check_card(metadata: str, repo: str, api: HfApi) -> None:
+    """Have the Hub check a model card's metadata, before anything is built or created for it.
+
+    Args:
+        metadata: the card's YAML.
+
+    Raises:
+        VedError: the Hub would refuse the card.
+    """
+    card = {"content": f"---\n{metadata}\n---\n", "repoType": "model"}
+    with explained(f"describe {repo}", repo, writing=True):
+        response = get_session().post(
+            f"{api.endpoint}/api/validate-yaml",
+            json=card,
+            headers=build_hf_headers(token=api.token),
+        )
+        hf_raise_for_status(response)
+
+
 def publish(target: Target, directory: Path, *, private: bool | None, api: HfApi) -> Published:
     """Publish a directory as the repo's content, in one commit.
 
@@ -145,7 +179,7 @@ def publish(target: Target, directory: Path, *, private: bool | None, api: HfApi
         for name in sorted(target.files.difference(names))
         if any(fnmatch.fnmatch(name, pattern) for pattern in _REPLACED)
     ]
-    with explained(f"publish {target.repo}", target.repo):
+    with explained(f"publish {target.repo}", target.repo, writing=True):
         commit = api.create_commit(
             target.repo,
             [
@@ -165,11 +199,11 @@ def publish(target: Target, directory: Path, *, private: bool | None, api: HfApi
 
 def _create(repo: str, private: bool | None, api: HfApi) -> str | None:
     """Create a repo, and return the commit that it begins with."""
-    with explained(f"create {repo}", repo):
+    with explained(f"create {repo}", repo, writing=True):
         api.create_repo(repo, private=private)
         return api.model_info(repo).sha
 
 
 def _set_visibility(repo: str, private: bool, api: HfApi) -> None:
-    with explained(f"make {repo} {'private' if private else 'public'}", repo):
+    with explained(f"make {repo} {'private' if private else 'public'}", repo, writing=True):
         api.update_repo_settings(repo, private=private)

@@ -11,8 +11,11 @@ from huggingface_hub.errors import (
     HfHubHTTPError,
     LocalEntryNotFoundError,
     LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
+    XetAuthorizationError,
+    XetRefreshTokenError,
 )
 
 from ved.errors import VedError
@@ -21,12 +24,13 @@ UNAUTHORIZED, FORBIDDEN, CONFLICT, PRECONDITION_FAILED, TOO_MANY = 401, 403, 409
 
 
 @contextmanager
-def explained(action: str, repo: str = "") -> Iterator[None]:
+def explained(action: str, repo: str = "", *, writing: bool = False) -> Iterator[None]:
     """Turn what huggingface_hub raises inside into a VedError.
 
     Args:
         action: what is being done, as the rest of a sentence that begins "Cannot".
         repo: the repo it is done to, for remedies that name it.
+        writing: whether it takes the right to write.
     """
     try:
         yield
@@ -34,18 +38,22 @@ def explained(action: str, repo: str = "") -> Iterator[None]:
         HfHubHTTPError,
         LocalEntryNotFoundError,
         LocalTokenNotFoundError,
+        OfflineModeIsEnabled,
+        XetAuthorizationError,
+        XetRefreshTokenError,
+        ConnectionError,  # from the uploads of hf_xet
         ValueError,  # ids that cannot be, metadata of a card that the Hub refuses
         requests.RequestException,
     ) as error:
-        cause, remedy = _explain(error, repo)
+        cause, remedy = _explain(error, repo, writing)
         raise VedError(f"Cannot {action}: {cause}.", remedy) from error
 
 
-def _explain(error: Exception, repo: str) -> tuple[str, str]:
+def _explain(error: Exception, repo: str, writing: bool) -> tuple[str, str]:
     """Return a cause and a remedy."""
     # A failed download is reported as a file missing from the cache; what failed is its cause.
     if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
-        return _explain(error.__cause__, repo)
+        return _explain(error.__cause__, repo, writing)
     if isinstance(error, GatedRepoError):
         return (
             "it is gated, and this token has no access",
@@ -65,17 +73,24 @@ def _explain(error: Exception, repo: str) -> tuple[str, str]:
     if isinstance(error, ValueError) and not isinstance(error, requests.RequestException):
         return " ".join(str(error).split()).rstrip("."), ""
     if isinstance(error, requests.HTTPError) and error.response is not None:
-        return _explain_status(error, error.response.status_code)
+        return _explain_status(error, error.response.status_code, writing)
+    if isinstance(error, OfflineModeIsEnabled):
+        return "HF_HUB_OFFLINE is set", "Unset it; publishing needs the Hub."
     return "the Hub does not answer", "Check the endpoint and the network, and run again."
 
 
-def _explain_status(error: requests.HTTPError, status: int) -> tuple[str, str]:
+def _explain_status(error: requests.HTTPError, status: int, writing: bool) -> tuple[str, str]:
     message = getattr(error, "server_message", None)
     said = f" ({message.strip()})" if message else ""
     if status == UNAUTHORIZED:
         return f"the token is not valid{said}", "Make a new one in the Hub's settings."
     if status == FORBIDDEN:
-        return f"the token may not do that{said}", "Use a token that can write to this namespace."
+        remedy = (
+            "Use a token that can write to this namespace."
+            if writing
+            else "Give the token the right to read it; a fine-grained token names what it can read."
+        )
+        return f"the token may not do that{said}", remedy
     if status == CONFLICT:
         return (
             "it exists, and this token may not see it",
@@ -86,5 +101,5 @@ def _explain_status(error: requests.HTTPError, status: int) -> tuple[str, str]:
     if status == TOO_MANY:
         return "the Hub asks for fewer requests", "Wait a few minutes and run again."
     if isinstance(error, BadRequestError):
-        return f"the Hub refuses it{said}", ""
+        return f"the Hub refuses it{said}", "Correct what it names in the manifest."
     return f"the Hub answers with status {status}{said}", "Run again; if it stays, the Hub is ill."

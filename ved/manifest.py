@@ -327,7 +327,7 @@ class Pair(_Shared):
     token_ids: TokenIds = Field(
         default_factory=TokenIds, description="Special token ids that differ from the decoder's."
     )
-    description: _Text = Field(default="", description="What the model card says of the model.")
+    description: _Text = Field(default="", description="Markdown that the model card begins with.")
     adopt: _Flag = Field(
         default=False,
         description="Publish to a repo that exists and that VED did not make.",

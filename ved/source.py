@@ -69,7 +69,9 @@ class Snapshot:
     directory: Path | None
 
     def __str__(self) -> str:
-        return f"{self.name}@{self.commit[:12]}" if self.commit else str(self.directory)
+        if self.directory is not None:
+            return str(self.directory) if self.directory.is_absolute() else f"./{self.directory}"
+        return f"{self.name}@{(self.commit or '')[:12]}"
 
     def fetch(self, names: frozenset[str], api: HfApi) -> Path:
         """Return a local directory that holds the named files, downloading what is not there."""

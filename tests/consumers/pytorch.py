@@ -5,6 +5,7 @@ usage: pytorch.py REQUEST.json ANSWER.npz
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,8 +14,7 @@ from transformers import VisionEncoderDecoderModel
 
 def main(request: str, answer: str) -> None:
     """Run every model on the request's input; report what did not fit."""
-    with open(request) as file:
-        asked = json.load(file)
+    asked = json.loads(Path(request).read_text())
     arrays = {}
     report = {}
     for name, directory in asked["checkpoints"].items():

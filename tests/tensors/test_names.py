@@ -107,7 +107,7 @@ def test_unused_tensors_and_matches_come_in_the_sources_order() -> None:
     paths = [("transformer", "ln_f", "scale"), ("transformer", "wte", "embedding"), ("absent",)]
     matches = source.in_source_order(map(source.find, paths))
     assert [match.weight.name for match in matches] == ["wte.weight", "ln_f.weight"]
-    assert [each.name for each in source.unused(matches)] == ["b", "a", "ln_f.bias"]
+    assert list(source.unused(matches)) == ["b", "a", "ln_f.bias"]
 
 
 @pytest.mark.parametrize(
