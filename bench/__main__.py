@@ -97,22 +97,27 @@ def _row(
 
 def _storage(kept: Path, folder: Path) -> str:
     """Measure what the Hub's storage takes of each file, when it has the sources."""
-    stored = [sources.vit_base(kept), sources.gpt2(kept)]
-    output = folder / "stored"
-    run("--keep", "ved", *stored, output)
-    tensors, _ = read_header(output / "model.safetensors")
-    fresh = sum(nbytes(tensor) for name, tensor in tensors.items() if "cross" in name)
     rows = []
-    for name in ("model.safetensors", "flax_model.msgpack"):
-        size = (output / name).stat().st_size
+    for masks in (False, True):
+        stored = [sources.vit_base(kept), sources.gpt2(kept, masks=masks)]
+        output = folder / "stored"
+        run("--keep", "ved", *stored, output)
+        tensors, _ = read_header(output / "model.safetensors")
+        fresh = sum(nbytes(tensor) for name, tensor in tensors.items() if "cross" in name)
         files = [source / "model.safetensors" for source in stored]
-        new = new_bytes(files, output / name, folder / f"store-{name}")
-        rows.append(f"| {name} | {size / 1e6:,.1f} MB | {new / 1e6:,.1f} MB | {new / fresh:.3f} |")
-    shutil.rmtree(output)
+        for name in ("model.safetensors", "flax_model.msgpack"):
+            size = (output / name).stat().st_size
+            new = new_bytes(files, output / name, folder / f"store-{name}-{masks}")
+            rows.append(
+                f"| {name}{', of a GPT-2 that holds its causal masks' if masks else ''} "
+                f"| {size / 1e6:,.1f} MB | {new / 1e6:,.1f} MB | {new / fresh:.3f} |"
+            )
+        shutil.rmtree(output)
     return _say(
         "## What the Hub's storage takes\n\n"
         "By hf_xet's engine, with both sources stored before. The fresh parameters alone are "
-        f"{fresh / 1e6:,.1f} MB.\n\n"
+        f"{fresh / 1e6:,.1f} MB. Masks are left out of a checkpoint, and each costs the storage a "
+        "piece before it and one behind.\n\n"
         "| file | size | new bytes | of the fresh parameters |\n| --- | ---: | ---: | ---: |\n"
         + "\n".join(rows)
     )

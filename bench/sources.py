@@ -16,12 +16,16 @@ def vit_base(folder: Path) -> Path:
     )
 
 
-def gpt2(folder: Path, seed: int = 0) -> Path:
-    """Make a decoder of the size of openai-community/gpt2: 548 MB with its causal masks."""
-    directory = folder / f"gpt2-{seed}"
+def gpt2(folder: Path, seed: int = 0, *, masks: bool = False) -> Path:
+    """Make a decoder of the size of openai-community/gpt2: 498 MB, or 548 MB with causal masks."""
+    directory = folder / f"gpt2-{seed}{'-masks' if masks else ''}"
     config = {**_BASE_LAYERS, "n_positions": 1024, "vocab_size": _VOCABULARY}
     return _made(directory) or checkpoints.gpt2(
-        directory, hidden_size=768, config=config, seed=seed
+        directory,
+        hidden_size=768,
+        config=config,
+        seed=seed,
+        without=() if masks else tuple(f"h.{layer}.attn.bias" for layer in range(12)),
     )
 
 

@@ -749,9 +749,10 @@ def test_trained_layers_that_the_config_leaves_out_are_warned_of(tmp_path: Path)
     encoder = vit(tmp_path / "encoder")
     edit_json(encoder / "config.json", num_hidden_layers=1)
     checkpoint = assemble_pair(encoder, gpt2(tmp_path / "decoder"), tmp_path / "made")
-    assert any(
-        "encoder.layer.*.output.dense.weight is not used" in text for text in checkpoint.warnings
-    )
+    (warning,) = checkpoint.warnings
+    assert warning.startswith("Tensors of the encoder are not used, because nothing in the model")
+    assert "encoder.layer.*.attention.attention.key.bias" in warning
+    assert warning.endswith("more.")
 
 
 def test_generation_settings_that_contradict_one_another_are_an_error_before_weights_are_written(

@@ -324,7 +324,7 @@ def test_only_selects_in_the_manifests_order(
 def test_only_of_an_unknown_repo_is_a_wrong_request(hub: LocalHub) -> None:
     with pytest.raises(RequestError) as caught:
         build(manifest(pair("owner/a")), Options(("owner/a", "owner/x", "y")), client(hub))
-    assert caught.value.cause == "pairs.yaml has no pair for owner/x, y."
+    assert caught.value.cause == "pairs.yaml has no one pair that is called owner/x, y."
     assert caught.value.remedy == "It has owner/a."
     assert hub.requests == []
 

@@ -207,7 +207,7 @@ def test_build_of_some_pairs_ends_with_1_when_one_of_them_fails(
 def test_build_of_an_unknown_pair_is_a_wrong_request(run: Run, manifest: Path) -> None:
     outcome = run("build", manifest, "--only", "owner/other")
     assert outcome.status == 2
-    assert f"ERROR {manifest} has no pair for owner/other." in outcome.err
+    assert f"ERROR {manifest} has no one pair that is called owner/other." in outcome.err
     assert "TIP It has owner/of-the-command-line." in outcome.err
 
 

@@ -83,3 +83,10 @@ def test_workflows_pin_actions_and_begin_without_permissions(path: Path) -> None
 def test_there_are_workflows_and_requirements_to_look_at() -> None:
     assert "ci.yml" in [path.name for path in WORKFLOWS]
     assert {"run.txt", "dev.txt"} <= {path.name for path in REQUIREMENTS}
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/localhub.md"])
+def test_links_within_the_repository_lead_somewhere(page: str) -> None:
+    path = ROOT / page
+    links = re.findall(r"\]\(([^)#:]+)\)", path.read_text())
+    assert [link for link in links if not (path.parent / link).exists()] == []

@@ -3,11 +3,12 @@
 No model is ever instantiated: parameters stream from the sources' files into the checkpoint's.
 """
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
 from math import prod
 from pathlib import Path as FilePath
@@ -88,13 +89,16 @@ class Checkpoint:
             for group, reason in ledger.fresh_groups().items()
             if reason == "absent from the source"
         )
-        unknown = (
-            f"The {ledger.role}'s {group} is not used: {reason}."
-            for ledger in self.ledgers
-            for group, reason in ledger.left_out_groups().items()
-            if reason == UNKNOWN
+        unknown = {
+            each.role: [name for name, why in each.left_out_groups().items() if why == UNKNOWN]
+            for each in self.ledgers
+        }
+        unused = (
+            f"Tensors of the {role} are not used, because {UNKNOWN}: {ledger.listed(names)}."
+            for role, names in unknown.items()
+            if names
         )
-        return (*absent, *unknown)
+        return (*absent, *unused)
 
 
 def assemble(
@@ -203,7 +207,7 @@ def _source_part(source: Source, model_class: Any, config: Any, seed: int) -> _P
     try:
         if layers > len(weights):
             raise ValueError(f"it has {layers} layers, and the weights are {len(weights)} tensors")
-        initialization = Initialization(lambda: model_class.from_config(config, seed=seed).params)
+        initialization = _initialization(model_class, config.to_json_string(), seed)
     except Exception as error:  # whatever flax and transformers raise of a config
         raise VedError(
             f"The config of {resolved.config_snapshot} makes no {resolved.role}: {error}.",
@@ -218,6 +222,13 @@ def _source_part(source: Source, model_class: Any, config: Any, seed: int) -> _P
         str(resolved.config_snapshot),
     )
     return _Part(matched, initialization, (resolved.role,))
+
+
+@lru_cache(maxsize=16)
+def _initialization(model_class: Any, config_json: str, seed: int) -> Initialization:
+    """Trace a model's construction; pairs that share a source's config share the trace."""
+    config = AutoConfig.for_model(**json.loads(config_json))
+    return Initialization(lambda: model_class.from_config(config, seed=seed).params)
 
 
 def _projection_part(config: Any, seed: int) -> list[_Part]:

@@ -93,20 +93,23 @@ def build(
 
 
 def _select(manifest: Manifest, only: Iterable[str]) -> list[Pair]:
-    by_name = {pair.repo.lower(): pair for pair in manifest.pairs}
-    # A manifest may name its repos without their owner, and so may who asks for them.
-    short: dict[str, list[str]] = {}
-    for name in by_name:
-        short.setdefault(name.partition("/")[2], []).append(name)
-    found = {repo: [repo.lower()] if "/" in repo else short.get(repo.lower(), []) for repo in only}
-    unknown = [repo for repo, names in found.items() if len(names) != 1 or names[0] not in by_name]
+    """Return the pairs asked for by `owner/name`, or by the name alone where that is one pair's."""
+    found = {
+        asked: [pair for pair in manifest.pairs if asked.lower() in _names(pair)] for asked in only
+    }
+    unknown = [asked for asked, pairs in found.items() if len(pairs) != 1]
     if unknown:
         raise RequestError(
-            f"{manifest.name} has no pair for {', '.join(unknown)}.",
+            f"{manifest.name} has no one pair that is called {', '.join(unknown)}.",
             f"It has {', '.join(pair.repo for pair in manifest.pairs)}.",
         )
-    wanted = {name for names in found.values() for name in names} or by_name.keys()
-    return [pair for name, pair in by_name.items() if name in wanted]
+    wanted = {pair.repo for pairs in found.values() for pair in pairs}
+    return [pair for pair in manifest.pairs if not wanted or pair.repo in wanted]
+
+
+def _names(pair: Pair) -> tuple[str, str]:
+    repo = pair.repo.lower()
+    return repo, repo.partition("/")[2]
 
 
 class _Builder:

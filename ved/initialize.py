@@ -7,6 +7,7 @@ bit of a third of the tensors.
 """
 
 from collections.abc import Callable, Mapping
+from threading import Lock
 from typing import Any
 
 import jax
@@ -15,6 +16,8 @@ from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 
 from ved.tensors.names import Path
 from ved.tensors.tensor import Array
+
+_ONE_DRAW = Lock()
 
 
 class Initialization:
@@ -42,8 +45,10 @@ class Initialization:
 
     def draw(self, path: Path) -> Array:
         """Return the fresh parameter at `path`."""
-        (value,) = jaxpr_as_fun(self._only(self._variables[path]))()
-        return np.asarray(value)
+        # One at a time: two threads that both need an operation would both compile it.
+        with _ONE_DRAW:
+            (value,) = jaxpr_as_fun(self._only(self._variables[path]))()
+            return np.asarray(value)
 
     def _only(self, output: Any) -> ClosedJaxpr:
         """Return the trace without what `output` does not need."""

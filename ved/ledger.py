@@ -18,7 +18,7 @@ from ved.tensors.names import Match, Path, SourceNames, pytorch_name
 from ved.tensors.tensor import FLOATING
 
 Reason = Literal["cross-attention", "projection", "absent from the source"]
-_LISTED = 8
+LISTED = 8
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _check_shapes(
     ]
     if wrong:
         raise VedError(
-            f"The weights of the {role} do not fit its config: {_listed(wrong, '; ')} (with all "
+            f"The weights of the {role} do not fit its config: {listed(wrong, '; ')} (with all "
             "axes in Flax's order).",
             "Use the config that belongs to the weights.",
         )
@@ -152,7 +152,7 @@ def _check_dtypes(role: Role, copied: Mapping[Path, Match], origin: str) -> None
     if wrong:
         raise VedError(
             f"The weights of the {role} {origin} are not floating-point numbers: "
-            f"{_listed(wrong, '; ')}.",
+            f"{listed(wrong, '; ')}.",
             "Use a source that is not quantized.",
         )
 
@@ -161,15 +161,15 @@ def _missing_error(role: Role, missing: list[str], unused: Iterable[str], origin
     close = sorted(
         {near for name in missing for near in difflib.get_close_matches(name, list(unused), n=1)}
     )
-    hint = f" Nearest names that it does have: {_listed(close)}." if close else ""
+    hint = f" Nearest names that it does have: {listed(close)}." if close else ""
     return VedError(
         f"{origin} lacks {len(missing)} tensors of the {role}, which would be random: "
-        f"{_listed(missing)}.{hint}",
+        f"{listed(missing)}.{hint}",
         "Check that it is a transformers checkpoint of the family that its config names.",
     )
 
 
-def _listed(items: list[str], separator: str = ", ") -> str:
-    """Return the first few items, and how many more there are."""
-    rest = len(items) - _LISTED
-    return separator.join(items[:_LISTED]) + (f" and {rest} more" if rest > 0 else "")
+def listed(items: list[str], separator: str = ", ") -> str:
+    """Return the first few items in words, and how many more there are."""
+    rest = len(items) - LISTED
+    return separator.join(items[:LISTED]) + (f" and {rest} more" if rest > 0 else "")

@@ -31,8 +31,7 @@ def test_arrays_are_written_as_they_lie_in_memory(tmp_path: Path) -> None:
         np.empty(0, np.int64),
     ]
     with hashed_file(tmp_path / "weights") as file:
-        for array in arrays:
-            file.write_array(array)
+        file.write_all([b"", *arrays])
     expected = b"".join(array.tobytes() for array in arrays)
     assert (tmp_path / "weights").read_bytes() == expected
     assert file.size == len(expected)

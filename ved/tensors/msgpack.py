@@ -250,55 +250,53 @@ def _write_file(path: Path, tensors: Tensors) -> HashedFile:
             node = node.setdefault(key, {})
         node[keys[-1]] = tensor
     with hashed_file(path) as file:
-        _write_node(file, tree)
+        file.write_all(_node(tree))
     return file
 
 
-def _write_node(file: HashedFile, node: "dict[str, Any] | Tensor") -> None:
+def _node(node: "dict[str, Any] | Tensor") -> Iterator[bytes | Array]:
+    """Yield what Flax writes of a node, in pieces."""
     if not isinstance(node, dict):
-        _write_tensor(file, node)
+        yield from _tensor(node)
         return
-    file.write(_PACKER.pack_map_header(len(node)))
+    yield _PACKER.pack_map_header(len(node))
     for key in sorted(node):
-        file.write(_PACKER.pack(key))
-        _write_node(file, node[key])
+        yield _PACKER.pack(key)
+        yield from _node(node[key])
 
 
-def _write_tensor(file: HashedFile, tensor: Tensor) -> None:
+def _tensor(tensor: Tensor) -> Iterator[bytes | Array]:
     total = prod(tensor.shape)
     if nbytes(tensor) <= CHUNK_BYTES:
-        _write_array_header(file, tensor.shape, tensor.dtype)
-        for block in tensor.blocks():
-            file.write_array(block)
+        yield _array_header(tensor.shape, tensor.dtype)
+        yield from tensor.blocks()
         return
     # These keys come in Flax's order, not sorted: it chunks after the tree has its order.
     step = CHUNK_BYTES // tensor.dtype.itemsize
-    file.write(_PACKER.pack_map_header(3))
-    file.write(_PACKER.pack(CHUNKED) + _PACKER.pack(True))
     sizes = {str(axis): size for axis, size in enumerate(tensor.shape)}
-    file.write(_PACKER.pack("shape") + _PACKER.pack(sizes))
-    file.write(_PACKER.pack("chunks") + _PACKER.pack_map_header(-(-total // step)))
+    yield _PACKER.pack_map_header(3) + _PACKER.pack(CHUNKED) + _PACKER.pack(True)
+    yield _PACKER.pack("shape") + _PACKER.pack(sizes)
+    yield _PACKER.pack("chunks") + _PACKER.pack_map_header(-(-total // step))
     blocks = tensor.blocks()
     rest = next(blocks)
     for number, start in enumerate(range(0, total, step)):
         missing = min(step, total - start)
-        file.write(_PACKER.pack(str(number)))
-        _write_array_header(file, (missing,), tensor.dtype)
+        yield _PACKER.pack(str(number)) + _array_header((missing,), tensor.dtype)
         while missing:
             rest = rest if rest.size else next(blocks)
-            file.write_array(rest[:missing])
+            yield rest[:missing]
             missing, rest = missing - min(missing, rest.size), rest[missing:]
 
 
-def _write_array_header(file: HashedFile, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Write all of an array but its elements."""
+def _array_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """Return all of an array but its elements."""
     size = prod(shape) * dtype.itemsize
     header = _PACKER.pack_array_header(3) + _PACKER.pack(shape) + _PACKER.pack(dtype.name)
     header += _sized(_BYTES, size)
     length = len(header) + size
     fixed = [first for first, fits in _FIXED_EXTENSION.items() if fits == length]
-    file.write(bytes(fixed) if fixed else _sized(_EXTENSION, length))
-    file.write(bytes([ARRAY_EXTENSION]) + header)
+    kind = bytes(fixed) if fixed else _sized(_EXTENSION, length)
+    return bytes(kind + bytes([ARRAY_EXTENSION]) + header)
 
 
 def _sized(kinds: Mapping[int, int], length: int) -> bytes:

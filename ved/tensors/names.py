@@ -17,7 +17,7 @@ from ved.tensors.tensor import Tensor, Transposed
 Path = tuple[str, ...]
 
 _PYTORCH_LEAF = {"kernel": "weight", "scale": "weight", "embedding": "weight"}
-UNKNOWN = "nothing in the model takes it"
+UNKNOWN = "nothing in the model takes them"
 """Why a tensor is left out that the family's table does not know."""
 
 _OLD_LEAF = {"gamma": "weight", "beta": "bias"}

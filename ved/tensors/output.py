@@ -1,7 +1,7 @@
 """A file that is hashed as it is written, and has its name only once it is whole."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,24 +17,28 @@ class HashedFile:
         size: bytes written so far.
     """
 
-    def __init__(self, file: BinaryIO, hasher: Executor) -> None:
+    def __init__(self, file: BinaryIO, pool: Executor) -> None:
         self._file = file
-        self._hasher = hasher
+        self._pool = pool
         self._hash = hashlib.sha256()
         self.size = 0
 
     def write(self, data: bytes | memoryview) -> None:
         """Append bytes."""
-        hashed = self._hasher.submit(self._hash.update, data)
+        hashed = self._pool.submit(self._hash.update, data)
         written = 0
         while written < len(data):
             written += self._file.write(data[written:])
         hashed.result()
         self.size += len(data)
 
-    def write_array(self, block: Array) -> None:
-        """Append the elements of a contiguous array, as they lie in memory."""
-        self.write(as_bytes(block))
+    def write_all(self, pieces: Iterable[bytes | Array]) -> None:
+        """Append bytes and the elements of contiguous arrays, as they lie in memory."""
+        source = iter(pieces)
+        upcoming = self._pool.submit(next, source, None)
+        while (piece := upcoming.result()) is not None:
+            upcoming = self._pool.submit(next, source, None)
+            self.write(piece if isinstance(piece, bytes) else as_bytes(piece))
 
     @property
     def sha256(self) -> str:
@@ -51,9 +55,10 @@ def hashed_file(path: Path) -> Iterator[HashedFile]:
     """
     temporary = path.with_name(f".{path.name}.partial")
     try:
-        # Hashing and writing each take a processor's time, so they go side by side.
-        with ThreadPoolExecutor(1) as hasher, temporary.open("wb", buffering=0) as file:
-            yield HashedFile(file, hasher)
+        # Making the next piece, hashing this one and writing it each take a processor's time, so
+        # they go side by side.
+        with ThreadPoolExecutor(2) as pool, temporary.open("wb", buffering=0) as file:
+            yield HashedFile(file, pool)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -100,7 +100,5 @@ def write(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, HashedFile]:
     encoded += b" " * (-len(encoded) % ALIGNMENT)
     with hashed_file(path) as file:
         file.write(len(encoded).to_bytes(8, "little") + encoded)
-        for tensor in tensors.values():
-            for block in tensor.blocks():
-                file.write_array(block)
+        file.write_all(block for tensor in tensors.values() for block in tensor.blocks())
     return {path.name: file}
