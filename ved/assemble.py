@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import cache, cached_property, lru_cache, partial
 from itertools import chain
 from math import prod
 from pathlib import Path as FilePath
@@ -34,11 +34,14 @@ from ved.tensors import msgpack, safetensors
 from ved.tensors.files import Layout, open_weights
 from ved.tensors.names import UNKNOWN, Path, pytorch_name, turned
 from ved.tensors.output import HashedFile
-from ved.tensors.tensor import DTYPES, Cast, LazyTensor, Tensor
+from ved.tensors.tensor import DTYPES, Array, Cast, LazyTensor, Tensor
 from ved.token_ids import TokenIds
 
 FLAX_WEIGHTS = "flax_model.msgpack"
 PYTORCH_WEIGHTS = "model.safetensors"
+
+KEPT_BYTES = 128 * 2**20
+"""How much of a part's fresh parameters is kept in memory rather than drawn for each file."""
 
 
 @dataclass(frozen=True)
@@ -171,12 +174,19 @@ class _Part:
         for path, match in self.ledger.copied.items():
             yield (*self.path, *path), match.in_layout(layout)
 
+    @cached_property
+    def _draw(self) -> Callable[[Path], Array]:
+        """Draws a fresh parameter; keeps it for the other weight file, if all of them are few."""
+        shapes = [self.initialization.shapes[path] for path in self.ledger.fresh]
+        size = sum(prod(shape.shape) * shape.dtype.itemsize for shape in shapes)
+        draw = self.initialization.draw
+        return cache(draw) if size <= KEPT_BYTES else draw
+
     def fresh(self, layout: Layout, dtype: np.dtype[Any]) -> Iterator[tuple[Path, Tensor]]:
         """Yield the others; each is drawn when it is read."""
         for path in self.ledger.fresh:
             drawn = self.initialization.shapes[path]
-            draw = partial(self.initialization.draw, path)
-            tensor: Tensor = LazyTensor(drawn.shape, drawn.dtype, draw)
+            tensor: Tensor = LazyTensor(drawn.shape, drawn.dtype, partial(self._draw, path))
             if drawn.dtype != dtype:
                 tensor = Cast(tensor, dtype, "/".join(path))
             if layout == "pytorch" and path[-1] == "kernel":
