@@ -217,12 +217,16 @@ def _source_part(source: Source, model_class: Any, config: Any, seed: int) -> _P
     try:
         if layers > len(weights):
             raise ValueError(f"it has {layers} layers, and the weights are {len(weights)} tensors")
-        initialization = _initialization(model_class, config.to_json_string(), seed)
+        initialization, constructed = _trace(model_class, config.to_json_string(), seed)
     except Exception as error:  # whatever flax and transformers raise of a config
         raise VedError(
             f"The config of {resolved.config_snapshot} makes no {resolved.role}: {error}.",
             "Use a config that transformers can make a model of.",
         ) from error
+    # BART's decoder, for one, says on construction that it is no encoder-decoder any more.
+    vars(config).update(
+        (name, value) for name, value in vars(constructed).items() if not name.startswith("_")
+    )
     matched = ledger.match(
         resolved.role,
         {path: shape.shape for path, shape in initialization.shapes.items()},
@@ -235,10 +239,13 @@ def _source_part(source: Source, model_class: Any, config: Any, seed: int) -> _P
 
 
 @lru_cache(maxsize=16)
-def _initialization(model_class: Any, config_json: str, seed: int) -> Initialization:
-    """Trace a model's construction; pairs that share a source's config share the trace."""
+def _trace(model_class: Any, config_json: str, seed: int) -> tuple[Initialization, Any]:
+    """Trace a model's construction, and return it with the config as construction leaves it.
+
+    Pairs that share a source's config share the trace.
+    """
     config = AutoConfig.for_model(**json.loads(config_json))
-    return Initialization(lambda: model_class.from_config(config, seed=seed).params)
+    return Initialization(lambda: model_class.from_config(config, seed=seed).params), config
 
 
 def _projection_part(config: Any, seed: int) -> list[_Part]:

@@ -89,6 +89,7 @@ def load_tokenizer(decoder: Source, config: Any) -> Any:
                 directory, config=config, trust_remote_code=False, local_files_only=True
             )
     except Exception as error:  # whatever a damaged file makes transformers and tokenizers raise
+        copy.cleanup()
         raise VedError(
             f"The tokenizer of {decoder} cannot be loaded: {_first_line(error)}.",
             "The source needs tokenizer.json, or the vocabulary files of its family.",
