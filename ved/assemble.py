@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache, partial
-from itertools import chain
 from math import prod
 from pathlib import Path as FilePath
 from typing import Any
@@ -182,13 +181,11 @@ class _Part:
         draw = self.initialization.draw
         return cache(draw) if size <= KEPT_BYTES else draw
 
-    def fresh(self, layout: Layout, dtype: np.dtype[Any]) -> Iterator[tuple[Path, Tensor]]:
+    def fresh(self, layout: Layout) -> Iterator[tuple[Path, Tensor]]:
         """Yield the others; each is drawn when it is read."""
         for path in self.ledger.fresh:
             drawn = self.initialization.shapes[path]
             tensor: Tensor = LazyTensor(drawn.shape, drawn.dtype, partial(self._draw, path))
-            if drawn.dtype != dtype:
-                tensor = Cast(tensor, dtype, "/".join(path))
             if layout == "pytorch" and path[-1] == "kernel":
                 tensor = turned(tensor, layout)
             yield (*self.path, *path), tensor
@@ -261,16 +258,15 @@ def _write_weights(
     parts: Sequence[_Part], directory: FilePath, settings: Settings
 ) -> dict[str, HashedFile]:
     """Write the weight files, side by side, and return them by name."""
-    fresh_dtype = _stored_dtype(parts) if settings.dtype == "source" else DTYPES[settings.dtype]
     jobs: dict[WeightFormat, Callable[[], dict[str, HashedFile]]] = {
         "flax": lambda: msgpack.write(
-            directory / FLAX_WEIGHTS, dict(_tensors(parts, "flax", fresh_dtype, settings.dtype))
+            directory / FLAX_WEIGHTS, dict(_tensors(parts, "flax", settings.dtype))
         ),
         "safetensors": lambda: safetensors.write(
             directory / PYTORCH_WEIGHTS,
             {
                 pytorch_name(path): tensor
-                for path, tensor in _tensors(parts, "pytorch", fresh_dtype, settings.dtype)
+                for path, tensor in _tensors(parts, "pytorch", settings.dtype)
             },
         ),
     }
@@ -279,23 +275,27 @@ def _write_weights(
         return {name: file for written in files for name, file in written.items()}
 
 
-def _tensors(
-    parts: Sequence[_Part], layout: Layout, fresh_dtype: np.dtype[Any], dtype: Dtype
-) -> Iterator[tuple[Path, Tensor]]:
+def _tensors(parts: Sequence[_Part], layout: Layout, dtype: Dtype) -> Iterator[tuple[Path, Tensor]]:
     """Yield every parameter of the checkpoint: the sources' in their order, then the fresh ones."""
-    copied = chain.from_iterable(part.copied(layout) for part in parts)
-    fresh = chain.from_iterable(part.fresh(layout, fresh_dtype) for part in parts)
-    for path, tensor in chain(copied, fresh):
-        wanted = tensor.dtype if dtype == "source" else DTYPES[dtype]
-        yield path, tensor if tensor.dtype == wanted else Cast(tensor, wanted, "/".join(path))
+    fresh_dtype = _stored_dtype(parts) if dtype == "source" else DTYPES[dtype]
+    for part in parts:
+        for path, tensor in part.copied(layout):
+            yield path, _cast(path, tensor, tensor.dtype if dtype == "source" else DTYPES[dtype])
+    for part in parts:
+        for path, tensor in part.fresh(layout):
+            yield path, _cast(path, tensor, fresh_dtype)
+
+
+def _cast(path: Path, tensor: Tensor, dtype: np.dtype[Any]) -> Tensor:
+    return tensor if tensor.dtype == dtype else Cast(tensor, dtype, "/".join(path))
 
 
 def _stored_dtype(parts: Sequence[_Part]) -> np.dtype[Any]:
     """Return the dtype that most of the decoder is stored in."""
+    (decoder,) = (part.ledger for part in parts if part.ledger.role == "decoder")
     numbers: Counter[np.dtype[Any]] = Counter()
-    for part in parts:
-        for path, tensor in part.copied("flax"):
-            numbers[tensor.dtype] += prod(tensor.shape) if path[0] == "decoder" else 0
+    for match in decoder.copied.values():
+        numbers[match.weight.tensor.dtype] += prod(match.weight.tensor.shape)
     return numbers.most_common(1)[0][0]
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from huggingface_hub import HfApi
 
 from ved import card, hub, record, source
-from ved.errors import RequestError, VedError, describe
+from ved.errors import RequestError, VedError, describe, describe_unexpected
 from ved.families import Role
 from ved.manifest import Manifest, Pair, SourceRef
 from ved.source import ResolvedSource
@@ -129,7 +129,7 @@ class _Builder:
         except OSError as error:
             reason = describe(error)
         except Exception as error:
-            reason = f"VED itself failed ({type(error).__name__}): please report it with this log."
+            reason = describe_unexpected(error)
             log.exception("Unexpected error")
         else:
             return replace(result, seconds=time.monotonic() - start)
@@ -211,7 +211,8 @@ def make_checkpoint(
     sources = encoder.fetch(api), decoder.fetch(api)
     log.info("Assembling")
     with ThreadPoolExecutor(1) as pool:
-        # Hashing the sources takes a processor's time, as does importing jax and transformers.
+        # Hashing the sources takes a processor's time, as does importing jax and transformers;
+        # the record finds the digests made.
         digests = [pool.submit(each.digests) for each in sources]
         from ved.assemble import assemble
 

@@ -26,5 +26,10 @@ def describe(error: OSError) -> str:
     return f"{str(error.strerror or error).rstrip('.')}{name}."
 
 
+def describe_unexpected(error: Exception) -> str:
+    """Return what is said of an error that nobody foresaw; its traceback is in the log."""
+    return f"VED itself failed ({type(error).__name__}): please report it with this log."
+
+
 class RequestError(VedError):
     """The request itself is wrong (a bad manifest, an unknown repo name): exit status 2."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ved import environment
-from ved.errors import RequestError
+from ved.errors import RequestError, describe_unexpected
 from ved.manifest import Location, ManifestError, Pair, Problem, load
 from ved.markdown import code, plain
 
@@ -77,10 +77,9 @@ def main() -> int:
     except Exception as error:
         with _unheeded():
             logging.getLogger("ved").exception("Unexpected error")
-        message = f"VED itself failed ({type(error).__name__}): please report it with this log."
+        message = describe_unexpected(error)
         _annotate(message)
-        _nothing_built([message])
-        return FAILED
+        return _nothing_built([message], FAILED)
     for result in results:
         where, title = result.pair.where, result.pair.repo
         for warning in result.warnings:
@@ -92,10 +91,11 @@ def main() -> int:
     return FAILED if any(result.action == "failed" for result in results) else 0
 
 
-def _nothing_built(problems: Sequence[str]) -> int:
+def _nothing_built(problems: Sequence[str], status: int = WRONG_REQUEST) -> int:
+    """Say so in the summary and the outputs, and return the exit status."""
     _summarize("Nothing was built.\n\n" + "\n".join(f"- {plain(text)}" for text in problems))
     _set_outputs([])
-    return WRONG_REQUEST
+    return status
 
 
 def _set_outputs(results: "Sequence[Result]") -> None:
@@ -174,8 +174,9 @@ def _output(name: str, value: str) -> None:
 def _summarize(markdown: str) -> None:
     """Write the job summary, cut at a line where the runner would refuse the whole of it."""
     summary = f"## VED\n\n{markdown}\n"
-    if len(summary.encode(errors=UNENCODABLE)) > SUMMARY_BYTES:
-        kept = summary.encode(errors=UNENCODABLE)[:SUMMARY_BYTES].decode(errors="ignore")
+    encoded = summary.encode(errors=UNENCODABLE)
+    if len(encoded) > SUMMARY_BYTES:
+        kept = encoded[:SUMMARY_BYTES].decode(errors="ignore")
         summary = kept.rpartition("\n")[0] + "\n\nThere is more; the log has it all.\n"
     _append("GITHUB_STEP_SUMMARY", summary)
 

@@ -164,7 +164,8 @@ def publish(target: Target, directory: Path, *, private: bool | None, api: HfApi
     Args:
         target: the repo, as it was when the decision to publish was made.
         directory: the files; every one is published.
-        private: whether the repo is to be private; None leaves it as it is, or public if new.
+        private: whether the repo is to be private; None leaves it as it is, or to its owner's
+            setting if new.
 
     Raises:
         VedError: the Hub refuses, or somebody committed meanwhile; then nothing has changed.

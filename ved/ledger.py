@@ -100,7 +100,7 @@ def match(
     copied = {hit.path: hit for hit in names.in_source_order(found.values())}
     _check_shapes(role, shapes, copied, origin, config_origin)
     _check_dtypes(role, copied, origin)
-    unused = names.unused(list(copied.values()))
+    unused = names.unused(copied.values())
     fresh: dict[Path, Reason] = {}
     missing = []
     for path in shapes.keys() - copied.keys():
@@ -114,7 +114,7 @@ def match(
         # Trained in part is not trained: half of it at random would ruin the other half.
         missing += [pytorch_name(path) for path, why in fresh.items() if why == "cross-attention"]
     if missing:
-        raise _missing_error(role, sorted(missing), unused, origin)
+        raise _missing_error(role, sorted(missing), list(unused), origin)
     return Ledger(role, copied, dict(sorted(fresh.items())), unused)
 
 
@@ -157,9 +157,9 @@ def _check_dtypes(role: Role, copied: Mapping[Path, Match], origin: str) -> None
         )
 
 
-def _missing_error(role: Role, missing: list[str], unused: Iterable[str], origin: str) -> VedError:
+def _missing_error(role: Role, missing: list[str], unused: list[str], origin: str) -> VedError:
     close = sorted(
-        {near for name in missing for near in difflib.get_close_matches(name, list(unused), n=1)}
+        {near for name in missing for near in difflib.get_close_matches(name, unused, n=1)}
     )
     hint = f" Nearest names that it does have: {listed(close)}." if close else ""
     return VedError(

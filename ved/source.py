@@ -45,11 +45,11 @@ PROCESSING_FILES: Mapping[Role, tuple[str, ...]] = {
 WEIGHTS = ("model.safetensors", "flax_model.msgpack")
 """Weight files that VED reads, best first. `<name>.index.json` lists the shards of one."""
 
-DOWNLOADS = 4
-"""How many files are downloaded at the same time."""
-
 PICKLED_WEIGHTS = ("pytorch_model.bin",)
 """Weight files that VED reads only where the manifest allows it, because they are programs."""
+
+DOWNLOADS = 4
+"""How many files are downloaded at the same time."""
 
 
 @dataclass(frozen=True)
@@ -267,10 +267,7 @@ def _shards(snapshot: Snapshot, index: str, api: HfApi) -> tuple[str, ...]:
     suffix = Path(index.removesuffix(".index.json")).suffix
     missing = {name for name in shards if name not in snapshot.files or Path(name).suffix != suffix}
     if not shards or missing:
-        listed = (
-            f"shards that are not there: {', '.join(map(repr, missing))}"
-            if missing
-            else ("no shards")
-        )
+        absent = f"shards that are not there: {', '.join(map(repr, missing))}"
+        listed = absent if missing else "no shards"
         raise VedError(f"{index} of {snapshot} lists {listed}.", "The source is incomplete.")
     return tuple(sorted(shards))

@@ -16,10 +16,10 @@ from ved.tensors.tensor import Tensor, Transposed
 
 Path = tuple[str, ...]
 
-_PYTORCH_LEAF = {"kernel": "weight", "scale": "weight", "embedding": "weight"}
 UNKNOWN = "nothing in the model takes them"
 """Why a tensor is left out that the family's table does not know."""
 
+_PYTORCH_LEAF = {"kernel": "weight", "scale": "weight", "embedding": "weight"}
 _OLD_LEAF = {"gamma": "weight", "beta": "bias"}
 # Axes of a PyTorch linear (out, in) or convolution (out, in, height, width) weight, put in the
 # order that Flax's kernels have, (in, out) and (height, width, in, out); and the way back.
