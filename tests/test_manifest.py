@@ -16,6 +16,7 @@ from huggingface_hub.utils._validators import validate_repo_id
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.manifests import problems_of, schema_accepts
 from ved.errors import RequestError
 from ved.manifest import (
     ConfigRef,
@@ -30,7 +31,7 @@ from ved.manifest import (
     load,
     loads,
 )
-from ved.yamlfile import Value, read
+from ved.manifest_types import Grid
 
 SCHEMA = Path(__file__).parent.parent / "schema" / "pairs.schema.json"
 
@@ -52,13 +53,6 @@ pairs:
     seed: 0
     tags: [captioning]
 """  # noqa: E501
-
-
-def problems_of(text: str | bytes) -> list[str]:
-    """What is wrong with a manifest, as line:column: message."""
-    with pytest.raises(ManifestError) as caught:
-        loads(text if isinstance(text, bytes) else text.encode())
-    return [str(problem).removeprefix("pairs.yaml:") for problem in caught.value.problems]
 
 
 def a_pair(**keys: str) -> bytes:
@@ -96,7 +90,8 @@ def test_the_example_of_the_design_loads() -> None:
 def test_what_is_left_out_has_a_value_all_the_same() -> None:
     pair = the_pair()
     assert (pair.private, pair.license, pair.language, pair.tags) == (None, None, (), ())
-    assert (pair.token_ids, pair.seed, pair.description, pair.adopt) == (TokenIds(), 0, "", False)
+    assert (pair.token_ids, pair.seed, pair.description) == (TokenIds(), 0, "")
+    assert (pair.adopt, pair.overwrite) == (False, False)
     assert (pair.encoder.revision, pair.encoder.config, pair.encoder.allow_pickle) == (
         None,
         None,
@@ -241,17 +236,27 @@ def test_files_of_every_editor_load(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        (b"", "1:1: expected a mapping with the keys namespace, defaults, pairs; found nothing"),
+        (
+            b"",
+            "1:1: expected a mapping with the keys namespace, defaults, pairs, grid; found nothing",
+        ),
         (
             b"# a\n",
-            "1:1: expected a mapping with the keys namespace, defaults, pairs; found nothing",
+            "1:1: expected a mapping with the keys namespace, defaults, pairs, grid; found nothing",
         ),
-        (b"- a", "1:1: expected a mapping with the keys namespace, defaults, pairs; found a list"),
-        (b"\n a", "2:2: expected a mapping with the keys namespace, defaults, pairs; found 'a'"),
-        (b"{}", "1:1: missing key 'pairs'"),
+        (
+            b"- a",
+            "1:1: expected a mapping with the keys namespace, defaults, pairs, grid; found a list",
+        ),
+        (
+            b"\n a",
+            "2:2: expected a mapping with the keys namespace, defaults, pairs, grid; found 'a'",
+        ),
+        (b"{}", "1:1: missing key 'pairs' or 'grid'"),
         (b"pairs: []", "1:8: expected at least one, found an empty list"),
         (b"pairs: {a: b}", "1:8: expected a list, found a mapping"),
         (b"pairs:", "1:7: expected a list, found nothing"),
+        (b"pair: []", "1:1: unknown key 'pair'; did you mean 'pairs'?"),
         (b"a: [\n\n", "1:5: not valid YAML: expected the node content, but found '<stream end>'"),
         (b"a: b\n\tc: d", "2:1: not valid YAML: found character '\\t' that cannot start any token"),
         (b"a: b: c", "1:5: not valid YAML: mapping values are not allowed here"),
@@ -306,7 +311,7 @@ SOURCE = (
 )
 PAIR_KEYS = ", ".join(Pair.model_fields)
 REPO_RULE = (
-    "is not a repo name: use letters, digits, '_' and, between them, single '-' and '.',"
+    "is not a repo name: use up to 96 letters, digits, '_' and, between them, single '-' and '.',"
     " as in 'owner/name', without '.git' at the end"
 )
 MODEL_RULE = (
@@ -364,6 +369,9 @@ SHAPE_MISTAKES = [
     ("private", "yes", "12: expected true or false, found 'yes'"),
     ("private", "~", "12: expected true or false, found nothing"),
     ("adopt", "{}", "10: expected true or false, found a mapping"),
+    ("overwrite", "1", "14: expected true or false, found 1"),
+    ("weights", "pickle", "12: expected 'flax' or 'safetensors', found 'pickle'"),
+    ("weights", "[]", "12: expected at least one, found an empty list"),
     ("tags", "a", "9: expected a list, found 'a'"),
     ("tags", "[a, [b]]", "13: expected text, found a list"),
     ("tags", "[' a']", f"10: ' a' {TAG_RULE}"),
@@ -478,7 +486,7 @@ def test_a_file_with_ten_mistakes_reports_all_ten_in_order() -> None:
           - repo: My/Model
             encoder: google/vit
             decoder: openai/gpt2
-        grid: {}
+        gird: {}
         """)
     assert problems_of(text) == [
         "1:12: 'my org' is not a user or organization: use letters, digits, '-', '_' and '.'",
@@ -490,7 +498,7 @@ def test_a_file_with_ten_mistakes_reports_all_ten_in_order() -> None:
         "10:48: expected true or false, found 'maybe'",
         "13:5: key 'seed' is given twice, first on line 12",
         "14:11: 'My/Model' is published twice, first on line 9",
-        "17:1: unknown key 'grid'; the keys here are namespace, defaults, pairs",
+        "17:1: unknown key 'gird'; did you mean 'grid'?",
     ]
 
 
@@ -512,10 +520,10 @@ def test_lines_and_columns_are_those_of_an_editor() -> None:
 
 def test_a_manifest_error_is_a_wrong_request_that_says_all_its_problems() -> None:
     with pytest.raises(RequestError) as caught:
-        loads(b"pairs: []\ngrid: 1", name="x/pairs.yaml")
+        loads(b"pairs: []\nmore: 1", name="x/pairs.yaml")
     assert str(caught.value) == (
         "x/pairs.yaml:1:8: expected at least one, found an empty list\n"
-        "x/pairs.yaml:2:1: unknown key 'grid'; the keys here are namespace, defaults, pairs"
+        "x/pairs.yaml:2:1: unknown key 'more'; the keys here are namespace, defaults, pairs, grid"
     )
 
 
@@ -630,8 +638,8 @@ def test_any_text_like_yaml_gives_a_manifest_or_problems(text: str) -> None:
 
 
 KEYS = sorted(
-    {key for model in (Pair, SourceRef, TokenIds) for key in model.model_fields}
-    | {"namespace", "defaults", "pairs", "decodr", "<<"}
+    {key for model in (Pair, Grid, SourceRef, TokenIds) for key in model.model_fields}
+    | {"namespace", "defaults", "pairs", "grid", "decodr", "<<"}
 )
 VALUES = st.recursive(
     st.none()
@@ -648,13 +656,22 @@ VALUES = st.recursive(
     max_leaves=12,
 )
 PAIRS = st.fixed_dictionaries({}, optional=dict.fromkeys(Pair.model_fields, VALUES))
+SOURCES = st.lists(st.sampled_from(["a/b", "b", "./d", "a/b@c", "x y"]) | VALUES, max_size=3)
+GRIDS = st.fixed_dictionaries(
+    {"encoders": SOURCES, "decoders": SOURCES},
+    optional={
+        "repo": st.text("{}encodr-/", max_size=10),
+        "exclude": st.lists(PAIRS, max_size=2),
+        "overrides": st.lists(PAIRS, max_size=2),
+    },
+)
 
 
 @STEADY
 @given(
     st.fixed_dictionaries(
         {"pairs": st.lists(PAIRS | VALUES, max_size=3)},
-        optional={"defaults": VALUES, "namespace": VALUES},
+        optional={"defaults": VALUES, "namespace": VALUES, "grid": GRIDS | st.lists(GRIDS)},
     )
 )
 def test_any_values_give_a_manifest_or_problems(values: object) -> None:
@@ -673,7 +690,7 @@ def test_the_schema_is_one_and_describes_every_key() -> None:
     schema = json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     definitions = schema["$defs"]
-    forms = [form for each in definitions.values() for form in each.get("anyOf", [each])]
+    forms = [form for each in definitions.values() for form in [each, *each.get("anyOf", [])]]
     described = {}
     for form in [schema, *forms]:
         for key, value in form.get("properties", {}).items():
@@ -681,18 +698,6 @@ def test_the_schema_is_one_and_describes_every_key() -> None:
             described[key] = value.get("description") or target["description"]
     assert described.keys() == set(KEYS) - {"decodr", "<<"}
     assert all(description.endswith(".") for description in described.values())
-
-
-def schema_accepts(text: bytes) -> bool:
-    root = read(text, "").root
-    assert root is not None
-    return bool(jsonschema.Draft202012Validator(json_schema()).is_valid(as_json(root.value)))
-
-
-def as_json(value: Value) -> object:
-    if isinstance(value, dict):
-        return {key: as_json(item) for key, item in value.items()}
-    return [as_json(item) for item in value] if isinstance(value, list) else value.value
 
 
 @pytest.mark.parametrize(

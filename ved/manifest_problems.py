@@ -7,17 +7,19 @@ from typing import get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from ved.yamlfile import Node, Problem, describe, quoted
+from ved.yamlfile import Location, Node, Problem, describe, quoted
 
 # pydantic's types of error, in words. The value found is described from the file, not from what
 # validation had made of it by then.
 _MESSAGES = {
     "refused": "{refused} {why}",
-    "missing": "missing key '{key}'",
+    "missing": "missing key {missing}",
+    "neither": "missing key {missing}",
     "extra_forbidden": "unknown key {unknown}; {advice}",
     "model_type": "expected {form} with the keys {keys}; found {found}",
     "tuple_type": "expected a list, found {found}",
     "too_short": "expected at least one, found an empty list",
+    "too_long": "expected at most {max_length}, found {count}",
     "string_type": "expected text, found {found}",
     "bool_type": "expected true or false, found {found}",
     "int_type": "expected a whole number, found {found}",
@@ -43,12 +45,34 @@ def problems_in(error: ValidationError, root: Node, model: type[BaseModel]) -> I
     misspelt = {(*loc[:-1], key) for loc, key in nearest.items()}
     for detail in details:
         # A misspelt key is one mistake, not an unknown key and a missing one.
-        if detail["type"] == "missing" and detail["loc"] in misspelt:
+        if any((*detail["loc"][:-1], key) in misspelt for key in _missing_keys(detail)):
             continue
         # pydantic counts only the items that are right.
-        if detail["type"] == "too_short" and root.find(detail["loc"]).children:
+        if detail["type"] == "too_short" and root.find(detail["loc"]).value != []:
             continue
         yield _problem(detail, root, model, nearest.get(detail["loc"]))
+
+
+def first_at_each_place(problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Count the problems that differ only in the cell of a grid, instead of repeating them."""
+    by_place: dict[Location, list[str]] = {}
+    for problem in dict.fromkeys(problems):
+        where = Location(problem.file, problem.line, problem.column)
+        by_place.setdefault(where, []).append(problem.message)
+    for where, (message, *others) in by_place.items():
+        count = f" (and {len(others)} more like it)" if others else ""
+        yield Problem.at(where, f"{message}{count}")
+
+
+def _missing_keys(detail: ErrorDetails) -> tuple[str | int, ...]:
+    """Return the key that is missing, or the keys one of which is."""
+    match detail["type"]:
+        case "missing":
+            return detail["loc"][-1:]
+        case "neither":
+            return tuple(detail["ctx"]["keys"])
+        case _:
+            return ()
 
 
 def _problem(
@@ -56,15 +80,18 @@ def _problem(
 ) -> Problem:
     *path, key = detail["loc"] or ("",)
     node = root.find(detail["loc"])
-    words = {"found": describe(node.value), **detail.get("ctx", {})}
+    words = {
+        "found": describe(node.value),
+        "count": len(node.children),
+        "missing": " or ".join(f"'{missing}'" for missing in _missing_keys(detail)),
+        **detail.get("ctx", {}),
+    }
     where = node.where
     if detail["type"] == "extra_forbidden":
         keys = ", ".join(_model_at(model, path).model_fields)
         words["unknown"] = quoted(str(key))
         words["advice"] = f"did you mean '{nearest}'?" if nearest else f"the keys here are {keys}"
         where = root.find(path).keys[str(key)]
-    elif detail["type"] == "missing":
-        words["key"] = key
     elif detail["type"] == "model_type":
         expected = _model_at(model, detail["loc"])
         words["form"] = getattr(expected, "form", "a mapping")

@@ -95,9 +95,14 @@ class Node:
     keys: dict[str, Location] = field(default_factory=dict)
 
     def find(self, path: Sequence[str | int]) -> "Node":
-        """Return the node at a path of keys and indices, or the last on the way that exists."""
+        """Return the node at a path of keys and indices, or the last on the way that exists.
+
+        What is no list counts as a list of itself, as it does where one of a list may stand alone.
+        """
         node = self
         for part in path:
+            if part == 0 and not isinstance(node.value, list):
+                continue
             if part not in node.children:
                 break
             node = node.children[part]
