@@ -309,6 +309,21 @@ def test_truncated_archive_is_refused(path: Path) -> None:
         assert read_or_refuse(read_index, path) is None, cut
 
 
+def test_storage_outside_of_the_archive_is_refused(path: Path) -> None:
+    field = WHOLE.rindex(b"PK\x01\x02") + 42  # of the last entry: where in the archive it begins
+    path.write_bytes(WHOLE[:field] + struct.pack("<I", len(WHOLE)) + WHOLE[field + 4 :])
+    with pytest.raises(VedError, match=r"pytorch_model\.bin cannot be read"):
+        read_index(path)
+
+
+def test_elements_are_not_read_of_an_entry_that_is_not_there(path: Path) -> None:
+    entry = WHOLE.rindex(b"PK\x03\x04")
+    path.write_bytes(WHOLE[:entry] + b"PK\x00\x00" + WHOLE[entry + 4 :])
+    found = read_index(path)
+    with pytest.raises(OSError, match="has no tensor where its directory says"):
+        read(found["a"])
+
+
 @settings(derandomize=True, deadline=None, max_examples=500)
 @given(program=damaged(PROGRAM))
 def test_damaged_program_is_refused_or_read(program: bytes, path: Path) -> None:

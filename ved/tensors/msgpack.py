@@ -73,16 +73,21 @@ def read_index(path: Path) -> dict[str, Tensor]:
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
-        try:
-            reader = _Reader(path, file)
-            tree = reader.value(0)
-            if file.tell() != reader.size:
-                raise _FormatError(f"it goes on after byte {file.tell()}, where its value ends")
-        except (_FormatError, UnicodeDecodeError) as error:
-            raise VedError(
-                f"{path.name} is not a Flax checkpoint: {error}.",
-                "Download it again; if that does not help, the source itself is damaged.",
-            ) from error
+        return index_of(path, file)
+
+
+def index_of(path: Path, file: BinaryIO) -> dict[str, Tensor]:
+    """Return what `read_index` does, of a file that is open already; its position may be any."""
+    try:
+        reader = _Reader(path, file)
+        tree = reader.value(0)
+        if file.tell() != reader.size:
+            raise _FormatError(f"it goes on after byte {file.tell()}, where its value ends")
+    except (_FormatError, UnicodeDecodeError) as error:
+        raise VedError(
+            f"{path.name} is not a Flax checkpoint: {error}.",
+            "Download it again; if that does not help, the source itself is damaged.",
+        ) from error
     return dict(_flatten(tree, ())) if isinstance(tree, dict) else {}
 
 
@@ -96,7 +101,8 @@ class _Reader:
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self.path = path
         self.file = file
-        self.size = os.fstat(file.fileno()).st_size
+        self.size = file.seek(0, os.SEEK_END)
+        file.seek(0)
 
     def value(self, depth: int) -> "Node | Tensor | int":
         first = self._unsigned(1)

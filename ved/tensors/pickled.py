@@ -7,20 +7,21 @@ globals that such a mapping needs, and refuses every other one.
 """
 
 import io
+import os
 import pickle
 import pickletools
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from ved.errors import VedError
-from ved.tensors.tensor import BFLOAT16, StoredTensor
+from ved.tensors.tensor import BFLOAT16, Array, StoredTensor
 
 _STORAGES = {
     "DoubleStorage": np.dtype(np.float64),
@@ -34,7 +35,8 @@ _STORAGES = {
     "ByteStorage": np.dtype(np.uint8),
     "BoolStorage": np.dtype(np.bool_),
 }
-_LOCAL_HEADER_BYTES = 30
+_ENTRY_HEADER_BYTES = 30
+_ENTRY_SIGNATURE = b"PK\x03\x04"
 PROGRAM_BYTES = 64 * 2**20
 """The largest data.pkl that is read; that of a model of ten thousand tensors has two megabytes."""
 _CONVERT = (
@@ -44,22 +46,49 @@ _CONVERT = (
 
 @dataclass(frozen=True)
 class _Storage:
-    """A run of elements in the archive that tensors are views of."""
+    """A run of elements, all of one entry of the archive, that tensors are views of."""
 
-    offset: int
+    entry_offset: int
     dtype: np.dtype[np.generic]
     size: int
 
 
 @dataclass(frozen=True)
-class _Entry:
-    """Where a storage's bytes lie in the archive, and how many there are."""
+class ArchivedTensor:
+    """A tensor whose elements lie in an entry of an archive.
 
-    offset: int
-    size: int
+    They begin after the entry's header, which is padded as its writer liked. It is read with them
+    and not before: an archive has hundreds of entries, and none needs it to be known.
+
+    Attributes:
+        entry_offset: where in the archive the entry's header begins.
+        start: where in the entry's content the elements begin, in bytes.
+    """
+
+    path: Path
+    entry_offset: int
+    start: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+
+    def blocks(self) -> Iterator[Array]:
+        """Yield its elements in row-major order; see `ved.tensors.tensor.Tensor.blocks`.
+
+        Raises:
+            OSError: the file cannot be read, or ends before the tensor does, or has no entry there.
+        """
+        with self.path.open("rb") as file:
+            file.seek(self.entry_offset)
+            header = file.read(_ENTRY_HEADER_BYTES)
+        if len(header) != _ENTRY_HEADER_BYTES or not header.startswith(_ENTRY_SIGNATURE):
+            raise OSError(f"{self.path.name} has no tensor where its directory says there is one")
+        name_length = int.from_bytes(header[26:28], "little")
+        extra_length = int.from_bytes(header[28:30], "little")
+        content = self.entry_offset + _ENTRY_HEADER_BYTES + name_length + extra_length
+        yield from StoredTensor(self.path, content + self.start, self.shape, self.dtype).blocks()
 
 
-def read_index(path: Path) -> dict[str, StoredTensor]:
+def read_index(path: Path) -> dict[str, ArchivedTensor]:
     """Return the file's tensors by name, without reading their elements.
 
     Raises:
@@ -67,16 +96,25 @@ def read_index(path: Path) -> dict[str, StoredTensor]:
             whose elements do not lie in row-major order.
         OSError: the file cannot be read.
     """
+    with path.open("rb") as file:
+        return index_of(path, file)
+
+
+def index_of(path: Path, file: BinaryIO) -> dict[str, ArchivedTensor]:
+    """Return what `read_index` does, of a file that is open already; its position may be any.
+
+    Of the file it reads the directory and data.pkl.
+    """
     try:
-        with zipfile.ZipFile(path) as archive, path.open("rb") as raw:
+        size = file.seek(0, os.SEEK_END)
+        with zipfile.ZipFile(file) as archive:
             name = next(entry for entry in archive.namelist() if entry.endswith("/data.pkl"))
             folder = name.removesuffix("data.pkl") + "data/"
             entries = {
-                entry.filename.removeprefix(folder): _Entry(
-                    _data_offset(raw, entry.header_offset), entry.file_size
-                )
+                entry.filename.removeprefix(folder): entry
                 for entry in archive.infolist()
                 if entry.compress_type == zipfile.ZIP_STORED
+                and 0 <= entry.header_offset <= size - entry.file_size
             }
             if archive.getinfo(name).file_size > PROGRAM_BYTES:
                 raise pickle.UnpicklingError("its data.pkl is absurdly large")
@@ -89,7 +127,7 @@ def read_index(path: Path) -> dict[str, StoredTensor]:
         raise VedError(f"{path.name} cannot be read: {error}.", _CONVERT) from error
     if not isinstance(state, dict):
         raise VedError(f"{path.name} does not hold a mapping of tensors.", _CONVERT)
-    return {str(key): value for key, value in state.items() if isinstance(value, StoredTensor)}
+    return {str(key): value for key, value in state.items() if isinstance(value, ArchivedTensor)}
 
 
 def _check(program: bytes) -> None:
@@ -99,16 +137,8 @@ def _check(program: bytes) -> None:
             raise pickle.UnpicklingError(f"it numbers a value {argument}")
 
 
-def _data_offset(raw: Any, header_offset: int) -> int:
-    raw.seek(header_offset)
-    header = raw.read(_LOCAL_HEADER_BYTES)
-    name_length = int.from_bytes(header[26:28], "little")
-    extra_length = int.from_bytes(header[28:30], "little")
-    return int(header_offset + _LOCAL_HEADER_BYTES + name_length + extra_length)
-
-
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, stream: Any, path: Path, entries: dict[str, _Entry]) -> None:
+    def __init__(self, stream: Any, path: Path, entries: dict[str, zipfile.ZipInfo]) -> None:
         super().__init__(stream)
         self.path = path
         self.entries = entries
@@ -127,9 +157,9 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> _Storage:
         _, kind, key, _, size = pid
         entry, dtype = self.entries[key], _STORAGES[kind]
-        if not 0 <= size * dtype.itemsize <= entry.size:
+        if not 0 <= size * dtype.itemsize <= entry.file_size:
             raise pickle.UnpicklingError(f"storage {key!r} is said to be longer than it is")
-        return _Storage(entry.offset, dtype, size)
+        return _Storage(entry.header_offset, dtype, size)
 
     def _tensor(
         self,
@@ -138,7 +168,7 @@ class _Unpickler(pickle.Unpickler):
         shape: tuple[int, ...],
         strides: tuple[int, ...],
         *_: Any,
-    ) -> StoredTensor:
+    ) -> ArchivedTensor:
         row_major = tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))
         lies_in_order = all(
             have == want or size == 1
@@ -148,5 +178,10 @@ class _Unpickler(pickle.Unpickler):
             raise pickle.UnpicklingError(f"a tensor of shape {shape} is not stored row by row")
         if start < 0 or min(shape, default=0) < 0 or start + prod(shape) > storage.size:
             raise pickle.UnpicklingError(f"a tensor of shape {shape} reaches past its storage")
-        offset = storage.offset + start * storage.dtype.itemsize
-        return StoredTensor(self.path, offset, tuple(shape), storage.dtype)
+        return ArchivedTensor(
+            self.path,
+            storage.entry_offset,
+            start * storage.dtype.itemsize,
+            tuple(shape),
+            storage.dtype,
+        )

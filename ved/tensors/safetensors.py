@@ -5,9 +5,10 @@ length, and one block of bytes that the header's offsets count into.
 """
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -33,6 +34,9 @@ DTYPES: Mapping[str, np.dtype[np.generic]] = {
 ALIGNMENT = 8
 """The block of bytes begins at a multiple of this, as the library has it; spaces lead up to it."""
 
+_LENGTH_BYTES = 8
+_LONGEST_HEADER = 100_000_000  # the library refuses a longer one without looking at it
+
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
@@ -54,12 +58,23 @@ def read_header(path: Path) -> tuple[dict[str, StoredTensor], dict[str, str]]:
             "Download it again; if that does not help, the source itself is damaged.",
         ) from error
     with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
+        encoded = encoded_header(file)
+    header = json.loads(encoded)
     metadata = header.pop("__metadata__", None) or {}
-    start = 8 + length
+    start = _LENGTH_BYTES + len(encoded)
     entries = sorted(header.items(), key=lambda item: tuple(item[1]["data_offsets"]))
     return {name: _stored(path, start, name, entry) for name, entry in entries}, metadata
+
+
+def encoded_header(file: BinaryIO) -> bytes:
+    """Return an open file's header as it lies there; b"" where its length cannot be.
+
+    It reads the length and the header, each at once, and no other byte.
+    """
+    longest = min(_LONGEST_HEADER, file.seek(0, os.SEEK_END) - _LENGTH_BYTES)
+    file.seek(0)
+    length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+    return file.read(length) if length <= longest else b""
 
 
 def _stored(path: Path, start: int, name: str, entry: dict[str, Any]) -> StoredTensor:
@@ -99,6 +114,6 @@ def write(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, HashedFile]:
     encoded = json.dumps(header, separators=(",", ":")).encode()
     encoded += b" " * (-len(encoded) % ALIGNMENT)
     with hashed_file(path) as file:
-        file.write(len(encoded).to_bytes(8, "little") + encoded)
+        file.write(len(encoded).to_bytes(_LENGTH_BYTES, "little") + encoded)
         file.write_all(block for tensor in tensors.values() for block in tensor.blocks())
     return {path.name: file}

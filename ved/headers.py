@@ -1,0 +1,216 @@
+"""What weight files on the Hub hold, found out without their weights.
+
+Each file gets a *stand-in*: a local file of the same name and size that has the bytes of the header
+in their places and, being sparse, takes no more room than those. The readers of `ved.tensors` go
+over the file on the Hub once, and the bytes that they ask for are requested and kept. So a stand-in
+is to them what the file is, damage and all, until a weight is read.
+"""
+
+import io
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import urlsplit
+
+from huggingface_hub import HfApi, hf_hub_url
+from huggingface_hub.constants import HF_HUB_DOWNLOAD_TIMEOUT
+from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_backoff
+from requests import Response
+
+from ved.errors import VedError
+from ved.hub_errors import explained
+from ved.tensors import msgpack, pickled, safetensors
+
+FILES = 4
+"""How many files are read at the same time."""
+
+WINDOW_BYTES = 4096
+"""How much is asked for at each header between the tensors of a msgpack: enough to have a bias of
+usual size and the header after it in one request."""
+
+LARGEST_HEADER = 128 * 2**20
+"""The most bytes that are read of one file. A safetensors header may have 100 MB."""
+
+
+def fetch(repo: str, commit: str, names: Sequence[str], directory: Path, api: HfApi) -> None:
+    """Write a stand-in for each weight file, for `ved.tensors.files.open_weights`.
+
+    A file costs one request to the Hub, and then of the place that the Hub names:
+
+    - safetensors: two requests, of exactly the header;
+    - pickled: about eight, of exactly the archive's directory and data.pkl;
+    - msgpack, where a header is before every tensor: at most one a tensor, one after the other,
+      each of `WINDOW_BYTES`. What else is in these windows is all that is transferred of weights.
+      A ViT of base size takes 113, which are 0.1 % of its file.
+
+    Args:
+        repo: the repo's id.
+        commit: 40 hexadecimal digits.
+        names: of `*.safetensors`, `*.msgpack` or `*.bin`, in no folder.
+        directory: where the stand-ins go; it exists.
+        api: the Hub, and the token for it.
+
+    Raises:
+        VedError: the Hub does not give a header, or the header has no end, or a name is no plain
+            one. That a file is damaged is said where its stand-in is opened, and not here.
+        OSError: a stand-in cannot be written.
+    """
+    for name in names:
+        if name in ("", "..") or name != Path(name).name:
+            raise VedError(f"{repo} has weights in {name!r}, which is not a plain file name.")
+
+    def fetch_one(name: str) -> None:
+        action = f"read the header of {name} in {repo}@{commit[:12]}"
+        with explained(action, repo):
+            url = hf_hub_url(repo, name, revision=commit, endpoint=api.endpoint)
+            _write_stand_in(directory / name, _locate(url, action, api))
+
+    with ThreadPoolExecutor(FILES) as pool:
+        list(pool.map(fetch_one, names))
+
+
+@dataclass(frozen=True)
+class _Located:
+    """A file at the place that serves its bytes.
+
+    Attributes:
+        url: that place.
+        token: what it is told; False for nothing.
+        size: of the whole file, in bytes.
+        action: what is being done, for errors; as for `explained`.
+    """
+
+    url: str
+    token: str | bool | None
+    size: int
+    action: str
+
+    def part(self, start: int, length: int) -> bytes:
+        """Return some of its bytes."""
+        part = f"{start}-{start + length - 1}"
+        # Of a compressed answer, a range would be one of compressed bytes.
+        headers = {"Range": f"bytes={part}", "Accept-Encoding": "identity"}
+        with http_backoff(
+            "GET",
+            self.url,
+            headers={**build_hf_headers(token=self.token), **headers},
+            stream=True,
+            timeout=HF_HUB_DOWNLOAD_TIMEOUT,
+        ) as response:
+            hf_raise_for_status(response)
+            if response.headers.get("Content-Range") == f"bytes {part}/{self.size}":
+                content = _body(response, length)
+                if len(content) == length:
+                    return content
+        raise VedError(
+            f"Cannot {self.action}: what was sent is not the part that was asked for.",
+            "Check the endpoint: it, or a proxy on the way, seems not to serve ranges.",
+        )
+
+
+def _locate(url: str, action: str, api: HfApi) -> _Located:
+    found = api.get_hf_file_metadata(url=url)
+    if found.size is None:
+        raise VedError(f"Cannot {action}: the Hub does not say its size.", "Check the endpoint.")
+    # Large files are on other hosts, at signed addresses; the token is for the Hub alone.
+    token = api.token if _origin(found.location) == _origin(url) else False
+    return _Located(found.location, token, found.size, action)
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
+
+
+def _body(response: Response, length: int) -> bytes:
+    """Return the answer's bytes; of a longer one than `length`, little more than that."""
+    content = b""
+    for piece in response.iter_content(length):
+        content += piece
+        if len(content) >= length:
+            break
+    return content
+
+
+def _write_stand_in(path: Path, source: _Located) -> None:
+    with path.open("wb") as file:
+        file.truncate(source.size)
+        recording = _Recording(source, file)
+        # What a reader finds wrong, it will find wrong in the stand-in again.
+        with suppress(VedError, OSError):
+            _read_header(path, recording)
+        if recording.failure is not None:
+            raise recording.failure
+
+
+def _read_header(path: Path, recording: "_Recording") -> None:
+    if path.suffix == ".msgpack":
+        msgpack.index_of(path, io.BufferedReader(recording, WINDOW_BYTES))
+        return
+    exact = io.BufferedReader(recording, 1)  # reads no byte ahead
+    if path.suffix == ".safetensors":
+        safetensors.encoded_header(exact)
+    else:
+        pickled.index_of(path, exact)
+
+
+class _Recording(io.RawIOBase):
+    """A file elsewhere, as if it were here; all that is read of it goes into its stand-in, too.
+
+    Attributes:
+        failure: why bytes could not be had or kept, whatever a reader made of that.
+    """
+
+    def __init__(self, source: _Located, stand_in: BinaryIO) -> None:
+        self.source = source
+        self.stand_in = stand_in
+        self.position = 0
+        self.transferred = 0
+        self.failure: Exception | None = None
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move as in any file."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self.position, os.SEEK_END: self.source.size}
+        position = base[whence] + offset
+        if position < 0:
+            raise OSError("a position before the beginning of the file")
+        self.position = position
+        return position
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer with one request, as far as the file has bytes."""
+        length = max(0, min(len(buffer), self.source.size - self.position))
+        if length == 0:
+            return 0
+        try:
+            content = self._transfer(length)
+            self.stand_in.seek(self.position)
+            self.stand_in.write(content)
+        except Exception as error:
+            self.failure = error
+            raise
+        buffer[:length] = content
+        self.position += length
+        return length
+
+    def _transfer(self, length: int) -> bytes:
+        self.transferred += length
+        if self.transferred > LARGEST_HEADER:
+            limit = f"{LARGEST_HEADER // 2**20} MiB"
+            raise VedError(
+                f"Cannot {self.source.action}: {limit} of it do not tell which tensors there are.",
+                "The source is damaged.",
+            )
+        return self.source.part(self.position, length)
