@@ -1,0 +1,110 @@
+"""Licences: what the card of a checkpoint may say, given what its two sources say.
+
+One rule: what is made of a source with a permissive licence may be published under any licence,
+and any other licence of a source has to be the one that the checkpoint states. What a source does
+not say is never guessed. The rule finds contradictions; it does not find that all is well, and it
+is no legal advice.
+
+Ids are the Hub's: https://huggingface.co/docs/hub/repositories-licenses
+"""
+
+import re
+from collections.abc import Mapping
+
+# Those that ask for attribution at most, and for notices to be kept.
+PERMISSIVE = frozenset(
+    (
+        "afl-3.0",
+        "apache-2.0",
+        "bsd",
+        "bsd-2-clause",
+        "bsd-3-clause",
+        "bsd-3-clause-clear",
+        "bsl-1.0",
+        "cc-by-2.0",
+        "cc-by-2.5",
+        "cc-by-3.0",
+        "cc-by-4.0",
+        "cc0-1.0",
+        "cdla-permissive-1.0",
+        "cdla-permissive-2.0",
+        "ecl-2.0",
+        "etalab-2.0",
+        "isc",
+        "mit",
+        "ncsa",
+        "odc-by",
+        "pddl",
+        "postgresql",
+        "unlicense",
+        "wtfpl",
+        "zlib",
+    )
+)
+
+OTHER = "other"
+"""The Hub's id for a licence that has none."""
+
+_ID = re.compile(r"[a-z0-9](?:[a-z0-9.+-]{0,98}[a-z0-9+])?")
+# The Hub's id for not knowing.
+_UNKNOWN = "unknown"
+
+
+def of_card(value: object) -> str | None:
+    """Return the one licence that a repo's card states, as its id; None where it does not.
+
+    Args:
+        value: ``license`` of the card, which is a stranger's: text or a list in most cards.
+    """
+    if isinstance(value, list) and len(value) == 1:
+        (value,) = value
+    if not isinstance(value, str) or not _ID.fullmatch(value.lower()):
+        return None
+    return None if value.lower() == _UNKNOWN else value.lower()
+
+
+def problems(stated: str | None, sources: Mapping[str, str | None]) -> list[str]:
+    """Return warnings, a sentence each: the sources that say nothing, then those that bind.
+
+    Args:
+        stated: the licence in the manifest; None where it names none, and then nor does the card.
+        sources: the licence of each source, as `of_card` returns it, by the source's name.
+    """
+    known = {name: found for name, found in sources.items() if found is not None}
+    binding = {name: found for name, found in known.items() if found not in PERMISSIVE}
+    warnings = [_not_known(name, stated) for name in sources if name not in known]
+    ids = list(binding.values())
+    # Under the same "other" two sources may have different terms.
+    if len(set(ids)) > 1 or ids.count(OTHER) > 1:
+        return [*warnings, _conflict(binding)]
+    return warnings + [
+        _not_stated(name, found, stated) for name, found in binding.items() if found != stated
+    ]
+
+
+def _not_known(name: str, stated: str | None) -> str:
+    if stated is None:
+        remedy = "find out which holds, and say it with license: in the pair"
+    else:
+        remedy = f"make sure that its authors allow {stated}, which the pair states"
+    return f"{name} does not state one licence, and none is guessed: {remedy}."
+
+
+def _not_stated(name: str, found: str, stated: str | None) -> str:
+    return (
+        f"{name} is under {_terms(found)}, which may ask for more than attribution, and the pair"
+        f" states {stated or 'no licence'}: read its terms, and if they allow this checkpoint,"
+        f" say license: {found} in the pair."
+    )
+
+
+def _conflict(binding: Mapping[str, str]) -> str:
+    each = " and ".join(f"{name} is under {_terms(found)}" for name, found in binding.items())
+    return (
+        f"{each}, and one may forbid what the other demands: read the terms of both, and publish"
+        " this checkpoint only if they allow it together."
+    )
+
+
+def _terms(found: str) -> str:
+    return "terms of its own (license: other)" if found == OTHER else found
