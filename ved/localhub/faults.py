@@ -48,6 +48,10 @@ class _Rule:
     fault: _Fault
 
 
+LATENESS = 0.05
+"""Seconds for which a wire makes up: an event loop that wakes up late would else be slower."""
+
+
 class Throttle:
     """A limit for one direction, shared by all connections.
 
@@ -68,7 +72,7 @@ class Throttle:
         """Wait until a number of bytes may pass."""
         while size > 0 and self.rate is not None and self.step is not None:
             step = min(size, self.step)
-            self._free_at = max(self._free_at, time.monotonic()) + step / self.rate
+            self._free_at = max(self._free_at, time.monotonic() - LATENESS) + step / self.rate
             await asyncio.sleep(self._free_at - time.monotonic())
             size -= step
 
