@@ -6,6 +6,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 
+WORKFLOWS := .github/workflows/*.yml examples/workflows/*.yml
+
 .PHONY: demo test lint bench schema lock clean
 
 demo: $(VENV)/demo.installed ## Run the action on a local Hub: sources in, checkpoints out
@@ -20,11 +22,13 @@ lint: $(VENV)/dev.installed ## Check style, types, and the files that GitHub rea
 	$(VENV)/bin/mypy
 	$(VENV)/bin/yamllint --strict .
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-actions action.yml
-	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows $(WORKFLOWS)
+	PATH=$(VENV)/bin:$$PATH $(VENV)/bin/actionlint $(WORKFLOWS)
+	$(VENV)/bin/hadolint Dockerfile
 	$(VENV)/bin/check-jsonschema --schemafile schema/pairs.schema.json examples/*/pairs.yaml
-	$(VENV)/bin/zizmor --offline --quiet .
+	$(VENV)/bin/zizmor --offline --quiet . examples/workflows/*.yml
 
-bench: $(VENV)/dev.installed ## Measure assembly against the script that people use today
+bench: $(VENV)/dev.installed ## Measure, against the script that people use today and against the wire
 	$(RUN) -m bench
 
 schema: $(VENV)/dev.installed ## Write the manifest's JSON Schema anew

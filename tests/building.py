@@ -10,9 +10,11 @@ from flax.traverse_util import flatten_dict
 from huggingface_hub import HfApi
 from numpy.typing import NDArray
 
-from ved.assemble import Checkpoint, Settings, assemble
+from ved.assemble import Checkpoint, assemble
 from ved.families import Role
+from ved.ledger import Ledger, Reason, fresh_groups
 from ved.manifest import ConfigRef, SourceRef
+from ved.settings import Settings
 from ved.source import Source, resolve
 
 Parameters: TypeAlias = dict[tuple[str, ...], NDArray[Any]]
@@ -74,6 +76,10 @@ def assert_same_parameters(
         != (expected[path].dtype, expected[path].shape, expected[path].tobytes())
     ]
     assert not different
+
+
+def groups_of(ledger: Ledger) -> dict[str, Reason]:
+    return fresh_groups(ledger.copied, ledger.fresh)
 
 
 def files_of(directory: Path) -> dict[str, bytes]:

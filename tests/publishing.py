@@ -1,5 +1,6 @@
 """What the tests of publishing share: sources, pairs, and a look at what became of the Hub."""
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from itertools import pairwise
@@ -12,9 +13,10 @@ from huggingface_hub import HfApi
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from ved.build import Options, Result, build
+from ved.build import Options, build
 from ved.localhub import LocalHub, checkpoints
 from ved.manifest import Manifest, loads
+from ved.report import Result
 
 TOKEN = "hf_the_owners_token"
 
@@ -73,7 +75,7 @@ def build_locally(hub: LocalHub, entry: Mapping[str, Any], directory: Path) -> P
     directory.mkdir()
     options = Options(output_directory=directory, push=False)
     (result,) = build(manifest(entry), options, client(hub))
-    assert result.reason == ""
+    assert result.action == "built", result.reason
     return directory / result.pair.repo
 
 
@@ -110,6 +112,18 @@ def asked_for(hub: LocalHub, repo: str) -> set[str]:
         for exchange in hub.requests
         if exchange.path.startswith(start)
     }
+
+
+def sent(hub: LocalHub, weights: Path) -> int:
+    """Return how many bytes the Hub has sent of a weight file that it stores outside git."""
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    return sum(exchange.bytes_out for exchange in hub.requests if exchange.path.endswith(digest))
+
+
+def header_size(weights: Path) -> int:
+    """Return how many bytes of a safetensors file come before its tensors."""
+    length = 8
+    return length + int.from_bytes(weights.read_bytes()[:length], "little")
 
 
 def markdown(text: str) -> list[Token]:

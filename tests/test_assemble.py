@@ -35,6 +35,7 @@ from transformers.modeling_flax_pytorch_utils import load_pytorch_checkpoint_in_
 
 from tests import reference
 from tests.building import (
+    groups_of,
     Parameters,
     assemble_pair,
     assert_same_parameters,
@@ -44,12 +45,13 @@ from tests.building import (
     read_json,
     source,
 )
-from ved.assemble import Checkpoint, Settings
+from ved.assemble import Checkpoint
 from ved.errors import VedError
 from ved.families import Role
 from ved.localhub import checkpoints
 from ved.localhub.checkpoints import bart, beit, bert, config_only, gpt2, roberta, vit
 from ved.manifest import SourceRef
+from ved.settings import Settings
 from ved.source import resolve
 from ved.tensors.safetensors import read_header
 from ved.tensors.tensor import read
@@ -348,7 +350,7 @@ def test_parts_that_sources_may_lack_are_the_scripts_draw_and_in_the_ledger(tmp_
     checkpoint = assemble_pair(encoder, decoder, tmp_path / "made")
     script = reference.create_model(encoder, decoder)
     assert_same_parameters(parameters_in(tmp_path / "made"), reference.parameters(script))
-    assert [ledger.fresh_groups() for ledger in checkpoint.ledgers] == [
+    assert [groups_of(ledger) for ledger in checkpoint.ledgers] == [
         {"pooler": ABSENT},
         {"bert/encoder/layer/*/crossattention": CROSS_ATTENTION, "cls": ABSENT},
     ]
@@ -357,7 +359,7 @@ def test_parts_that_sources_may_lack_are_the_scripts_draw_and_in_the_ledger(tmp_
 def test_decoder_that_lacks_its_head_is_a_model_without_one_in_flax_too(tmp_path: Path) -> None:
     decoder = roberta(tmp_path / "decoder", prefix=False)
     checkpoint = assemble_pair(vit(tmp_path / "encoder"), decoder, tmp_path / "made")
-    assert checkpoint.ledgers[1].fresh_groups()["lm_head"] == ABSENT
+    assert groups_of(checkpoint.ledgers[1])["lm_head"] == ABSENT
 
 
 # Dtypes and files

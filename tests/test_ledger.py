@@ -10,6 +10,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 from transformers import AutoConfig, FlaxAutoModel, FlaxAutoModelForCausalLM
 
+from tests.building import groups_of
 from ved import families
 from ved.errors import VedError
 from ved.families import DECODERS, Family, Role
@@ -185,7 +186,7 @@ def ledger_of(present: Iterable[str], absent: Iterable[str]) -> Ledger:
 def test_fresh_parameters_are_told_by_the_shortest_start_that_nothing_copied_shares(
     present: list[str], absent: list[str], groups: dict[str, str]
 ) -> None:
-    assert ledger_of(present, absent).fresh_groups() == groups
+    assert groups_of(ledger_of(present, absent)) == groups
 
 
 def test_cross_attention_of_some_layers_alone_is_an_error() -> None:
@@ -195,7 +196,7 @@ def test_cross_attention_of_some_layers_alone_is_an_error() -> None:
 
 def test_part_of_one_layer_that_is_fresh_is_told_by_its_whole_path() -> None:
     ledger = ledger_of(["pooler/0/bias"], ["pooler/1/bias"])
-    assert ledger.fresh_groups() == {"pooler/1/bias": "absent from the source"}
+    assert groups_of(ledger) == {"pooler/1/bias": "absent from the source"}
 
 
 def test_left_out_tensors_have_the_family_s_reason_or_none_that_is_known() -> None:

@@ -8,10 +8,10 @@ import pytest
 from transformers import AutoConfig, AutoTokenizer
 
 from tests.building import assemble_pair, read_json
-from ved.assemble import Settings
 from ved.errors import VedError
 from ved.localhub import checkpoints
 from ved.localhub.checkpoints import bert, gpt2, vit
+from ved.settings import Settings
 from ved.token_ids import TokenIds, resolve
 
 ORIGIN = "org/decoder"

@@ -1,8 +1,6 @@
 """python -m ved."""
 
-import sys
-
-from ved.cli import main
+from ved.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

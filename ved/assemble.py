@@ -3,62 +3,31 @@
 No model is ever instantiated: parameters stream from the sources' files into the checkpoint's.
 """
 
-import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import cache, cached_property, lru_cache, partial
-from math import prod
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
 import numpy as np
-from transformers import (
-    AutoConfig,
-    FlaxAutoModel,
-    FlaxAutoModelForCausalLM,
-    FlaxVisionEncoderDecoderModel,
-    GenerationConfig,
-    VisionEncoderDecoderConfig,
-)
+from transformers import GenerationConfig, VisionEncoderDecoderConfig
 
-from ved import ledger, processing, token_ids
+from ved import processing, token_ids
 from ved.errors import VedError
-from ved.initialize import Initialization
 from ved.ledger import Ledger
 from ved.manifest import Dtype, WeightFormat
+from ved.parts import Part, load_config, projection_part, source_part, stored_dtype
+from ved.settings import Settings
 from ved.source import Source
 from ved.tensors import msgpack, safetensors
-from ved.tensors.files import Layout, open_weights
-from ved.tensors.names import UNKNOWN, Path, pytorch_name, turned
+from ved.tensors.files import Layout
+from ved.tensors.names import Path, pytorch_name
 from ved.tensors.output import HashedFile
-from ved.tensors.tensor import DTYPES, Array, Cast, LazyTensor, Tensor
+from ved.tensors.tensor import DTYPES, Cast, Tensor
 from ved.token_ids import TokenIds
 
 FLAX_WEIGHTS = "flax_model.msgpack"
 PYTORCH_WEIGHTS = "model.safetensors"
-
-KEPT_BYTES = 128 * 2**20
-"""How much of a part's fresh parameters is kept in memory rather than drawn for each file."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a manifest may say of a checkpoint's content.
-
-    Attributes:
-        token_ids: ids that come before those of the decoder's config, by role.
-        seed: what fresh parameters are drawn with; 0 is what transformers uses.
-        dtype: of all parameters; "source" leaves each as its source has it, and makes fresh ones
-            what most of the decoder is stored in.
-        weights: the files to write: flax_model.msgpack, model.safetensors in PyTorch's layout.
-    """
-
-    token_ids: Mapping[str, int] = field(default_factory=dict)
-    seed: int = 0
-    dtype: Dtype = "source"
-    weights: tuple[WeightFormat, ...] = ("flax", "safetensors")
 
 
 @dataclass(frozen=True)
@@ -84,23 +53,8 @@ class Checkpoint:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What its owner should know: parameters and tensors that were not expected so."""
-        absent = (
-            f"The {ledger.role} has no {group}, which is drawn at random instead."
-            for ledger in self.ledgers
-            for group, reason in ledger.fresh_groups().items()
-            if reason == "absent from the source"
-        )
-        unknown = {
-            each.role: [name for name, why in each.left_out_groups().items() if why == UNKNOWN]
-            for each in self.ledgers
-        }
-        unused = (
-            f"Tensors of the {role} are not used, because {UNKNOWN}: {ledger.listed(names)}."
-            for role, names in unknown.items()
-            if names
-        )
-        return (*absent, *unused)
+        """What its owner should know."""
+        return tuple(warning for ledger in self.ledgers for warning in ledger.warnings)
 
 
 def assemble(
@@ -123,15 +77,15 @@ def assemble(
         OSError: a file cannot be read or written.
     """
     settings = settings or Settings()
-    encoder_config, decoder_config = _load_config(encoder), _load_config(decoder)
+    encoder_config, decoder_config = load_config(encoder), load_config(decoder)
     image_processor = processing.load_image_processor(encoder, encoder_config)
     tokenizer = processing.load_tokenizer(decoder, decoder_config)
     ids = token_ids.resolve(settings.token_ids, decoder_config, tokenizer, str(decoder))
     config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(encoder_config, decoder_config)
     parts = [
-        _source_part(encoder, FlaxAutoModel, config.encoder, settings.seed),
-        _source_part(decoder, FlaxAutoModelForCausalLM, config.decoder, settings.seed),
-        *_projection_part(config, settings.seed),
+        source_part(encoder, config.encoder, settings.seed),
+        source_part(decoder, config.decoder, settings.seed),
+        *projection_part(config, settings.seed),
     ]
     # The small files first: what cannot be saved is found out before gigabytes are written.
     token_ids.apply(ids, config, tokenizer)
@@ -148,114 +102,8 @@ def assemble(
     )
 
 
-@dataclass(frozen=True)
-class _Part:
-    """The encoder, the decoder or the projection, which are initialized apart.
-
-    Attributes:
-        ledger: where its parameters come from.
-        initialization: its fresh parameters.
-        path: what comes before a path of its ledger in the checkpoint.
-    """
-
-    ledger: Ledger
-    initialization: Initialization
-    path: Path = ()
-
-    @property
-    def size(self) -> int:
-        """How many numbers its parameters hold."""
-        paths = (*self.ledger.copied, *self.ledger.fresh)
-        return sum(prod(self.initialization.shapes[path].shape) for path in paths)
-
-    def copied(self, layout: Layout) -> Iterator[tuple[Path, Tensor]]:
-        """Yield the parameters that a source has, in the source's order."""
-        for path, match in self.ledger.copied.items():
-            yield (*self.path, *path), match.in_layout(layout)
-
-    @cached_property
-    def _draw(self) -> Callable[[Path], Array]:
-        """Draws a fresh parameter; keeps it for the other weight file, if all of them are few."""
-        shapes = [self.initialization.shapes[path] for path in self.ledger.fresh]
-        size = sum(prod(shape.shape) * shape.dtype.itemsize for shape in shapes)
-        draw = self.initialization.draw
-        return cache(draw) if size <= KEPT_BYTES else draw
-
-    def fresh(self, layout: Layout) -> Iterator[tuple[Path, Tensor]]:
-        """Yield the others; each is drawn when it is read."""
-        for path in self.ledger.fresh:
-            drawn = self.initialization.shapes[path]
-            tensor: Tensor = LazyTensor(drawn.shape, drawn.dtype, partial(self._draw, path))
-            if layout == "pytorch" and path[-1] == "kernel":
-                tensor = turned(tensor, layout)
-            yield (*self.path, *path), tensor
-
-
-def _load_config(source: Source) -> Any:
-    try:
-        config = AutoConfig.from_pretrained(
-            source.config_path.parent, trust_remote_code=False, local_files_only=True
-        )
-    except Exception as error:  # whatever a damaged config makes transformers raise
-        raise VedError(
-            f"The config of {source.resolved.config_snapshot} cannot be read: {error}."
-        ) from error
-    # A path of this machine has no place in a published config, and neither has remote code.
-    config._name_or_path = source.resolved.config_snapshot.name
-    for name in ("auto_map", "custom_pipelines"):
-        vars(config).pop(name, None)
-    return config
-
-
-def _source_part(source: Source, model_class: Any, config: Any, seed: int) -> _Part:
-    resolved = source.resolved
-    weights = open_weights(source.weight_paths)
-    layers = max(getattr(config, name, 0) for name in ("num_hidden_layers", "decoder_layers"))
-    try:
-        if layers > len(weights):
-            raise ValueError(f"it has {layers} layers, and the weights are {len(weights)} tensors")
-        initialization, constructed = _trace(model_class, config.to_json_string(), seed)
-    except Exception as error:  # whatever flax and transformers raise of a config
-        raise VedError(
-            f"The config of {resolved.config_snapshot} makes no {resolved.role}: {error}.",
-            "Use a config that transformers can make a model of.",
-        ) from error
-    # BART's decoder, for one, says on construction that it is no encoder-decoder any more.
-    vars(config).update(
-        (name, value) for name, value in vars(constructed).items() if not name.startswith("_")
-    )
-    matched = ledger.match(
-        resolved.role,
-        {path: shape.shape for path, shape in initialization.shapes.items()},
-        weights,
-        resolved.family,
-        str(resolved.snapshot),
-        str(resolved.config_snapshot),
-    )
-    return _Part(matched, initialization, (resolved.role,))
-
-
-@lru_cache(maxsize=16)
-def _trace(model_class: Any, config_json: str, seed: int) -> tuple[Initialization, Any]:
-    """Trace a model's construction, and return it with the config as construction leaves it.
-
-    Pairs that share a source's config share the trace.
-    """
-    config = AutoConfig.for_model(**json.loads(config_json))
-    return Initialization(lambda: model_class.from_config(config, seed=seed).params), config
-
-
-def _projection_part(config: Any, seed: int) -> list[_Part]:
-    """Return the projection from the encoder's width to the decoder's, where those differ."""
-    if config.encoder.hidden_size == config.decoder.hidden_size:
-        return []
-    whole = Initialization(lambda: FlaxVisionEncoderDecoderModel(config, seed=seed).params)
-    paths = [path for path in whole.shapes if path[0] not in ("encoder", "decoder")]
-    return [_Part(Ledger("projection", fresh=dict.fromkeys(paths, "projection")), whole)]
-
-
 def _write_weights(
-    parts: Sequence[_Part], directory: FilePath, settings: Settings
+    parts: Sequence[Part], directory: FilePath, settings: Settings
 ) -> dict[str, HashedFile]:
     """Write the weight files, side by side, and return them by name."""
     jobs: dict[WeightFormat, Callable[[], dict[str, HashedFile]]] = {
@@ -275,9 +123,9 @@ def _write_weights(
         return {name: file for written in files for name, file in written.items()}
 
 
-def _tensors(parts: Sequence[_Part], layout: Layout, dtype: Dtype) -> Iterator[tuple[Path, Tensor]]:
+def _tensors(parts: Sequence[Part], layout: Layout, dtype: Dtype) -> Iterator[tuple[Path, Tensor]]:
     """Yield every parameter of the checkpoint: the sources' in their order, then the fresh ones."""
-    fresh_dtype = _stored_dtype(parts) if dtype == "source" else DTYPES[dtype]
+    fresh_dtype = stored_dtype(parts) if dtype == "source" else DTYPES[dtype]
     for part in parts:
         for path, tensor in part.copied(layout):
             yield path, _cast(path, tensor, tensor.dtype if dtype == "source" else DTYPES[dtype])
@@ -288,15 +136,6 @@ def _tensors(parts: Sequence[_Part], layout: Layout, dtype: Dtype) -> Iterator[t
 
 def _cast(path: Path, tensor: Tensor, dtype: np.dtype[Any]) -> Tensor:
     return tensor if tensor.dtype == dtype else Cast(tensor, dtype, "/".join(path))
-
-
-def _stored_dtype(parts: Sequence[_Part]) -> np.dtype[Any]:
-    """Return the dtype that most of the decoder is stored in."""
-    (decoder,) = (part.ledger for part in parts if part.ledger.role == "decoder")
-    numbers: Counter[np.dtype[Any]] = Counter()
-    for match in decoder.copied.values():
-        numbers[match.weight.tensor.dtype] += prod(match.weight.tensor.shape)
-    return numbers.most_common(1)[0][0]
 
 
 def _write_configs(config: Any, directory: FilePath, dtype: Dtype) -> None:

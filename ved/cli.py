@@ -1,25 +1,33 @@
-"""The command line: ved validate | build | assemble | localhub."""
+"""The command line: ved validate | plan | build | assemble | verify | localhub."""
 
 import argparse
+import io
+import json
 import logging
+import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from pydantic import ValidationError
 
 import ved
 from ved import environment
 from ved.errors import RequestError, VedError, describe
-from ved.manifest import ConfigRef, ManifestError, Pair, SourceRef, load
+from ved.manifest import ConfigRef, ManifestError, SourceRef, load
+
+if TYPE_CHECKING:
+    from ved.build import Options
 
 FAILED, WRONG_REQUEST, INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command, and return its exit status: 0 well, 1 failed, 2 a wrong request."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A source's JSON can hold half a character, which no encoding can write.
+        sys.stdout.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     endpoint = getattr(options, "endpoint", None)
     environment.prepare(progress_bars=sys.stderr.isatty(), endpoint=endpoint)
@@ -43,11 +51,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
+def run() -> NoReturn:
+    """Run the command that the process was started with, and end the process."""
+    status = main()
+    if status == INTERRUPTED:
+        # Threads in the middle of a download would keep the process alive until that is done.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 def _validate(options: argparse.Namespace) -> int:
     manifest = load(options.manifest)
     count = len(manifest.pairs)
     print(f"{manifest.name}: {count} {'pair' if count == 1 else 'pairs'}, all right.")
     return 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    manifest = load(options.manifest)
+    # huggingface_hub is imported after the environment is prepared.
+    from huggingface_hub import HfApi
+
+    from ved import report, shards
+    from ved.build import preview
+
+    api = HfApi()
+    planned = preview(manifest, _options(options), api)
+    results = [each.as_result(api) for each in planned]
+    if options.shards is not None:
+        jobs = [each.job for each in planned if each.pending]
+        print(json.dumps(shards.matrix(shards.deal(jobs, options.shards))))
+    elif options.json:
+        print(report.to_json([result.row for result in results]))
+    else:
+        print(report.lines(results, findings=True))
+    return FAILED if any(result.is_bad for result in results) else 0
 
 
 def _build(options: argparse.Namespace) -> int:
@@ -57,32 +97,37 @@ def _build(options: argparse.Namespace) -> int:
             "With --no-push and no --output-dir nothing would come of the build.",
             "Name a directory with --output-dir.",
         )
-    # huggingface_hub is imported after the environment is prepared.
     from huggingface_hub import HfApi
 
-    from ved.build import Options, build
+    from ved import report
+    from ved.build import build
 
     if options.output_dir is not None:
         options.output_dir.mkdir(parents=True, exist_ok=True)
-    build_options = Options(tuple(options.only), options.output_dir, options.push)
-    results = build(manifest, build_options, HfApi(), _headed)
-    for result in results:
-        detail = result.reason or result.url or options.output_dir / result.pair.repo
-        print(f"{result.action:<6}  {result.pair.repo}  {result.seconds:.0f} s  {detail}")
-    return FAILED if any(result.action == "failed" for result in results) else 0
+    results = build(manifest, _options(options), HfApi())
+    print(report.lines(results))
+    return FAILED if any(result.is_bad for result in results) else 0
 
 
-@contextmanager
-def _headed(pair: Pair) -> Iterator[None]:
-    """Put a pair's name above what is logged of it."""
-    print(f"\n{pair.repo}", file=sys.stderr)
-    yield
+def _options(options: argparse.Namespace) -> "Options":
+    from ved import shards
+    from ved.build import Options
+    from ved.machine import read_size
+
+    return Options(
+        only=shards.read(options.shard) if options.shard else tuple(options.only),
+        output_directory=options.output_dir,
+        push=options.push,
+        max_disk=read_size(options.max_disk) if options.max_disk else None,
+        bar=sys.stderr.isatty(),
+    )
 
 
 def _assemble(options: argparse.Namespace) -> int:
     from huggingface_hub import HfApi
 
-    from ved.build import check_destination, make_checkpoint, put_in_place, staging
+    from ved.make import check_destination, make_checkpoint, put_in_place, staging
+    from ved.settings import Settings
     from ved.source import resolve
 
     destination: Path = options.output_dir
@@ -90,12 +135,23 @@ def _assemble(options: argparse.Namespace) -> int:
     api = HfApi()
     encoder = resolve("encoder", _source_ref(options, "encoder"), api)
     decoder = resolve("decoder", _source_ref(options, "decoder"), api)
+    sources = encoder.fetch(api), decoder.fetch(api)
     destination.parent.mkdir(parents=True, exist_ok=True)
     with staging(destination.parent) as directory:
-        checkpoint = make_checkpoint(encoder, decoder, directory, api)
-        put_in_place(directory, destination)
-    print(f"{destination}: {checkpoint.parameters:,} parameters.")
+        made = make_checkpoint(*sources, directory / "checkpoint", api, Settings())
+        put_in_place(directory / "checkpoint", destination)
+    print(f"{destination}: {made.parameters:,} parameters.")
     return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from huggingface_hub import HfApi
+
+    from ved.verify import verify
+
+    found = verify(options.checkpoint, HfApi())
+    print(found)
+    return 0 if found.is_true else FAILED
 
 
 def _source_ref(options: argparse.Namespace, role: str) -> SourceRef:
@@ -138,8 +194,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ved {ved.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_validate(commands)
+    _add_plan(commands)
     _add_build(commands)
     _add_assemble(commands)
+    _add_verify(commands)
     _add_localhub(commands)
     return parser
 
@@ -154,16 +212,40 @@ def _add_validate(commands: _Commands) -> None:
     command.set_defaults(run=_validate)
 
 
+def _add_plan(commands: _Commands) -> None:
+    help_text = "say what a build would do and why; it writes nothing, and needs no token"
+    command = commands.add_parser("plan", help=help_text, description=help_text)
+    form = command.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="as the action's output results")
+    form.add_argument(
+        "--shards",
+        type=int,
+        metavar="N",
+        help="what there is to do, dealt to at most N jobs, as JSON for a GitHub Actions matrix",
+    )
+    _add_selection(command)
+    command.set_defaults(run=_plan)
+
+
 def _add_build(commands: _Commands) -> None:
-    help_text = "assemble the manifest's pairs and publish them"
+    help_text = "assemble the manifest's pairs and publish them; what is as it should be is left"
     command = commands.add_parser("build", help=help_text, description=help_text)
+    _add_selection(command)
+    command.set_defaults(run=_build)
+
+
+def _add_selection(command: argparse.ArgumentParser) -> None:
     command.add_argument("manifest", type=Path, help="such as pairs.yaml")
-    command.add_argument(
+    which = command.add_mutually_exclusive_group()
+    which.add_argument(
         "--only",
         metavar="REPO",
         action="append",
         default=[],
-        help="build this pair; owner/name, or name alone (repeatable)",
+        help="this pair alone; owner/name, or name alone (repeatable)",
+    )
+    which.add_argument(
+        "--shard", metavar="JSON", help="the pairs of one element of what plan --shards prints"
     )
     command.add_argument(
         "--output-dir", type=Path, metavar="DIR", help="keep the checkpoints, as DIR/owner/name"
@@ -171,8 +253,24 @@ def _add_build(commands: _Commands) -> None:
     command.add_argument(
         "--no-push", dest="push", action="store_false", help="publish nothing; needs --output-dir"
     )
+    command.add_argument(
+        "--max-disk",
+        metavar="SIZE",
+        help="the most disk that sources and checkpoints take at a time, such as 10GB",
+    )
     _add_endpoint(command)
-    command.set_defaults(run=_build)
+
+
+def _add_verify(commands: _Commands) -> None:
+    help_text = "rebuild a checkpoint from its record, and compare: 0 if every bit is so, 1 if not"
+    command = commands.add_parser("verify", help=help_text, description=help_text)
+    command.add_argument(
+        "checkpoint",
+        metavar="REPO[@REVISION]|DIR",
+        help="published by VED; of a repo no weights are downloaded",
+    )
+    _add_endpoint(command)
+    command.set_defaults(run=_verify)
 
 
 def _add_assemble(commands: _Commands) -> None:

@@ -2,14 +2,20 @@
 
 import os
 
+THREEFRY_PARTITIONABLE = True
+"""How jax draws random numbers; the other way gives other bits."""
+
 _SETTINGS = {
     # Fresh parameters have to be the same bits wherever VED runs.
     "JAX_PLATFORMS": "cpu",
+    "JAX_THREEFRY_PARTITIONABLE": str(THREEFRY_PARTITIONABLE),
     # Importing torch, where somebody has it, takes seconds and gives VED nothing.
     "USE_TORCH": "0",
     "TRANSFORMERS_VERBOSITY": "error",
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    # Every source is downloaded once; a second copy of it in a cache of chunks is disk for nothing.
+    "HF_XET_CHUNK_CACHE_SIZE_BYTES": "0",
 }
 
 

@@ -45,6 +45,9 @@ class Family:
     generates: bool = False
     """Whether upstream's Flax `generate` works with this decoder."""
 
+    takes_any_size: bool = False
+    """Whether an encoder fits its position embeddings to images of another size than its own."""
+
     remarks: tuple[str, ...] = ()
     """What a person who uses the checkpoint has to know: sentences for the model card."""
 
@@ -130,6 +133,7 @@ ENCODERS: Mapping[str, Family] = MappingProxyType(
             optional=("embeddings.mask_token",),
             left_out=_VISION_LEFT_OUT,
             requires={"layerscale_value": 1.0},
+            takes_any_size=True,
             remarks=(_DINOV2_INTERPOLATION,),
         ),
     }

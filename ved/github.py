@@ -9,19 +9,26 @@ import logging
 import os
 import secrets
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 from ved import environment
-from ved.errors import RequestError, describe_unexpected
-from ved.manifest import Location, ManifestError, Pair, Problem, load
-from ved.markdown import code, plain
+from ved.errors import RequestError, describe, describe_unexpected
+from ved.findings import Level
+from ved.manifest import Location, ManifestError, Problem, load
+from ved.markdown import plain
 
 if TYPE_CHECKING:
-    from ved.build import Result
+    from huggingface_hub import HfApi
+
+    from ved.build import Options
+    from ved.report import Result, Row
+
+log = logging.getLogger("ved")
 
 FAILED, WRONG_REQUEST = 1, 2
 
@@ -40,6 +47,12 @@ class Inputs:
     token: str
     only: tuple[str, ...]
     endpoint: str
+    mode: str
+    shards: str
+    shard: str
+    max_disk: str
+    results: str
+    results_file: str
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> "Inputs":
@@ -53,7 +66,28 @@ class Inputs:
             token=value("TOKEN"),
             only=tuple(value("ONLY").replace(",", " ").split()),
             endpoint=value("ENDPOINT").rstrip("/"),
+            mode=value("MODE") or "build",
+            shards=value("SHARDS") or "1",
+            shard=value("SHARD"),
+            max_disk=value("MAX-DISK"),
+            results=value("RESULTS"),
+            results_file=value("RESULTS-FILE"),
         )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run.
+
+    Attributes:
+        rows: what became of each pair.
+        results: the same with the places in the manifest; none where rows come from other jobs.
+        matrix: the pairs that a plan would build, dealt out to jobs.
+    """
+
+    rows: "Sequence[Row]" = ()
+    results: "Sequence[Result]" = ()
+    matrix: Mapping[str, Any] = field(default_factory=lambda: {"include": []})
 
 
 def main() -> int:
@@ -65,66 +99,132 @@ def main() -> int:
         _command("add-mask", inputs.token)
     environment.prepare(progress_bars=False, endpoint=inputs.endpoint)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
+    problems, outcome, status = [], Outcome(), WRONG_REQUEST
     try:
-        results = _build(inputs)
+        with _unheeded():
+            outcome = _run(inputs)
     except ManifestError as error:
+        problems = [str(problem) for problem in error.problems]
         for problem in error.problems:
             _annotate(problem.message, problem)
-        return _nothing_built([str(problem) for problem in error.problems])
     except RequestError as error:
+        problems = [str(error)]
         _annotate(str(error))
-        return _nothing_built([str(error)])
     except Exception as error:
         with _unheeded():
-            logging.getLogger("ved").exception("Unexpected error")
-        message = describe_unexpected(error)
-        _annotate(message)
-        return _nothing_built([message], FAILED)
-    for result in results:
-        where, title = result.pair.where, result.pair.repo
-        for warning in result.warnings:
-            _annotate(warning, where, title, "warning")
-        if result.action == "failed":
-            _annotate(result.reason, where, title)
-    _summarize(_table(results))
-    _set_outputs(results)
-    return FAILED if any(result.action == "failed" for result in results) else 0
+            log.exception("Unexpected error")
+        problems, status = [describe_unexpected(error)], FAILED
+        _annotate(problems[0])
+    return _tell(inputs, outcome, problems, status)
 
 
-def _nothing_built(problems: Sequence[str], status: int = WRONG_REQUEST) -> int:
-    """Say so in the summary and the outputs, and return the exit status."""
-    _summarize("Nothing was built.\n\n" + "\n".join(f"- {plain(text)}" for text in problems))
-    _set_outputs([])
-    return status
+def _run(inputs: Inputs) -> Outcome:
+    """Do what the mode says."""
+    modes = {"build": _build, "plan": _plan, "report": _report}
+    if inputs.mode not in modes:
+        raise RequestError(
+            f"There is no mode {inputs.mode!r}.", f"It is one of {', '.join(modes)}."
+        )
+    return modes[inputs.mode](inputs)
 
 
-def _set_outputs(results: "Sequence[Result]") -> None:
-    failed = sum(result.action == "failed" for result in results)
-    _output("results", json.dumps([_as_json(result) for result in results]))
-    _output("built", str(len(results) - failed))
-    _output("failed", str(failed))
-
-
-def _build(inputs: Inputs) -> "list[Result]":
+def _build(inputs: Inputs) -> Outcome:
     manifest = load(inputs.manifest)
     # Imported after the environment is prepared, and only for a manifest that is right.
+    from ved.build import build
+
+    results = build(manifest, _options(inputs), _api(inputs))
+    return Outcome([result.row for result in results], results)
+
+
+def _plan(inputs: Inputs) -> Outcome:
+    manifest = load(inputs.manifest)
+    from ved import shards
+    from ved.build import preview
+    from ved.report import lines
+
+    count = shards.read_count(inputs.shards)
+    api = _api(inputs)
+    planned = preview(manifest, _options(inputs), api)
+    results = [each.as_result(api) for each in planned]
+    print(lines(results, findings=True))
+    dealt = shards.deal([each.job for each in planned if each.pending], count)
+    return Outcome([result.row for result in results], results, shards.matrix(dealt))
+
+
+def _report(inputs: Inputs) -> Outcome:
+    from ved.report import collect
+
+    if not inputs.results:
+        raise RequestError("Mode report has no results.", "Name their folder in the input results.")
+    rows = collect(Path(inputs.results))
+    for row in rows:
+        log.info("%s: %s: %s", row.repo, row.action, row.reason)
+    return Outcome(rows)
+
+
+def _options(inputs: Inputs) -> "Options":
+    from ved import shards
+    from ved.build import Options
+    from ved.machine import read_size
+
+    only = shards.read(inputs.shard) if inputs.shard else inputs.only
+    return Options(only=only, max_disk=read_size(inputs.max_disk) if inputs.max_disk else None)
+
+
+def _api(inputs: Inputs) -> "HfApi":
     from huggingface_hub import HfApi
 
-    from ved.build import Options, build
-
-    api = HfApi(token=inputs.token or None)
-    return build(manifest, Options(only=inputs.only), api, _group)
+    return HfApi(token=inputs.token or None)
 
 
-@contextmanager
-def _group(pair: Pair) -> Iterator[None]:
-    """Fold a pair's log."""
-    _command("group", pair.repo)
+def _tell(inputs: Inputs, outcome: Outcome, problems: Sequence[str], status: int) -> int:
+    """Annotate the manifest, set the outputs, write the summary, and return the exit status."""
+    from ved.report import BAD, table, to_json
+
+    for result in outcome.results:
+        for level, key, message in result.annotations():
+            _annotate(message, result.pair.location(key), result.pair.repo, level)
+    counts = Counter(row.action for row in outcome.rows)
+    failed = sum(counts[action] for action in BAD)
+    results = to_json(outcome.rows)
+    values = {
+        "results": results,
+        "matrix": json.dumps(outcome.matrix),
+        "pending": str(sum(len(shard["repos"]) for shard in outcome.matrix["include"])),
+        "built": str(counts["built"]),
+        "failed": str(failed),
+    }
+    for name, value in values.items():
+        _output(name, value)
     try:
-        with _unheeded():
-            yield
-    finally:
-        _command("endgroup", "")
+        _write_results(inputs.results_file, results)
+    except RequestError as error:
+        _annotate(str(error))
+        problems = [*problems, str(error)]
+    told = [] if outcome.rows else ["Nothing was done."]
+    if problems:
+        told.append("\n".join(f"- {plain(text)}" for text in problems))
+    if outcome.rows:
+        told.append(table(outcome.rows, inputs.endpoint or "https://huggingface.co"))
+    _summarize("\n\n".join(told))
+    return status if problems else FAILED if failed else 0
+
+
+def _write_results(name: str, results: str) -> None:
+    """Write the results to a file of the workspace, where one is named."""
+    if not name:
+        return
+    path = Path(name).resolve()
+    if not path.is_relative_to(Path.cwd().resolve()):
+        raise RequestError(
+            f"The results file {name!r} is outside the workspace.", "Name one inside of it."
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(results + "\n", encoding="utf-8")
+    except OSError as error:
+        raise RequestError(f"The results file cannot be written: {describe(error)}") from error
 
 
 @contextmanager
@@ -142,7 +242,7 @@ def _annotate(
     message: str,
     where: Location | Problem | None = None,
     title: str = "",
-    level: Literal["error", "warning"] = "error",
+    level: Level = "error",
 ) -> None:
     """Say what is wrong at its place, in the log and beside the file."""
     properties = {"title": title} if title else {}
@@ -186,39 +286,3 @@ def _append(variable: str, text: str) -> None:
     if path:
         with Path(path).open("a", encoding="utf-8", errors=UNENCODABLE) as file:
             file.write(text)
-
-
-def _table(results: "Sequence[Result]") -> str:
-    built = sum(result.action == "built" for result in results)
-    rows = [
-        f"**{built} built, {len(results) - built} failed.**",
-        "",
-        "| checkpoint | result | encoder | decoder | size | time |",
-        "| --- | --- | --- | --- | ---: | ---: |",
-        *map(_row, results),
-    ]
-    return "\n".join(rows)
-
-
-def _row(result: "Result") -> str:
-    pair = result.pair
-    name, size = code(pair.repo), ""
-    outcome = f"❌ {plain(result.reason)}"
-    if result.action == "built":
-        assert result.commit is not None
-        outcome = f"✅ built, [{code(result.commit[:12])}]({result.url})"
-        size = f"{result.size / 1e6:,.1f} MB"
-    cells = (name, outcome, code(pair.encoder.model), code(pair.decoder.model), size)
-    return f"| {' | '.join(cells)} | {result.seconds:.0f} s |"
-
-
-def _as_json(result: "Result") -> dict[str, object]:
-    return {
-        "repo": result.pair.repo,
-        "action": result.action,
-        "reason": result.reason,
-        "commit": result.commit,
-        "url": result.url,
-        "bytes": result.size,
-        "seconds": round(result.seconds, 1),
-    }

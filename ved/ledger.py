@@ -14,7 +14,7 @@ from typing import Literal
 from ved.errors import VedError
 from ved.families import Family, Role
 from ved.tensors.files import StoredWeight
-from ved.tensors.names import Match, Path, SourceNames, pytorch_name
+from ved.tensors.names import UNKNOWN, Match, Path, SourceNames, pytorch_name
 from ved.tensors.tensor import FLOATING
 
 Reason = Literal["cross-attention", "projection", "absent from the source"]
@@ -39,28 +39,38 @@ class Ledger:
     fresh: Mapping[Path, Reason] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
 
-    def fresh_groups(self) -> dict[str, Reason]:
-        """Return the fresh parameters in short, by group, with why they are fresh.
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What its owner should know: parameters and tensors that were not expected so."""
+        absent = tuple(
+            f"The {self.role} has no {group}, which is drawn at random instead."
+            for group, reason in fresh_groups(self.copied, self.fresh).items()
+            if reason == "absent from the source"
+        )
+        left_out = left_out_groups(self.left_out)
+        unknown = [name for name, reason in left_out.items() if reason == UNKNOWN]
+        if not unknown:
+            return absent
+        unused = f"Tensors of the {self.role} are not used, because {UNKNOWN}: {listed(unknown)}."
+        return (*absent, unused)
 
-        A group is the shortest start of a path, layers counted as one, that nothing copied shares:
-        `transformer/h/*/crossattention`.
-        """
-        taken = {start for path in self.copied for start in _starts(path)}
-        return {
-            "/".join(next((start for start in _starts(path) if start not in taken), path)): reason
-            for path, reason in self.fresh.items()
-        }
 
-    def left_out_groups(self) -> dict[str, str]:
-        """Return why tensors are not used, by name, layers counted as one: `h.*.attn.bias`."""
-        return {
-            ".".join(_layers_as_one(name.split("."))): reason
-            for name, reason in self.left_out.items()
-        }
+def fresh_groups(copied: Iterable[Path], fresh: Mapping[Path, Reason]) -> dict[str, Reason]:
+    """Return the fresh parameters in short, by group, with why they are fresh.
 
-    def files(self) -> list[str]:
-        """Return the names of the source's files that something was copied from."""
-        return sorted({match.weight.file for match in self.copied.values()})
+    A group is the shortest start of a path, layers counted as one, that nothing copied shares:
+    `transformer/h/*/crossattention`.
+    """
+    taken = {start for path in copied for start in _starts(path)}
+    return {
+        "/".join(next((start for start in _starts(path) if start not in taken), path)): reason
+        for path, reason in fresh.items()
+    }
+
+
+def left_out_groups(left_out: Mapping[str, str]) -> dict[str, str]:
+    """Return why tensors are not used, by name, layers counted as one: `h.*.attn.bias`."""
+    return {".".join(_layers_as_one(name.split("."))): reason for name, reason in left_out.items()}
 
 
 def _starts(path: Path) -> Iterator[Path]:

@@ -1,89 +1,301 @@
 """BuildRecord (ved.json): what went into a checkpoint, and what came out.
 
-It holds no times and no paths of the machine, so the same inputs give the same bytes.
+It holds no times and no paths of the machine, so the same inputs give the same bytes. All that is
+later said or decided of a published checkpoint comes from it: its model card, whether to build it
+again, and whether it still is what was published.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from huggingface_hub import HfApi
+from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.utils.sha import git_hash
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 import ved
-from ved.ledger import Ledger
-from ved.manifest import Pair
-from ved.source import Snapshot, Source, sha256
-from ved.token_ids import TokenIds
+from ved.environment import THREEFRY_PARTITIONABLE
+from ved.errors import VedError
+from ved.families import Role
+from ved.ledger import Ledger, Reason
+from ved.manifest import Dtype, Pair, WeightFormat
+from ved.settings import Settings
+from ved.source import Pinned, Snapshot, Source, sha256
+from ved.token_ids import Role as TokenRole
+from ved.token_ids import TokenId
 
 if TYPE_CHECKING:
-    # Importing it imports jax and transformers, which what needs only FILE_NAME does not.
+    # Importing it imports jax and transformers, which what only reads a record does not need.
     from ved.assemble import Checkpoint
 
 FILE_NAME = "ved.json"
-FORMAT = 1
-LIBRARIES = ("flax", "huggingface_hub", "jax", "jaxlib", "numpy", "transformers")
+MAX_BYTES = 64 * 2**20
+
+ASSEMBLY = 1
+"""Counts the changes to VED after which the same inputs give other bytes, the model card aside."""
+
+DECIDING = ("flax", "jax", "jaxlib", "tokenizers", "transformers")
+"""The libraries that decide bytes: fresh parameters, configs, image processors, tokenizers."""
+
+LIBRARIES = (*DECIDING, "huggingface_hub", "numpy")
+
+INSTRUCTIONS = {"private", "adopt", "overwrite"}
+"""What a manifest's entry says of publishing, and not of the checkpoint."""
+
+SMALL = 10 * 2**20
+"""What is larger the Hub stores by its sha256; what is smaller may be an object of git."""
+
+_Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+_Commit = Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
+
+# A record comes back from the Hub, and its words go into a card: they are no markup.
+_Words = Annotated[str, Field(pattern="^[A-Za-z_ ,']{1,100}$")]
+_Version = Annotated[str, Field(pattern="^[0-9A-Za-z.+-]{1,50}$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class RecordedSnapshot(_Model):
+    """A repo at a commit, or a local directory, which has none."""
+
+    name: str
+    commit: _Commit | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.commit[:12]}" if self.commit else self.name
+
+    @model_validator(mode="after")
+    def _is_a_repo(self) -> Self:
+        if self.commit:
+            validate_repo_id(self.name)
+        return self
+
+
+class RecordedSource(RecordedSnapshot):
+    """A source: where its config was, its family, and the sha256 of every file that was used."""
+
+    config: RecordedSnapshot
+    family: str
+    files: Mapping[str, _Digest]
+
+
+class RecordedTokenId(_Model):
+    """A special token: its id, its text, and where the id was found."""
+
+    id: int
+    token: str
+    origin: _Words
+
+
+class Copied(_Model):
+    """The source's tensor that a parameter was copied from, and the file that holds it."""
+
+    file: str
+    tensor: str
+
+
+class RecordedLedger(_Model):
+    """Where each parameter of a part comes from, by path joined with slashes; see `ved.ledger`."""
+
+    copied: Mapping[str, Copied]
+    fresh: Mapping[str, Reason]
+    left_out: Mapping[str, _Words]
+
+
+class RecordedFile(_Model):
+    """A published file: its size in bytes, its sha256 and, if small, its id as a blob of git."""
+
+    size: int
+    sha256: _Digest
+    git_oid: _Commit | None = None
+
+    @classmethod
+    def of(cls, path: Path, digest: str | None = None) -> "RecordedFile":
+        """Describe a file, whose sha256 may be known."""
+        size = path.stat().st_size
+        git_oid = git_hash(path.read_bytes()) if size <= SMALL else None
+        return cls(size=size, sha256=digest or sha256(path), git_oid=git_oid)
+
+
+class BuildRecord(_Model):
+    """The content of ved.json.
+
+    Attributes:
+        fingerprint: of all that decides the checkpoint's bytes, the model card aside.
+        words: a digest of what the model card says besides; None without a card.
+        endpoint: the Hub that the sources came from.
+        pair: the manifest's entry, without what it says of publishing; None without a manifest.
+        parameters: how many numbers the parameters hold.
+        threefry_partitionable: how jax drew the random ones of them.
+        versions: of VED and the libraries that built it.
+        files: what was written, this record aside.
+    """
+
+    format: Literal[1] = 1
+    fingerprint: _Digest
+    words: _Digest | None = None
+    endpoint: str
+    pair: Pair | None = None
+    sources: Annotated[Mapping[Role, RecordedSource], Field(min_length=2)]
+    token_ids: Annotated[Mapping[TokenRole, RecordedTokenId], Field(min_length=3)]
+    seed: int
+    dtype: Dtype
+    weights: tuple[WeightFormat, ...]
+    parameters: int
+    threefry_partitionable: bool
+    versions: Mapping[str, _Version]
+    ledger: Mapping[Role | Literal["projection"], RecordedLedger]
+    files: Mapping[str, RecordedFile] = {}
+
+    @property
+    def settings(self) -> Settings:
+        """What it was made with."""
+        token_ids = self.pair.token_ids.model_dump(exclude_none=True) if self.pair else {}
+        return Settings(token_ids, self.seed, self.dtype, self.weights)
+
+    def with_files(self, directory: Path, known: Mapping[str, str] | None = None) -> "BuildRecord":
+        """Return it with the files of a directory that it does not have yet.
+
+        Args:
+            known: the sha256 of files that are hashed already, by name.
+        """
+        found = {
+            path.name: RecordedFile.of(path, (known or {}).get(path.name))
+            for path in directory.iterdir()
+            if path.name != FILE_NAME and path.name not in self.files
+        }
+        files = dict(sorted({**self.files, **found}.items()))
+        return self.model_copy(update={"files": files})
+
+    def encoded(self) -> bytes:
+        """Return the bytes of ved.json."""
+        content = self.model_dump(mode="json", exclude_none=True)
+        return (json.dumps(content, indent=2) + "\n").encode()
+
+
+def fingerprint(encoder: Pinned, decoder: Pinned, settings: Settings, api: HfApi) -> str:
+    """Return the digest of all that decides a checkpoint's bytes, the model card aside.
+
+    Raises:
+        VedError: a source is a local directory without usable weights.
+        OSError: a file of a local directory cannot be read.
+    """
+    content = {
+        "assembly": ASSEMBLY,
+        "sources": {
+            "encoder": encoder.identity("encoder", api),
+            "decoder": decoder.identity("decoder", api),
+        },
+        "token_ids": dict(settings.token_ids),
+        "seed": settings.seed,
+        "dtype": settings.dtype,
+        "weights": settings.weights,
+        "threefry_partitionable": THREEFRY_PARTITIONABLE,
+        "versions": {name: version(name) for name in DECIDING},
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def make(
-    encoder: Source, decoder: Source, checkpoint: "Checkpoint", pair: Pair | None = None
-) -> dict[str, Any]:
-    """Return the record of a checkpoint whose files are all in its directory.
+    encoder: Source,
+    decoder: Source,
+    checkpoint: "Checkpoint",
+    api: HfApi,
+    pair: Pair | None = None,
+    words: str | None = None,
+) -> BuildRecord:
+    """Return the record of a checkpoint whose files, but for the model card, are all there.
 
     Args:
+        api: the Hub that the sources come from.
         pair: the manifest's entry, where there is one.
+        words: the digest of what its card says besides what the fingerprint decides.
     """
-    return {
-        "format": FORMAT,
-        "pair": pair.model_dump(mode="json", exclude_none=True) if pair else None,
-        "sources": {"encoder": _source(encoder), "decoder": _source(decoder)},
-        "token_ids": _token_ids(checkpoint.token_ids),
-        "seed": checkpoint.settings.seed,
-        "dtype": checkpoint.settings.dtype,
-        "versions": {"ved": ved.__version__, **{name: version(name) for name in LIBRARIES}},
-        "ledger": {ledger.role: _ledger(ledger) for ledger in checkpoint.ledgers},
-        "files": _files(checkpoint.directory, checkpoint.weights_sha256),
-    }
+    settings = checkpoint.settings
+    pinned = encoder.resolved.pinned, decoder.resolved.pinned
+    record = BuildRecord(
+        fingerprint=fingerprint(*pinned, settings, api),
+        words=words,
+        endpoint=api.endpoint,
+        pair=pair and instructed(pair),
+        sources={"encoder": _source(encoder), "decoder": _source(decoder)},
+        token_ids={
+            "decoder_start": _token_id(checkpoint.token_ids.decoder_start),
+            "pad": _token_id(checkpoint.token_ids.pad),
+            "eos": _token_id(checkpoint.token_ids.eos),
+        },
+        seed=settings.seed,
+        dtype=settings.dtype,
+        weights=settings.weights,
+        parameters=checkpoint.parameters,
+        threefry_partitionable=THREEFRY_PARTITIONABLE,
+        versions={"ved": ved.__version__, **{name: version(name) for name in LIBRARIES}},
+        ledger={ledger.role: _ledger(ledger) for ledger in checkpoint.ledgers},
+    )
+    return record.with_files(checkpoint.directory, checkpoint.weights_sha256)
 
 
-def write(record: Mapping[str, Any], directory: Path) -> None:
+def instructed(pair: Pair) -> Pair:
+    """Return a manifest's entry as it is recorded: without what it says of publishing."""
+    return Pair.model_validate(pair.model_dump(exclude=INSTRUCTIONS, exclude_none=True))
+
+
+def read(content: bytes, origin: str) -> BuildRecord:
+    """Return the record that a ved.json holds.
+
+    Args:
+        origin: where it was found, for the error.
+
+    Raises:
+        VedError: it is none of this format.
+    """
+    try:
+        return BuildRecord.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise VedError(
+            f"{FILE_NAME} of {origin} is no build record that this VED reads: "
+            f"{f'{place}: ' if place else ''}{first['msg']}.",
+            "Another version of VED may have written it.",
+        ) from error
+
+
+def write(record: BuildRecord, directory: Path) -> None:
     """Write the record among the files that it describes."""
-    (directory / FILE_NAME).write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
+    (directory / FILE_NAME).write_bytes(record.encoded())
 
 
-def _source(source: Source) -> dict[str, Any]:
+def _source(source: Source) -> RecordedSource:
     resolved = source.resolved
-    return {
+    return RecordedSource(
         **_snapshot(resolved.snapshot),
-        "config": _snapshot(resolved.config_snapshot),
-        "files": source.digests(),
-    }
+        config=RecordedSnapshot(**_snapshot(resolved.config_snapshot)),
+        family=str(resolved.config["model_type"]),
+        files=source.digests(),
+    )
+
+
+def _token_id(found: TokenId) -> RecordedTokenId:
+    return RecordedTokenId(id=found.id, token=found.token, origin=found.origin)
 
 
 def _snapshot(snapshot: Snapshot) -> dict[str, Any]:
     return {"name": snapshot.name, "commit": snapshot.commit}
 
 
-def _token_ids(token_ids: TokenIds) -> dict[str, Any]:
-    return {
-        role: {"id": found.id, "token": found.token, "origin": found.origin}
-        for role, found in vars(token_ids).items()
-    }
-
-
-def _ledger(ledger: Ledger) -> dict[str, Any]:
-    return {
-        "copied": {
-            "/".join(path): {"file": match.weight.file, "tensor": match.weight.name}
+def _ledger(ledger: Ledger) -> RecordedLedger:
+    return RecordedLedger(
+        copied={
+            "/".join(path): Copied(file=match.weight.file, tensor=match.weight.name)
             for path, match in ledger.copied.items()
         },
-        "fresh": {"/".join(path): reason for path, reason in ledger.fresh.items()},
-        "left_out": dict(ledger.left_out),
-    }
-
-
-def _files(directory: Path, known: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        path.name: {"size": path.stat().st_size, "sha256": known.get(path.name) or sha256(path)}
-        for path in sorted(directory.iterdir())
-        if path.name != FILE_NAME
-    }
+        fresh={"/".join(path): reason for path, reason in ledger.fresh.items()},
+        left_out=dict(ledger.left_out),
+    )

@@ -8,7 +8,7 @@ A local directory has no commit; the digests of its files stand for it.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +20,8 @@ from huggingface_hub import HfApi
 from ved.errors import VedError
 from ved.families import Family, Role, family
 from ved.hub_errors import explained
-from ved.manifest import SourceRef
+from ved.licenses import of_card
+from ved.manifest import ConfigRef, SourceRef
 
 CONFIG = "config.json"
 
@@ -59,22 +60,28 @@ class Snapshot:
     Attributes:
         name: the repo's id, or what may be published of the directory's path.
         commit: 40 hexadecimal digits; None for a local directory.
-        files: the names of its files.
+        files: the size of each of its files, in bytes, by name.
         directory: the local directory; None for a repo.
+        license: the id of the licence that its card states, if it states one.
     """
 
     name: str
     commit: str | None
-    files: frozenset[str]
+    files: Mapping[str, int]
     directory: Path | None
+    license: str | None = None
 
     def __str__(self) -> str:
         if self.directory is not None:
             return str(self.directory) if self.directory.is_absolute() else f"./{self.directory}"
         return f"{self.name}@{(self.commit or '')[:12]}"
 
-    def fetch(self, names: frozenset[str], api: HfApi) -> Path:
-        """Return a local directory that holds the named files, downloading what is not there."""
+    def fetch(self, names: Iterable[str], api: HfApi, cache: Path | None = None) -> Path:
+        """Return a local directory that holds the named files, downloading what is not there.
+
+        Args:
+            cache: a cache for downloads in place of huggingface_hub's own.
+        """
         if self.directory is not None:
             return self.directory
 
@@ -82,7 +89,9 @@ class Snapshot:
         # whole when the Hub fails between two of them.
         def download(name: str) -> Path:
             with explained(f"download {name} of {self}", self.name):
-                path = Path(api.hf_hub_download(self.name, name, revision=self.commit))
+                path = Path(
+                    api.hf_hub_download(self.name, name, revision=self.commit, cache_dir=cache)
+                )
             return path.parents[name.count("/")]
 
         with ThreadPoolExecutor(DOWNLOADS) as pool:
@@ -91,22 +100,52 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
+class Pinned:
+    """What a reference means now.
+
+    Attributes:
+        snapshot: the checkpoint.
+        config_snapshot: where its config comes from: the checkpoint, unless the manifest names
+            another repo or directory.
+        allow_pickle: whether its weights may be a pickle.
+    """
+
+    snapshot: Snapshot
+    config_snapshot: Snapshot
+    allow_pickle: bool = False
+
+    def identity(self, role: Role, api: HfApi) -> dict[str, Any]:
+        """Return all that decides what is made of it, as JSON.
+
+        A local directory has no commit: the digests of the files that are used stand for it.
+
+        Raises:
+            VedError: it is a local directory without usable weights.
+            OSError: a file of a local directory cannot be read.
+        """
+        names = {CONFIG, *PROCESSING_FILES[role]}
+        if self.snapshot.directory is not None:
+            names |= {*_select_weights(self.snapshot, self.allow_pickle, api)}
+        return {
+            **_identity(self.snapshot, names),
+            "config": _identity(self.config_snapshot, {CONFIG}),
+        }
+
+
+@dataclass(frozen=True)
 class ResolvedSource:
     """A checkpoint that is known to exist, with nothing but its config downloaded.
 
     Attributes:
         role: what it becomes.
-        snapshot: the checkpoint.
-        config_snapshot: where its config comes from: the checkpoint, unless the manifest names
-            another repo or directory.
+        pinned: the checkpoint, and where its config comes from.
         config: the content of config.json.
         family: what is known of its family.
         weights: the names of the weight files, in order.
     """
 
     role: Role
-    snapshot: Snapshot
-    config_snapshot: Snapshot
+    pinned: Pinned
     config: Mapping[str, Any]
     family: Family
     weights: tuple[str, ...]
@@ -114,15 +153,41 @@ class ResolvedSource:
     def __str__(self) -> str:
         return str(self.snapshot)
 
-    def fetch(self, api: HfApi) -> "Source":
+    @property
+    def snapshot(self) -> Snapshot:
+        """The checkpoint."""
+        return self.pinned.snapshot
+
+    @property
+    def config_snapshot(self) -> Snapshot:
+        """Where its config comes from."""
+        return self.pinned.config_snapshot
+
+    @property
+    def processing(self) -> list[str]:
+        """The names of the files of its image processor or tokenizer."""
+        return [name for name in PROCESSING_FILES[self.role] if name in self.snapshot.files]
+
+    @property
+    def weights_size(self) -> int:
+        """How many bytes its weights are."""
+        return sum(self.snapshot.files[name] for name in self.weights)
+
+    def fetch(self, api: HfApi, cache: Path | None = None) -> "Source":
         """Download the files that are used, and return where they are.
+
+        Args:
+            cache: a cache for downloads in place of huggingface_hub's own.
 
         Raises:
             VedError: the download fails.
         """
-        names = frozenset(self.weights) | self.snapshot.files & {*PROCESSING_FILES[self.role]}
-        config_directory = self.config_snapshot.fetch(frozenset({CONFIG}), api)
-        return Source(self, self.snapshot.fetch(names, api), config_directory / CONFIG)
+        directory = self.snapshot.fetch([*self.weights, *self.processing], api, cache)
+        return Source(self, directory, self.config_path(api))
+
+    def config_path(self, api: HfApi) -> Path:
+        """Return where its config.json is, downloading it if it is not here."""
+        return self.config_snapshot.fetch([CONFIG], api) / CONFIG
 
 
 @dataclass(frozen=True)
@@ -149,9 +214,27 @@ class Source:
 
     def digests(self) -> dict[str, str]:
         """Return the sha256 of every file that is used, by name."""
-        processing = [self.directory / name for name in PROCESSING_FILES[self.resolved.role]]
-        used = [self.config_path, *self.weight_paths, *filter(Path.is_file, processing)]
+        processing = [self.directory / name for name in self.resolved.processing]
+        used = [self.config_path, *self.weight_paths, *processing]
         return {path.name: sha256(path) for path in used}
+
+
+def pin(ref: ConfigRef, api: HfApi) -> Snapshot:
+    """Find out what a reference to a repo or a directory means now, in one request.
+
+    Raises:
+        VedError: it is not there, or may not be read.
+    """
+    if ref.directory is not None:
+        return _local(ref.model, ref.directory)
+    at = f" at {ref.revision}" if ref.revision else ""
+    with explained(f"read {ref.model}{at}", ref.model):
+        info = api.model_info(ref.model, revision=ref.revision, files_metadata=True)
+    if not is_commit(info.sha):
+        raise VedError(f"The Hub says that {ref.model} is at {info.sha!r}, which is not a commit.")
+    files = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or ()}
+    stated = of_card(info.card_data.get("license")) if info.card_data else None
+    return Snapshot(ref.model, info.sha, files, None, stated)
 
 
 def resolve(role: Role, ref: SourceRef, api: HfApi) -> ResolvedSource:
@@ -161,15 +244,23 @@ def resolve(role: Role, ref: SourceRef, api: HfApi) -> ResolvedSource:
         VedError: the checkpoint, its config or usable weights are not there, or may not be read;
             or it cannot play its role in a Flax vision encoder-decoder model.
     """
-    snapshot = _pin(ref.model, ref.revision, ref.directory, api)
-    config_snapshot = snapshot
-    if ref.config is not None:
-        config_snapshot = _pin(ref.config.model, ref.config.revision, ref.config.directory, api)
-    config = _read_json(config_snapshot, CONFIG, api)
-    known = family(role, config.get("model_type"), str(config_snapshot))
-    _check_settings(role, config, known, config_snapshot)
-    weights = _select_weights(snapshot, ref.allow_pickle, api)
-    return ResolvedSource(role, snapshot, config_snapshot, config, known, weights)
+    snapshot = pin(ref, api)
+    config_snapshot = snapshot if ref.config is None else pin(ref.config, api)
+    return inspect(role, Pinned(snapshot, config_snapshot, ref.allow_pickle), api)
+
+
+def inspect(role: Role, pinned: Pinned, api: HfApi) -> ResolvedSource:
+    """Download the config of a checkpoint, and find out what it is.
+
+    Raises:
+        VedError: its config or usable weights are not there, or it cannot play its role in a Flax
+            vision encoder-decoder model.
+    """
+    config = _read_json(pinned.config_snapshot, CONFIG, api)
+    known = family(role, config.get("model_type"), str(pinned.config_snapshot))
+    _check_settings(role, config, known, pinned.config_snapshot)
+    weights = _select_weights(pinned.snapshot, pinned.allow_pickle, api)
+    return ResolvedSource(role, pinned, config, known, weights)
 
 
 def is_commit(text: str | None) -> bool:
@@ -189,20 +280,22 @@ def _sha256(path: Path, size: int, modified: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _pin(name: str, revision: str | None, directory: Path | None, api: HfApi) -> Snapshot:
-    if directory is not None:
-        if not directory.is_dir():
-            raise VedError(f"There is no directory {directory}.", "Check the path.")
-        files = frozenset(path.name for path in directory.iterdir() if path.is_file())
-        # Where on this machine it lies is nobody else's business.
-        shown = directory.name if Path(name).is_absolute() else name
-        return Snapshot(shown, None, files, directory)
-    with explained(f"read {name}" + (f" at {revision}" if revision else ""), name):
-        info = api.model_info(name, revision=revision)
-    if not is_commit(info.sha):
-        raise VedError(f"The Hub says that {name} is at {info.sha!r}, which is not a commit.")
-    files = frozenset(sibling.rfilename for sibling in info.siblings or ())
-    return Snapshot(name, info.sha, files, None)
+def _local(name: str, directory: Path) -> Snapshot:
+    if not directory.is_dir():
+        raise VedError(f"There is no directory {directory}.", "Check the path.")
+    files = {path.name: path.stat().st_size for path in directory.iterdir() if path.is_file()}
+    # Where on this machine it lies is nobody else's business.
+    shown = directory.name if Path(name).is_absolute() else name
+    return Snapshot(shown, None, files, directory)
+
+
+def _identity(snapshot: Snapshot, names: Iterable[str]) -> dict[str, Any]:
+    """Return what stands for a snapshot: its commit, or the digests of a directory's files."""
+    if snapshot.directory is None:
+        return {"name": snapshot.name, "commit": snapshot.commit}
+    used = sorted(snapshot.files.keys() & {*names})
+    digests = {name: sha256(snapshot.directory / name) for name in used}
+    return {"name": snapshot.name, "files": digests}
 
 
 def _check_settings(
@@ -229,7 +322,7 @@ def _read_json(snapshot: Snapshot, name: str, api: HfApi) -> dict[str, Any]:
             f"{snapshot} has no {name}.",
             "Name a transformers checkpoint; another one's config can be used with config:.",
         )
-    path = snapshot.fetch(frozenset({name}), api) / name
+    path = snapshot.fetch([name], api) / name
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:

@@ -1,0 +1,102 @@
+"""What is to be done for a pair by its repo: what VED published there, and what became of it."""
+
+from dataclasses import replace
+from importlib.metadata import version
+
+from huggingface_hub import HfApi
+
+from ved import record, targets
+from ved.errors import VedError
+from ved.ledger import listed as in_words
+from ved.planned import Planned
+from ved.record import BuildRecord, RecordedSnapshot
+from ved.settings import Settings
+from ved.source import Snapshot
+from ved.targets import Target
+
+UNCHANGED = "It is as the manifest has it."
+
+
+def look(planned: Planned, api: HfApi) -> Planned:
+    """Return what is to be done for a pair by the state of its repo now.
+
+    Raises:
+        VedError: the Hub does not tell, or publishing would overwrite what VED did not make.
+    """
+    target = targets.target(planned.pair.repo, api)
+    planned = replace(planned, target=target)
+    if target.head is None:
+        return replace(planned, action="build", reason="There is no such repo yet.")
+    if target.is_foreign:
+        if planned.pair.adopt:
+            return replace(planned, action="build", reason="adopt: what is there is replaced.")
+        raise VedError(
+            f"{target.repo} exists and was not made by VED (it has no {record.FILE_NAME}).",
+            "Choose another name, or say adopt: true in its pair to replace what is there.",
+        )
+    if record.FILE_NAME not in target.files:
+        return replace(planned, action="build", reason="The repo is empty.")
+    return _compare_with_record(planned, target, api)
+
+
+def _compare_with_record(planned: Planned, target: Target, api: HfApi) -> Planned:
+    """Decide by what VED published, and by what became of it."""
+    pair = planned.pair
+    try:
+        published = targets.published(target, api)
+        changed = target.changed(published)
+    except VedError as error:
+        if not pair.overwrite:
+            raise VedError(
+                str(error), "Say overwrite: true in its pair to replace what is there."
+            ) from error
+        return replace(planned, action="build", reason="overwrite: what is there is replaced.")
+    if changed and not pair.overwrite:
+        raise VedError(
+            f"{target.repo} is no longer what VED published: somebody changed {in_words(changed)}.",
+            "Say overwrite: true in its pair to replace that, or take the pair out.",
+        )
+    if changed:
+        reason = f"overwrite: somebody changed {in_words(changed)}."
+        return replace(planned, action="build", reason=reason)
+    if published.fingerprint != planned.fingerprint:
+        return replace(planned, action="build", reason=_difference(planned, published))
+    to_turn = pair.private is not None and pair.private != target.private
+    if published.words != planned.words:
+        reason = "Only what the model card says has changed."
+    elif to_turn:
+        reason = f"It is to be {'private' if pair.private else 'public'}."
+    else:
+        return replace(planned, action="skip", reason=UNCHANGED)
+    return replace(planned, action="card-only", reason=reason, published=published)
+
+
+def _difference(planned: Planned, published: BuildRecord) -> str:
+    """Say what has changed since a checkpoint was published."""
+    settings, before = Settings.of(planned.pair), published.settings
+    changes = [
+        f"{name} {old} is now {new}"
+        for name in ("token_ids", "seed", "dtype", "weights")
+        if (old := _shown(getattr(before, name))) != (new := _shown(getattr(settings, name)))
+    ]
+    for role, pinned in planned.pinned.items():
+        source = published.sources[role]
+        if _identity(source) != _identity(pinned.snapshot):
+            changes.append(f"{role} {source} is now {pinned.snapshot}")
+        elif _identity(source.config) != _identity(pinned.config_snapshot):
+            changes.append(f"{role}'s config {source.config} is now {pinned.config_snapshot}")
+    for name in record.DECIDING:
+        if published.versions.get(name) != version(name):
+            changes.append(f"{name} {published.versions.get(name)} is now {version(name)}")
+    # What neither has a commit nor is said in the manifest.
+    return f"{'; '.join(changes) or 'The files of a local source have changed'}."
+
+
+def _identity(source: Snapshot | RecordedSnapshot) -> tuple[str, str | None]:
+    return source.name, source.commit
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {each}" for key, each in value.items()) or "not given"
+    return ", ".join(sorted(value)) if isinstance(value, tuple) else str(value)

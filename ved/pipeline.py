@@ -1,0 +1,206 @@
+"""Builds what a plan says: one pair is downloaded while another is assembled and a third uploaded.
+
+A pair's failure stays its own.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from huggingface_hub import HfApi
+
+from ved import card, hub
+from ved.errors import VedError, describe, describe_unexpected
+from ved.make import check_destination, make_checkpoint, put_in_place
+from ved.planned import Planned
+from ved.progress import Progress
+from ved.report import Result
+from ved.settings import Settings
+from ved.source import Source
+from ved.store import Store
+
+log = logging.getLogger("ved")
+
+UPLOADS = 2
+"""How many pairs are published at the same time: while the Hub makes the commit of one, the wire is
+free for another. Downloads go one by one, because two would both be there late."""
+
+
+class Pipeline:
+    """Hands that pass pairs on: one downloads, one assembles, two publish.
+
+    Args:
+        api: the Hub.
+        store: the disk for sources and checkpoints.
+        directory: an empty directory to assemble in.
+        progress: what is told of it.
+        push: whether to publish.
+        output_directory: where to keep checkpoints, as `<owner>/<name>`.
+    """
+
+    def __init__(
+        self,
+        api: HfApi,
+        store: Store,
+        directory: Path,
+        progress: Progress,
+        *,
+        push: bool,
+        output_directory: Path | None,
+    ) -> None:
+        self.api = api
+        self.store = store
+        self.directory = directory
+        self.progress = progress
+        self.push = push
+        self.output_directory = output_directory
+
+    def run(self, queue: Sequence[Planned], cards: Sequence[Planned]) -> dict[str, Result]:
+        """Build what is queued, renew cards, and return what became of each, by its repo."""
+        with _hands(1) as down, _hands(UPLOADS) as up:
+            done = {each.pair.repo: up.submit(self._renew, each) for each in cards}
+            fetching = [down.submit(self._fetch, planned) for planned in queue]
+            for planned, fetched in zip(queue, fetching, strict=True):
+                done[planned.pair.repo] = self._build(planned, fetched, up)
+            return {repo: future.result() for repo, future in done.items()}
+
+    def _fetch(self, planned: Planned) -> list[Source]:
+        sources = [*planned.sources.values()]
+        missing = self.store.make_room(sources, _output(planned))
+        with self.progress.step(planned.pair.repo, "Downloading", missing):
+            return [self.store.fetch(source) for source in sources]
+
+    def _build(
+        self, planned: Planned, fetched: "Future[list[Source]]", up: ThreadPoolExecutor
+    ) -> "Future[Result]":
+        """Assemble a pair once its sources are there, and hand it on to be published."""
+        start = time.monotonic()
+        directory = self.directory / planned.pair.repo
+        try:
+            sources = fetched.result()
+            with self.progress.step(planned.pair.repo, "Assembling", _output(planned)):
+                self._assemble(planned, sources, directory)
+        except Exception as error:
+            self._clear(planned, directory)
+            failed: Future[Result] = Future()
+            failed.set_result(_failure(planned, error, start))
+            return failed
+        finally:
+            self.store.release([*planned.sources.values()])
+        return up.submit(self._publish, planned, directory, start)
+
+    def _assemble(self, planned: Planned, sources: Sequence[Source], directory: Path) -> None:
+        pair = planned.pair
+        if self.output_directory:
+            check_destination(self.output_directory / pair.repo)
+        directory.mkdir(parents=True)
+        encoder, decoder = sources
+        make_checkpoint(encoder, decoder, directory, self.api, Settings.of(pair), pair)
+
+    def _publish(self, planned: Planned, directory: Path, start: float) -> Result:
+        pair = planned.pair
+        try:
+            size = sum(path.stat().st_size for path in directory.iterdir())
+            commit = None
+            if self.push:
+                assert planned.target is not None
+                with self.progress.step(pair.repo, "Publishing", size):
+                    commit = hub.publish(
+                        planned.target, directory, private=pair.private, api=self.api
+                    )
+                log.info(
+                    "%s: Published as %s", pair.repo, hub.commit_url(pair.repo, commit, self.api)
+                )
+            if self.output_directory:
+                put_in_place(directory, self.output_directory / pair.repo)
+        except Exception as error:
+            return _failure(planned, error, start)
+        finally:
+            self._clear(planned, directory)
+        return planned.result("built", self.api, commit, size, time.monotonic() - start)
+
+    def _clear(self, planned: Planned, directory: Path) -> None:
+        shutil.rmtree(directory, ignore_errors=True)
+        self.store.give_back(_output(planned))
+
+    def _renew(self, planned: Planned) -> Result:
+        """Publish a card of the words that the manifest has now, beside the weights that stand."""
+        start = time.monotonic()
+        try:
+            commit, size = self._renew_card(planned)
+        except Exception as error:
+            return _failure(planned, error, start)
+        return planned.result("card-only", self.api, commit, size, time.monotonic() - start)
+
+    def _renew_card(self, planned: Planned) -> tuple[str | None, int]:
+        pair, target, published = planned.pair, planned.target, planned.published
+        assert target is not None
+        assert published is not None
+        if published.words == planned.words:
+            assert pair.private is not None
+            hub.set_visibility(pair.repo, pair.private, self.api)
+            return target.head, 0
+        directory = self.directory / pair.repo
+        directory.mkdir(parents=True)
+        card.renew(published, pair, planned.words, self.api.endpoint, directory)
+        size = sum(path.stat().st_size for path in directory.iterdir())
+        with self.progress.step(pair.repo, "Publishing", 0):
+            commit = hub.publish_card(target, directory, private=pair.private, api=self.api)
+        return commit, size
+
+
+def in_order(planned: Iterable[Planned]) -> list[Planned]:
+    """Return pairs so that each has the fewest bytes to download that are not here by then.
+
+    The first upload can begin early, and pairs that share sources come together.
+    """
+    remaining, here = list(planned), set[str]()
+    ordered = []
+    while remaining:
+        following = min(remaining, key=lambda each: _download(each, here))
+        remaining.remove(following)
+        ordered.append(following)
+        here |= {str(source) for source in following.sources.values()}
+    return ordered
+
+
+def _download(planned: Planned, here: Collection[str]) -> int:
+    assert planned.needs is not None
+    return sum(size for name, size in planned.needs.sources.items() if name not in here)
+
+
+def _output(planned: Planned) -> int:
+    assert planned.needs is not None
+    return planned.needs.output
+
+
+def _failure(planned: Planned, error: Exception, start: float) -> Result:
+    """Return the result of a pair that failed."""
+    if isinstance(error, VedError):
+        reason = str(error)
+    elif isinstance(error, OSError):
+        reason = describe(error)
+    else:
+        reason = describe_unexpected(error)
+        log.error("%s: Unexpected error", planned.pair.repo, exc_info=error)
+    log.error("%s: Failed: %s", planned.pair.repo, reason)
+    seconds = time.monotonic() - start
+    return Result(
+        planned.pair, "failed", reason, planned.findings, planned.fingerprint, seconds=seconds
+    )
+
+
+@contextmanager
+def _hands(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Yield threads that work things off; on an interrupt nobody waits for them."""
+    pool = ThreadPoolExecutor(count)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()

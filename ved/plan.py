@@ -1,0 +1,239 @@
+"""What is to be done for each pair, and why: build, a new card only, nothing, or a refusal.
+
+The state of the world lives on the Hub. Sources are asked for once each, however many pairs share
+them. Of targets, one listing of each namespace tells which are as the manifest has them; only the
+others are looked at one by one, and of those the few that were changed last.
+"""
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from huggingface_hub import HfApi
+
+from ved import card, hub, record, targets
+from ved.compare import UNCHANGED, look
+from ved.errors import VedError
+from ved.families import Role
+from ved.findings import Findings
+from ved.manifest import ConfigRef, Pair, SourceRef
+from ved.planned import Planned
+from ved.settings import Settings
+from ved.source import Pinned, Snapshot, pin
+from ved.targets import Listed
+
+if TYPE_CHECKING:
+    # Importing it imports jax and transformers, which a plan without a build does not need.
+    from ved.preflight import Preflight
+
+LOOKS = 5
+"""How many of the repos that seem to be as they should are looked at closely: those changed last.
+A listing does not tell whether somebody has trained there."""
+
+REQUESTS = 8
+"""How many requests are made at the same time."""
+
+_Asked = TypeVar("_Asked")
+_Answer = TypeVar("_Answer")
+_Name: TypeAlias = tuple[str, str | None]
+_Snapshots: TypeAlias = Mapping[_Name, Snapshot | VedError]
+_Listings: TypeAlias = Mapping[str, dict[str, Listed] | VedError]
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What a plan depends on besides the manifest.
+
+    Attributes:
+        namespaces: those that the token can publish to, in lower case; None where nobody knows.
+        push: whether checkpoints are to be published.
+        output_directory: where to keep what is built, as `<owner>/<name>`.
+        max_disk: bytes of disk that a build may take; None for all that is free.
+    """
+
+    namespaces: frozenset[str] | None = None
+    push: bool = True
+    output_directory: Path | None = None
+    max_disk: int | None = None
+
+
+def make(pairs: Sequence[Pair], circumstances: Circumstances, api: HfApi) -> list[Planned]:
+    """Return what is to be done for each pair, in their order.
+
+    Nothing is written to the Hub, and no weight is read.
+    """
+    planner = _Planner(circumstances, api)
+    plan = planner.compare(pairs)
+    if any(planned.action == "build" for planned in plan):
+        plan = planner.check(plan)
+    return plan
+
+
+class _Planner:
+    def __init__(self, circumstances: Circumstances, api: HfApi) -> None:
+        self.circumstances = circumstances
+        self.api = api
+
+    def compare(self, pairs: Sequence[Pair]) -> list[Planned]:
+        """Decide by what the manifest, sources and targets are, but for what the sources hold."""
+        snapshots = self._pin(pairs)
+        plan = [self._identify(pair, snapshots) for pair in pairs]
+        if self.circumstances.push:
+            plan = self._compare_with_hub(plan)
+        if self.circumstances.output_directory is not None:
+            plan = [self._compare_with_disk(planned) for planned in plan]
+        return plan
+
+    def check(self, plan: Sequence[Planned]) -> list[Planned]:
+        """Refuse what is to be built and cannot be, as far as can be known without the weights."""
+        from ved.preflight import Preflight
+
+        with tempfile.TemporaryDirectory(prefix=".ved-headers-") as name:
+            preflight = Preflight(self.api, Path(name), self.circumstances.max_disk)
+            return [
+                self._checked(planned, preflight) if planned.action == "build" else planned
+                for planned in plan
+            ]
+
+    def _checked(self, planned: Planned, preflight: "Preflight") -> Planned:
+        encoder, decoder = planned.pinned["encoder"], planned.pinned["decoder"]
+        found = preflight.check(planned.pair, encoder, decoder)
+        findings = Findings(found.findings)
+        if self.circumstances.namespaces is not None:
+            base_models = [
+                each.snapshot.name for each in (encoder, decoder) if each.snapshot.commit
+            ]
+            with findings.about("license"):
+                metadata = card.metadata(
+                    planned.pair, base_models, planned.fingerprint, planned.words
+                )
+                hub.check_card(metadata, planned.pair.repo, self.api)
+        planned = replace(planned, needs=found.needs, sources=found.sources)
+        return planned.with_findings(findings)
+
+    def _pin(self, pairs: Sequence[Pair]) -> _Snapshots:
+        """Find out what every reference of the manifest means now, each once."""
+        refs: dict[_Name, ConfigRef] = {}
+        for pair in pairs:
+            for ref in (pair.encoder, pair.decoder, pair.encoder.config, pair.decoder.config):
+                if ref is not None:
+                    refs[_name(ref)] = ref
+        found = _at_once(lambda ref: _or_error(lambda: pin(ref, self.api)), [*refs.values()])
+        return dict(zip(refs, found, strict=True))
+
+    def _identify(self, pair: Pair, snapshots: _Snapshots) -> Planned:
+        """Work out what a pair would be built from; refuse what nobody could build or publish."""
+        findings = Findings()
+        pinned: dict[Role, Pinned] = {}
+        refs: dict[Role, SourceRef] = {"encoder": pair.encoder, "decoder": pair.decoder}
+        for role, ref in refs.items():
+            with findings.about(role):
+                snapshot = _raised(snapshots[_name(ref)])
+                config = _raised(snapshots[_name(ref.config)]) if ref.config else snapshot
+                pinned[role] = Pinned(snapshot, config, ref.allow_pickle)
+        if self.circumstances.push:
+            with findings.about("repo"):
+                self._check_target(pair)
+        fingerprint = ""
+        if not findings:
+            with findings.about("encoder"):
+                fingerprint = record.fingerprint(
+                    pinned["encoder"], pinned["decoder"], Settings.of(pair), self.api
+                )
+        words = card.words(pair, self.api.endpoint)
+        planned = Planned(pair, "build", "", (), pinned, fingerprint, words)
+        return planned.with_findings(findings)
+
+    def _check_target(self, pair: Pair) -> None:
+        if pair.repo.lower() in (pair.encoder.model.lower(), pair.decoder.model.lower()):
+            raise VedError(
+                f"{pair.repo} is one of its own sources, which publishing would replace.",
+                "Choose another name.",
+            )
+        if self.circumstances.namespaces is not None:
+            hub.check_namespace(pair.repo, self.circumstances.namespaces)
+
+    def _compare_with_hub(self, plan: Sequence[Planned]) -> list[Planned]:
+        names = [*dict.fromkeys(_namespace(planned) for planned in plan if planned.pending)]
+        found = _at_once(lambda name: _or_error(lambda: targets.listed(name, self.api)), names)
+        listings = dict(zip(names, found, strict=True))
+        told = [self._compare_with_listing(planned, listings) for planned in plan]
+        # Of those that seem to be right, most are taken at the listing's word.
+        alike = [planned for planned in told if planned.action == "skip" and planned.listed]
+        alike.sort(key=lambda planned: planned.listed.modified if planned.listed else 0)
+        taken = {planned.pair.repo for planned in alike[: -LOOKS or None]}
+
+        def looked(planned: Planned) -> Planned:
+            if planned.action == "refuse" or planned.pair.repo in taken:
+                return planned
+            findings, found = Findings(), planned
+            with findings.about("repo"):
+                found = look(planned, self.api)
+            return found.with_findings(findings)
+
+        return _at_once(looked, told)
+
+    def _compare_with_listing(self, planned: Planned, listings: _Listings) -> Planned:
+        if planned.action == "refuse":
+            return planned
+        findings = Findings()
+        listing: dict[str, Listed] = {}
+        with findings.about("repo"):
+            listing = _raised(listings[_namespace(planned)])
+        known = listing.get(planned.pair.repo.lower())
+        private = planned.pair.private
+        as_it_should_be = (
+            known is not None
+            and (known.fingerprint, known.words) == (planned.fingerprint, planned.words)
+            and private in (None, known.private)
+            and not planned.pair.overwrite
+        )
+        if as_it_should_be:
+            planned = replace(planned, action="skip", reason=UNCHANGED, listed=known)
+        return planned.with_findings(findings)
+
+    def _compare_with_disk(self, planned: Planned) -> Planned:
+        """Build what is not kept on disk as it should be, whatever the Hub has."""
+        if planned.action == "refuse":
+            return planned
+        assert self.circumstances.output_directory is not None
+        path = self.circumstances.output_directory / planned.pair.repo / record.FILE_NAME
+        try:
+            kept = record.read(path.read_bytes(), str(path))
+        except (OSError, VedError):
+            kept = None
+        alike = kept and (kept.fingerprint, kept.words) == (planned.fingerprint, planned.words)
+        if not alike and (planned.action != "build" or not self.circumstances.push):
+            return replace(planned, action="build", reason="It is not in the output directory.")
+        if alike and not self.circumstances.push:
+            return replace(planned, action="skip", reason="It is in the output directory already.")
+        return planned
+
+
+def _namespace(planned: Planned) -> str:
+    return planned.pair.repo.partition("/")[0]
+
+
+def _name(ref: ConfigRef) -> _Name:
+    return ref.model, ref.revision
+
+
+def _at_once(function: Callable[[_Asked], _Answer], asked: Sequence[_Asked]) -> list[_Answer]:
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        return list(pool.map(function, asked))
+
+
+def _or_error(function: Callable[[], _Answer]) -> _Answer | VedError:
+    try:
+        return function()
+    except VedError as error:
+        return error
+
+
+def _raised(answer: _Answer | VedError) -> _Answer:
+    if isinstance(answer, VedError):
+        raise answer
+    return answer

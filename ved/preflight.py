@@ -1,0 +1,260 @@
+"""Everything that can be known to be wrong before a weight is downloaded.
+
+Configs, image processors and tokenizers are loaded, and the headers of the weights are held against
+the models that the configs make, by the very code that assembles afterwards. Of the weights
+themselves nothing is read.
+"""
+
+import copy
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi
+
+from ved import headers, licenses, processing, token_ids
+from ved.families import Role
+from ved.findings import Finding, Findings
+from ved.machine import available_memory, free_disk, size_in_words
+from ved.manifest import Pair
+from ved.parts import KEPT_BYTES, Part, load_config, source_part, stored_dtype
+from ved.settings import Settings
+from ved.source import Pinned, ResolvedSource, Source, inspect
+from ved.tensors.tensor import DTYPES
+
+PROCESS_BYTES = 500 * 10**6
+"""The memory of a process that has jax and transformers imported and a model traced."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What building a pair takes.
+
+    Attributes:
+        sources: bytes to download, by source.
+        output: bytes of the checkpoint.
+        memory: bytes of memory, roughly.
+    """
+
+    sources: dict[str, int]
+    output: int
+    memory: int
+
+    @property
+    def disk(self) -> int:
+        """Bytes of disk for sources and checkpoint."""
+        return sum(self.sources.values()) + self.output
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What preflight finds of a pair; needs are None where something keeps it from being built."""
+
+    findings: tuple[Finding, ...]
+    needs: Needs | None = None
+    sources: Mapping[Role, ResolvedSource] = field(default_factory=dict)
+
+
+@dataclass
+class _Examined:
+    """A source as far as its small files and headers tell; what could not be had is None."""
+
+    findings: Findings = field(default_factory=Findings)
+    resolved: ResolvedSource | None = None
+    config: Any = None
+    processing: Any = None
+    part: Part | None = None
+
+
+class Preflight:
+    """Examines pairs; each source once, however many pairs share it.
+
+    Args:
+        api: the Hub.
+        directory: an empty directory, for files that stand in for the weights.
+        max_disk: bytes of disk that a build may take; None for all that is free there.
+    """
+
+    def __init__(self, api: HfApi, directory: Path, max_disk: int | None = None) -> None:
+        self.api = api
+        self.directory = directory
+        self.max_disk = max_disk
+        self._examined: dict[tuple[Role, str, str, bool], _Examined] = {}
+
+    def check(self, pair: Pair, encoder: Pinned, decoder: Pinned) -> Checked:
+        """Return all that is found of a pair, and what building it takes."""
+        examined = [self._examine("encoder", encoder), self._examine("decoder", decoder)]
+        findings = Findings(finding for each in examined for finding in each.findings)
+        _check_token_ids(pair, examined[1], findings)
+        stated = {each.snapshot.name: each.snapshot.license for each in (encoder, decoder)}
+        published = [each.snapshot.name for each in (encoder, decoder) if each.snapshot.commit]
+        of_repos = {name: stated[name] for name in published}
+        for problem in licenses.problems(pair.license, of_repos):
+            findings.warn("license", problem)
+        parts = [each.part for each in examined if each.part]
+        if len(parts) < len(examined) or any(each.level == "error" for each in findings):
+            return Checked(tuple(findings))
+        needs = _needs(examined, parts, Settings.of(pair))
+        self._check_machine(needs, findings)
+        sources = {each.resolved.role: each.resolved for each in examined if each.resolved}
+        return Checked(tuple(findings), needs, sources)
+
+    def _examine(self, role: Role, pinned: Pinned) -> _Examined:
+        key = (role, str(pinned.snapshot), str(pinned.config_snapshot), pinned.allow_pickle)
+        if key not in self._examined:
+            self._examined[key] = self._examine_anew(role, pinned)
+        return self._examined[key]
+
+    def _examine_anew(self, role: Role, pinned: Pinned) -> _Examined:
+        examined = _Examined()
+        findings = examined.findings
+        with findings.about(role):
+            examined.resolved = inspect(role, pinned, self.api)
+            source = self._stand_in(examined.resolved)
+            examined.config = load_config(source)
+        if examined.config is None:
+            return examined
+        with findings.about(role):
+            load = processing.load_image_processor, processing.load_tokenizer
+            examined.processing = load[role == "decoder"](source, examined.config)
+        with findings.about(role):
+            config = copy.deepcopy(examined.config)
+            if role == "decoder":
+                config.is_decoder = config.add_cross_attention = True
+            # Shapes are the same whatever the seed.
+            examined.part = source_part(source, config, seed=0)
+            for warning in examined.part.ledger.warnings:
+                findings.warn(role, warning)
+        # Of a config that no model can be made of, sizes may be anything.
+        if examined.processing is not None and examined.part is not None:
+            with findings.about(role):
+                (_check_images if role == "encoder" else _check_vocabulary)(examined)
+        return examined
+
+    def _stand_in(self, resolved: ResolvedSource) -> Source:
+        """Return a source that has its small files, and the headers of its weights."""
+        if resolved.snapshot.directory is not None:
+            return resolved.fetch(self.api)
+        directory = self.directory / f"{resolved.role}-{len(self._examined)}"
+        directory.mkdir(parents=True)
+        if resolved.processing:
+            small = resolved.snapshot.fetch(resolved.processing, self.api)
+            for name in resolved.processing:
+                shutil.copyfile(small / name, directory / name)
+        snapshot = resolved.snapshot
+        assert snapshot.commit is not None
+        headers.fetch(snapshot.name, snapshot.commit, resolved.weights, directory, self.api)
+        config = resolved.config_path(self.api)
+        return Source(resolved, directory, config)
+
+    @cached_property
+    def _disk(self) -> int:
+        free = free_disk(self.directory)
+        return free if self.max_disk is None else min(free, self.max_disk)
+
+    @cached_property
+    def _memory(self) -> int | None:
+        return available_memory()
+
+    def _check_machine(self, needs: Needs, findings: Findings) -> None:
+        if needs.disk > self._disk:
+            findings.append(
+                Finding(
+                    "error",
+                    "repo",
+                    f"Its sources and the checkpoint take {size_in_words(needs.disk)} of disk, and "
+                    f"there are {size_in_words(self._disk)}. Allow more, free some, or publish one "
+                    "weight file only with weights:.",
+                )
+            )
+        if self._memory is not None and needs.memory > self._memory:
+            findings.warn(
+                "repo",
+                f"Building it may take {size_in_words(needs.memory)} of memory, and "
+                f"{size_in_words(self._memory)} are free.",
+            )
+
+
+def _check_token_ids(pair: Pair, decoder: _Examined, findings: Findings) -> None:
+    if decoder.config is None or decoder.processing is None:
+        return
+    wanted = Settings.of(pair).token_ids
+    with findings.about("token_ids"):
+        origin = str(decoder.resolved)
+        ids = token_ids.resolve(wanted, decoder.config, decoder.processing, origin)
+        if ids.pad_is_eos:
+            findings.tell(
+                "token_ids",
+                f"Pad and eos are both {ids.pad.id}: training has to mask padding by the attention "
+                "mask, not by the pad token.",
+            )
+
+
+def _check_images(encoder: _Examined) -> None:
+    """Hold the size of the image processor's images against what the encoder takes."""
+    made, wanted = _image_size(encoder.processing), _two(encoder.config.image_size)
+    if made is None or made == wanted:
+        return
+    text = (
+        f"The image processor makes images of {made[0]} x {made[1]}, and the encoder's config says "
+        f"{wanted[0]} x {wanted[1]}"
+    )
+    assert encoder.resolved is not None
+    if encoder.resolved.family.takes_any_size:
+        encoder.findings.tell("encoder", f"{text}: position embeddings are interpolated.")
+    else:
+        encoder.findings.warn("encoder", f"{text}: the model will refuse such images.")
+
+
+def _image_size(processor: Any) -> tuple[int, int] | None:
+    """Return height and width of the images that it makes; None where they vary."""
+    for switch, name in (("do_center_crop", "crop_size"), ("do_resize", "size")):
+        size = getattr(processor, name, None) or {}
+        if getattr(processor, switch, False) and {"height", "width"} <= size.keys():
+            return size["height"], size["width"]
+    return None
+
+
+def _two(size: Any) -> tuple[int, int]:
+    height, width = size if isinstance(size, list | tuple) else (size, size)
+    return int(height), int(width)
+
+
+def _check_vocabulary(decoder: _Examined) -> None:
+    """Hold the tokenizer's vocabulary against the embeddings."""
+    rows = int(decoder.config.vocab_size)
+    vocabulary: dict[str, int] = decoder.processing.get_vocab()
+    beyond = [token for token, number in vocabulary.items() if number >= rows]
+    if beyond:
+        decoder.findings.warn(
+            "decoder",
+            f"{len(beyond)} of the tokenizer's tokens, such as {min(beyond)!r}, are beyond the "
+            f"{rows} rows of the embedding: text that holds one cannot be encoded.",
+        )
+    elif len(vocabulary) < rows:
+        decoder.findings.tell(
+            "decoder",
+            f"The embedding has {rows} rows, and the tokenizer {len(vocabulary)} tokens.",
+        )
+
+
+def _needs(examined: list[_Examined], parts: list[Part], settings: Settings) -> Needs:
+    fresh = stored_dtype(parts) if settings.dtype == "source" else DTYPES[settings.dtype]
+    asked = None if settings.dtype == "source" else DTYPES[settings.dtype]
+    sources = [each.resolved for each in examined if each.resolved]
+    largest = max(
+        prod(shape.shape) for part in parts for shape in part.initialization.shapes.values()
+    )
+    return Needs(
+        sources={
+            str(source): 0 if source.snapshot.directory else source.weights_size
+            for source in sources
+        },
+        output=len(settings.weights) * sum(part.nbytes(asked, fresh) for part in parts),
+        # A kernel is turned as a whole, in each of the two files; float32 at most, as a rule.
+        memory=PROCESS_BYTES + KEPT_BYTES + 2 * len(settings.weights) * 4 * largest,
+    )

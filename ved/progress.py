@@ -1,0 +1,61 @@
+"""What is being done: a bar in a terminal, plain lines in a log."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from threading import Lock
+from typing import Any
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from ved.machine import size_in_words
+
+log = logging.getLogger("ved")
+
+
+class Progress:
+    """Tells of the steps of pairs, and counts the bytes of those that are over."""
+
+    def __init__(self, bar: "tqdm[Any]") -> None:
+        self._bar = bar
+        self._doing: dict[str, str] = {}
+        self._lock = Lock()
+
+    @contextmanager
+    def step(self, repo: str, verb: str, size: int) -> Iterator[None]:
+        """Tell of a step, and count its bytes once it is over.
+
+        Args:
+            repo: the pair's.
+            verb: what is done, such as "Downloading".
+            size: how many bytes it is about.
+        """
+        log.info("%s: %s %s", repo, verb, size_in_words(size))
+        self._show(repo, verb)
+        try:
+            yield
+        finally:
+            self._show(repo, "")
+            self._bar.update(size)
+
+    def _show(self, repo: str, verb: str) -> None:
+        with self._lock:
+            self._doing[repo] = verb
+            now = (f"{verb.lower()} {repo}" for repo, verb in self._doing.items() if verb)
+            self._bar.set_description_str(", ".join(now))
+
+
+@contextmanager
+def shown(total: int, *, bar: bool) -> Iterator[Progress]:
+    """Yield a progress that is shown until the block ends.
+
+    Args:
+        total: how many bytes there are to download, write and upload.
+        bar: whether to draw a bar, which the lines of the log then leave alone.
+    """
+    with (
+        logging_redirect_tqdm() if bar else nullcontext(),
+        tqdm(total=total, unit="B", unit_scale=True, disable=not bar) as drawn,
+    ):
+        yield Progress(drawn)

@@ -1,0 +1,173 @@
+"""The repos that VED publishes to, as they are now: read from the Hub in few requests."""
+
+import fnmatch
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+
+from huggingface_hub import HfApi, hf_hub_url
+from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub.hf_api import ModelInfo, RepoSibling
+from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+from ved import record
+from ved.card import STATE
+from ved.errors import VedError
+from ved.hub_errors import explained
+from ved.record import BuildRecord, RecordedFile
+from ved.source import PROCESSING_FILES, is_commit
+
+_EMPTY_REPO = frozenset({".gitattributes"})
+_CHECKPOINT = (
+    *("*.bin", "*.h5", "*.msgpack", "*.safetensors", "*.index.json", "*.pt", "*.ckpt"),
+    *chain.from_iterable(PROCESSING_FILES.values()),
+)
+"""Files of a checkpoint: an old one beside the new ones would be loaded with them."""
+
+LISTED = ("sha", "private", "lastModified", "siblings", "cardData")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What a namespace's listing tells of a repo.
+
+    Attributes:
+        head: its newest commit.
+        private: whether only its owners see it.
+        modified: when it was last changed, in seconds since 1970.
+        fingerprint: what its card says that it was built from; empty without such a card.
+        words: the digest of what its card says besides.
+    """
+
+    head: str
+    private: bool
+    modified: float
+    fingerprint: str
+    words: str
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a repo; it has a sha256 where the Hub stores it outside git."""
+
+    size: int
+    git_oid: str
+    sha256: str | None
+
+    def holds(self, recorded: RecordedFile) -> bool:
+        """Whether it has the content that a record tells of."""
+        if self.sha256 is not None:
+            return self.sha256 == recorded.sha256
+        return self.git_oid == recorded.git_oid
+
+
+@dataclass(frozen=True)
+class Target:
+    """A repo to publish to, as it is now.
+
+    Attributes:
+        repo: its id.
+        head: its newest commit; None where there is no repo.
+        files: its files, by name.
+        private: whether only its owners see it; None where there is no repo.
+    """
+
+    repo: str
+    head: str | None = None
+    files: Mapping[str, RemoteFile] = field(default_factory=dict)
+    private: bool | None = None
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it holds something that VED did not publish."""
+        return record.FILE_NAME not in self.files and not self.files.keys() <= _EMPTY_REPO
+
+    def checkpoint_files(self) -> list[str]:
+        """Return the names of the files that are loaded as a checkpoint."""
+        return checkpoint_files(self.files)
+
+    def changed(self, published: BuildRecord) -> list[str]:
+        """Return the names of the files that are not what VED published there."""
+        gone_or_other = (
+            name
+            for name, recorded in published.files.items()
+            if name not in self.files or not self.files[name].holds(recorded)
+        )
+        added = (name for name in self.checkpoint_files() if name not in published.files)
+        return sorted({*gone_or_other, *added})
+
+
+def checkpoint_files(names: Iterable[str]) -> list[str]:
+    """Return those of a folder's files that are loaded as a checkpoint."""
+    return sorted(
+        name for name in names if any(fnmatch.fnmatch(name, pattern) for pattern in _CHECKPOINT)
+    )
+
+
+def listed(namespace: str, api: HfApi) -> dict[str, Listed]:
+    """Return what a namespace's listing tells of every repo in it, by its id in lower case.
+
+    Raises:
+        VedError: the Hub does not tell.
+    """
+    with explained(f"list the models of {namespace}", namespace):
+        found = list(api.list_models(author=namespace, expand=[*LISTED]))
+    return {info.id.lower(): _listed(info) for info in found}
+
+
+def target(repo: str, api: HfApi) -> Target:
+    """Return the state of a repo to publish to.
+
+    Raises:
+        VedError: the Hub does not tell.
+    """
+    with explained(f"read {repo}", repo):
+        try:
+            info = api.model_info(repo, files_metadata=True)
+        except RepositoryNotFoundError:
+            return Target(repo)
+    return of_info(repo, info)
+
+
+def of_info(repo: str, info: ModelInfo) -> Target:
+    """Return a repo at a commit as the Hub describes it with its files."""
+    files = {sibling.rfilename: _remote_file(sibling) for sibling in info.siblings or ()}
+    return Target(repo, info.sha, files, info.private)
+
+
+def published(at: Target, api: HfApi) -> BuildRecord:
+    """Return the build record in a repo that VED published to.
+
+    Raises:
+        VedError: it cannot be had, or is none.
+    """
+    url = hf_hub_url(at.repo, record.FILE_NAME, revision=at.head, endpoint=api.endpoint)
+    origin = f"{at.repo}@{(at.head or '')[:12]}"
+    with explained(f"read {record.FILE_NAME} of {origin}", at.repo):
+        response = get_session().get(url, headers=build_hf_headers(token=api.token), stream=True)
+        with response:
+            hf_raise_for_status(response)
+            content = response.raw.read(record.MAX_BYTES + 1, decode_content=True)
+    if len(content) > record.MAX_BYTES:
+        raise VedError(f"{record.FILE_NAME} of {origin} is absurdly large.")
+    return record.read(content, origin)
+
+
+def _listed(info: ModelInfo) -> Listed:
+    state = info.card_data.get(STATE) if info.card_data else None
+    if not isinstance(state, dict) or record.FILE_NAME not in {
+        sibling.rfilename for sibling in info.siblings or ()
+    }:
+        state = {}
+    return Listed(
+        head=info.sha if info.sha and is_commit(info.sha) else "",
+        private=bool(info.private),
+        modified=info.last_modified.timestamp() if info.last_modified else 0.0,
+        fingerprint=str(state.get("fingerprint", "")),
+        words=str(state.get("words", "")),
+    )
+
+
+def _remote_file(sibling: RepoSibling) -> RemoteFile:
+    digest = sibling.lfs.sha256 if sibling.lfs else None
+    return RemoteFile(sibling.size or 0, sibling.blob_id or "", digest)
