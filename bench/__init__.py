@@ -1,1 +1,1 @@
-"""Measures assembly against the script that people use today; `make bench` runs it."""
+"""Measures what VED costs, against the script of today and against what a wire allows."""

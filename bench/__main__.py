@@ -1,146 +1,48 @@
-"""Runs every measurement, and writes bench/RESULTS.md."""
+"""Measures what is asked for, and writes it into bench/RESULTS.md."""
 
 import argparse
-import os
-import platform
-import shutil
-import statistics
 import tempfile
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from bench import sources
-from bench.measure import Cost, DidNotFinishError, run
-from bench.storage import new_bytes
-from ved.tensors.safetensors import read_header
-from ved.tensors.tensor import nbytes
+from ved import environment
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
-SCRIPT_MEMORY = 16 * 10**9
+environment.prepare(progress_bars=False)  # before the imports that read it
+
+from bench import assembly, pairs, results  # noqa: E402
+
+SECTIONS: Mapping[str, tuple[str, Callable[[Path, Path], Iterator[str]]]] = {
+    "assembly": (assembly.TITLE, assembly.measure),
+    "pairs": (pairs.TITLE, pairs.measure),
+}
+"""By name: the title in RESULTS.md, and what yields the paragraphs below it."""
 
 
 def main() -> None:
     """Run the measurements that the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each; default: 3")
+    parser.add_argument(
+        "sections",
+        nargs="*",
+        choices=tuple(SECTIONS),
+        metavar="SECTION",
+        help=f"what to measure: {', '.join(SECTIONS)}; default: all",
+    )
     parser.add_argument("--keep", type=Path, help="directory to keep the sources in")
     arguments = parser.parse_args()
+    order = tuple(title for title, _ in SECTIONS.values())
     with tempfile.TemporaryDirectory(prefix="ved-bench-") as name:
-        folder = Path(name)
-        kept = arguments.keep or folder / "sources"
-        sections = [
-            _heading(),
-            _base_pair(kept, folder, arguments.rounds),
-            _storage(kept, folder),
-            _large_pair(kept, folder),
-        ]
-    RESULTS.write_text("\n\n".join(sections) + "\n")
-    print(f"\nWritten to {RESULTS.name}.")
-
-
-def _heading() -> str:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    lines = [
-        "# Results",
-        "",
-        "Written by `make bench`. Both sides run in turns on one machine: compare the ratios.",
-        "",
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({_processor()}), "
-        f"{memory:.0f} GiB, Python {platform.python_version()}.",
-    ]
-    return _say("\n".join(lines))
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
-
-
-def _base_pair(kept: Path, folder: Path, rounds: int) -> str:
-    """Compare one pair in a fresh process, imports and all, and a further one in the same."""
-    encoder = sources.vit_base(kept)
-    first, second = sources.gpt2(kept, 0), sources.gpt2(kept, 1)
-    output = folder / "output"
-    script, ved, further = [], [], []
-    for _ in range(rounds):
-        script.append(run("script", encoder, first, output))
-        ved.append(run("ved", encoder, first, output))
-        further.append(run("ved", encoder, first, output, second, output))
-    rows = [
-        _row("wall, one pair in a fresh process", script, ved, lambda cost: cost.wall, "s"),
-        _row("CPU, the same", script, ved, lambda cost: cost.cpu, "s"),
-        _row("peak RSS, the same", script, ved, lambda cost: cost.memory / 1e6, "MB"),
-        _row(
-            "wall, a further pair with the same encoder, in the same process if it can",
-            *(script, further),
-            lambda cost: cost.pairs[1] if len(cost.pairs) > 1 else cost.wall,
-            "s",
-        ),
-    ]
-    return _say(
-        "## ViT-base and GPT-2\n\n"
-        "float32. The script writes flax_model.msgpack; VED that and model.safetensors, and hashes "
-        f"both and all sources. Medians of {rounds} runs.\n\n"
-        "| | script | VED | ratio |\n| --- | ---: | ---: | ---: |\n" + "\n".join(rows)
-    )
-
-
-def _row(
-    name: str, script: list[Cost], ved: list[Cost], value: Callable[[Cost], float], unit: str
-) -> str:
-    theirs, ours = (statistics.median(map(value, costs)) for costs in (script, ved))
-    return f"| {name} | {theirs:,.1f} {unit} | {ours:,.1f} {unit} | {theirs / ours:.1f} |"
-
-
-def _storage(kept: Path, folder: Path) -> str:
-    """Measure what the Hub's storage takes of each file, when it has the sources."""
-    rows = []
-    for masks in (False, True):
-        stored = [sources.vit_base(kept), sources.gpt2(kept, masks=masks)]
-        output = folder / "stored"
-        run("--keep", "ved", *stored, output)
-        tensors, _ = read_header(output / "model.safetensors")
-        fresh = sum(nbytes(tensor) for name, tensor in tensors.items() if "cross" in name)
-        files = [source / "model.safetensors" for source in stored]
-        for name in ("model.safetensors", "flax_model.msgpack"):
-            size = (output / name).stat().st_size
-            new = new_bytes(files, output / name, folder / f"store-{name}-{masks}")
-            rows.append(
-                f"| {name}{', of a GPT-2 that holds its causal masks' if masks else ''} "
-                f"| {size / 1e6:,.1f} MB | {new / 1e6:,.1f} MB | {new / fresh:.3f} |"
-            )
-        shutil.rmtree(output)
-    return _say(
-        "## What the Hub's storage takes\n\n"
-        "By hf_xet's engine, with both sources stored before. The fresh parameters alone are "
-        f"{fresh / 1e6:,.1f} MB. Masks are left out of a checkpoint, and each costs the storage a "
-        "piece before it and one behind.\n\n"
-        "| file | size | new bytes | of the fresh parameters |\n| --- | ---: | ---: | ---: |\n"
-        + "\n".join(rows)
-    )
-
-
-def _large_pair(kept: Path, folder: Path) -> str:
-    """Assemble 2.5 billion parameters, and let the script try it in 16 GB."""
-    pair: Sequence[Path] = (sources.vit_base(kept), sources.gpt2_large_and_wide(kept))
-    cost = run("ved", *pair, folder / "large")
-    try:
-        script = f"{run('script', *pair, folder / 'large', memory_limit=SCRIPT_MEMORY).wall:.0f} s"
-    except DidNotFinishError as error:
-        script = f"did not finish: `{str(error)[:160]}`"
-    return _say(
-        "## ViT-base and a GPT-2 of 2.4 billion parameters\n\n"
-        f"VED: {cost.wall:.0f} s, peak RSS {cost.memory / 1e6:,.0f} MB.\n\n"
-        f"The script, with {SCRIPT_MEMORY / 1e9:.0f} GB of memory: {script}"
-    )
-
-
-def _say(section: str) -> str:
-    print(section, end="\n\n", flush=True)
-    return section
+        for section in arguments.sections or SECTIONS:
+            title, measure = SECTIONS[section]
+            print(f"## {title}", end="\n\n", flush=True)
+            folder = Path(name) / section
+            folder.mkdir()
+            paragraphs = []
+            for paragraph in measure(arguments.keep or Path(name) / "sources", folder):
+                print(paragraph, end="\n\n", flush=True)
+                paragraphs.append(paragraph)
+            results.keep(title, "\n\n".join(paragraphs), order)
+    print(f"Written to {results.FILE.name}.")
 
 
 if __name__ == "__main__":
