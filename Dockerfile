@@ -1,11 +1,24 @@
-FROM python:3.11-slim
+# Dependabot keeps the digest that of 3.11-slim.
+FROM python:3.11-slim@sha256:9534e5a8e315485d4061ed659af0fd78a284c015f9b73661b41d6bab25604534
 
+LABEL org.opencontainers.image.title="VED" \
+      org.opencontainers.image.description="Warm-start vision encoder-decoder checkpoints and publish them to the Hugging Face Hub" \
+      org.opencontainers.image.source="https://github.com/ved-action/ved" \
+      org.opencontainers.image.licenses="Apache-2.0"
+
+# Where a release sets it, Python checks bytecode by its source's hash and not by its time, and two
+# builds are the same.
+ARG SOURCE_DATE_EPOCH
+
+# Flax names orbax-checkpoint as a requirement, for training. VED never imports it, and with what it
+# needs it is a tenth of the image.
 COPY requirements/run.txt /opt/ved/requirements.txt
 RUN python -m pip install --no-cache-dir --require-hashes --only-binary :all: \
         --disable-pip-version-check --root-user-action ignore --requirement /opt/ved/requirements.txt \
-    && python -m pip uninstall --yes --quiet --root-user-action ignore setuptools wheel
+    && python -m pip uninstall --yes --quiet --root-user-action ignore \
+        orbax-checkpoint tensorstore uvloop setuptools wheel pip
 
-COPY entrypoint.py /opt/ved/
+COPY LICENSE entrypoint.py /opt/ved/
 COPY ved /opt/ved/ved
 
 # The runner's files can be written by root alone, so there is no other user here.

@@ -1,8 +1,6 @@
 """What the container runs; all of it is in ved.github."""
 
-import sys
-
-from ved.github import main
+from ved.github import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -19,6 +19,8 @@ with socket.create_server(("127.0.0.1", 0)) as _any:
     PORT = _any.getsockname()[1]
 environment.prepare(progress_bars=False, endpoint=f"http://127.0.0.1:{PORT}")
 
+from huggingface_hub import configure_http_backend  # noqa: E402
+
 from tests import publishing  # noqa: E402
 from ved.localhub import LocalHub  # noqa: E402
 
@@ -36,6 +38,7 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(("HF_", "INPUT_", "GITHUB_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf-home"))
+    configure_http_backend()  # without what a command made of it in an earlier test
 
 
 @pytest.fixture(scope="session")

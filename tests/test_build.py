@@ -1,35 +1,43 @@
 """Pairs from manifest to Hub: what is published, what is refused, and that one fails alone."""
 
+import json
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from huggingface_hub import HfApi, configure_http_backend
+from huggingface_hub import configure_http_backend
 
 from tests.publishing import (
+    SAMPLES,
     asked_for,
     build_locally,
     build_pair,
     client,
     download,
     files_of,
+    header_size,
     heads,
     manifest,
     pair,
     publish,
+    sent,
 )
+from ved import make
 from ved.build import Options, build
 from ved.errors import RequestError
+from ved.families import Role
 from ved.localhub import LocalHub, checkpoints
-from ved.manifest import Pair
+from ved.record import BuildRecord
 
 NEEDED = {
-    *("flax_model.msgpack", "config.json", "generation_config.json", "README.md", "ved.json"),
+    *("flax_model.msgpack", "model.safetensors", "config.json", "generation_config.json"),
     *("preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"),
+    *("README.md", "ved.json"),
 }
 
 
@@ -46,13 +54,26 @@ def strangers(session_hub: LocalHub, sources: dict[str, Path]) -> None:
         publish(session_hub, "owner/by-hand", sources["gpt2"])
 
 
+SEEDS = count(1)
+
+
+@pytest.fixture
+def encoder_of_its_own(hub: LocalHub, tmp_path: Path) -> Iterator[Path]:
+    """Publish team/of-its-own, which nobody has downloaded before, and lend out its weights."""
+    directory = checkpoints.vit(tmp_path / "of-its-own", seed=next(SEEDS))
+    publish(hub, "team/of-its-own", directory)
+    hub.requests.clear()
+    yield directory / "model.safetensors"
+    client(hub).delete_repo("team/of-its-own")
+
+
 # What is published
 
 
 def test_a_pair_is_published_as_one_commit(hub: LocalHub, tmp_path: Path) -> None:
     result = build_pair(hub, pair("owner/one-commit"))
 
-    assert (result.action, result.reason) == ("built", "")
+    assert (result.action, result.reason) == ("built", "The repo is new.")
     assert heads(hub)["owner/one-commit"] == result.commit
     assert result.url == f"{hub.endpoint}/owner/one-commit/commit/{result.commit}"
     commits = [exchange for exchange in hub.requests if "/commit/" in exchange.path]
@@ -71,12 +92,15 @@ def test_what_is_published_is_what_is_built(hub: LocalHub, tmp_path: Path) -> No
     assert {**built, ".gitattributes": served[".gitattributes"]} == served
 
 
-def test_a_repo_of_ved_is_built_again(hub: LocalHub) -> None:
+def test_a_repo_is_built_again_where_something_changed_and_else_left_alone(hub: LocalHub) -> None:
     first = build_pair(hub, pair("owner/again"))
     same = build_pair(hub, pair("owner/again"))
     other = build_pair(hub, pair("owner/again", seed=1))
-    assert [first.action, same.action, other.action] == ["built"] * 3
-    assert first.commit == same.commit != other.commit
+    assert [first.action, same.action, other.action] == ["built", "skipped", "built"]
+    assert (same.commit, same.url) == (first.commit, first.url)
+    assert same.reason == "It is as the manifest has it."
+    assert other.reason == "seed 0 is now 1."
+    assert heads(hub)["owner/again"] == other.commit != first.commit
     assert len(client(hub).list_repo_commits("owner/again")) == 3
 
 
@@ -119,32 +143,44 @@ def test_after_a_crash_the_next_run_succeeds(hub: LocalHub) -> None:
 
 
 class Meanwhile(logging.Handler):
-    """Lets a colleague commit to a repo as soon as VED is assembling."""
+    """Lets a colleague do something as soon as VED is assembling a pair."""
 
-    def __init__(self, api: HfApi, repo: str) -> None:
+    def __init__(self, repo: str, act: Callable[[], object]) -> None:
         super().__init__()
-        self.api, self.repo = api, repo
+        self.repo, self.act = repo, act
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.getMessage() == "Assembling":
-            self.api.upload_file(
-                path_or_fileobj=b"theirs", path_in_repo="notes.txt", repo_id=self.repo
-            )
+        if record.getMessage().startswith(f"{self.repo}: Assembling"):
+            self.act()
+
+
+@contextmanager
+def meanwhile(
+    repo: str, act: Callable[[], object], caplog: pytest.LogCaptureFixture
+) -> Iterator[None]:
+    caplog.set_level(logging.INFO, "ved")
+    colleague = Meanwhile(repo, act)
+    logging.getLogger("ved").addHandler(colleague)
+    try:
+        yield
+    finally:
+        logging.getLogger("ved").removeHandler(colleague)
 
 
 def test_a_commit_made_during_the_build_is_not_overwritten(
     hub: LocalHub, caplog: pytest.LogCaptureFixture
 ) -> None:
     build_pair(hub, pair("owner/raced-pair"))
-    caplog.set_level(logging.INFO, "ved")
-    colleague = Meanwhile(client(hub), "owner/raced-pair")
-    logging.getLogger("ved").addHandler(colleague)
-    try:
-        result = build_pair(hub, pair("owner/raced-pair", seed=1))
-    finally:
-        logging.getLogger("ved").removeHandler(colleague)
 
-    assert result.action == "failed"
+    def commit() -> None:
+        client(hub).upload_file(
+            path_or_fileobj=b"theirs", path_in_repo="notes.txt", repo_id="owner/raced-pair"
+        )
+
+    with meanwhile("owner/raced-pair", commit, caplog):
+        result = build_pair(hub, pair("owner/raced-pair", seed=1))
+
+    assert (result.action, result.commit) == ("failed", None)
     assert "somebody else committed to it meanwhile. Nothing was changed" in result.reason
     (latest, *_) = client(hub).list_repo_commits("owner/raced-pair")
     assert latest.title == "Upload notes.txt with huggingface_hub"
@@ -155,83 +191,146 @@ def test_a_commit_made_during_the_build_is_not_overwritten(
 
 
 @pytest.mark.parametrize(
-    ("keys", "cause", "remedy"),
+    ("keys", "key", "cause", "remedy"),
     [
         (
             {"repo": "stranger/new"},
+            "repo",
             "The token may not publish to stranger.",
             "It may publish to owner, team",
         ),
         (
             {"repo": "owner/by-hand"},
+            "repo",
             "owner/by-hand exists and was not made by VED (it has no ved.json).",
             "Choose another name, or say adopt: true",
         ),
         (
             {"repo": "team/VIT", "adopt": True},
+            "repo",
             "team/VIT is one of its own sources, which publishing would replace.",
             "Choose another name.",
         ),
         (
             {"encoder": "team/missing"},
+            "encoder",
             "Cannot read team/missing: there is no such repo, or it is private",
             "Check the spelling of 'team/missing'",
         ),
         (
             {"encoder": "stranger/private"},
+            "encoder",
             "Cannot read stranger/private: there is no such repo, or it is private",
             "a private repo needs a token with access to it",
         ),
         (
             {"encoder": "stranger/gated"},
+            "encoder",
             "Cannot download config.json of stranger/gated@",
             "Accept its terms at its page (stranger/gated) with the account that owns the token.",
         ),
         (
             {"encoder": "team/vit@v9"},
+            "encoder",
             "Cannot read team/vit at v9: there is no such revision.",
             "Name a branch, a tag or a commit of the repo.",
         ),
         (
             {"encoder": f"team/vit@{'0' * 40}"},
+            "encoder",
             f"Cannot read team/vit at {'0' * 40}: there is no such revision.",
             "Name a branch, a tag or a commit of the repo.",
         ),
         (
             {"decoder": "team/vit"},
+            "decoder",
             "is a 'vit' checkpoint, which cannot be the decoder",
             "These families can be the decoder: bart, bert,",
         ),
         (
             {"token_ids": {"pad": 9999}},
+            "token_ids",
             "pad 9999 (from the manifest) is outside the vocabulary of 385",
             "Set them with token_ids:",
         ),
     ],
 )
 @pytest.mark.usefixtures("strangers")
-def test_what_cannot_be_built_is_explained_and_nothing_is_published(
-    keys: dict[str, Any], cause: str, remedy: str, hub: LocalHub
+def test_what_cannot_be_built_is_explained_at_its_key_and_nothing_is_published(
+    keys: dict[str, Any], key: str, cause: str, remedy: str, hub: LocalHub
 ) -> None:
     before = heads(hub)
 
     result = build_pair(hub, pair(**{"repo": "owner/refused", **keys}))
 
-    assert result.action == "failed"
+    assert (result.action, result.is_bad) == ("refused", True)
     assert (result.commit, result.url, result.size) == (None, None, 0)
+    (error,) = [found for found in result.findings if found.level == "error"]
+    assert (error.key, error.message) == (key, result.reason)
     assert cause in result.reason
     assert remedy in result.reason
     assert result.reason.index(cause) < result.reason.index(remedy)
     assert heads(hub) == before
 
 
+@pytest.mark.parametrize(
+    "keys", [{"repo": "stranger/new"}, {"repo": "owner/by-hand"}, {"token_ids": {"pad": 9999}}]
+)
 @pytest.mark.usefixtures("strangers")
-def test_what_is_wrong_with_both_sources_is_said_at_once(hub: LocalHub) -> None:
-    result = build_pair(
-        hub, pair("owner/refused", encoder="stranger/private", decoder="team/gpt2@v9")
+def test_of_a_refused_pair_no_weight_is_downloaded(
+    keys: dict[str, Any], hub: LocalHub, encoder_of_its_own: Path
+) -> None:
+    entry = pair("owner/refused", encoder="team/of-its-own")
+    assert build_pair(hub, {**entry, **keys}).action == "refused"
+    assert sent(hub, encoder_of_its_own) == header_size(encoder_of_its_own)
+
+
+def test_without_room_on_the_disk_no_weight_is_downloaded(
+    hub: LocalHub, encoder_of_its_own: Path
+) -> None:
+    entry = manifest(pair("owner/too-large", encoder="team/of-its-own"))
+    (result,) = build(entry, Options(max_disk=1000), client(hub))
+
+    assert result.action == "refused"
+    assert "of disk, and there are 1.0 KB. Allow more, free some" in result.reason
+    assert sent(hub, encoder_of_its_own) == header_size(encoder_of_its_own)
+    assert "owner/too-large" not in heads(hub)
+
+
+def test_what_somebody_trained_is_replaced_only_where_the_manifest_says_so(hub: LocalHub) -> None:
+    build_pair(hub, pair("owner/trained"))
+    trained = client(hub).upload_file(
+        path_or_fileobj=b"trained", path_in_repo="flax_model.msgpack", repo_id="owner/trained"
     )
-    assert "Cannot read stranger/private" in result.reason
-    assert "Cannot read team/gpt2 at v9" in result.reason
+
+    refused = build_pair(hub, pair("owner/trained", seed=1))
+    assert refused.action == "refused"
+    assert "somebody changed flax_model.msgpack. Say overwrite: true" in refused.reason
+    assert heads(hub)["owner/trained"] == trained.oid
+
+    replaced = build_pair(hub, pair("owner/trained", seed=1, overwrite=True))
+    assert replaced.action == "built"
+    assert replaced.reason == "overwrite: somebody changed flax_model.msgpack."
+    assert heads(hub)["owner/trained"] == replaced.commit
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"encoder": "stranger/private", "decoder": "team/gpt2@v9"},
+        {"repo": "stranger/new", "encoder": "stranger/private", "token_ids": {"pad": 9999}},
+    ],
+)
+@pytest.mark.usefixtures("strangers")
+def test_everything_that_is_wrong_with_a_pair_is_said_at_once(
+    wrong: dict[str, Any], hub: LocalHub
+) -> None:
+    result = build_pair(hub, pair(**{"repo": "owner/refused", **wrong}))
+    assert result.action == "refused"
+    errors = {found.key: found.message for found in result.findings if found.level == "error"}
+    assert errors.keys() == wrong.keys()
+    assert "Cannot read stranger/private" in errors["encoder"]
+    assert [message for message in errors.values() if message not in result.reason] == []
 
 
 @pytest.mark.parametrize("token", ["hf_wrong", "hf_read", None])
@@ -254,52 +353,85 @@ def test_a_source_that_is_gated_is_read_with_access(hub: LocalHub, tmp_path: Pat
 
 
 def test_one_pairs_failure_stays_its_own(hub: LocalHub) -> None:
+    hub.faults.add("POST", "/api/models/owner/failing/commit/", status=500)
     pairs = [
         pair("owner/good-1"),
         pair("owner/bad", encoder="team/missing"),
+        pair("owner/failing"),
         pair("owner/good-2", decoder="team/bart"),
     ]
     results = build(manifest(*pairs), Options(), client(hub))
     assert [(result.pair.repo, result.action) for result in results] == [
         ("owner/good-1", "built"),
-        ("owner/bad", "failed"),
+        ("owner/bad", "refused"),
+        ("owner/failing", "failed"),
         ("owner/good-2", "built"),
     ]
     assert {"owner/good-1", "owner/good-2"} <= heads(hub).keys()
     assert "owner/bad" not in heads(hub)
 
 
-def test_a_failure_that_nobody_thought_of_stays_its_own(
-    hub: LocalHub, sources: dict[str, Path], tmp_path: Path
+@pytest.mark.parametrize(
+    ("name", "role", "config", "problem"),
+    [
+        ("deep", "encoder", b"[" * 100_000 + b"]" * 100_000, "config.json of {} cannot be read"),
+        ("wordy", "encoder", {"image_size": "large"}, "The config of {} makes no encoder"),
+        ("short", "encoder", {"image_size": [16]}, "The config of {} makes no encoder"),
+        ("tall", "encoder", {"num_hidden_layers": "two"}, "The config of {} makes no encoder"),
+        ("mute", "decoder", {"vocab_size": "none"}, "The config of {} makes no decoder"),
+    ],
+)
+def test_a_strange_source_is_a_finding_of_its_own_pair(
+    name: str,
+    role: Role,
+    config: bytes | dict[str, Any],
+    problem: str,
+    hub: LocalHub,
+    tmp_path: Path,
 ) -> None:
-    nested = tmp_path / "nested"
-    nested.mkdir()
-    depth = 100_000
-    (nested / "config.json").write_text("[" * depth + "]" * depth)
-    pairs = [pair("owner/nested", encoder=str(nested)), pair("owner/after-nested")]
+    directory = SAMPLES["vit" if role == "encoder" else "gpt2"](tmp_path / "strange")
+    strange = directory / "config.json"
+    if isinstance(config, dict):
+        config = json.dumps({**json.loads(strange.read_bytes()), **config}).encode()
+    strange.write_bytes(config)
+    pairs = [pair(f"owner/{name}", **{role: str(directory)}), pair(f"owner/after-{name}")]
+
     results = build(manifest(*pairs), Options(), client(hub))
+
+    assert [result.action for result in results] == ["refused", "built"]
+    assert problem.format(directory) in results[0].reason
+
+
+def test_a_failure_that_nobody_thought_of_stays_its_own(
+    hub: LocalHub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def make_checkpoint(*arguments: Any) -> BuildRecord:
+        if arguments[-1].repo == "owner/unlucky":
+            raise ZeroDivisionError("a mistake in VED")
+        return make.make_checkpoint(*arguments)
+
+    monkeypatch.setattr("ved.pipeline.make_checkpoint", make_checkpoint)
+    pairs = [pair("owner/unlucky"), pair("owner/lucky")]
+
+    results = build(manifest(*pairs), Options(), client(hub))
+
     assert [result.action for result in results] == ["failed", "built"]
-    assert results[0].reason
+    assert results[0].reason == (
+        "VED itself failed (ZeroDivisionError): please report it with this log."
+    )
+    (traced,) = [record for record in caplog.records if record.exc_info]
+    assert traced.getMessage() == "owner/unlucky: Unexpected error"
 
 
-def test_each_pair_is_built_within_its_own_group(hub: LocalHub) -> None:
-    events = []
-
-    @contextmanager
-    def around(entry: Pair) -> Iterator[None]:
-        events.append(f"begin {entry.repo}")
-        yield
-        events.append(f"end {entry.repo}")
-
-    pairs = [pair("owner/bad-1", encoder="team/a"), pair("owner/bad-2", encoder="team/b")]
-    build(manifest(*pairs), Options(), client(hub), around)
-
-    assert events == [
-        "begin owner/bad-1",
-        "end owner/bad-1",
-        "begin owner/bad-2",
-        "end owner/bad-2",
-    ]
+def test_a_source_that_changes_after_the_plan_is_a_failure(
+    hub: LocalHub, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    weights = checkpoints.vit(tmp_path / "vit") / "model.safetensors"
+    with meanwhile("owner/of-moving", weights.unlink, caplog):
+        result = build_pair(hub, pair("owner/of-moving", encoder=str(weights.parent)))
+    assert result.action == "failed"
+    assert result.reason.startswith("No such file or directory")
+    assert "owner/of-moving" not in heads(hub)
 
 
 # Which pairs
@@ -396,19 +528,19 @@ def test_nobody_but_the_hub_is_asked(hub: LocalHub, monkeypatch: pytest.MonkeyPa
 
 
 def test_sources_that_pairs_share_are_resolved_and_downloaded_once(
-    hub: LocalHub, tmp_path: Path
+    hub: LocalHub, encoder_of_its_own: Path
 ) -> None:
-    publish(hub, "team/shared", checkpoints.vit(tmp_path / "vit"))
-    hub.requests.clear()
     pairs = [
-        pair("owner/shared-1", encoder="team/shared"),
-        pair("owner/shared-2", encoder="team/shared", decoder="team/bart"),
+        pair("owner/shared-1", encoder="team/of-its-own"),
+        pair("owner/shared-2", encoder="team/of-its-own", decoder="team/bart"),
     ]
 
     results = build(manifest(*pairs), Options(), client(hub))
 
     assert [result.action for result in results] == ["built", "built"]
     asked = [(exchange.method, exchange.path) for exchange in hub.requests]
-    assert asked.count(("GET", "/api/models/team/shared")) == 1
-    files = [path for method, path in asked if method == "HEAD" and "/team/shared/" in path]
-    assert len(files) == len(asked_for(hub, "team/shared")) == 3
+    assert asked.count(("GET", "/api/models/team/of-its-own")) == 1
+    whole = encoder_of_its_own.stat().st_size
+    assert sent(hub, encoder_of_its_own) == header_size(encoder_of_its_own) + whole
+    used = {"config.json", "model.safetensors", "preprocessor_config.json"}
+    assert asked_for(hub, "team/of-its-own") == used

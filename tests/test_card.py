@@ -16,16 +16,23 @@ from huggingface_hub import ModelCard
 from transformers import GPT2TokenizerFast
 
 from tests.publishing import (
+    asked_for,
+    build_locally,
     build_pair,
     client,
     download,
+    files_of,
     heads,
+    manifest,
     markdown,
     pair,
     publish,
     tables,
 )
+from ved import record, targets
+from ved.card import render, words
 from ved.localhub import LocalHub, checkpoints
+from ved.record import RecordedLedger, RecordedSnapshot
 
 DECODERS = ("gpt2", "bert", "roberta", "bart")
 SOURCES = ("part", "family", "source")
@@ -51,7 +58,7 @@ class Card:
 def card_of(hub: LocalHub, entry: Mapping[str, Any], folder: Path) -> Card:
     """Publish a pair, and return its card; a folder is for local sources, and for downloads."""
     result = build_pair(hub, entry, folder=folder)
-    assert result.reason == ""
+    assert result.action == "built", result.reason
     files = download(hub, result.pair.repo, folder)
     record, config = (json.loads(files[name]) for name in ("ved.json", "config.json"))
     return Card(files["README.md"].decode(), record, config)
@@ -81,13 +88,25 @@ def test_metadata_is_complete_and_the_hub_takes_it(hub: LocalHub, tmp_path: Path
         "license": "apache-2.0",
         "language": ["en", "no"],
         "tags": ["vision-encoder-decoder", "warm-start", "ved", "captioning"],
+        "ved": {name: card.record[name] for name in ("fingerprint", "words")},
     }
     checks = [exchange.status for exchange in hub.requests if "validate-yaml" in exchange.path]
-    # Once before anything is built, once with the commit.
+    # Once in the plan, once with the commit.
     assert checks == [200, 200]
     info = client(hub).model_info("owner/card-of-all")
     assert info.pipeline_tag == "image-to-text"
     assert {"license:apache-2.0", "base_model:team/vit", "no"} <= set(info.tags or ())
+
+
+def test_one_listing_tells_the_state_of_every_card(cards: dict[str, Card], hub: LocalHub) -> None:
+    listed = targets.listed("owner", client(hub))
+    for name, card in cards.items():
+        found = listed[f"owner/card-{name}"]
+        assert (found.fingerprint, found.words) == (
+            card.record["fingerprint"],
+            card.record["words"],
+        )
+    assert len({found.fingerprint for found in listed.values()}) >= len(DECODERS)
 
 
 def test_what_the_manifest_leaves_out_is_left_out(cards: dict[str, Card]) -> None:
@@ -245,50 +264,158 @@ def test_a_hostile_token_stays_in_its_cell(hub: LocalHub, tmp_path: Path) -> Non
     assert "## Use" in card.text.splitlines()
 
 
+# What comes from elsewhere
+
+
+HOSTILE = "`|\n\n# x\n\n| x | <img src=x onerror=alert(1)> [a](https://example.org) ``` \u202e"
+
+
+def without_words(text: str) -> list[str]:
+    """Return a card's structure: the kinds of its tokens, without the text in them."""
+    return [token.type for token in markdown(text.split("---", 2)[2])]
+
+
+def test_what_strangers_named_is_shown_and_not_obeyed(cards: dict[str, Card]) -> None:
+    """A record comes back from the Hub, where somebody else may have written it."""
+    honest = record.read(json.dumps(cards["gpt2"].record).encode(), "here")
+    part = honest.ledger["decoder"]
+    (copied, *_), (fresh, *_) = part.copied.values(), part.fresh.values()
+
+    def with_names(name: str) -> str:
+        local = RecordedSnapshot(name=name)
+        source = honest.sources["encoder"]
+        update: dict[str, Any] = {"name": name, "commit": None, "config": local}
+        ledger = RecordedLedger(
+            copied={name: copied.model_copy(update={"file": name, "tensor": name})},
+            fresh={name: fresh},
+            left_out={name: "a buffer"},
+        )
+        token_ids = {
+            role: found.model_copy(update={"token": name})
+            for role, found in honest.token_ids.items()
+        }
+        strange = honest.model_copy(
+            update={
+                "sources": {**honest.sources, "encoder": source.model_copy(update=update)},
+                "ledger": {"encoder": ledger, "decoder": ledger},
+                "token_ids": token_ids,
+            }
+        )
+        return render(record.read(strange.encoded(), "there"))
+
+    text = with_names(HOSTILE)
+    assert without_words(text) == without_words(with_names("harmless"))
+    tokens = markdown(text)
+    assert not {token.type for token in tokens} & {"html_block", "html_inline", "image"}
+    assert not [token for token in tokens if token.attrs and "example.org" in str(token.attrs)]
+    assert text.count("onerror") > 5
+
+
+# Other words about the same checkpoint
+
+
+ENTRY = {"seed": 5, "token_ids": {"pad": 1}, "weights": ["flax", "safetensors"]}
+WORDS = {
+    **{"description": "Says *more*.", "license": "mit", "language": "en", "tags": ["new"]},
+    **{"encoder": "team/vit@main", "weights": ["safetensors", "flax"]},
+}
+
+
+def test_a_new_card_is_byte_for_byte_that_of_a_whole_build(hub: LocalHub, tmp_path: Path) -> None:
+    first = build_pair(hub, pair("owner/card-to-renew", **ENTRY))
+    entry = pair("owner/card-to-renew") | ENTRY | WORDS
+    hub.requests.clear()
+
+    renewed = build_pair(hub, entry)
+
+    assert (first.action, renewed.action) == ("built", "card-only")
+    assert renewed.reason == "Only what the model card says has changed."
+    assert renewed.fingerprint == first.fingerprint
+    assert asked_for(hub, "team/vit") | asked_for(hub, "team/gpt2") == set()
+    served = download(hub, "owner/card-to-renew", tmp_path)
+    built = files_of(build_locally(hub, entry, tmp_path / "built"))
+    assert served == {**built, ".gitattributes": served[".gitattributes"]}
+    latest, *_ = client(hub).list_repo_commits("owner/card-to-renew")
+    assert (latest.commit_id, latest.title) == (renewed.commit, "Publish model card written by VED")
+    assert build_pair(hub, entry).action == "skipped"
+
+
+def words_of(*, endpoint: str = "http://127.0.0.1", **keys: Any) -> str:
+    (entry,) = manifest(pair(**{"repo": "owner/x", **keys})).pairs
+    return words(entry, endpoint)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"repo": "owner/y"},
+        {"description": "Words."},
+        {"license": "mit"},
+        {"language": "en"},
+        {"tags": ["a"]},
+        {"endpoint": "https://hub.example.org"},
+    ],
+)
+def test_all_that_a_card_says_by_itself_is_in_the_digest_of_its_words(keys: dict[str, Any]) -> None:
+    assert words_of(**keys) != words_of()
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"seed": 1, "dtype": "float32", "weights": "flax", "token_ids": {"pad": 7}},
+        {"encoder": "team/other", "decoder": "team/bart"},
+        {"private": True, "adopt": True, "overwrite": True},
+    ],
+)
+def test_nothing_else_is_in_the_digest_of_its_words(keys: dict[str, Any]) -> None:
+    assert words_of(**keys) == words_of()
+
+
 # The snippet
 
 
 @pytest.fixture(scope="module")
-def compilations(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Let snippets share what XLA compiles, which is most of the time that one takes."""
-    return {
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compilations")),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-    }
+def printed(
+    cards: dict[str, Card], session_hub: LocalHub, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """Run the snippet of every card as somebody who has nothing; return the last line of each.
 
-
-@pytest.mark.parametrize("decoder", DECODERS)
-def test_the_snippet_runs_for_somebody_who_has_nothing(
-    decoder: str,
-    cards: dict[str, Card],
-    compilations: dict[str, str],
-    hub: LocalHub,
-    tmp_path: Path,
-) -> None:
-    fences = [token for token in markdown(cards[decoder].text) if token.type == "fence"]
-    (snippet,) = [token.content for token in fences if token.info == "python"]
+    They share a process, because importing jax and transformers takes its time.
+    """
+    folder = tmp_path_factory.mktemp("reader")
+    for name, card in cards.items():
+        fences = [token for token in markdown(card.text) if token.type == "fence"]
+        (snippet,) = [token.content for token in fences if token.info == "python"]
+        (folder / f"{name}.py").write_text(snippet)
+    program = "import runpy, sys\nfor name in sys.argv[1:]: runpy.run_path(name); print('END')"
     environment = {
         "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),
-        "HF_HOME": str(tmp_path / "fresh"),
-        "HF_ENDPOINT": hub.endpoint,
-        **compilations,
+        "HOME": str(folder),
+        "HF_HOME": str(folder / "fresh"),
+        "HF_ENDPOINT": session_hub.endpoint,
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
-
     run = subprocess.run(
-        [sys.executable, "-c", snippet],
+        [sys.executable, "-c", program, *(f"{name}.py" for name in cards)],
         env=environment,
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
-
     assert run.returncode == 0, run.stderr
-    printed = ast.literal_eval(run.stdout.splitlines()[-1])
+    outputs = run.stdout.split("END\n")
+    return {name: out.splitlines()[-1] for name, out in zip(cards, outputs, strict=False)}
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_the_snippet_runs_for_somebody_who_has_nothing(
+    decoder: str, cards: dict[str, Card], printed: dict[str, str]
+) -> None:
+    shown = ast.literal_eval(printed[decoder])
     if decoder in ("gpt2", "bart"):
-        assert [type(text) for text in printed] == [str]
+        assert [type(text) for text in shown] == [str]
     else:
-        batch, _length, vocabulary = printed
+        batch, _length, vocabulary = shown
         assert (batch, vocabulary) == (1, cards[decoder].config["decoder"]["vocab_size"])

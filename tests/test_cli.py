@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import HfApi
@@ -18,9 +19,10 @@ import ved
 from tests.publishing import TOKEN, files_of, heads, pair
 from ved.cli import main
 from ved.localhub import LocalHub
+from ved.report import Row
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("validate", "build", "assemble", "localhub")
+COMMANDS = ("validate", "plan", "build", "assemble", "verify", "localhub")
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,28 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert ended.value.code == 0
     text = capsys.readouterr().out
-    assert [command for command in COMMANDS if f"  {command} " in text] == list(COMMANDS)
+    assert re.findall(r"^    (\w+) ", text, re.MULTILINE) == list(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("validate", ["manifest", "0 if it is right, 2 if not"]),
+        ("plan", ["--json", "--shards N", "--only REPO", "--max-disk SIZE", "needs no token"]),
+        ("build", ["--shard JSON", "--output-dir DIR", "--no-push", "--endpoint URL"]),
+        ("assemble", ["--encoder_config_name REPO|DIR", "--decoder-model-name-or-path"]),
+        ("verify", ["REPO[@REVISION]|DIR", "0 if every bit is so, 1 if not"]),
+        ("localhub", ["--port PORT", "--root DIR"]),
+    ],
+)
+def test_help_of_a_command_says_what_it_takes(
+    command: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert [word for word in words if word not in text] == []
 
 
 @pytest.mark.parametrize(
@@ -101,6 +124,10 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["biuld"], "invalid choice: 'biuld'"),
         (["build"], "the following arguments are required: manifest"),
         (["assemble"], "--encoder_model_name_or_path/--encoder-model-name-or-path"),
+        (["plan", "x", "--json", "--shards", "2"], "not allowed with argument --json"),
+        (["plan", "x", "--shards", "many"], "argument --shards: invalid int value: 'many'"),
+        (["build", "x", "--only", "a", "--shard", "{}"], "not allowed with argument --only"),
+        (["localhub", "--port", "65536"], "argument --port: invalid _port value: '65536'"),
     ],
 )
 def test_a_wrong_command_line_ends_with_2(
@@ -146,7 +173,169 @@ def test_validate_explains_a_file_that_is_not_there(run: Run, tmp_path: Path) ->
     )
 
 
+# Plan
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Path:
+    """Write a manifest of two pairs to build, and of one that cannot be built."""
+    good = [pair("owner/planned-1"), pair("owner/planned-2", decoder="team/bart")]
+    return write(tmp_path, *good, pair("owner/planned-3", encoder="team/missing"))
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    return write(tmp_path, pair("owner/planned-1"), pair("owner/planned-2", decoder="team/bart"))
+
+
+def test_plan_says_what_a_build_would_do_and_writes_nothing(
+    run: Run, several: Path, hub: LocalHub
+) -> None:
+    before = heads(hub)
+    outcome = run("plan", several)
+    assert outcome.status == 1
+    lines = outcome.out.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == [
+        "build      owner/planned-1  The repo is new.",
+        "build      owner/planned-2  The repo is new.",
+        "refuse     owner/planned-3",
+    ]
+    # What is found of a pair is at its key's place, below the pair.
+    assert lines[1].startswith(f"  {several}:1:12: notice: Pad and eos are both 384: ")
+    column = several.read_text().index('"team/missing"') + 1
+    error = f"  {several}:1:{column}: error: Cannot read team/missing: "
+    assert [line for line in lines[4:] if line.startswith(error)]
+    assert heads(hub) == before
+    # Nothing but reading, in which the Hub's check of a card is included.
+    posts = [exchange.path for exchange in hub.requests if exchange.method not in ("GET", "HEAD")]
+    assert set(posts) <= {"/api/validate-yaml"}
+
+
+def test_plan_of_what_is_published_already_is_to_skip_it(
+    run: Run, tmp_path: Path, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    repo = "owner/already-there"
+    manifest = write(tmp_path, pair(repo))
+    assert run("build", manifest).status == 0
+    url = f"{hub.endpoint}/{repo}/commit/{heads(hub)[repo]}"
+    assert run("plan", manifest) == Outcome(
+        0, f"skip       {repo}  It is as the manifest has it. {url}\n", ""
+    )
+
+
+def test_plan_as_json_is_what_the_action_puts_out(run: Run, several: Path, hub: LocalHub) -> None:
+    outcome = run("plan", several, "--json")
+    assert outcome.status == 1
+    rows = json.loads(outcome.out)
+    assert [(row["repo"], row["action"]) for row in rows] == [
+        ("owner/planned-1", "build"),
+        ("owner/planned-2", "build"),
+        ("owner/planned-3", "refuse"),
+    ]
+    assert {frozenset(row) for row in rows} == {frozenset(Row.model_fields)}
+    assert [len(row["fingerprint"]) for row in rows] == [64, 64, 0]
+    assert rows[0]["bytes"] > rows[2]["bytes"] == 0
+
+
+def shards(run: Run, manifest: Path, count: int) -> list[dict[str, Any]]:
+    outcome = run("plan", manifest, "--shards", count)
+    assert outcome.status == 0
+    matrix: dict[str, list[dict[str, Any]]] = json.loads(outcome.out)
+    assert matrix.keys() == {"include"}
+    return matrix["include"]
+
+
+def test_plan_deals_what_there_is_to_do_to_shards(run: Run, good: Path, hub: LocalHub) -> None:
+    (whole,) = shards(run, good, 1)
+    assert (whole["shard"], whole["repos"]) == ("1/1", ["owner/planned-1", "owner/planned-2"])
+    first, second = shards(run, good, 5)
+    assert (first["shard"], first["repos"]) == ("1/2", ["owner/planned-1"])
+    assert (second["shard"], second["repos"]) == ("2/2", ["owner/planned-2"])
+    # The encoder that they share is downloaded for each of them then.
+    assert max(first["bytes"], second["bytes"]) < whole["bytes"] < first["bytes"] + second["bytes"]
+
+
+def test_shards_of_a_plan_with_a_refused_pair_are_printed_and_the_status_is_1(
+    run: Run, several: Path, hub: LocalHub
+) -> None:
+    outcome = run("plan", several, "--shards", 1)
+    assert outcome.status == 1
+    (shard,) = json.loads(outcome.out)["include"]
+    assert shard["repos"] == ["owner/planned-1", "owner/planned-2"]
+
+
+@pytest.mark.parametrize("count", [0, 257, -1])
+def test_a_number_of_shards_that_a_matrix_cannot_have_is_a_wrong_request(
+    count: int, run: Run, good: Path, hub: LocalHub
+) -> None:
+    outcome = run("plan", good, f"--shards={count}")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert f"ERROR {count} shards are not possible." in outcome.err
+
+
+def test_plan_with_a_wrong_token_is_a_wrong_request(
+    run: Run, good: Path, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    outcome = run("plan", good)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert "ERROR Cannot log in to the Hub: the token is not valid" in outcome.err
+
+
+@pytest.mark.parametrize("command", ["plan", "build"])
+def test_a_manifest_with_a_mistake_is_a_wrong_request(
+    command: str, run: Run, tmp_path: Path, hub: LocalHub
+) -> None:
+    path = write(tmp_path, {"repo": "owner/x", "encoder": "team/vit"})
+    outcome = run(command, path)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"{path}:1:12: missing key 'decoder'")
+    assert hub.requests == []
+
+
 # Build
+
+
+def test_build_of_a_shard_builds_its_pairs_alone(
+    run: Run, good: Path, hub: LocalHub, tmp_path: Path
+) -> None:
+    first, _ = shards(run, good, 2)
+    options = ["--no-push", "--output-dir", tmp_path / "built"]
+    outcome = run("build", good, "--shard", json.dumps(first), *options)
+    assert outcome.status == 0
+    assert [path.name for path in (tmp_path / "built" / "owner").iterdir()] == ["planned-1"]
+
+
+@pytest.mark.parametrize("command", ["plan", "build"])
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (["--shard", "1/2"], "ERROR The shard cannot be read: Invalid JSON"),
+        (["--shard", '{"repos": []}'], "ERROR The shard cannot be read: repos: "),
+        (["--shard", '{"repos": ["owner/x"]}'], "has no one pair that is called owner/x."),
+        (["--max-disk", "10 apples"], "ERROR '10 apples' is not a size."),
+        (["--max-disk", "0GB"], "ERROR '0GB' is not a size."),
+    ],
+)
+def test_a_wrong_shard_or_size_is_a_wrong_request(
+    command: str, options: list[str], error: str, run: Run, good: Path, hub: LocalHub
+) -> None:
+    outcome = run(command, good, *options)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert error in outcome.err
+    assert "  TIP " in outcome.err
+    assert hub.requests == []
+
+
+def test_build_without_room_on_the_disk_refuses_the_pair(
+    run: Run, manifest: Path, hub: LocalHub, tmp_path: Path
+) -> None:
+    options = ["--no-push", "--output-dir", tmp_path / "built", "--max-disk", "10 kB"]
+    outcome = run("build", manifest, *options)
+    assert outcome.status == 1
+    assert outcome.out.startswith("refused    owner/of-the-command-line  Its sources and the ")
+    assert "of disk, and there are 10.0 KB. Allow more, free some" in outcome.out
 
 
 def test_build_publishes_with_the_token_of_the_environment(
@@ -156,9 +345,8 @@ def test_build_publishes_with_the_token_of_the_environment(
     outcome = run("build", manifest, "--endpoint", hub.endpoint)
     assert outcome.status == 0
     head = heads(hub)["owner/of-the-command-line"]
-    (line,) = outcome.out.splitlines()
-    assert line.startswith("built   owner/of-the-command-line  ")
-    assert line.endswith(f"  {hub.endpoint}/owner/of-the-command-line/commit/{head}")
+    url = f"{hub.endpoint}/owner/of-the-command-line/commit/{head}"
+    assert outcome.out == (f"built      owner/of-the-command-line  The repo is new. {url}\n")
     assert TOKEN not in outcome.out + outcome.err
 
 
@@ -179,7 +367,15 @@ def test_build_keeps_the_checkpoint_where_it_is_told(
     outcome = run("build", manifest, "--no-push", "--output-dir", tmp_path / "new" / "built")
     assert outcome.status == 0
     checkpoint = tmp_path / "new" / "built" / "owner" / "of-the-command-line"
-    assert outcome.out.endswith(f"  {checkpoint}\n")
+    assert outcome.out == (
+        "built      owner/of-the-command-line  It is not in the output directory.\n"
+    )
+    steps = [line for line in outcome.err.splitlines() if line.startswith("owner/")]
+    assert [re.sub(r" [\d.]+ KB$", "", line) for line in steps] == [
+        "owner/of-the-command-line: Downloading",
+        "owner/of-the-command-line: Assembling",
+    ]
+    assert "\r" not in outcome.err  # there is no bar where there is no terminal
     assert files_of(checkpoint).keys() >= {"flax_model.msgpack", "README.md", "ved.json"}
     assert heads(hub) == before
 
@@ -190,7 +386,7 @@ def test_build_without_anything_to_come_of_it_is_a_wrong_request(run: Run, manif
     assert "TIP Name a directory with --output-dir." in outcome.err
 
 
-def test_build_of_some_pairs_ends_with_1_when_one_of_them_fails(
+def test_build_of_some_pairs_ends_with_1_when_one_of_them_is_refused(
     run: Run, hub: LocalHub, tmp_path: Path
 ) -> None:
     entries = [pair(f"owner/chosen-{name}", encoder="team/missing") for name in "abc"]
@@ -199,9 +395,8 @@ def test_build_of_some_pairs_ends_with_1_when_one_of_them_fails(
     outcome = run("build", path, *options, "--only", "owner/chosen-c", "--only", "owner/chosen-a")
     assert outcome.status == 1
     first, second = outcome.out.splitlines()
-    assert first.startswith("failed  owner/chosen-a  ")
-    assert second.startswith("failed  owner/chosen-c  ")
-    assert "Cannot read team/missing" in first
+    assert first.startswith("refused    owner/chosen-a  Cannot read team/missing: ")
+    assert second.startswith("refused    owner/chosen-c  Cannot read team/missing: ")
 
 
 def test_build_of_an_unknown_pair_is_a_wrong_request(run: Run, manifest: Path) -> None:
@@ -240,7 +435,7 @@ def test_assemble_takes_underscores_and_dashes(run: Run, hub: LocalHub, tmp_path
     assert written["_"] == written["-"]
     assert written["_"].keys() >= {"flax_model.msgpack", "config.json", "tokenizer.json"}
     assert "README.md" not in written["_"]
-    assert json.loads(written["_"]["ved.json"])["pair"] is None
+    assert not json.loads(written["_"]["ved.json"]).keys() & {"pair", "words"}
 
 
 def test_assemble_takes_directories_and_configs(

@@ -48,7 +48,7 @@ def test_container_publishes_to_a_hub_on_the_hosts_loopback(
     )
 
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "built, 0 failed" in (output / "file_commands" / "step_summary").read_text()
+    assert "**1 built.**" in (output / "file_commands" / "step_summary").read_text()
     (line,) = [
         line
         for line in (output / "file_commands" / "output").read_text().splitlines()

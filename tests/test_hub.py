@@ -7,9 +7,10 @@ from huggingface_hub import HfApi
 
 from tests.publishing import TOKEN, client, download, heads, publish
 from ved import hub as hub_of_ved
+from ved import targets
 from ved.errors import RequestError, VedError
-from ved.hub import Target
 from ved.localhub import LocalHub
+from ved.targets import Target
 
 
 @pytest.fixture
@@ -30,10 +31,8 @@ def folder(directory: Path, *names: str) -> Path:
     return directory
 
 
-def publish_checkpoint(
-    api: HfApi, repo: str, directory: Path, private: bool | None = None
-) -> hub_of_ved.Published:
-    target = hub_of_ved.target(repo, api)
+def publish_checkpoint(api: HfApi, repo: str, directory: Path, private: bool | None = None) -> str:
+    target = targets.target(repo, api)
     return hub_of_ved.publish(target, directory, private=private, api=api)
 
 
@@ -87,35 +86,70 @@ def test_the_token_may_be_in_the_environment(
     assert "owner" in hub_of_ved.writable_namespaces(client(hub, None))
 
 
+def test_without_a_token_nobody_knows_the_namespaces(hub: LocalHub) -> None:
+    assert hub_of_ved.known_namespaces(client(hub, None)) is None
+    assert hub.requests == []
+
+
+def test_namespaces_are_known_by_a_token_that_can_only_read(hub: LocalHub) -> None:
+    hub.add_user("owner", token="hf_reader", role="read")
+    known = hub_of_ved.known_namespaces(client(hub, "hf_reader"))
+    assert known == frozenset({"owner", "team"})
+
+
+@pytest.mark.parametrize(
+    ("token", "cause"),
+    [
+        ("hf_wrong", "Cannot log in to the Hub: the token is not valid"),
+        ("hf_a token", "The token has characters that no token has"),
+        ("hf_token\n", "The token has characters that no token has"),
+    ],
+)
+def test_a_wrong_token_is_a_wrong_request_in_a_plan_too(
+    token: str, cause: str, hub: LocalHub
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        hub_of_ved.known_namespaces(client(hub, token))
+    assert caught.value.cause.startswith(cause)
+
+
+# What the Hub has to say before anything is built
+
+
+def test_metadata_that_the_hub_would_refuse_is_refused_beforehand(
+    hub: LocalHub, api: HfApi
+) -> None:
+    hub_of_ved.check_card("license: mit", "owner/x", api)
+    with pytest.raises(VedError) as caught:
+        hub_of_ved.check_card("license: [", "owner/x", api)
+    assert caught.value.cause.startswith("Cannot describe owner/x: the Hub refuses it (")
+    assert caught.value.remedy == "Correct what it names in the manifest."
+
+
 # Whose a repo is
 
 
 def test_a_repo_that_is_not_there_is_nobodys(api: HfApi) -> None:
-    assert hub_of_ved.target("owner/nothing", api) == Target("owner/nothing")
+    assert targets.target("owner/nothing", api) == Target("owner/nothing")
     assert not Target("owner/nothing").is_foreign
 
 
 def test_an_empty_repo_is_nobodys(api: HfApi) -> None:
     api.create_repo("owner/empty", private=True)
-    target = hub_of_ved.target("owner/empty", api)
-    assert target.files == {".gitattributes"}
+    target = targets.target("owner/empty", api)
+    assert target.files.keys() == {".gitattributes"}
     assert target.private is True
-    hub_of_ved.check_ownership(target, adopt=False)
+    assert not target.is_foreign
 
 
 def test_a_repo_of_ved_is_ours(api: HfApi, checkpoint: Path) -> None:
     publish_checkpoint(api, "owner/ours", checkpoint)
-    hub_of_ved.check_ownership(hub_of_ved.target("owner/ours", api), adopt=False)
+    assert not targets.target("owner/ours", api).is_foreign
 
 
 def test_any_other_repo_is_somebodys(hub: LocalHub, api: HfApi, tmp_path: Path) -> None:
     publish(hub, "owner/somebodys", folder(tmp_path / "work", "notes.txt"))
-    target = hub_of_ved.target("owner/somebodys", api)
-    with pytest.raises(VedError) as caught:
-        hub_of_ved.check_ownership(target, adopt=False)
-    assert "owner/somebodys exists and was not made by VED" in caught.value.cause
-    assert "adopt: true" in caught.value.remedy
-    hub_of_ved.check_ownership(target, adopt=True)
+    assert targets.target("owner/somebodys", api).is_foreign
 
 
 # One commit
@@ -124,11 +158,12 @@ def test_any_other_repo_is_somebodys(hub: LocalHub, api: HfApi, tmp_path: Path) 
 def test_a_new_repo_gets_one_commit_with_every_file(
     hub: LocalHub, api: HfApi, checkpoint: Path, tmp_path: Path
 ) -> None:
-    published = publish_checkpoint(api, "owner/new", checkpoint)
+    commit = publish_checkpoint(api, "owner/new", checkpoint)
 
     latest, *earlier = api.list_repo_commits("owner/new")
-    assert latest.commit_id == published.commit
-    assert published.url == f"{hub.endpoint}/owner/new/commit/{published.commit}"
+    assert latest.commit_id == commit
+    url = hub_of_ved.commit_url("owner/new", commit, api)
+    assert url == f"{hub.endpoint}/owner/new/commit/{commit}"
     assert [files(api, "owner/new"), len(earlier)] == [
         {"config.json", "flax_model.msgpack", "ved.json"},
         1,  # the Hub's own, with .gitattributes
@@ -162,11 +197,27 @@ def test_old_weights_go_and_other_files_stay(
     assert len(api.list_repo_commits("owner/adopted")) == 3
 
 
+def test_a_new_card_leaves_the_weights_that_are_there(
+    hub: LocalHub, api: HfApi, checkpoint: Path, tmp_path: Path
+) -> None:
+    publish_checkpoint(api, "owner/with-a-card", checkpoint)
+    before = targets.target("owner/with-a-card", api)
+    card = folder(tmp_path / "card", "ved.json", "notes.md")
+
+    commit = hub_of_ved.publish_card(before, card, private=None, api=api)
+
+    after = targets.target("owner/with-a-card", api)
+    assert after.head == commit
+    assert after.files.keys() == before.files.keys() | {"notes.md"}
+    changed = {name for name, file in after.files.items() if before.files.get(name) != file}
+    assert changed == {"ved.json", "notes.md"}
+
+
 def test_a_commit_made_meanwhile_is_not_overwritten(
     hub: LocalHub, api: HfApi, checkpoint: Path, tmp_path: Path
 ) -> None:
     publish_checkpoint(api, "owner/raced", checkpoint)
-    target = hub_of_ved.target("owner/raced", api)
+    target = targets.target("owner/raced", api)
     theirs = api.upload_folder(
         repo_id="owner/raced", folder_path=folder(tmp_path / "theirs", "notes.txt")
     )
@@ -186,7 +237,7 @@ def test_a_commit_made_meanwhile_leaves_the_visibility_as_it_was(
     api: HfApi, checkpoint: Path, tmp_path: Path
 ) -> None:
     publish_checkpoint(api, "owner/raced-in-private", checkpoint, private=True)
-    target = hub_of_ved.target("owner/raced-in-private", api)
+    target = targets.target("owner/raced-in-private", api)
     api.upload_folder(
         repo_id="owner/raced-in-private", folder_path=folder(tmp_path / "theirs", "secret.txt")
     )
@@ -201,7 +252,7 @@ def test_a_commit_made_meanwhile_leaves_the_visibility_as_it_was(
 def test_a_repo_created_meanwhile_is_not_overwritten(
     hub: LocalHub, api: HfApi, checkpoint: Path, tmp_path: Path
 ) -> None:
-    target = hub_of_ved.target("owner/taken", api)
+    target = targets.target("owner/taken", api)
     theirs = publish(hub, "owner/taken", folder(tmp_path / "theirs", "notes.txt"))
 
     with pytest.raises(VedError, match=r"Cannot create owner/taken: it exists"):
@@ -230,8 +281,8 @@ def test_a_failure_on_the_way_leaves_an_empty_repo_that_is_filled_next_time(
         publish_checkpoint(api, repo, checkpoint)
     assert files(api, repo) == set()
 
-    target = hub_of_ved.target(repo, api)
-    hub_of_ved.check_ownership(target, adopt=False)
+    target = targets.target(repo, api)
+    assert not target.is_foreign
     hub_of_ved.publish(target, checkpoint, private=None, api=api)
     assert files(api, repo) == {"README.md", "config.json", "flax_model.msgpack", "ved.json"}
 
@@ -287,7 +338,7 @@ def test_what_the_hub_answers_is_explained(
 ) -> None:
     hub.faults.add("GET", "/api/models/owner/x", status=status)
     with pytest.raises(VedError) as caught:
-        hub_of_ved.target("owner/x", api)
+        targets.target("owner/x", api)
     assert caught.value.cause.startswith(f"Cannot read owner/x: {cause}")
     assert remedy in caught.value.remedy
 

@@ -6,14 +6,19 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
+from importlib import metadata
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 from huggingface_hub import constants
+from hypothesis import given
+from hypothesis import strategies as st
 
 import ved
+from tests import golden
 from tests.publishing import (
     TOKEN,
     build_locally,
@@ -22,10 +27,16 @@ from tests.publishing import (
     download,
     files_of,
     heads,
+    manifest,
     pair,
     publish,
 )
+from ved import record
+from ved.errors import VedError
 from ved.localhub import LocalHub, checkpoints
+from ved.record import BuildRecord, Copied, RecordedFile, RecordedLedger
+from ved.settings import Settings
+from ved.source import resolve
 
 
 def digest(content: bytes) -> str:
@@ -33,8 +44,8 @@ def digest(content: bytes) -> str:
 
 
 def record_of(directory: Path) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads((directory / "ved.json").read_bytes())
-    return record
+    content: dict[str, Any] = json.loads((directory / "ved.json").read_bytes())
+    return content
 
 
 @pytest.fixture(scope="module")
@@ -47,15 +58,13 @@ def built(
 
 
 def test_the_pair_is_recorded_as_the_manifest_has_it(built: Path) -> None:
-    record = record_of(built)
-    assert record["format"] == 1
-    assert record["seed"] == 3
-    assert (
-        record["pair"].items()
-        >= {"repo": "owner/recorded", "license": "mit", "tags": ["a"]}.items()
-    )
-    assert record["pair"]["token_ids"] == {"pad": 7}
-    assert record["pair"]["encoder"].items() >= {"model": "team/vit"}.items()
+    recorded = record_of(built)
+    assert recorded["format"] == 1
+    assert recorded["seed"] == 3
+    said = {"repo": "owner/recorded", "license": "mit", "tags": ["a"]}
+    assert recorded["pair"].items() >= said.items()
+    assert recorded["pair"]["token_ids"] == {"pad": 7}
+    assert recorded["pair"]["encoder"].items() >= {"model": "team/vit"}.items()
 
 
 def test_sources_are_recorded_with_commits_and_digests(
@@ -75,7 +84,8 @@ def test_sources_are_recorded_with_commits_and_digests(
     for role, (name, files) in used.items():
         identity = {"name": f"team/{name}", "commit": heads(hub)[f"team/{name}"]}
         digests = {file: digest((sources[name] / file).read_bytes()) for file in files}
-        assert recorded[role] == {**identity, "config": identity, "files": digests}
+        described = {"config": identity, "family": name, "files": digests}
+        assert recorded[role] == {**identity, **described}
 
 
 def test_a_config_of_another_repo_is_recorded_as_such(
@@ -145,21 +155,34 @@ def test_the_ledger_accounts_for_every_tensor_of_the_sources(built: Path) -> Non
     }
 
 
-def test_every_published_file_is_recorded_with_its_digest_and_size(
+def test_every_published_file_is_recorded_as_the_hub_describes_it(
     hub: LocalHub, tmp_path: Path
 ) -> None:
     result = build_pair(hub, pair("owner/digests", decoder="team/roberta"))
     served = download(hub, "owner/digests", tmp_path)
     recorded = json.loads(served.pop("ved.json"))["files"]
     del served[".gitattributes"]
-    assert recorded == {
-        name: {"size": len(content), "sha256": digest(content)} for name, content in served.items()
+    assert {name: (file["size"], file["sha256"]) for name, file in recorded.items()} == {
+        name: (len(content), digest(content)) for name, content in served.items()
     }
     info = client(hub).model_info("owner/digests", revision=result.commit, files_metadata=True)
-    large = {file.rfilename: file.lfs for file in info.siblings or () if file.lfs}
-    assert "flax_model.msgpack" in large
-    for name, lfs in large.items():
-        assert recorded[name] == {"size": lfs.size, "sha256": lfs.sha256}
+    files = {file.rfilename: file for file in info.siblings or ()}
+    large = {name: file.lfs.sha256 for name, file in files.items() if file.lfs}
+    assert large == {name: recorded[name]["sha256"] for name in large}
+    small = {name: file.blob_id for name, file in files.items() if name in served.keys() - large}
+    assert small == {name: recorded[name]["git_oid"] for name in small}
+    assert {*large, *small} == recorded.keys()
+    assert {"flax_model.msgpack", "model.safetensors"} <= large.keys()
+    assert {"README.md", "config.json"} <= small.keys()
+
+
+def test_a_file_too_large_for_git_has_no_git_object(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"")
+    os.truncate(path, record.SMALL)
+    assert RecordedFile.of(path).git_oid is not None
+    os.truncate(path, record.SMALL + 1)
+    assert RecordedFile.of(path).git_oid is None
 
 
 def test_nothing_of_this_machine_is_in_any_file(
@@ -171,7 +194,7 @@ def test_nothing_of_this_machine_is_in_any_file(
 
     result = build_pair(hub, pair("owner/of-no-machine", decoder="./decoder"), folder=folder)
 
-    assert result.reason == ""
+    assert result.action == "built", result.reason
     served = b"".join(download(hub, "owner/of-no-machine", tmp_path).values())
     assert b"./decoder" in served
     traces = (TOKEN, str(tmp_path), str(Path.cwd()), constants.HF_HOME)
@@ -200,3 +223,242 @@ def test_the_same_manifest_gives_the_same_bytes_on_another_machine(
         cwd=Path(ved.__file__).parents[1],
     )
     assert files_of(tmp_path / "built" / "owner" / "recorded") == files_of(built)
+
+
+# The fingerprint
+
+
+def fingerprint(hub: LocalHub, folder: Path = Path(), **keys: Any) -> str:
+    """Return the fingerprint of a manifest's entry, of team/vit and team/gpt2 if not said."""
+    (entry,) = manifest(pair(**{"repo": "owner/x", **keys}), folder=folder).pairs
+    api = client(hub)
+    encoder = resolve("encoder", entry.encoder, api).pinned
+    decoder = resolve("decoder", entry.decoder, api).pinned
+    return record.fingerprint(encoder, decoder, Settings.of(entry), api)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"weights": ["safetensors", "flax"]},
+        {"encoder": "team/vit@main"},
+        {"encoder": {"model": "team/vit", "config": "team/vit"}},
+        {"decoder": {"model": "team/gpt2", "allow_pickle": True}},
+        {"repo": "owner/another-name"},
+        {"description": "Words.", "tags": ["a"], "license": "mit", "language": "en"},
+        {"private": True, "adopt": True, "overwrite": True},
+        {"seed": 0, "dtype": "source", "token_ids": {}},
+    ],
+)
+def test_what_does_not_decide_the_bytes_is_not_in_the_fingerprint(
+    keys: dict[str, Any], hub: LocalHub
+) -> None:
+    assert fingerprint(hub, **keys) == fingerprint(hub)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"seed": 1},
+        {"dtype": "float32"},
+        {"weights": ["flax"]},
+        {"weights": ["safetensors"]},
+        {"token_ids": {"pad": 7}},
+        {"token_ids": {"eos": 7}},
+        {"decoder": "team/bart"},
+    ],
+)
+def test_what_the_manifest_says_of_the_bytes_is_in_the_fingerprint(
+    keys: dict[str, Any], hub: LocalHub
+) -> None:
+    assert fingerprint(hub, **keys) != fingerprint(hub)
+
+
+def test_a_commit_is_in_the_fingerprint_however_it_is_spelt(hub: LocalHub, tmp_path: Path) -> None:
+    first = publish(hub, "team/two-commits", checkpoints.vit(tmp_path / "vit"))
+    api = client(hub)
+    api.create_tag("team/two-commits", tag="v1")
+    second = api.upload_file(
+        path_or_fileobj=b"new", path_in_repo="notes.txt", repo_id="team/two-commits"
+    ).oid
+
+    def of(revision: str) -> tuple[str, str]:
+        ref = {"model": "team/two-commits", "revision": revision}
+        config = {"model": "team/vit", "config": ref}
+        return fingerprint(hub, encoder=ref), fingerprint(hub, encoder=config)
+
+    assert of(first) == of("v1")
+    assert of(second) == of("main")
+    assert len({*of(first), *of(second), fingerprint(hub)}) == 5
+
+
+def test_a_directory_is_in_the_fingerprint_by_the_files_that_are_used(
+    hub: LocalHub, sources: dict[str, Path], tmp_path: Path
+) -> None:
+    for name in ("vit", "gpt2"):
+        shutil.copytree(sources[name], tmp_path / name)
+    shutil.copytree(sources["vit"], tmp_path / "other")
+
+    def now() -> str:
+        encoder = {"model": "./vit", "config": "./other"}
+        return fingerprint(hub, tmp_path, encoder=encoder, decoder="./gpt2")
+
+    before = now()
+    for unused in ("vit/README.md", "vit/notes.txt", "vit/pytorch_model.bin", "other/vocab.json"):
+        (tmp_path / unused).write_text("changed")
+        assert now() == before
+
+    found = {before}
+    used = ("vit/model.safetensors", "vit/preprocessor_config.json", "gpt2/tokenizer.json")
+    for name in (*used, "gpt2/model.safetensors", "gpt2/config.json", "other/config.json"):
+        with (tmp_path / name).open("ab") as file:
+            file.write(b"\n")
+        found.add(now())
+    assert len(found) == 7
+
+
+@pytest.mark.parametrize("library", record.LIBRARIES)
+def test_the_version_of_a_library_is_in_the_fingerprint_if_it_decides_the_bytes(
+    library: str, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = fingerprint(hub)
+    monkeypatch.setattr(
+        record, "version", lambda name: "99" if name == library else metadata.version(name)
+    )
+    assert (fingerprint(hub) != before) == (library in record.DECIDING)
+
+
+def test_a_change_of_assembly_is_in_the_fingerprint(
+    hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = fingerprint(hub)
+    monkeypatch.setattr(record, "ASSEMBLY", record.ASSEMBLY + 1)
+    assert fingerprint(hub) != before
+
+
+def test_the_fingerprint_of_a_checkpoint_is_that_of_its_record(built: Path, hub: LocalHub) -> None:
+    assert record_of(built)["fingerprint"] == fingerprint(hub, seed=3, token_ids={"pad": 7})
+
+
+def test_a_change_of_the_assembled_bytes_does_not_go_unnoticed(tmp_path: Path) -> None:
+    found, expected = golden.describe(tmp_path), json.loads(golden.PATH.read_bytes())
+    other = [name for name in golden.INPUTS if found[name] != expected[name]]
+    assert not other, (
+        f"golden.json was written with other {' and '.join(other)} than there are now: "
+        "write it anew with `python -m tests.golden`."
+    )
+    changed = {name for name, _ in found["files"].items() ^ expected["files"].items()}
+    assert not changed, (
+        f"The same inputs give other bytes in {', '.join(sorted(changed))}. If that is intended, "
+        "raise record.ASSEMBLY, so that what is published is built again, and write golden.json "
+        "anew with `python -m tests.golden`."
+    )
+
+
+# What is read back
+
+
+def test_a_record_that_is_read_back_is_the_same(built: Path) -> None:
+    content = (built / "ved.json").read_bytes()
+    read = record.read(content, "here")
+    assert read.encoded() == content
+    assert record.read(read.encoded(), "there") == read
+    assert read.settings == Settings({"pad": 7}, seed=3)
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(token=TEXTS, tensor=TEXTS, path=TEXTS, pad=st.integers(0, 2**64))
+def test_a_record_of_a_strange_source_is_read_back_as_it_was(
+    token: str, tensor: str, path: str, pad: int, built: Path
+) -> None:
+    honest = record.read((built / "ved.json").read_bytes(), "here")
+    found = honest.token_ids["pad"].model_copy(update={"token": token, "id": pad})
+    copied = {path: Copied(file="model.safetensors", tensor=tensor)}
+    ledger = RecordedLedger(copied=copied, fresh={path: "projection"}, left_out={tensor: "a, b"})
+    update = {"token_ids": {**honest.token_ids, "pad": found}, "ledger": {"encoder": ledger}}
+    strange = honest.model_copy(update=update)
+    assert record.read(strange.encoded(), "there") == strange
+
+
+HOSTILE = "x](https://example.org) <img src=x>"
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("format", 2),
+        ("fingerprint", "0" * 63),
+        ("fingerprint", "A" * 64),
+        ("words", "../" * 21 + "0"),
+        ("seed", "seven"),
+        ("dtype", HOSTILE),
+        ("weights", [HOSTILE]),
+        ("weights", "flax"),
+        ("sources", {}),
+        ("sources.encoder", None),
+        ("sources.encoder.commit", "main"),
+        ("sources.encoder.commit", "0" * 40 + "\n"),
+        ("sources.encoder.name", HOSTILE),
+        ("sources.encoder.name", "../../settings"),
+        ("sources.encoder.name", "a/b/c"),
+        ("sources.encoder.name", "a" * 200),
+        ("sources.encoder.config.name", HOSTILE),
+        ("sources.encoder.files", {"config.json": HOSTILE}),
+        ("sources.third", {}),
+        ("token_ids", {}),
+        ("token_ids.pad", None),
+        ("token_ids.pad.id", HOSTILE),
+        ("token_ids.pad.origin", HOSTILE),
+        ("token_ids.pad.origin", "the manifest\n"),
+        ("token_ids.pad.origin", "x" * 101),
+        ("versions", {"transformers": HOSTILE}),
+        ("versions", {"transformers": "4.57.6\n"}),
+        ("versions", {"transformers": "4" * 51}),
+        ("ledger.decoder.left_out", {"h.0.attn.bias": HOSTILE}),
+        ("ledger.decoder.left_out", {"h.0.attn.bias": "`|`"}),
+        ("ledger.decoder.fresh", {"a": HOSTILE}),
+        ("ledger.decoder.copied", {"a": "b"}),
+        ("pair.repo", HOSTILE),
+        ("pair.license", HOSTILE),
+        ("pair.encoder", HOSTILE),
+        ("parameters", HOSTILE),
+        ("files", {"README.md": {"size": 1, "sha256": HOSTILE}}),
+        ("files", {"README.md": {"size": 1, "sha256": "0" * 64, "git_oid": HOSTILE}}),
+    ],
+)
+def test_a_record_that_ved_would_not_write_is_refused(
+    place: str, value: object, built: Path
+) -> None:
+    content = record_of(built)
+    *parents, last = place.split(".")
+    inner = content
+    for name in parents:
+        inner = inner[name]
+    inner[last] = value
+    with pytest.raises(VedError) as caught:
+        record.read(json.dumps(content).encode(), "owner/x@0123")
+    assert caught.value.cause.startswith("ved.json of owner/x@0123 is no build record that this")
+    # A name is checked with its commit, so that what is wrong is the source.
+    assert f"reads: {place.removesuffix('.name')}" in caught.value.cause
+    assert caught.value.remedy == "Another version of VED may have written it."
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no JSON", b"null", b"[]", b"{}", b"\xff\xfe", b'{"format": NaN}', b"[" * 100_000],
+)
+def test_what_is_no_record_at_all_is_refused(content: bytes) -> None:
+    with pytest.raises(VedError, match=r"^ved\.json of owner/x is no build record"):
+        record.read(content, "owner/x")
+
+
+@given(data=st.data())
+def test_a_damaged_record_is_read_or_refused(data: st.DataObject, built: Path) -> None:
+    content = bytearray((built / "ved.json").read_bytes())
+    start = data.draw(st.integers(0, len(content)))
+    length = data.draw(st.integers(0, 20))
+    content[start : start + length] = data.draw(st.binary(max_size=20))
+    with suppress(VedError):
+        assert isinstance(record.read(bytes(content), "owner/x"), BuildRecord)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import try_to_load_from_cache
 
 from tests.publishing import TOKEN, asked_for, client, files_of, publish
 from ved.assemble import assemble
@@ -92,6 +93,25 @@ def test_a_config_comes_from_another_repo_at_its_own_revision(
     assert json.loads(fetched.config_path.read_bytes())["dropout"] == 0.5
     assert fetched.digests()["config.json"] == digest(tmp_path / "a" / "config.json")
     assert "config.json" not in asked_for(hub, "team/vit")
+
+
+@pytest.mark.parametrize(
+    ("front_matter", "known"),
+    [
+        ("license: mit", "mit"),
+        ("license: [apache-2.0]", "apache-2.0"),
+        ("license: [mit, gpl-3.0]", None),
+        ("tags: [a]", None),
+    ],
+)
+def test_the_license_is_that_of_the_card_at_the_commit(
+    front_matter: str, known: str | None, hub: LocalHub, sources: dict[str, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(sources["vit"], tmp_path / "vit")
+    (tmp_path / "vit" / "README.md").write_text(f"---\n{front_matter}\n---\n")
+    client(hub).create_repo("team/licensed", exist_ok=True)
+    commit = client(hub).upload_folder(repo_id="team/licensed", folder_path=tmp_path / "vit").oid
+    assert resolved(hub, "encoder", "team/licensed", revision=commit).snapshot.license == known
 
 
 def test_a_local_directory_is_used_where_it_lies(
@@ -271,7 +291,8 @@ def test_a_hub_that_fails_between_two_downloads_is_not_taken_for_an_incomplete_s
 ) -> None:
     publish(hub, "team/failing", checkpoints.vit(tmp_path / "vit"))
     source = resolved(hub, "encoder", "team/failing")
-    hub.faults.add("HEAD", r"/team/failing/resolve/.*/model\.safetensors", times=100, status=500)
+    # A failure that the client does not wait and try again for.
+    hub.faults.add("HEAD", r"/team/failing/resolve/.*/model\.safetensors", times=100, status=501)
 
     with pytest.raises(VedError, match=r"Cannot download .* of team/failing"):
         source.fetch(client(hub))
@@ -287,6 +308,21 @@ def test_a_hub_that_fails_during_a_download_is_explained(hub: LocalHub, tmp_path
 
 
 # What is done with it
+
+
+def test_a_source_can_be_downloaded_to_a_place_of_its_own(hub: LocalHub, tmp_path: Path) -> None:
+    directory = checkpoints.vit(tmp_path / "vit", seed=17)
+    publish(hub, "team/elsewhere", directory)
+    source = resolved(hub, "encoder", "team/elsewhere")
+
+    fetched = source.fetch(client(hub), tmp_path / "cache")
+
+    (weights,) = fetched.weight_paths
+    assert weights.is_relative_to(tmp_path / "cache")
+    assert weights.read_bytes() == (directory / "model.safetensors").read_bytes()
+    commit = source.snapshot.commit
+    cached = try_to_load_from_cache("team/elsewhere", weights.name, revision=commit)
+    assert cached is None  # huggingface_hub's own cache is as it was
 
 
 def digest(path: Path) -> str:

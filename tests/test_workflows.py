@@ -142,6 +142,8 @@ def test_no_expression_is_put_into_a_script(path: Path) -> None:
 @every_workflow
 def test_jobs_may_read_the_repository_and_no_more(path: Path) -> None:
     assert load(path)["permissions"] == {}
+    if path.name == "release.yml":
+        return  # test_release.py says what each of its jobs may do
     for job in all_jobs(path).values():
         assert job["permissions"] in ({}, {"contents": "read"})
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from huggingface_hub import HfApi
 
 from ved import hub, plan
+from ved.access import Access
 from ved.errors import RequestError
+from ved.keyless import Publisher
 from ved.machine import free_disk
 from ved.manifest import Manifest, Pair
 from ved.pipeline import Pipeline, in_order
@@ -35,6 +37,7 @@ class Options:
         max_disk: bytes of disk that sources and checkpoints may take at a time; None for all that
             is free.
         bar: whether to draw a progress bar.
+        allowed_namespaces: the only ones to publish to; all where empty.
     """
 
     only: tuple[str, ...] = ()
@@ -42,19 +45,30 @@ class Options:
     push: bool = True
     max_disk: int | None = None
     bar: bool = False
+    allowed_namespaces: tuple[str, ...] = ()
 
 
-def build(manifest: Manifest, options: Options, api: HfApi) -> list[Result]:
+def build(
+    manifest: Manifest, options: Options, api: HfApi, publisher: Publisher | None = None
+) -> list[Result]:
     """Do what the plan says, and return what became of each pair, in the manifest's order.
+
+    Args:
+        manifest: the pairs.
+        options: which of them, and what to do with them.
+        api: the Hub, with the stored token if there is one.
+        publisher: the job's identity, where it is to publish with that.
 
     Raises:
         RequestError: the request itself is wrong; then nothing was built.
     """
     pairs = select(manifest, options.only)
-    namespaces = hub.writable_namespaces(api) if options.push else None
-    planned = _planned(pairs, options, namespaces, api)
+    access = Access(api, publisher)
+    # What a job's identity may push to is seen when it is tried.
+    ask = options.push and publisher is None
+    planned = _planned(pairs, options, hub.writable_namespaces(api) if ask else None, access)
     log.info("%s\n", lines([each.as_result(api) for each in planned], findings=True))
-    done = _run([each for each in planned if each.pending], options, api)
+    done = _run([each for each in planned if each.pending], options, access)
     return [done.get(each.pair.repo) or _not_done(each, api) for each in planned]
 
 
@@ -70,7 +84,7 @@ def preview(manifest: Manifest, options: Options, api: HfApi) -> list[Planned]:
     namespaces = hub.known_namespaces(api)
     if namespaces is None:
         log.info(ANONYMOUS)
-    return _planned(pairs, options, namespaces, api)
+    return _planned(pairs, options, namespaces, Access(api))
 
 
 def select(manifest: Manifest, only: Iterable[str]) -> list[Pair]:
@@ -98,15 +112,21 @@ def _names(pair: Pair) -> tuple[str, str]:
 
 
 def _planned(
-    pairs: Sequence[Pair], options: Options, namespaces: frozenset[str] | None, api: HfApi
+    pairs: Sequence[Pair], options: Options, namespaces: frozenset[str] | None, access: Access
 ) -> list[Planned]:
+    allowed = frozenset(name.lower() for name in options.allowed_namespaces)
     circumstances = Circumstances(
-        namespaces, options.push, options.output_directory, options.max_disk
+        access,
+        namespaces,
+        allowed or None,
+        options.push,
+        options.output_directory,
+        options.max_disk,
     )
-    return plan.make(pairs, circumstances, api)
+    return plan.make(pairs, circumstances)
 
 
-def _run(pending: Sequence[Planned], options: Options, api: HfApi) -> dict[str, Result]:
+def _run(pending: Sequence[Planned], options: Options, access: Access) -> dict[str, Result]:
     queue = in_order(planned for planned in pending if planned.action == "build")
     cards = [planned for planned in pending if planned.action == "card-only"]
     needs = [planned.needs for planned in queue if planned.needs]
@@ -123,8 +143,8 @@ def _run(pending: Sequence[Planned], options: Options, api: HfApi) -> dict[str, 
         limit = options.max_disk or free_disk(directory)
         users = [list(planned.sources.values()) for planned in queue]
         pipeline = Pipeline(
-            api,
-            Store(directory / "sources", limit, api, users),
+            access,
+            Store(directory / "sources", limit, access.api, users),
             directory / "checkpoints",
             progress,
             push=options.push,

@@ -4,7 +4,6 @@ import argparse
 import io
 import json
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,14 +12,14 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 from pydantic import ValidationError
 
 import ved
-from ved import environment
+from ved import environment, process
 from ved.errors import RequestError, VedError, describe
 from ved.manifest import ConfigRef, ManifestError, SourceRef, load
 
 if TYPE_CHECKING:
     from ved.build import Options
 
-FAILED, WRONG_REQUEST, INTERRUPTED = 1, 2, 130
+FAILED, WRONG_REQUEST = 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,18 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
-        return INTERRUPTED
+        return process.INTERRUPTED
 
 
 def run() -> NoReturn:
     """Run the command that the process was started with, and end the process."""
-    status = main()
-    if status == INTERRUPTED:
-        # Threads in the middle of a download would keep the process alive until that is done.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-    sys.exit(status)
+    process.heed_termination()
+    process.end(main())
 
 
 def _validate(options: argparse.Namespace) -> int:
@@ -72,12 +66,11 @@ def _validate(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> int:
     manifest = load(options.manifest)
     # huggingface_hub is imported after the environment is prepared.
-    from huggingface_hub import HfApi
-
     from ved import report, shards
     from ved.build import preview
+    from ved.connection import connect
 
-    api = HfApi()
+    api = connect()
     planned = preview(manifest, _options(options), api)
     results = [each.as_result(api) for each in planned]
     if options.shards is not None:
@@ -97,14 +90,13 @@ def _build(options: argparse.Namespace) -> int:
             "With --no-push and no --output-dir nothing would come of the build.",
             "Name a directory with --output-dir.",
         )
-    from huggingface_hub import HfApi
-
     from ved import report
     from ved.build import build
+    from ved.connection import connect
 
     if options.output_dir is not None:
         options.output_dir.mkdir(parents=True, exist_ok=True)
-    results = build(manifest, _options(options), HfApi())
+    results = build(manifest, _options(options), connect())
     print(report.lines(results))
     return FAILED if any(result.is_bad for result in results) else 0
 
@@ -124,15 +116,14 @@ def _options(options: argparse.Namespace) -> "Options":
 
 
 def _assemble(options: argparse.Namespace) -> int:
-    from huggingface_hub import HfApi
-
+    from ved.connection import connect
     from ved.make import check_destination, make_checkpoint, put_in_place, staging
     from ved.settings import Settings
     from ved.source import resolve
 
     destination: Path = options.output_dir
     check_destination(destination)
-    api = HfApi()
+    api = connect()
     encoder = resolve("encoder", _source_ref(options, "encoder"), api)
     decoder = resolve("decoder", _source_ref(options, "decoder"), api)
     sources = encoder.fetch(api), decoder.fetch(api)
@@ -145,11 +136,10 @@ def _assemble(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from huggingface_hub import HfApi
-
+    from ved.connection import connect
     from ved.verify import verify
 
-    found = verify(options.checkpoint, HfApi())
+    found = verify(options.checkpoint, connect())
     print(found)
     return 0 if found.is_true else FAILED
 

@@ -26,16 +26,16 @@ def look(planned: Planned, api: HfApi) -> Planned:
     target = targets.target(planned.pair.repo, api)
     planned = replace(planned, target=target)
     if target.head is None:
-        return replace(planned, action="build", reason="There is no such repo yet.")
+        return replace(planned, action="build", reason="The repo is new.")
     if target.is_foreign:
         if planned.pair.adopt:
-            return replace(planned, action="build", reason="adopt: what is there is replaced.")
+            return replace(planned, action="build", reason="adopt: this replaces what was there.")
         raise VedError(
             f"{target.repo} exists and was not made by VED (it has no {record.FILE_NAME}).",
             "Choose another name, or say adopt: true in its pair to replace what is there.",
         )
     if record.FILE_NAME not in target.files:
-        return replace(planned, action="build", reason="The repo is empty.")
+        return replace(planned, action="build", reason="There was nothing in the repo.")
     return _compare_with_record(planned, target, api)
 
 
@@ -50,7 +50,7 @@ def _compare_with_record(planned: Planned, target: Target, api: HfApi) -> Planne
             raise VedError(
                 str(error), "Say overwrite: true in its pair to replace what is there."
             ) from error
-        return replace(planned, action="build", reason="overwrite: what is there is replaced.")
+        return replace(planned, action="build", reason="overwrite: this replaces what was there.")
     if changed and not pair.overwrite:
         raise VedError(
             f"{target.repo} is no longer what VED published: somebody changed {in_words(changed)}.",

@@ -10,13 +10,12 @@ import os
 import secrets
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from ved import environment
+from ved import environment, events, process
 from ved.errors import RequestError, describe, describe_unexpected
 from ved.findings import Level
 from ved.manifest import Location, ManifestError, Problem, load
@@ -53,6 +52,8 @@ class Inputs:
     max_disk: str
     results: str
     results_file: str
+    allowed_namespaces: tuple[str, ...]
+    checksums_file: str
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> "Inputs":
@@ -61,10 +62,13 @@ class Inputs:
         def value(name: str) -> str:
             return variables.get(f"INPUT_{name}", "").strip()
 
+        def listed(name: str) -> tuple[str, ...]:
+            return tuple(value(name).replace(",", " ").split())
+
         return cls(
             manifest=Path(value("MANIFEST") or "pairs.yaml"),
             token=value("TOKEN"),
-            only=tuple(value("ONLY").replace(",", " ").split()),
+            only=listed("ONLY"),
             endpoint=value("ENDPOINT").rstrip("/"),
             mode=value("MODE") or "build",
             shards=value("SHARDS") or "1",
@@ -72,6 +76,8 @@ class Inputs:
             max_disk=value("MAX-DISK"),
             results=value("RESULTS"),
             results_file=value("RESULTS-FILE"),
+            allowed_namespaces=listed("ALLOWED-NAMESPACES"),
+            checksums_file=value("CHECKSUMS-FILE"),
         )
 
 
@@ -90,6 +96,12 @@ class Outcome:
     matrix: Mapping[str, Any] = field(default_factory=lambda: {"include": []})
 
 
+def run() -> NoReturn:
+    """Run the action, and end the process."""
+    process.heed_termination()
+    process.end(main())
+
+
 def main() -> int:
     """Run the action, and return its exit status: 0 well, 1 a pair failed, 2 a wrong request."""
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -101,8 +113,8 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     problems, outcome, status = [], Outcome(), WRONG_REQUEST
     try:
-        with _unheeded():
-            outcome = _run(inputs)
+        with _Unheeded() as unheeded:
+            outcome = _run(inputs, unheeded.mask)
     except ManifestError as error:
         problems = [str(problem) for problem in error.problems]
         for problem in error.problems:
@@ -111,33 +123,49 @@ def main() -> int:
         problems = [str(error)]
         _annotate(str(error))
     except Exception as error:
-        with _unheeded():
+        with _Unheeded():
             log.exception("Unexpected error")
         problems, status = [describe_unexpected(error)], FAILED
         _annotate(problems[0])
+    except KeyboardInterrupt:
+        problems, status = ["The job was cancelled."], process.INTERRUPTED
     return _tell(inputs, outcome, problems, status)
 
 
-def _run(inputs: Inputs) -> Outcome:
-    """Do what the mode says."""
+def _run(inputs: Inputs, mask: Callable[[str], None]) -> Outcome:
+    """Do what the mode says.
+
+    Args:
+        inputs: the action's.
+        mask: has the runner hide a secret.
+    """
     modes = {"build": _build, "plan": _plan, "report": _report}
     if inputs.mode not in modes:
         raise RequestError(
             f"There is no mode {inputs.mode!r}.", f"It is one of {', '.join(modes)}."
         )
-    return modes[inputs.mode](inputs)
+    return modes[inputs.mode](inputs, mask)
 
 
-def _build(inputs: Inputs) -> Outcome:
+def _build(inputs: Inputs, mask: Callable[[str], None]) -> Outcome:
     manifest = load(inputs.manifest)
     # Imported after the environment is prepared, and only for a manifest that is right.
+    from ved import keyless
+    from ved.access import Access
     from ved.build import build
 
-    results = build(manifest, _options(inputs), _api(inputs))
+    events.check_may_publish(os.environ)
+    api = _api(inputs)
+    publisher = None
+    # Where there is no token either, why there is no identity is what a job's author has to know.
+    is_job = os.environ.get("GITHUB_ACTIONS") == "true"
+    if keyless.offered(os.environ) or (is_job and not Access(api).has_token):
+        publisher = keyless.Publisher(api.endpoint, os.environ, mask)
+    results = build(manifest, _options(inputs), api, publisher)
     return Outcome([result.row for result in results], results)
 
 
-def _plan(inputs: Inputs) -> Outcome:
+def _plan(inputs: Inputs, _: Callable[[str], None]) -> Outcome:
     manifest = load(inputs.manifest)
     from ved import shards
     from ved.build import preview
@@ -152,7 +180,7 @@ def _plan(inputs: Inputs) -> Outcome:
     return Outcome([result.row for result in results], results, shards.matrix(dealt))
 
 
-def _report(inputs: Inputs) -> Outcome:
+def _report(inputs: Inputs, _: Callable[[str], None]) -> Outcome:
     from ved.report import collect
 
     if not inputs.results:
@@ -169,13 +197,17 @@ def _options(inputs: Inputs) -> "Options":
     from ved.machine import read_size
 
     only = shards.read(inputs.shard) if inputs.shard else inputs.only
-    return Options(only=only, max_disk=read_size(inputs.max_disk) if inputs.max_disk else None)
+    return Options(
+        only=only,
+        max_disk=read_size(inputs.max_disk) if inputs.max_disk else None,
+        allowed_namespaces=inputs.allowed_namespaces,
+    )
 
 
 def _api(inputs: Inputs) -> "HfApi":
-    from huggingface_hub import HfApi
+    from ved.connection import connect
 
-    return HfApi(token=inputs.token or None)
+    return connect(inputs.token or None)
 
 
 def _tell(inputs: Inputs, outcome: Outcome, problems: Sequence[str], status: int) -> int:
@@ -198,7 +230,8 @@ def _tell(inputs: Inputs, outcome: Outcome, problems: Sequence[str], status: int
     for name, value in values.items():
         _output(name, value)
     try:
-        _write_results(inputs.results_file, results)
+        _write_file("results", inputs.results_file, results + "\n")
+        _write_file("checksums", inputs.checksums_file, _checksums(outcome.results))
     except RequestError as error:
         _annotate(str(error))
         problems = [*problems, str(error)]
@@ -211,31 +244,55 @@ def _tell(inputs: Inputs, outcome: Outcome, problems: Sequence[str], status: int
     return status if problems else FAILED if failed else 0
 
 
-def _write_results(name: str, results: str) -> None:
-    """Write the results to a file of the workspace, where one is named."""
+def _checksums(results: "Sequence[Result]") -> str:
+    """Return what was published as sha256sum has it, for actions/attest to make a statement of."""
+    return "".join(
+        f"{digest}  {result.pair.repo}/{name}\n"
+        for result in results
+        for name, digest in result.checksums.items()
+    )
+
+
+def _write_file(what: str, name: str, content: str) -> None:
+    """Write a file of the workspace, where one is named.
+
+    Raises:
+        RequestError: it is outside the workspace, or cannot be written.
+    """
     if not name:
         return
     path = Path(name).resolve()
     if not path.is_relative_to(Path.cwd().resolve()):
         raise RequestError(
-            f"The results file {name!r} is outside the workspace.", "Name one inside of it."
+            f"The {what} file {name!r} is outside the workspace.", "Name one inside of it."
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(results + "\n", encoding="utf-8")
+        path.write_text(content, encoding="utf-8")
     except OSError as error:
-        raise RequestError(f"The results file cannot be written: {describe(error)}") from error
+        raise RequestError(f"The {what} file cannot be written: {describe(error)}") from error
 
 
-@contextmanager
-def _unheeded() -> Iterator[None]:
-    """Have the runner take nothing that is printed meanwhile for a workflow command."""
-    stop = secrets.token_hex(16)
-    _command("stop-commands", stop)
-    try:
-        yield
-    finally:
-        print(f"::{stop}::", flush=True)
+class _Unheeded:
+    """Has the runner take nothing that is printed within its block for a workflow command."""
+
+    def __init__(self) -> None:
+        self._stop = secrets.token_hex(16)
+
+    def __enter__(self) -> "_Unheeded":
+        print(f"::stop-commands::{self._stop}", flush=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        print(f"::{self._stop}::", flush=True)
+
+    def mask(self, secret: str) -> None:
+        """Have a secret masked, within the block."""
+        # In one write, so that nothing another thread prints comes between.
+        sys.stdout.write(
+            f"::{self._stop}::\n::add-mask::{_data(secret)}\n::stop-commands::{self._stop}\n"
+        )
+        sys.stdout.flush()
 
 
 def _annotate(

@@ -1,15 +1,25 @@
 """All that talks to the Hub about the repos that VED publishes to."""
 
 import re
+import secrets
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+from huggingface_hub import (
+    CommitOperation,
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    get_token,
+)
+from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
 from ved.errors import RequestError, VedError
-from ved.hub_errors import explained
+from ved.hub_errors import CONFLICT, PRECONDITION_FAILED, explained, status_of
 from ved.source import is_commit
 from ved.targets import Target
+from ved.targets import target as target_now
 
 
 def known_namespaces(api: HfApi) -> frozenset[str] | None:
@@ -80,6 +90,20 @@ def check_namespace(repo: str, namespaces: frozenset[str]) -> None:
         )
 
 
+def check_allowed(repo: str, allowed: frozenset[str]) -> None:
+    """Make sure that a repo is in a namespace that the user allows.
+
+    Raises:
+        VedError: it is not.
+    """
+    namespace = repo.partition("/")[0]
+    if namespace.lower() not in allowed:
+        raise VedError(
+            f"Publishing to {namespace} is not allowed here.",
+            f"The input allowed-namespaces has {', '.join(sorted(allowed))}.",
+        )
+
+
 def check_card(metadata: str, repo: str, api: HfApi) -> None:
     """Have the Hub check a model card's metadata, before anything is built or created for it.
 
@@ -105,6 +129,7 @@ def publish(
     *,
     private: bool | None,
     api: HfApi,
+    pusher: Callable[[str], HfApi] | None = None,
     message: str = "Publish checkpoint assembled by VED",
     whole: bool = True,
 ) -> str:
@@ -115,6 +140,8 @@ def publish(
         directory: the files; every one is published.
         private: whether the repo is to be private; None leaves it as it is, or to its owner's
             setting if new.
+        api: the Hub, to create the repo and to show or hide it.
+        pusher: gives the Hub to push to a repo that is there, where that takes another token.
         message: the commit's.
         whole: whether these are all of the checkpoint's files, so that others of it have to go.
 
@@ -127,27 +154,34 @@ def publish(
         set_visibility(target.repo, private, api)
     names = sorted(path.name for path in directory.iterdir())
     stale = [name for name in target.checkpoint_files() if whole and name not in names]
+    operations: list[CommitOperation] = [
+        *(CommitOperationAdd(name, directory / name) for name in names),
+        *(CommitOperationDelete(name) for name in stale),
+    ]
     with explained(f"publish {target.repo}", target.repo, writing=True):
-        commit = api.create_commit(
-            target.repo,
-            [
-                *(CommitOperationAdd(name, directory / name) for name in names),
-                *(CommitOperationDelete(name) for name in stale),
-            ],
-            commit_message=message,
-            parent_commit=parent,
+        commit = _commit(
+            target.repo, operations, message, parent, pusher(target.repo) if pusher else api
         )
     if private is False and target.private:
         set_visibility(target.repo, private, api)
-    if not is_commit(commit.oid):
-        raise VedError(f"The Hub says that {target.repo} is at {commit.oid!r}, not a commit.")
-    return commit.oid
+    if not is_commit(commit):
+        raise VedError(f"The Hub says that {target.repo} is at {commit!r}, not a commit.")
+    return commit
 
 
-def publish_card(target: Target, directory: Path, *, private: bool | None, api: HfApi) -> str:
+def publish_card(
+    target: Target,
+    directory: Path,
+    *,
+    private: bool | None,
+    api: HfApi,
+    pusher: Callable[[str], HfApi] | None = None,
+) -> str:
     """Publish a new model card and its record beside the weights that are there; see `publish`."""
     message = "Publish model card written by VED"
-    return publish(target, directory, private=private, api=api, message=message, whole=False)
+    return publish(
+        target, directory, private=private, api=api, pusher=pusher, message=message, whole=False
+    )
 
 
 def commit_url(repo: str, commit: str, api: HfApi) -> str:
@@ -171,5 +205,34 @@ def set_visibility(repo: str, private: bool, api: HfApi) -> None:
 def _create(repo: str, private: bool | None, api: HfApi) -> str | None:
     """Create a repo, and return the commit that it begins with."""
     with explained(f"create {repo}", repo, writing=True):
-        api.create_repo(repo, private=private)
+        try:
+            api.create_repo(repo, private=private)
+        except HfHubHTTPError as error:
+            # It may be this very request that made it, if the first answer to it was lost.
+            if status_of(error) != CONFLICT or not target_now(repo, api).is_empty:
+                raise
         return api.model_info(repo).sha
+
+
+def _commit(
+    repo: str, operations: Sequence[CommitOperation], message: str, parent: str | None, api: HfApi
+) -> str:
+    """Make a commit on a parent that has to be the newest, and return it."""
+    run = f"Run {secrets.token_hex(16)}"
+    try:
+        commit = api.create_commit(
+            repo,
+            operations,
+            commit_message=message,
+            commit_description=run,
+            parent_commit=parent,
+        )
+    except HfHubHTTPError as error:
+        if status_of(error) != PRECONDITION_FAILED:
+            raise
+        # The commit that is there instead of the parent is this one, if the answer to it was lost.
+        newest = next(iter(api.list_repo_commits(repo)))
+        if run not in newest.message:
+            raise
+        return newest.commit_id
+    return commit.oid

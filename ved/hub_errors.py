@@ -23,6 +23,11 @@ from ved.errors import VedError
 UNAUTHORIZED, FORBIDDEN, CONFLICT, PRECONDITION_FAILED, TOO_MANY = 401, 403, 409, 412, 429
 
 
+def status_of(error: requests.RequestException) -> int | None:
+    """Return the status that the Hub answered with; None where it did not answer."""
+    return None if error.response is None else error.response.status_code
+
+
 @contextmanager
 def explained(action: str, repo: str = "", *, writing: bool = False) -> Iterator[None]:
     """Turn what huggingface_hub raises inside into a VedError.
@@ -93,8 +98,8 @@ def _explain_status(error: requests.HTTPError, status: int, writing: bool) -> tu
         return f"the token may not do that{said}", remedy
     if status == CONFLICT:
         return (
-            "it exists, and this token may not see it",
-            "Choose another name, or use a token with access to it.",
+            "it exists: somebody made it meanwhile, or this token may not see it",
+            "Run again; if it stays, choose another name, or use a token with access to it.",
         )
     if status == PRECONDITION_FAILED:
         return "somebody else committed to it meanwhile", "Nothing was changed; run again."

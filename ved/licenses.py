@@ -45,7 +45,9 @@ PERMISSIVE = frozenset(
 OTHER = "other"
 """The Hub's id for a licence that has none."""
 
-_ID = re.compile(r"[a-z0-9](?:[a-z0-9.+-]{0,98}[a-z0-9+])?")
+ID = r"[a-z0-9](?:[a-z0-9.+-]{0,98}[a-z0-9+])?"
+"""What a licence's id looks like."""
+
 # The Hub's id for not knowing.
 _UNKNOWN = "unknown"
 
@@ -58,7 +60,7 @@ def of_card(value: object) -> str | None:
     """
     if isinstance(value, list) and len(value) == 1:
         (value,) = value
-    if not isinstance(value, str) or not _ID.fullmatch(value.lower()):
+    if not isinstance(value, str) or not re.fullmatch(ID, value.lower()):
         return None
     return None if value.lower() == _UNKNOWN else value.lower()
 

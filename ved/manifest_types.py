@@ -26,6 +26,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from ved import licenses
 from ved.yamlfile import Location, Scalar, quoted
 
 Dtype = Literal["source", "float32", "bfloat16", "float16"]
@@ -191,7 +192,7 @@ _Revision = Annotated[
 _License = Annotated[
     _Text,
     _Matches(
-        r"[a-z0-9](?:[a-z0-9.+-]{0,98}[a-z0-9+])?",
+        licenses.ID,
         "is not a license id: use the Hub's, such as 'apache-2.0', 'mit' or 'other'",
     ),
 ]

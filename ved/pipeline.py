@@ -9,15 +9,16 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from huggingface_hub import HfApi
-
 from ved import card, hub
+from ved.access import Access
 from ved.errors import VedError, describe, describe_unexpected
 from ved.make import check_destination, make_checkpoint, put_in_place
 from ved.planned import Planned
 from ved.progress import Progress
+from ved.record import BuildRecord
 from ved.report import Result
 from ved.settings import Settings
 from ved.source import Source
@@ -34,7 +35,7 @@ class Pipeline:
     """Hands that pass pairs on: one downloads, one assembles, two publish.
 
     Args:
-        api: the Hub.
+        access: the ways to the Hub.
         store: the disk for sources and checkpoints.
         directory: an empty directory to assemble in.
         progress: what is told of it.
@@ -44,7 +45,7 @@ class Pipeline:
 
     def __init__(
         self,
-        api: HfApi,
+        access: Access,
         store: Store,
         directory: Path,
         progress: Progress,
@@ -52,7 +53,8 @@ class Pipeline:
         push: bool,
         output_directory: Path | None,
     ) -> None:
-        self.api = api
+        self.access = access
+        self.api = access.api
         self.store = store
         self.directory = directory
         self.progress = progress
@@ -83,7 +85,7 @@ class Pipeline:
         try:
             sources = fetched.result()
             with self.progress.step(planned.pair.repo, "Assembling", _output(planned)):
-                self._assemble(planned, sources, directory)
+                made = self._assemble(planned, sources, directory)
         except Exception as error:
             self._clear(planned, directory)
             failed: Future[Result] = Future()
@@ -91,17 +93,21 @@ class Pipeline:
             return failed
         finally:
             self.store.release([*planned.sources.values()])
-        return up.submit(self._publish, planned, directory, start)
+        return up.submit(self._publish, planned, directory, made, start)
 
-    def _assemble(self, planned: Planned, sources: Sequence[Source], directory: Path) -> None:
+    def _assemble(
+        self, planned: Planned, sources: Sequence[Source], directory: Path
+    ) -> BuildRecord:
         pair = planned.pair
         if self.output_directory:
             check_destination(self.output_directory / pair.repo)
         directory.mkdir(parents=True)
         encoder, decoder = sources
-        make_checkpoint(encoder, decoder, directory, self.api, Settings.of(pair), pair)
+        return make_checkpoint(encoder, decoder, directory, self.api, Settings.of(pair), pair)
 
-    def _publish(self, planned: Planned, directory: Path, start: float) -> Result:
+    def _publish(
+        self, planned: Planned, directory: Path, made: BuildRecord, start: float
+    ) -> Result:
         pair = planned.pair
         try:
             size = sum(path.stat().st_size for path in directory.iterdir())
@@ -110,7 +116,11 @@ class Pipeline:
                 assert planned.target is not None
                 with self.progress.step(pair.repo, "Publishing", size):
                     commit = hub.publish(
-                        planned.target, directory, private=pair.private, api=self.api
+                        planned.target,
+                        directory,
+                        private=pair.private,
+                        api=self.api,
+                        pusher=self.access.to,
                     )
                 log.info(
                     "%s: Published as %s", pair.repo, hub.commit_url(pair.repo, commit, self.api)
@@ -121,7 +131,8 @@ class Pipeline:
             return _failure(planned, error, start)
         finally:
             self._clear(planned, directory)
-        return planned.result("built", self.api, commit, size, time.monotonic() - start)
+        result = planned.result("built", self.api, commit, size, time.monotonic() - start)
+        return replace(result, checksums=made.checksums())
 
     def _clear(self, planned: Planned, directory: Path) -> None:
         shutil.rmtree(directory, ignore_errors=True)
@@ -149,7 +160,9 @@ class Pipeline:
         card.renew(published, pair, planned.words, self.api.endpoint, directory)
         size = sum(path.stat().st_size for path in directory.iterdir())
         with self.progress.step(pair.repo, "Publishing", 0):
-            commit = hub.publish_card(target, directory, private=pair.private, api=self.api)
+            commit = hub.publish_card(
+                target, directory, private=pair.private, api=self.api, pusher=self.access.to
+            )
         return commit, size
 
 

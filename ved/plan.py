@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from huggingface_hub import HfApi
-
 from ved import card, hub, record, targets
+from ved.access import Access
 from ved.compare import UNCHANGED, look
 from ved.errors import VedError
 from ved.families import Role
@@ -33,6 +32,8 @@ LOOKS = 5
 """How many of the repos that seem to be as they should are looked at closely: those changed last.
 A listing does not tell whether somebody has trained there."""
 
+CHECKED = ("build", "refuse")
+
 REQUESTS = 8
 """How many requests are made at the same time."""
 
@@ -48,34 +49,38 @@ class Circumstances:
     """What a plan depends on besides the manifest.
 
     Attributes:
-        namespaces: those that the token can publish to, in lower case; None where nobody knows.
+        access: the ways to the Hub.
+        namespaces: those that may be published to, in lower case; None where nobody knows.
+        allowed: those that the user allows, in lower case; None for all.
         push: whether checkpoints are to be published.
         output_directory: where to keep what is built, as `<owner>/<name>`.
         max_disk: bytes of disk that a build may take; None for all that is free.
     """
 
+    access: Access
     namespaces: frozenset[str] | None = None
+    allowed: frozenset[str] | None = None
     push: bool = True
     output_directory: Path | None = None
     max_disk: int | None = None
 
 
-def make(pairs: Sequence[Pair], circumstances: Circumstances, api: HfApi) -> list[Planned]:
+def make(pairs: Sequence[Pair], circumstances: Circumstances) -> list[Planned]:
     """Return what is to be done for each pair, in their order.
 
     Nothing is written to the Hub, and no weight is read.
     """
-    planner = _Planner(circumstances, api)
+    planner = _Planner(circumstances)
     plan = planner.compare(pairs)
-    if any(planned.action == "build" for planned in plan):
+    if any(planned.action in CHECKED for planned in plan):
         plan = planner.check(plan)
     return plan
 
 
 class _Planner:
-    def __init__(self, circumstances: Circumstances, api: HfApi) -> None:
+    def __init__(self, circumstances: Circumstances) -> None:
         self.circumstances = circumstances
-        self.api = api
+        self.api = circumstances.access.api
 
     def compare(self, pairs: Sequence[Pair]) -> list[Planned]:
         """Decide by what the manifest, sources and targets are, but for what the sources hold."""
@@ -88,24 +93,25 @@ class _Planner:
         return plan
 
     def check(self, plan: Sequence[Planned]) -> list[Planned]:
-        """Refuse what is to be built and cannot be, as far as can be known without the weights."""
+        """Find what is wrong with the sources, as far as can be known without the weights.
+
+        Also where a pair is refused already: all that is wrong with it is said at once.
+        """
         from ved.preflight import Preflight
 
         with tempfile.TemporaryDirectory(prefix=".ved-headers-") as name:
             preflight = Preflight(self.api, Path(name), self.circumstances.max_disk)
             return [
-                self._checked(planned, preflight) if planned.action == "build" else planned
+                self._checked(planned, preflight) if planned.action in CHECKED else planned
                 for planned in plan
             ]
 
     def _checked(self, planned: Planned, preflight: "Preflight") -> Planned:
-        encoder, decoder = planned.pinned["encoder"], planned.pinned["decoder"]
-        found = preflight.check(planned.pair, encoder, decoder)
+        found = preflight.check(planned.pair, planned.pinned)
         findings = Findings(found.findings)
-        if self.circumstances.namespaces is not None:
-            base_models = [
-                each.snapshot.name for each in (encoder, decoder) if each.snapshot.commit
-            ]
+        if self.circumstances.access.has_token or self.circumstances.access.publisher:
+            sources = [pinned.snapshot for pinned in planned.pinned.values()]
+            base_models = [source.name for source in sources if source.commit]
             with findings.about("license"):
                 metadata = card.metadata(
                     planned.pair, base_models, planned.fingerprint, planned.words
@@ -153,6 +159,8 @@ class _Planner:
                 f"{pair.repo} is one of its own sources, which publishing would replace.",
                 "Choose another name.",
             )
+        if self.circumstances.allowed is not None:
+            hub.check_allowed(pair.repo, self.circumstances.allowed)
         if self.circumstances.namespaces is not None:
             hub.check_namespace(pair.repo, self.circumstances.namespaces)
 
@@ -171,7 +179,10 @@ class _Planner:
                 return planned
             findings, found = Findings(), planned
             with findings.about("repo"):
-                found = look(planned, self.api)
+                # Where there is something to push, who may push can see what is there.
+                to_push = planned.action == "build"
+                api = self.circumstances.access.to(planned.pair.repo) if to_push else self.api
+                found = look(planned, api)
             return found.with_findings(findings)
 
         return _at_once(looked, told)

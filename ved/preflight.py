@@ -85,18 +85,22 @@ class Preflight:
         self.max_disk = max_disk
         self._examined: dict[tuple[Role, str, str, bool], _Examined] = {}
 
-    def check(self, pair: Pair, encoder: Pinned, decoder: Pinned) -> Checked:
-        """Return all that is found of a pair, and what building it takes."""
-        examined = [self._examine("encoder", encoder), self._examine("decoder", decoder)]
+    def check(self, pair: Pair, pinned: Mapping[Role, Pinned]) -> Checked:
+        """Return all that is found of a pair, and what building it takes.
+
+        Args:
+            pinned: its sources, without one that cannot be had.
+        """
+        by_role = {role: self._examine(role, each) for role, each in pinned.items()}
+        examined = [*by_role.values()]
         findings = Findings(finding for each in examined for finding in each.findings)
-        _check_token_ids(pair, examined[1], findings)
-        stated = {each.snapshot.name: each.snapshot.license for each in (encoder, decoder)}
-        published = [each.snapshot.name for each in (encoder, decoder) if each.snapshot.commit]
-        of_repos = {name: stated[name] for name in published}
-        for problem in licenses.problems(pair.license, of_repos):
+        if "decoder" in by_role:
+            _check_token_ids(pair, by_role["decoder"], findings)
+        repos = [each.snapshot for each in pinned.values() if each.snapshot.commit]
+        for problem in licenses.problems(pair.license, {each.name: each.license for each in repos}):
             findings.warn("license", problem)
         parts = [each.part for each in examined if each.part]
-        if len(parts) < len(examined) or any(each.level == "error" for each in findings):
+        if len(parts) < 2 or any(each.level == "error" for each in findings):
             return Checked(tuple(findings))
         needs = _needs(examined, parts, Settings.of(pair))
         self._check_machine(needs, findings)
@@ -180,7 +184,8 @@ class Preflight:
 
 
 def _check_token_ids(pair: Pair, decoder: _Examined, findings: Findings) -> None:
-    if decoder.config is None or decoder.processing is None:
+    rows = getattr(decoder.config, "vocab_size", None)
+    if decoder.processing is None or not isinstance(rows, int):
         return
     wanted = Settings.of(pair).token_ids
     with findings.about("token_ids"):

@@ -173,6 +173,15 @@ class BuildRecord(_Model):
         files = dict(sorted({**self.files, **found}.items()))
         return self.model_copy(update={"files": files})
 
+    def checksums(self) -> dict[str, str]:
+        """Return the sha256 of the weight files and of ved.json, which has those of the others."""
+        weights = {
+            name: file.sha256
+            for name, file in self.files.items()
+            if Path(name).suffix in (".msgpack", ".safetensors")
+        }
+        return {**weights, FILE_NAME: hashlib.sha256(self.encoded()).hexdigest()}
+
     def encoded(self) -> bytes:
         """Return the bytes of ved.json."""
         content = self.model_dump(mode="json", exclude_none=True)

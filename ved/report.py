@@ -1,8 +1,8 @@
 """What became of pairs, for people and for other programs."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -45,6 +45,7 @@ class Result:
         url: where a person can look at that commit.
         size: bytes of what was published, or of what is to be downloaded and published.
         seconds: how long it took.
+        checksums: the sha256 of the weight files that were published, and of their record.
     """
 
     pair: Pair
@@ -56,6 +57,7 @@ class Result:
     url: str | None = None
     size: int = 0
     seconds: float = 0.0
+    checksums: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_bad(self) -> bool:
@@ -215,9 +217,13 @@ def lines(results: Sequence[Result], *, findings: bool = False) -> str:
     """Return results as lines for a terminal or a log, with what was found of each if wanted."""
     said = []
     for result in results:
-        detail = " ".join(filter(None, (result.reason, result.url)))
-        said.append(f"{result.action:<9}  {result.pair.repo}  {detail}".rstrip())
-        if findings:
-            others = (found for found in result.findings if found.level != "error")
-            said += [f"{'':<9}  {found.level}: {found.message}" for found in others]
+        found = [_placed(result.pair, each) for each in result.findings if findings]
+        # A refusal's reason is what was found.
+        reason = "" if found and result.is_bad else result.reason
+        detail = " ".join(filter(None, (reason, result.url)))
+        said += [f"{result.action:<9}  {result.pair.repo}  {detail}".rstrip(), *found]
     return "\n".join(said)
+
+
+def _placed(pair: Pair, finding: Finding) -> str:
+    return f"  {pair.location(finding.key)}: {finding.level}: {finding.message}"

@@ -17,6 +17,7 @@ from typing import Any
 
 from huggingface_hub import HfApi
 
+from ved.connection import patiently
 from ved.errors import VedError
 from ved.families import Family, Role, family
 from ved.hub_errors import explained
@@ -88,10 +89,12 @@ class Snapshot:
         # One by one: the client's own download of many files takes a folder in its cache for
         # whole when the Hub fails between two of them.
         def download(name: str) -> Path:
-            with explained(f"download {name} of {self}", self.name):
-                path = Path(
-                    api.hf_hub_download(self.name, name, revision=self.commit, cache_dir=cache)
-                )
+            def ask() -> str:
+                return api.hf_hub_download(self.name, name, revision=self.commit, cache_dir=cache)
+
+            what = f"download {name} of {self}"
+            with explained(what, self.name):
+                path = Path(patiently(ask, what))
             return path.parents[name.count("/")]
 
         with ThreadPoolExecutor(DOWNLOADS) as pool:

@@ -78,9 +78,14 @@ class Target:
     private: bool | None = None
 
     @property
+    def is_empty(self) -> bool:
+        """Whether it holds nothing but what the Hub puts into a new repo."""
+        return self.files.keys() <= _EMPTY_REPO
+
+    @property
     def is_foreign(self) -> bool:
         """Whether it holds something that VED did not publish."""
-        return record.FILE_NAME not in self.files and not self.files.keys() <= _EMPTY_REPO
+        return record.FILE_NAME not in self.files and not self.is_empty
 
     def checkpoint_files(self) -> list[str]:
         """Return the names of the files that are loaded as a checkpoint."""

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from huggingface_hub import HfApi
 
 from tests.environments import python
 from ved.localhub import LocalHub
@@ -79,6 +80,39 @@ def test_both_versions_see_the_same_hub(version: str, tmp_path: Path) -> None:
         environment["HF_ENDPOINT"] = hub.endpoint
         seen = json.loads(run([interpreter, SCENARIO, "alice/scenario", "hf_bob"], environment))
     assert seen == EXPECTED
+
+
+PUBLISH_KEYLESS = """
+import sys, tempfile
+from pathlib import Path
+from huggingface_hub import HfApi, get_token
+folder = Path(tempfile.mkdtemp())
+(folder / "model.safetensors").write_bytes(bytes(1000))
+api = HfApi()
+api.create_repo(sys.argv[1], exist_ok=True)
+print(api.upload_folder(repo_id=sys.argv[1], folder_path=folder).oid, get_token())
+"""
+
+
+def test_the_current_client_publishes_without_a_stored_token(tmp_path: Path) -> None:
+    with LocalHub() as hub:
+        hub.add_user("alice", token="hf_alice")
+        alice = HfApi(hub.endpoint, token="hf_alice")
+        alice.create_repo("alice/model")
+        hub.add_publisher("alice/model", repository="octo-org/octo-repo", workflow="publish.yml")
+        environment = {
+            **hub.add_job(repository="octo-org/octo-repo", workflow="publish.yml"),
+            "PATH": os.environ["PATH"],
+            "GITHUB_ACTIONS": "true",
+            "HF_ENDPOINT": hub.endpoint,
+            "HF_OIDC_RESOURCE": "alice/model",
+            "HF_HOME": str(tmp_path / "home"),
+            "HF_HUB_DISABLE_XET": "1",
+        }
+        printed = run([python("hub2"), "-c", PUBLISH_KEYLESS, "alice/model"], environment)
+        commit, token = printed.split()
+        assert commit == alice.model_info("alice/model").sha
+        assert token.startswith("hf_jwt_")
 
 
 def run(command: list[str | Path], environment: dict[str, str]) -> str:

@@ -16,15 +16,35 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?")
 
 @dataclass(frozen=True)
 class Identity:
-    """The bearer of a token: a user, with what this token lets them do."""
+    """The bearer of a token: a user or a CI job, with what this token lets them do.
+
+    Attributes:
+        repository: the one repo, as kind and id, that a CI job's token writes to; empty for users.
+        sees_private: whether a user's token opens what is private, and not only what is gated.
+    """
 
     name: str
     role: Role
     organisations: tuple[str, ...]
+    repository: str = ""
+    sees_private: bool = True
+
+    @classmethod
+    def of_publisher(cls, kind: str, identifier: str) -> "Identity":
+        """Return what a CI job is that publishes to a repo; no account can have its name."""
+        return cls("[OIDC]", "write", (), repository=f"{kind}/{identifier}")
+
+    def publishes_to(self, kind: str, identifier: str) -> bool:
+        """Tell whether this is a CI job's token for the repo."""
+        return self.repository == f"{kind}/{identifier}"
 
     def belongs_to(self, namespace: str) -> bool:
         """Tell whether the namespace is the user's own or one of their organisations."""
         return namespace == self.name or namespace in self.organisations
+
+    def sees_private_of(self, namespace: str) -> bool:
+        """Tell whether this token shows what the namespace keeps to its members."""
+        return self.sees_private and self.belongs_to(namespace)
 
     def may_write_to(self, namespace: str) -> bool:
         """Tell whether this token may change what the namespace owns."""
@@ -90,6 +110,14 @@ class Accounts:
                 return None
             name, role = self._state.tokens[token]
             return Identity(name, role, tuple(self._state.memberships[name]))
+
+    def reader_of_gated(self, name: str) -> Identity | None:
+        """Return what reads a user's gated repos and no private ones; None without such a user."""
+        with self._lock:
+            memberships = self._state.memberships.get(name)
+            if memberships is None:
+                return None
+            return Identity(name, "read", tuple(memberships), sees_private=False)
 
     def _add_organisation(self, name: str) -> None:
         if _checked(name) in self._state.memberships:

@@ -8,7 +8,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ved.localhub.call import Hub, endpoint
-from ved.localhub.endpoints import collections, contents, lfs, references, repositories
+from ved.localhub.endpoints import (
+    collections,
+    contents,
+    keyless,
+    lfs,
+    references,
+    repositories,
+)
 from ved.localhub.errors import HubError, error_response
 
 
@@ -29,6 +36,8 @@ _REPO = "/api/{kind:kind}/{repository:id}"
 _OBJECT = "/lfs/{kind:kind}/{repository:id}/{oid}"
 
 _API = [
+    ("GET", "/actions/{run}/idtoken", keyless.id_token),
+    ("POST", "/oauth/token", keyless.exchange),
     ("GET", "/api/whoami-v2", repositories.whoami),
     ("POST", "/api/validate-yaml", repositories.validate_yaml),
     ("POST", "/api/repos/create", repositories.create),

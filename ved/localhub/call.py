@@ -15,7 +15,9 @@ from starlette.responses import JSONResponse, Response
 from ved.localhub import errors
 from ved.localhub.accounts import Accounts, Identity
 from ved.localhub.collections import Collections
+from ved.localhub.issuer import Issuer
 from ved.localhub.payloads import Payload
+from ved.localhub.publishers import AccessTokens, Publishers
 from ved.localhub.storage import Repository, Storage
 
 Model = TypeVar("Model", bound=Payload)
@@ -38,6 +40,9 @@ class Hub:
     storage: Storage
     accounts: Accounts
     collections: Collections
+    issuer: Issuer
+    publishers: Publishers
+    access_tokens: AccessTokens
     secret: bytes
     multipart_threshold: int
     page_size: int
@@ -66,13 +71,19 @@ class Call:
         except ValidationError as error:
             raise errors.bad_request(f"Malformed request: {error}") from error
 
+    @property
+    def bearer(self) -> str | None:
+        """The token; None without one."""
+        scheme, _, token = self.request.headers.get("authorization", "").partition(" ")
+        return token if scheme.lower() == "bearer" else None
+
     @cached_property
     def identity(self) -> Identity | None:
         """Who bears the token; None without a token."""
-        scheme, _, token = self.request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
+        token = self.bearer
+        if token is None:
             return None
-        identity = self.hub.accounts.identify(token)
+        identity = self.hub.accounts.identify(token) or self.hub.access_tokens.identify(token)
         if identity is None:
             raise errors.HubError(401, "Invalid credentials in Authorization header")
         return identity
@@ -103,21 +114,36 @@ class Call:
 
     def may_see(self, repository: Repository) -> bool:
         """Tell whether the caller may know that the repo exists."""
-        return self.is_member(repository.namespace) or not repository.settings["private"]
+        return (
+            self.sees_private_of(repository.namespace)  # first: a wrong token is never let pass
+            or self.is_publisher(repository)
+            or not repository.settings["private"]
+        )
 
-    def is_member(self, namespace: str) -> bool:
-        """Tell whether the caller belongs to a namespace, which owns repos or collections."""
-        return self.identity is not None and self.identity.belongs_to(namespace)
+    def sees_private_of(self, namespace: str) -> bool:
+        """Tell whether private repos or collections of a namespace are open to the caller."""
+        return self.identity is not None and self.identity.sees_private_of(namespace)
+
+    def is_publisher(self, repository: Repository) -> bool:
+        """Tell whether the caller is a CI job with a token for the repo."""
+        identity = self.identity
+        return identity is not None and identity.publishes_to(repository.kind, repository.id)
 
     def require_access(self) -> None:
         """Refuse those to whom the repo's files are closed."""
-        repository = self.repository
-        if repository.settings["gated"] and not self.is_member(repository.namespace):
-            raise errors.gated(repository.id, anonymous=self.identity is None)
+        repository, identity = self.repository, self.identity
+        is_member = identity is not None and identity.belongs_to(repository.namespace)
+        if repository.settings["gated"] and not (is_member or self.is_publisher(repository)):
+            raise errors.gated(repository.id, anonymous=identity is None)
+
+    def require_ownership(self, repository: Repository) -> None:
+        """Refuse those who may not change the repo as such: its settings, its existence."""
+        if not self.user.may_write_to(repository.namespace):
+            raise errors.forbidden("this takes a token of its owner")
 
     def require_write(self, repository: Repository) -> None:
-        """Refuse those who may not change the repo."""
-        if not self.user.may_write_to(repository.namespace):
+        """Refuse those who may not change the repo's content."""
+        if not self.user.may_write_to(repository.namespace) and not self.is_publisher(repository):
             raise errors.forbidden(
                 "pass `create_pr=1` as a query parameter to create a Pull Request"
             )
@@ -126,6 +152,8 @@ class Call:
         """Refuse those who may not even open a pull request."""
         if self.user.role != "write":
             raise errors.forbidden("this token may only read")
+        if self.user.repository and not self.is_publisher(self.repository):
+            raise errors.forbidden("this token is for another repo")
 
     def require_commit(self, revision: str, *, create_pr: bool) -> None:
         """Refuse those who may not commit to the revision."""

@@ -67,6 +67,11 @@ def conflict(message: str, **details: Any) -> HubError:
     return HubError(409, message, details=details)
 
 
+def oauth(code: str, description: str) -> HubError:
+    """Answer 400 in the form of OAuth (RFC 6749, section 5.2)."""
+    return HubError(400, code, details={"error_description": description})
+
+
 def repository_not_found(*, anonymous: bool) -> HubError:
     """Answer 404, or 401 to the anonymous: missing, or private and not theirs to know about."""
     return HubError(401 if anonymous else 404, "Repository not found", code="RepoNotFound")

@@ -20,6 +20,8 @@ from ved.localhub.app import create_app
 from ved.localhub.call import Hub
 from ved.localhub.collections import Collections
 from ved.localhub.faults import Exchange, Faults, ReachableProtocol, Wire
+from ved.localhub.issuer import LIFETIME, Issuer, Job
+from ved.localhub.publishers import AccessTokens, Publishers, publisher
 from ved.localhub.storage import Storage
 
 _STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -35,6 +37,7 @@ class LocalHub:
         host: an IPv4 address of loopback; no other is served.
         multipart_threshold: LFS objects of more bytes are uploaded in parts of this size.
         page_size: the most items that one page of a listing holds.
+        access_token_lifetime: seconds for which a token is good that a CI job got in exchange.
 
     Attributes:
         faults: how the hub misbehaves.
@@ -51,6 +54,7 @@ class LocalHub:
         host: str = "127.0.0.1",
         multipart_threshold: int = 64 * 2**20,
         page_size: int = 1000,
+        access_token_lifetime: int = 3600,
     ) -> None:
         _require_loopback(host)
         self._host, self._port = host, port
@@ -63,6 +67,9 @@ class LocalHub:
         self._accounts = Accounts(root / "accounts.json")
         self._storage = Storage(root)
         self._collections = Collections(root / "collections.json")
+        self._issuer = Issuer()
+        self._publishers = Publishers(root / "publishers.json")
+        self._access_tokens = AccessTokens(access_token_lifetime)
         self._multipart_threshold = multipart_threshold
         self._page_size = page_size
         self._thread: threading.Thread | None = None
@@ -86,6 +93,52 @@ class LocalHub:
         Organisations that are not there yet are added. Their members may write to them.
         """
         self._accounts.add_user(name, token, role, organisations)
+
+    def add_job(
+        self,
+        *,
+        repository: str,
+        workflow: str,
+        ref: str = "refs/heads/main",
+        event_name: str = "push",
+        environment: str | None = None,
+        lifetime: int = LIFETIME,
+    ) -> dict[str, str]:
+        """Have a job of GitHub Actions that may ask for id tokens; return its two variables.
+
+        Args:
+            repository: on GitHub, as owner/name.
+            workflow: its file's name, such as checkpoints.yml.
+            ref: what it runs on.
+            event_name: what set it off.
+            environment: the deployment environment that it names.
+            lifetime: seconds for which its id tokens are good.
+        """
+        job = Job(repository, workflow, ref, event_name, environment, lifetime)
+        run, token = self._issuer.add(job)
+        url = f"{self.endpoint}/actions/{run}/idtoken?api-version=2.0"
+        return {"ACTIONS_ID_TOKEN_REQUEST_URL": url, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": token}
+
+    def add_publisher(
+        self,
+        resource: str,
+        *,
+        repository: str,
+        workflow: str | None = None,
+        environment: str | None = None,
+        ref: str | None = None,
+    ) -> None:
+        """Trust the jobs of a repository on GitHub; what else is given must be exactly theirs.
+
+        Args:
+            resource: the repo that they may write to (datasets/ and spaces/ before its id if it is
+                one), or the user whose gated repos they may read; either has to be there.
+        """
+        if publisher(resource, self._storage, self._accounts) is None:
+            raise VedError(f"The local Hub has no repo and no user {resource}.")
+        wanted = {"workflow": workflow, "environment": environment, "ref": ref}
+        given = {name: value for name, value in wanted.items() if value is not None}
+        self._publishers.add(resource, {"repository": repository, **given})
 
     def repository_path(self, identifier: str, kind: str = "models") -> Path:
         """Return where a repo's bare git repository is; kind is models, datasets or spaces."""
@@ -137,6 +190,9 @@ class LocalHub:
             storage=self._storage,
             accounts=self._accounts,
             collections=self._collections,
+            issuer=self._issuer,
+            publishers=self._publishers,
+            access_tokens=self._access_tokens,
             secret=secrets.token_bytes(32),
             multipart_threshold=self._multipart_threshold,
             page_size=self._page_size,

@@ -48,16 +48,16 @@ def read_header(path: Path) -> tuple[dict[str, StoredTensor], dict[str, str]]:
             the end, lengths that do not fit the shapes, or no valid header at all.
         OSError: the file cannot be read.
     """
-    try:
-        # The library's own validation; nothing is kept mapped.
-        with safe_open(path, framework="np"):
-            pass
-    except SafetensorError as error:
-        raise VedError(
-            f"{path.name} is not a valid safetensors file: {error}.",
-            "Download it again; if that does not help, the source itself is damaged.",
-        ) from error
     with path.open("rb") as file:
+        try:
+            # The library's own validation; nothing is kept mapped.
+            with safe_open(path, framework="np"):
+                pass
+        except SafetensorError as error:
+            raise VedError(
+                f"{path.name} is not a valid safetensors file: {error}.",
+                "Download it again; if that does not help, the source itself is damaged.",
+            ) from error
         encoded = encoded_header(file)
     header = json.loads(encoded)
     metadata = header.pop("__metadata__", None) or {}

@@ -18,7 +18,7 @@ def create(call: Call) -> Response:
 def read(call: Call) -> Response:
     """GET /api/collections/{slug}."""
     found = call.hub.collections.get(call.parameter("slug"))
-    if found["private"] and not call.is_member(found["owner"]):
+    if found["private"] and not call.sees_private_of(found["owner"]):
         raise errors.HubError(404, "Collection not found")
     return JSONResponse(found)
 
@@ -30,7 +30,7 @@ def list_all(call: Call) -> Response:
         known
         for known in call.hub.collections.all()
         if (not owners or known["owner"] in owners)
-        and (not known["private"] or call.is_member(known["owner"]))
+        and (not known["private"] or call.sees_private_of(known["owner"]))
     ]
     # The client numbers the collections of a list itself.
     return call.page(found, lambda item: {k: v for k, v in item.items() if k != "position"})

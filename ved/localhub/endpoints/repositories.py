@@ -18,7 +18,9 @@ _LISTED_IN_FULL = {"author", "sha", "lastModified", "gated", "disabled", "siblin
 
 
 def whoami(call: Call) -> Response:
-    """GET /api/whoami-v2."""
+    """GET /api/whoami-v2; that a CI job's token, which is nobody's, gets a 403 is a guess."""
+    if call.user.repository:
+        raise errors.forbidden("this token is for one repo, and no user's")
     return JSONResponse(call.user.whoami())
 
 
@@ -53,14 +55,15 @@ def delete(call: Call) -> Response:
     """DELETE /api/repos/delete."""
     kind, identifier = _named(call, call.payload(payloads.NamedRepository))
     repository = call.visible(call.hub.storage.find(kind, identifier))
-    call.require_write(repository)
+    call.require_ownership(repository)
+    call.hub.publishers.remove_all(url_path(kind, identifier))
     call.hub.storage.delete(repository)
     return JSONResponse({})
 
 
 def change_settings(call: Call) -> Response:
     """PUT /api/{kind}/{id}/settings."""
-    call.require_write(call.repository)
+    call.require_ownership(call.repository)
     wanted = call.payload(payloads.Settings)
     changes = {"private": wanted.wants_private, "gated": wanted.gated}
     call.repository.write_settings({k: v for k, v in changes.items() if v is not None})

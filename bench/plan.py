@@ -1,0 +1,68 @@
+"""Planning many pairs that are as they should be: requests and seconds."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+from huggingface_hub import HfApi
+
+from tests.many import publish_many
+from ved.localhub import LocalHub, checkpoints
+
+TITLE = "A plan of many pairs"
+OWNER, TOKEN = "bench", "hf_bench"
+PAIRS, ENCODERS, DECODERS = 500, 10, 10
+
+
+def measure(kept: Path, folder: Path) -> Iterator[str]:
+    """Yield what a plan costs where nothing has to be done, as Markdown.
+
+    Args:
+        kept: not needed.
+        folder: an empty directory.
+    """
+    with LocalHub(folder / "hub") as hub:
+        hub.add_user(OWNER, token=TOKEN)
+        manifest = _publish(hub, folder)
+        hub.requests.clear()
+        start = time.perf_counter()
+        plan = subprocess.run(
+            [sys.executable, "-m", "ved", "plan", manifest, "--endpoint", hub.endpoint],
+            env={**os.environ, "HF_TOKEN": TOKEN, "HF_HOME": str(folder / "home")},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        seconds = time.perf_counter() - start
+        kinds = {
+            word: len(list(lines))
+            for word, lines in groupby(sorted(line.split()[0] for line in plan.stdout.splitlines()))
+        }
+        yield (
+            f"`ved plan` of {PAIRS} published pairs over {ENCODERS + DECODERS} sources, in a fresh "
+            f"process: {', '.join(f'{count} {word}' for word, count in kinds.items())}; "
+            f"{len(hub.requests)} requests, {seconds:.1f} s."
+        )
+
+
+def _publish(hub: LocalHub, folder: Path) -> Path:
+    api = HfApi(hub.endpoint, token=TOKEN)
+    names: dict[str, list[str]] = {"encoder": [], "decoder": []}
+    for role, make, count in (
+        ("encoder", checkpoints.vit, ENCODERS),
+        ("decoder", checkpoints.gpt2, DECODERS),
+    ):
+        for number in range(count):
+            repo = f"{OWNER}/{role}-{number}"
+            api.create_repo(repo)
+            api.upload_folder(
+                repo_id=repo, folder_path=make(folder / f"{role}-{number}", seed=number)
+            )
+            names[role].append(repo)
+    return publish_many(
+        hub, names["encoder"], names["decoder"], PAIRS, folder, namespace=OWNER, token=TOKEN
+    )
