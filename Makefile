@@ -8,7 +8,7 @@ PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --require-hashe
 
 WORKFLOWS := .github/workflows/*.yml examples/workflows/*.yml
 
-.PHONY: demo test lint bench schema lock clean
+.PHONY: demo test lint bench schema docs lock clean
 
 demo: $(VENV)/demo.installed ## Run the action on a local Hub: sources in, checkpoints out
 	$(RUN) -m examples.demo
@@ -34,6 +34,9 @@ bench: $(VENV)/dev.installed ## Measure, against the script that people use toda
 
 schema: $(VENV)/dev.installed ## Write the manifest's JSON Schema anew
 	$(RUN) -c "from pathlib import Path; from ved.manifest import write_schema; write_schema(Path('schema/pairs.schema.json'))"
+
+docs: $(VENV)/dev.installed ## Write anew what README.md and docs/troubleshooting.md have from the code
+	$(RUN) -m docs.generate
 
 lock: ## Resolve the requirements anew (needs uv)
 	uv pip compile $(LOCK) --output-file requirements/run.txt pyproject.toml

@@ -33,12 +33,13 @@ hypothesis.settings.load_profile("steady")
 
 
 @pytest.fixture(autouse=True)
-def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep the tests from this user's token, cache and Hub, and from one another's."""
     for name in [name for name in os.environ if name.startswith(("HF_", "INPUT_", "GITHUB_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf-home"))
-    configure_http_backend()  # without what a command made of it in an earlier test
+    yield
+    configure_http_backend()  # without what a command made of it
 
 
 @pytest.fixture(scope="session")

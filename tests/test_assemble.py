@@ -35,12 +35,12 @@ from transformers.modeling_flax_pytorch_utils import load_pytorch_checkpoint_in_
 
 from tests import reference
 from tests.building import (
-    groups_of,
     Parameters,
     assemble_pair,
     assert_same_parameters,
     edit_json,
     files_of,
+    groups_of,
     parameters_in,
     read_json,
     source,

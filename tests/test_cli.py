@@ -20,6 +20,7 @@ from tests.publishing import TOKEN, files_of, heads, pair
 from ved.cli import main
 from ved.localhub import LocalHub
 from ved.report import Row
+from ved.troubles import link
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ("validate", "plan", "build", "assemble", "verify", "localhub")
@@ -160,9 +161,10 @@ def test_validate_says_everything_that_is_wrong(run: Run, tmp_path: Path) -> Non
     path.write_text("pairs:\n- {repo: x, encoder: e/e, decodr: d/d}\n")
     outcome = run("validate", path)
     assert (outcome.status, outcome.out) == (2, "")
-    first, second = outcome.err.splitlines()
+    first, second, last = outcome.err.splitlines()
     assert first.startswith(f"{path}:2:10: 'x' has no owner")
     assert second.startswith(f"{path}:2:27: unknown key 'decodr'; did you mean 'decoder'?")
+    assert last == f"  SEE {link('wrong-manifest')}"
 
 
 def test_validate_explains_a_file_that_is_not_there(run: Run, tmp_path: Path) -> None:
@@ -170,6 +172,7 @@ def test_validate_explains_a_file_that_is_not_there(run: Run, tmp_path: Path) ->
     assert outcome.status == 2
     assert outcome.err == (
         f"{tmp_path}/none.yaml:1:1: the file cannot be read: No such file or directory\n"
+        f"  SEE {link('wrong-manifest')}\n"
     )
 
 
@@ -356,7 +359,8 @@ def test_build_without_a_token_says_what_to_do(run: Run, manifest: Path, hub: Lo
         2,
         "",
         "ERROR There is no token, so nothing can be published.\n"
-        "  TIP Give one that can write: the action's input token, or the variable HF_TOKEN.\n",
+        "  TIP Give one that can write: the action's input token, or the variable HF_TOKEN.\n"
+        f"  SEE {link('no-token')}\n",
     )
 
 

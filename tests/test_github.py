@@ -2,13 +2,15 @@
 
 import io
 import json
-import re
+import os
+import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import fields, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,74 +19,28 @@ from hypothesis import strategies as st
 
 from examples.demo.runner import Run, run_action
 from tests.publishing import TOKEN, heads, markdown, pair, publish, tables
+from tests.workflow_commands import Command, commands
 from ved import github
 from ved.localhub import LocalHub, checkpoints
-from ved.manifest import Location, loads
+from ved.manifest import Location
+from ved.troubles import PAGE
 
 ACTION = yaml.safe_load((Path(__file__).parents[1] / "action.yml").read_text())
-RESULTS = ("checkpoint", "result", "encoder", "decoder", "size", "time")
+RESULTS = ("checkpoint", "action", "reason", "sources", "size", "time")
 
-# The runner's own, from ActionCommandManager of https://github.com/actions/runner.
-COMMANDS = (
-    *("add-mask", "add-matcher", "add-path", "debug", "echo", "endgroup", "error", "group"),
-    *("internal-set-repo-path", "notice", "remove-matcher", "save-state", "set-env", "set-output"),
-    *("stop-commands", "warning"),
-)
-
-
-@dataclass(frozen=True)
-class Command:
-    """A workflow command as the runner understood it."""
-
-    name: str
-    message: str = ""
-    properties: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def parse(cls, form: str, line: str) -> "Command":
-        match = re.fullmatch(form, line)
-        if match is None:
-            return cls("no command")
-        name, properties, message = match.groups(default="")
-        pairs = [part.split("=", 1) for part in properties.split(",") if "=" in part]
-        values = {key: unescaped(value, PROPERTY_ESCAPES) for key, value in pairs}
-        return cls(name.lower(), unescaped(message, DATA_ESCAPES), values)
-
-
-# `::name key=value,key=value::message` alone on its line, or `##[name key=value]message` anywhere.
-FORMS = (r"\s*::(\S+?)(?: (.*?))?::(.*)", r".*?##\[(\S+?)(?: (.*?))?\](.*)")
-
-
-def commands(log: str) -> list[Command]:
-    """Return the commands in a log, as ActionCommand and ActionCommandManager find them."""
-    found = []
-    stop_token = ""
-    for line in re.split(r"\r\n|\r|\n", log):
-        candidates = [Command.parse(form, line) for form in FORMS]
-        command = next((each for each in candidates if each.name in (*COMMANDS, stop_token)), None)
-        if command is None:
-            continue
-        if stop_token:
-            stop_token = "" if command.name == stop_token else stop_token
-        elif command.name == "stop-commands":
-            stop_token = command.message
-        else:
-            found.append(command)
-    return found
-
-
-DATA_ESCAPES = {"%0D": "\r", "%0A": "\n", "%25": "%"}
-PROPERTY_ESCAPES = {"%0D": "\r", "%0A": "\n", "%3A": ":", "%2C": ",", "%25": "%"}
-
-
-def unescaped(text: str, escapes: Mapping[str, str]) -> str:
-    for escape, character in escapes.items():
-        text = text.replace(escape, character)
-    return text
+NOTHING = {
+    **{"results": "[]", "matrix": '{"include": []}'},
+    **{"pending": "0", "built": "0", "failed": "0"},
+}
 
 
 def annotations(run: Run, name: str = "error") -> list[Command]:
     return [command for command in commands(run.log) if command.name == name]
+
+
+def words(annotation: Command) -> str:
+    """Return what an annotation says, without the addresses of more."""
+    return annotation.message.partition(f" See {PAGE}")[0]
 
 
 Act = Callable[..., Run]
@@ -117,12 +73,12 @@ def test_of_two_pairs_the_possible_one_is_published(act: Act, hub: LocalHub) -> 
     run = act("""\
 namespace: owner
 pairs:
-  - repo: action-good
-    encoder: team/vit
-    decoder: team/gpt2
   - repo: action-bad
     encoder: team/vit
     decoder: team/vit
+  - repo: action-good
+    encoder: team/vit
+    decoder: team/bart
 """)
 
     assert run.status == 1
@@ -130,78 +86,135 @@ pairs:
     assert "owner/action-bad" not in heads(hub)
     assert run.outputs.keys() == ACTION["outputs"].keys()
     assert (run.outputs["built"], run.outputs["failed"]) == ("1", "1")
-    good, bad = json.loads(run.outputs["results"])
+    assert (run.outputs["pending"], run.outputs["matrix"]) == ("0", '{"include": []}')
+    bad, good = json.loads(run.outputs["results"])
     url = f"{hub.endpoint}/owner/action-good/commit/{head}"
     assert good.items() >= {
-        *{"repo": "owner/action-good", "action": "built", "reason": ""}.items(),
-        *{"commit": head, "url": url}.items(),
+        *{"repo": "owner/action-good", "action": "built", "commit": head, "url": url}.items(),
+        *{"encoder": "team/vit", "decoder": "team/bart"}.items(),
     }
     assert good["bytes"] > 100_000
     assert bad.items() >= {
-        *{"repo": "owner/action-bad", "action": "failed"}.items(),
+        *{"repo": "owner/action-bad", "action": "refused"}.items(),
         *{"commit": None, "url": None, "bytes": 0}.items(),
     }
     (error,) = annotations(run)
     assert error.properties == {
-        **{"file": "pairs.yaml", "line": "6", "col": "5"},
+        **{"file": "pairs.yaml", "line": "5", "col": "14"},
         "title": "owner/action-bad",
     }
     assert "is a 'vit' checkpoint, which cannot be the decoder" in error.message
-    assert error.message == bad["reason"]
+    assert words(error) == bad["reason"]
+    assert bad["see"] == ["family-that-does-not-work"]
+    assert error.message.endswith(f" See {PAGE}#family-that-does-not-work")
     rows = tables(run.summary)[RESULTS]
-    assert [row[0] for row in rows] == ["owner/action-good", "owner/action-bad"]
-    assert rows[0][1] == f"✅ built, {head[:12]}"
-    assert rows[1][1] == f"❌ {bad['reason']}"
-    assert url in [token.attrGet("href") for token in markdown(run.summary)]
-    assert "1 built, 1 failed." in run.summary
+    said = f"{bad['reason']} See family that does not work."
+    assert [row[:4] for row in rows] == [
+        ["owner/action-bad", "⛔ refused", said, "team/vit + team/vit"],
+        ["owner/action-good", "✅ built", good["reason"], "team/vit + team/bart"],
+    ]
+    assert explanations(run.summary) == (["family-that-does-not-work"], [url])
+    assert "**1 built, 1 refused.**" in run.summary
 
 
-def test_the_log_is_folded_by_pair_and_the_token_masked_first(act: Act) -> None:
+def test_a_pair_that_fails_when_it_is_published_is_annotated_at_its_entry(
+    act: Act, hub: LocalHub
+) -> None:
+    hub.faults.add("POST", "/api/models/owner/action-fails/commit/", status=403)
+    run = act(manifest_of(pair("owner/action-fails", decoder="team/bart")))
+    assert (run.status, run.outputs["failed"]) == (1, "1")
+    (error,) = annotations(run)
+    assert error.properties == {
+        **{"file": "pairs.yaml", "line": "2", "col": "3"},
+        "title": "owner/action-fails",
+    }
+    assert "Cannot publish owner/action-fails: the token may not do that" in error.message
+    (row,) = tables(run.summary)[RESULTS]
+    assert row[1] == "❌ failed"
+    assert row[2].startswith(words(error))
+
+
+def test_what_is_published_already_is_skipped(act: Act, hub: LocalHub) -> None:
+    text = manifest_of(pair("owner/action-again", decoder="team/bart"))
+    assert act(text).outputs["built"] == "1"
+    run = act(text)
+    assert (run.status, run.outputs["built"], run.outputs["failed"]) == (0, "0", "0")
+    (row,) = json.loads(run.outputs["results"])
+    assert (row["action"], row["commit"]) == ("skipped", heads(hub)["owner/action-again"])
+    assert tables(run.summary)[RESULTS][0][1] == "💤 skipped"
+    assert links(run.summary) == [row["url"]]
+
+
+def test_warnings_are_annotated_at_the_keys_that_they_are_about_and_notices_only_logged(
+    act: Act, hub: LocalHub, tmp_path: Path
+) -> None:
+    publish(hub, "team/vit-unpooled", checkpoints.vit(tmp_path / "vit", without=("pooler.",)))
+    run = act("""\
+pairs:
+  - repo: owner/action-warned
+    encoder: team/vit-unpooled
+    decoder: team/gpt2
+    token_ids: {eos: 1, pad: 1}
+""")
+    assert run.status == 0
+    (warning,) = annotations(run, "warning")
+    assert "The encoder has no pooler" in warning.message
+    assert warning.properties == {
+        **{"file": "pairs.yaml", "line": "3", "col": "14"},
+        "title": "owner/action-warned",
+    }
+    assert "  pairs.yaml:5:16: notice: Pad and eos are both 1" in run.log
+    assert annotations(run, "notice") == []
+    assert json.loads(run.outputs["results"])[0]["warnings"] == [warning.message]
+    assert shown(run.summary)[-1] == f"owner/action-warned: {warning.message}"
+
+
+def test_the_token_is_masked_first_and_the_log_is_not_heeded(act: Act) -> None:
     run = act(
         manifest_of(
-            pair("owner/folded-1", encoder="team/missing"),
-            pair("owner/folded-2", encoder="team/missing"),
+            pair("owner/logged-1", encoder="team/missing"),
+            pair("owner/logged-2", decoder="team/bart"),
         )
     )
-    assert run.log.startswith(f"::add-mask::{TOKEN}\n")
+    mask, stop, *lines = run.log.splitlines()
+    assert mask == f"::add-mask::{TOKEN}"
     assert run.log.count(TOKEN) == 1
-    inside = run.log.split("::group::owner/folded-1\n")[1].split("::endgroup::")[0]
-    assert "team/missing" in inside
-    structure = [command for command in commands(run.log) if "group" in command.name]
-    assert structure == [
-        *(Command("group", "owner/folded-1"), Command("endgroup")),
-        *(Command("group", "owner/folded-2"), Command("endgroup")),
-    ]
+    token = stop.removeprefix("::stop-commands::")
+    end = lines.index(f"::{token}::")
+    for told in ("  owner/logged-1", "owner/logged-2: Assembling", "owner/logged-2: Published as"):
+        assert any(told in line for line in lines[:end])
+    assert [line.partition(" ")[0] for line in lines[end + 1 :]] == ["::error"]
 
 
-def test_each_failure_is_annotated_at_its_own_pair_and_nothing_is_published(
+def test_each_refusal_is_annotated_at_its_own_key_and_nothing_is_published(
     act: Act, hub: LocalHub, sources: dict[str, Path]
 ) -> None:
     hub.add_user("stranger", token="hf_stranger")
     publish(hub, "stranger/hidden", sources["vit"], token="hf_stranger", private=True)
     publish(hub, "owner/of-others", sources["vit"])
     before = heads(hub)
-    reasons = {
+    refused = {
         "{repo: owner/of-others, encoder: team/vit, decoder: team/gpt2}": "was not made by VED",
         "{repo: stranger/x, encoder: team/vit, decoder: team/gpt2}": "may not publish to stranger",
         "{repo: team/vit, encoder: team/vit, decoder: team/gpt2}": "one of its own sources",
-        "{repo: owner/x, encoder: stranger/hidden, decoder: team/gpt2}": "there is no such repo",
-        "{repo: owner/y, encoder: team/vit, decoder: team/gpt2@v9}": "there is no such revision",
+        "{encoder: stranger/hidden, decoder: team/gpt2, repo: owner/x}": "there is no such repo",
+        "{decoder: team/gpt2@v9, encoder: team/vit, repo: owner/y}": "there is no such revision",
     }
 
-    run = act("pairs:\n" + "".join(f"- {entry}\n" for entry in reasons))
+    run = act("pairs:\n" + "".join(f"- {entry}\n" for entry in refused))
 
     assert run.status == 1
     assert (run.outputs["built"], run.outputs["failed"]) == ("0", "5")
     errors = annotations(run)
+    columns = ("10", "10", "10", "13", "13")  # where the value of the entry's first key begins
     assert [(error.properties["line"], error.properties["col"]) for error in errors] == [
-        (str(line), "3") for line in range(2, 7)
+        (str(line), column) for line, column in enumerate(columns, 2)
     ]
-    for error, reason in zip(errors, reasons.values(), strict=True):
+    for error, reason in zip(errors, refused.values(), strict=True):
         assert reason in error.message
-    assert [row[1] for row in tables(run.summary)[RESULTS]] == [
-        f"❌ {error.message}" for error in errors
-    ]
+    for error, row in zip(errors, tables(run.summary)[RESULTS], strict=True):
+        assert row[1] == "⛔ refused"
+        assert row[2].startswith(words(error))
     assert heads(hub) == before
 
 
@@ -210,7 +223,7 @@ def test_each_failure_is_annotated_at_its_own_pair_and_nothing_is_published(
     [
         ("hf_wrong", "the token is not valid"),
         ("hf_reading", "The token can only read"),
-        ("", "There is no token, so nothing can be published."),
+        ("", "The job may not ask GitHub for an id token, so nothing can be published without"),
     ],
 )
 def test_a_token_that_cannot_publish_is_a_wrong_request(
@@ -224,10 +237,24 @@ def test_a_token_that_cannot_publish_is_a_wrong_request(
     assert run.status == 2
     (error,) = annotations(run)
     assert message in error.message
-    assert run.summary.startswith("## VED\n\nNothing was built.\n")
-    assert shown(run.summary)[-1] == error.message
+    assert run.summary.startswith("## VED\n\nNothing was done.\n")
+    assert shown(run.summary)[2] == words(error)
     assert heads(hub) == before
     assert [command.name for command in commands(run.log)] == ["add-mask"] * bool(token) + ["error"]
+
+
+def links(summary: str) -> list[str]:
+    """Return the addresses that a summary links to, or has images of."""
+    addresses = [token.attrGet(key) for token in markdown(summary) for key in ("href", "src")]
+    return [str(address) for address in addresses if address is not None]
+
+
+def explanations(summary: str) -> tuple[list[str], list[str]]:
+    """Return which headings of the page on failures a summary leads to, and where else."""
+    start = f"{PAGE}#"
+    addresses = links(summary)
+    explained = [each.removeprefix(start) for each in addresses if each.startswith(start)]
+    return explained, [each for each in addresses if not each.startswith(start)]
 
 
 def shown(summary: str) -> list[str]:
@@ -262,11 +289,12 @@ pairs:
     assert "no-owner" in errors[1].message
     assert "./not-there" in errors[2].message
     assert shown(run.summary) == [
-        *("VED", "Nothing was built."),
+        *("VED", "Nothing was done."),
         *(
-            f"{':'.join(place)}: {error.message}"
+            f"{':'.join(place)}: {words(error)}"
             for place, error in zip(places, errors, strict=True)
         ),
+        "See wrong manifest.",
     ]
     assert run.log.startswith(f"::add-mask::{TOKEN}\n")
     assert hub.requests == []
@@ -278,7 +306,7 @@ def test_a_manifest_that_is_not_there_is_annotated(act: Act) -> None:
     (error,) = annotations(run)
     assert error.properties == {"file": "config/pairs.yaml", "line": "1", "col": "1"}
     assert "the file cannot be read: No such file or directory" in error.message
-    assert "Nothing was built." in run.summary
+    assert "Nothing was done." in run.summary
 
 
 def test_only_builds_the_pairs_that_it_names(act: Act) -> None:
@@ -286,6 +314,134 @@ def test_only_builds_the_pairs_that_it_names(act: Act) -> None:
     run = act(manifest_of(*entries), only="owner/only-c,\nowner/only-a")
     results = json.loads(run.outputs["results"])
     assert [result["repo"] for result in results] == ["owner/only-a", "owner/only-c"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"mode": "biuld"}, "There is no mode 'biuld'. It is one of build, plan, report."),
+        ({"mode": "plan", "shards": "many"}, "'many' is not a number of shards."),
+        ({"mode": "plan", "shards": "257"}, "257 shards are not possible."),
+        ({"shard": "1/3"}, "The shard cannot be read: "),
+        ({"shard": '{"shard": "1/1", "repos": []}'}, "The shard cannot be read: repos: "),
+        ({"shard": '{"repos": ["owner/y"]}'}, "has no one pair that is called owner/y."),
+        ({"only": "owner/y"}, "has no one pair that is called owner/y."),
+        ({"max-disk": "plenty"}, "'plenty' is not a size."),
+        ({"mode": "report"}, "Mode report has no results."),
+        ({"mode": "report", "results": "nowhere"}, "There are no results in nowhere."),
+    ],
+)
+def test_an_input_that_is_wrong_is_explained(
+    inputs: dict[str, str], message: str, act: Act, hub: LocalHub
+) -> None:
+    before = heads(hub)
+    run = act(manifest_of(pair("owner/x")), **inputs)
+    assert run.status == 2
+    (error,) = annotations(run)
+    assert message in error.message
+    assert shown(run.summary)[:3] == ["VED", "Nothing was done.", words(error)]
+    assert run.outputs == NOTHING
+    assert heads(hub) == before
+
+
+# Plans
+
+
+def test_a_plan_says_what_would_be_done_and_writes_nothing(act: Act, hub: LocalHub) -> None:
+    act(manifest_of(pair("owner/planned-before", decoder="team/bart")))
+    before = heads(hub)
+    text = manifest_of(
+        pair("owner/planned-before", decoder="team/bart"),
+        pair("owner/planned-new", decoder="team/bart"),
+        pair("owner/planned-bad", decoder="team/vit"),
+    )
+
+    run = act(text, mode="plan", shards="2")
+
+    assert run.status == 1
+    rows = {row["repo"]: row for row in json.loads(run.outputs["results"])}
+    assert [(name, row["action"]) for name, row in rows.items()] == [
+        *(("owner/planned-before", "skip"), ("owner/planned-new", "build")),
+        ("owner/planned-bad", "refuse"),
+    ]
+    assert run.outputs.items() >= {"pending": "1", "built": "0", "failed": "1"}.items()
+    (element,) = json.loads(run.outputs["matrix"])["include"]
+    assert element == {
+        **{"shard": "1/1", "repos": ["owner/planned-new"]},
+        "bytes": rows["owner/planned-new"]["bytes"],
+    }
+    assert [row[:2] for row in tables(run.summary)[RESULTS]] == [
+        *(["owner/planned-bad", "⛔ refused"], ["owner/planned-new", "🔨 to build"]),
+        ["owner/planned-before", "💤 to skip"],
+    ]
+    assert "**1 to build, 1 to skip, 1 refused.**" in run.summary
+    assert [error.properties["line"] for error in annotations(run)] == ["10"]
+    assert heads(hub) == before
+
+
+def test_a_plan_needs_no_token(act: Act, hub: LocalHub) -> None:
+    run = act(manifest_of(pair("owner/planned-by-a-fork", decoder="team/bart")), "", mode="plan")
+    assert (run.status, run.outputs["pending"]) == (0, "1")
+    assert run.log.startswith("::stop-commands::")
+    assert {exchange.method for exchange in hub.requests} <= {"GET", "HEAD"}
+
+
+# The results file
+
+REFUSED = manifest_of(pair("owner/x", encoder="team/missing"))
+
+
+@pytest.fixture
+def usual_umask() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("usual_umask")
+def test_results_are_written_to_a_file_that_everybody_can_read(act: Act, tmp_path: Path) -> None:
+    run = act(REFUSED, mode="plan", **{"results-file": "results/of/plan.json"})
+    file = tmp_path / "workspace" / "results" / "of" / "plan.json"
+    assert json.loads(file.read_text()) == json.loads(run.outputs["results"]) != []
+    assert stat.S_IMODE(file.stat().st_mode) == 0o644
+
+
+def test_results_are_written_whatever_fails(act: Act, tmp_path: Path) -> None:
+    file = tmp_path / "workspace" / "results.json"
+    run = act(REFUSED, **{"results-file": "results.json"})
+    assert run.status == 1
+    assert json.loads(file.read_text()) == json.loads(run.outputs["results"]) != []
+    run = act("pairs: nonsense", **{"results-file": "results.json"})
+    assert run.status == 2
+    assert file.read_text() == "[]\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["../results.json", "{tmp_path}/results.json", "link/results.json"]
+)
+@pytest.mark.parametrize("what", ["results", "checksums"])
+def test_a_file_outside_the_workspace_is_refused(
+    what: str, name: str, act: Act, tmp_path: Path
+) -> None:
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace" / "link").symlink_to(tmp_path)
+    name = name.format(tmp_path=tmp_path)
+    run = act(REFUSED, mode="plan", **{f"{what}-file": name})
+    assert run.status == 2
+    *_, error = annotations(run)
+    assert words(error) == (
+        f"The {what} file {name!r} is outside the workspace. Name one inside of it."
+    )
+    assert shown(run.summary)[1] == words(error)
+    assert [row[0] for row in tables(run.summary)[RESULTS]] == ["owner/x"]
+    assert list(tmp_path.rglob("results.json")) == []
+
+
+def test_a_results_file_that_cannot_be_written_is_explained(act: Act, tmp_path: Path) -> None:
+    run = act(REFUSED, mode="plan", **{"results-file": "pairs.yaml/x.json"})
+    assert run.status == 2
+    *_, error = annotations(run)
+    assert error.message == "The results file cannot be written: File exists (pairs.yaml)."
 
 
 # Text from outside
@@ -312,41 +468,44 @@ def test_what_a_manifest_and_a_source_say_is_never_obeyed(
     )
 
     built, named, of_tensors = json.loads(run.outputs["results"])
-    assert [built["action"], named["action"], of_tensors["action"]] == ["built", "failed", "failed"]
+    assert [row["action"] for row in (built, named, of_tensors)] == ["built", "refused", "refused"]
     assert bad in named["reason"]
     assert "::error::of a tensor" in of_tensors["reason"]
-    found = commands(run.log)
-    assert [command.name for command in found] == [
-        *("add-mask", "group", "endgroup", "group", "endgroup", "group", "endgroup"),
-        *("warning", "error", "error"),
-    ]
-    assert found[0].message == TOKEN
-    warning, *errors = found[-3:]
-    assert "The encoder has no pooler" in warning.message
-    assert warning.properties["title"] == "owner/of-hostile-texts"
-    assert [error.message for error in errors] == [named["reason"], of_tensors["reason"]]
-    assert run.outputs.keys() == {"results", "built", "failed"}
+    mask, *said = commands(run.log)
+    assert (mask.name, mask.message) == ("add-mask", TOKEN)
+    assert {command.name for command in said} == {"warning", "error"}
+    assert {command.properties["title"] for command in said} == {
+        row["repo"] for row in (built, named, of_tensors)
+    }
+    assert annotations(run, "warning")[0].message == built["warnings"][0]
+    errors = {each.properties["title"]: words(each) for each in annotations(run)}
+    assert errors.keys() == {named["repo"], of_tensors["repo"]}
+    assert errors[named["repo"]] in named["reason"]
+    assert errors[of_tensors["repo"]] == of_tensors["reason"]
+    assert run.outputs.keys() == ACTION["outputs"].keys()
     rows = tables(run.summary)[RESULTS]
-    assert [row[2] for row in rows] == [good, bad, "team/vit-of-hostile-names"]
-    links = {token.attrGet("href") for token in markdown(run.summary)} - {None}
-    assert links == {built["url"]}
-    assert not {token.type for token in markdown(run.summary)} & {"html_inline", "image"}
+    assert {row[3] for row in rows} == {
+        f"{name} + team/gpt2" for name in (good, bad, "team/vit-of-hostile-names")
+    }
+    _, others = explanations(run.summary)
+    assert others == [built["url"]]
+    assert "html_inline" not in {token.type for token in markdown(run.summary)}
 
 
 @contextmanager
-def hub_that_says(message: str) -> Iterator[str]:
-    """Serve an error message to whatever is asked."""
+def hub_that_says(status: int, content: object) -> Iterator[str]:
+    """Answer the same to whatever is asked."""
 
-    class Refusal(BaseHTTPRequestHandler):
+    class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(403)
+            self.send_response(status)
             self.end_headers()
-            self.wfile.write(json.dumps({"error": message}).encode())
+            self.wfile.write(json.dumps(content).encode())
 
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Refusal) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
@@ -360,17 +519,31 @@ def hub_that_says(message: str) -> Iterator[str]:
         "\ud800",  # half a character, which no encoding can write
     ],
 )
-def test_what_a_server_says_is_never_obeyed(hostile: str, act: Act) -> None:
-    with hub_that_says(f"no {hostile} yes") as endpoint:
-        run = act(manifest_of(pair("owner/x")), endpoint=endpoint)
-    assert run.status == 2
-    mask, error = commands(run.log)
-    assert (mask.message, error.name) == (TOKEN, "error")
-    for said in (error.message, shown(run.summary)[-1]):
+@pytest.mark.parametrize("token", [TOKEN, ""])
+def test_what_a_server_says_is_never_obeyed(hostile: str, token: str, act: Act) -> None:
+    # With a token the whole run fails, when it logs in; without one a pair does.
+    with hub_that_says(403, {"error": f"no {hostile} yes"}) as endpoint:
+        run = act(manifest_of(pair("owner/x")), token, endpoint=endpoint, mode="plan")
+    assert run.status == (2 if token else 1)
+    told = shown(run.summary)[2] if token else tables(run.summary)[RESULTS][0][2]
+    errors = annotations(run)
+    assert {command.name for command in commands(run.log)} - {"add-mask"} == {"error"}
+    for said in (told, *(error.message for error in errors)):
         assert "the token may not do that (no " in said
         assert " yes)" in said
-    kinds = {token.type for token in markdown(run.summary)}
-    assert not kinds & {"html_inline", "image", "link_open"}
+    assert explanations(run.summary)[1] == []
+    assert "html_inline" not in {token.type for token in markdown(run.summary)}
+
+
+def test_what_nobody_thought_of_is_told_with_every_output_set(act: Act) -> None:
+    with hub_that_says(200, [["::error::of a Hub"]]) as endpoint:
+        run = act(manifest_of(pair("owner/x")), "", endpoint=endpoint, mode="plan")
+    assert run.status == 1
+    (error,) = commands(run.log)
+    assert error.message.startswith("VED itself failed (")
+    assert "Traceback" in run.log
+    assert shown(run.summary)[:3] == ["VED", "Nothing was done.", words(error)]
+    assert run.outputs == NOTHING
 
 
 def test_what_the_inputs_say_is_never_obeyed(act: Act) -> None:
@@ -378,7 +551,7 @@ def test_what_the_inputs_say_is_never_obeyed(act: Act) -> None:
     run = act(None, manifest=name)
     mask, error = commands(run.log)
     assert (mask.message, error.properties["file"]) == (TOKEN, name)
-    assert shown(run.summary)[-1].startswith(f"{name}:1:1: ")
+    assert shown(run.summary)[2].startswith(f"{name}:1:1: ")
 
 
 PIECES = st.sampled_from(
@@ -402,15 +575,14 @@ def test_an_annotation_is_one_command_whatever_it_says(message: str, file: str, 
 
 
 @given(st.lists(TEXTS, max_size=5))
-def test_nothing_within_a_group_is_a_command(lines: list[str]) -> None:
-    (entry,) = loads(b"pairs: [{repo: o/r, encoder: e/e, decoder: d/d}]").pairs
-
-    def group() -> None:
-        with github._group(entry):
+def test_nothing_in_the_log_is_a_command(lines: list[str]) -> None:
+    def log() -> None:
+        with github._Unheeded():
             for line in lines:
                 print(line)
+        print("::notice::after it")
 
-    assert commands(printed(group)) == [Command("group", "o/r"), Command("endgroup")]
+    assert commands(printed(log)) == [Command("notice", "after it")]
 
 
 @given(value=TEXTS)
@@ -432,28 +604,63 @@ def test_an_output_is_one_output_whatever_it_says(
 # Inputs
 
 
+NO_INPUTS = github.Inputs(
+    manifest=Path("pairs.yaml"),
+    token="",
+    only=(),
+    endpoint="",
+    mode="build",
+    shards="1",
+    shard="",
+    max_disk="",
+    results="",
+    results_file="",
+    allowed_namespaces=(),
+    checksums_file="",
+)
+
+
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
-        ({}, ("pairs.yaml", "", (), "")),
+        ({}, {}),
+        ({"INPUT_MANIFEST": " a/b.yaml "}, {"manifest": Path("a/b.yaml")}),
+        ({"INPUT_TOKEN": "hf_x\n"}, {"token": "hf_x"}),
+        ({"INPUT_ONLY": "a/b, c\n d,"}, {"only": ("a/b", "c", "d")}),
+        ({"INPUT_ENDPOINT": "https://hub.example/"}, {"endpoint": "https://hub.example"}),
+        ({"INPUT_MODE": "plan", "INPUT_SHARDS": " 4 "}, {"mode": "plan", "shards": "4"}),
+        ({"INPUT_SHARD": '{\n"repos": []\n}\n'}, {"shard": '{\n"repos": []\n}'}),
+        ({"INPUT_MAX-DISK": "10 GB"}, {"max_disk": "10 GB"}),
         (
-            {"INPUT_MANIFEST": " a/b.yaml ", "INPUT_TOKEN": "hf_x\n", "INPUT_ONLY": "a/b, c\n d,"},
-            ("a/b.yaml", "hf_x", ("a/b", "c", "d"), ""),
+            {"INPUT_RESULTS": "all", "INPUT_RESULTS-FILE": "all/1.json"},
+            {"results": "all", "results_file": "all/1.json"},
         ),
-        ({"INPUT_ENDPOINT": "https://hub.example/"}, ("pairs.yaml", "", (), "https://hub.example")),
     ],
 )
 def test_inputs_are_read_from_the_environment(
-    variables: Mapping[str, str], expected: tuple[str, str, tuple[str, ...], str]
+    variables: Mapping[str, str], expected: Mapping[str, Any]
 ) -> None:
-    manifest, token, only, endpoint = expected
-    assert github.Inputs.read(variables) == github.Inputs(Path(manifest), token, only, endpoint)
+    assert github.Inputs.read(variables) == replace(NO_INPUTS, **expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("mode", NO_INPUTS.mode), ("shards", NO_INPUTS.shards), ("manifest", str(NO_INPUTS.manifest))],
+)
+def test_defaults_are_those_of_the_action(name: str, value: str) -> None:
+    assert ACTION["inputs"][name]["default"] == value
+
+
+def test_every_input_of_the_action_is_read() -> None:
+    names = {name.replace("-", "_") for name in ACTION["inputs"]}
+    assert names == {each.name for each in fields(github.Inputs)}
 
 
 def test_a_request_that_is_wrong_still_sets_every_output(tmp_path: Path) -> None:
     run = run_action({"manifest": "nowhere.yaml"}, tmp_path, tmp_path)
     assert run.status == 2
-    assert run.outputs == {"results": "[]", "built": "0", "failed": "0"}
+    assert run.outputs == NOTHING
+    assert run.outputs.keys() == ACTION["outputs"].keys()
 
 
 def test_a_summary_too_long_for_the_runner_is_cut(tmp_path: Path) -> None:

@@ -15,13 +15,19 @@ from huggingface_hub import HfApi
 
 from tests.publishing import TOKEN, client, publish
 from tests.tensors.test_pickled import PROGRAM, archived, named, number, state
-from ved import headers
+from ved import connection, headers
 from ved.errors import VedError
 from ved.localhub import Exchange, LocalHub, checkpoints
 from ved.tensors.files import open_weights
 from ved.tensors.tensor import read
 
 SUFFIXES = (".safetensors", ".msgpack", ".bin")
+
+
+@pytest.fixture
+def connected() -> None:
+    """Talk to the Hub as VED does."""
+    connection.connect()
 
 
 def weights_in(directory: Path) -> list[str]:
@@ -244,10 +250,16 @@ def test_header_that_claims_to_be_most_of_the_file_is_not_transferred(
 # What the Hub and the network do
 
 
+@pytest.mark.usefixtures("connected")
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
 def test_hub_that_is_busy_for_a_moment_is_asked_again(
-    method: str, hub: LocalHub, sources: dict[str, Path], tmp_path: Path
+    method: str,
+    hub: LocalHub,
+    sources: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(connection, "FIRST_WAIT", 0.0)
     hub.faults.add(method, "(/resolve/|/lfs/)", status=503)
     names = ["model.safetensors"]
     stand_ins = fetched(hub, "team/vit", head(hub, "team/vit"), names, tmp_path / "standing")
@@ -261,12 +273,13 @@ def head(hub: LocalHub, repo: str) -> str:
 
 @pytest.mark.parametrize("layout", ["safetensors", "flax", "pickle"])
 def test_answer_that_breaks_off_is_no_damage_of_the_file(
-    layout: str, hub: LocalHub, tmp_path: Path
+    layout: str, hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(connection, "FIRST_WAIT", 0.0)
     repo = f"team/headers-cut-{layout}"
     directory = checkpoints.vit(tmp_path / "real", layout=layout)  # type: ignore[arg-type]
     commit = publish(hub, repo, directory)
-    hub.faults.add("GET", "/lfs/", cut_response=5)
+    hub.faults.add("GET", "/lfs/", times=connection.ATTEMPTS, cut_response=5)
     with pytest.raises(VedError, match=rf"Cannot read the header of .* in {repo}@{commit[:12]}: "):
         fetched(hub, repo, commit, weights_in(directory), tmp_path / "standing")
 
@@ -392,6 +405,7 @@ def test_file_that_the_hub_itself_holds_is_read_with_the_token_on_one_connection
     assert len(set(connections)) == 1
 
 
+@pytest.mark.usefixtures("connected")
 def test_server_that_ignores_ranges_is_not_listened_to(tmp_path: Path) -> None:
     size = 2**30
     sent: list[int] = []

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
+from markdown_it import MarkdownIt
 
+from docs import generate
 from ved.github import Inputs
+from ved.manifest import Pair
 
 ROOT = Path(__file__).parents[1]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
@@ -49,12 +52,24 @@ def test_what_the_action_leaves_out_has_the_same_default_in_the_code() -> None:
     assert replace(Inputs.read(defaults), endpoint="") == Inputs.read({})
 
 
-@pytest.mark.parametrize("kind", ["inputs", "outputs"])
-def test_inputs_and_outputs_are_described_in_the_readme(kind: str) -> None:
-    section = (
-        (ROOT / "README.md").read_text().split(f"### {kind.capitalize()}\n")[1].split("\n#")[0]
-    )
-    assert re.findall(r"^\| `([^`]+)`", section, re.MULTILINE) == list(ACTION[kind])
+@pytest.mark.parametrize("path", generate.pages(), ids=lambda path: path.name)
+def test_pages_say_what_the_code_says(path: Path) -> None:
+    assert path.read_text("utf-8") == generate.pages()[path], "run make docs"
+
+
+@pytest.mark.parametrize(
+    ("heading", "names"),
+    [
+        ("Inputs", ACTION["inputs"]),
+        ("Outputs", ACTION["outputs"]),
+        ("The manifest", Pair.model_fields),
+    ],
+)
+def test_the_readme_has_a_row_for_every_name(heading: str, names: Mapping[str, object]) -> None:
+    page = MarkdownIt("commonmark").enable("table").parse((ROOT / "README.md").read_text("utf-8"))
+    texts = [token.content for token in page if token.type == "inline"]
+    rest = texts[texts.index(heading) :]
+    assert {f"`{name}`" for name in names} <= {*rest}
 
 
 @pytest.mark.parametrize("path", REQUIREMENTS, ids=lambda path: path.name)

@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from huggingface_hub import ModelCardData
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 
 from ved.families import DECODERS, ENCODERS, Role, family
 from ved.ledger import fresh_groups, left_out_groups
@@ -58,15 +58,7 @@ def render(record: BuildRecord) -> str:
     assert record.pair is not None
     roles: tuple[Role, ...] = ("encoder", "decoder")
     families = {role: family(role, record.sources[role].family, role) for role in roles}
-    # The card is Markdown, where HTML escapes would be shown as they are; `code` does the escaping.
-    environment = Environment(  # noqa: S701
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["code"] = code
-    text = environment.from_string(_template()).render(
+    text = _compiled().render(
         record=record,
         pair=record.pair,
         files={role: _files(ledger) for role, ledger in record.ledger.items()},
@@ -110,6 +102,19 @@ def words(pair: Pair, endpoint: str) -> str:
 @cache
 def _template() -> str:
     return (files("ved") / "templates" / "card.md.jinja").read_text(encoding="utf-8")
+
+
+@cache
+def _compiled() -> Template:
+    # The card is Markdown, where HTML escapes would be shown as they are; `code` does the escaping.
+    environment = Environment(  # noqa: S701
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["code"] = code
+    return environment.from_string(_template())
 
 
 @cache

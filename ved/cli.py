@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 import ved
 from ved import environment, process
-from ved.errors import RequestError, VedError, describe
+from ved.errors import RequestError, VedError, as_ved_error
 from ved.manifest import ConfigRef, ManifestError, SourceRef, load
 
 if TYPE_CHECKING:
@@ -36,15 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ManifestError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
+        print(f"  SEE {error.link}", file=sys.stderr)
         return WRONG_REQUEST
-    except VedError as error:
-        print(f"ERROR {error.cause}", file=sys.stderr)
-        if error.remedy:
-            print(f"  TIP {error.remedy}", file=sys.stderr)
+    except (VedError, OSError) as error:
+        said = as_ved_error(error)
+        lines = {"ERROR": said.cause, "  TIP": said.remedy, "  SEE": said.link}
+        for word, text in lines.items():
+            if text:
+                print(word, text, file=sys.stderr)
         return WRONG_REQUEST if isinstance(error, RequestError) else FAILED
-    except OSError as error:
-        print(f"ERROR {describe(error)}", file=sys.stderr)
-        return FAILED
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return process.INTERRUPTED

@@ -33,6 +33,7 @@ def look(planned: Planned, api: HfApi) -> Planned:
         raise VedError(
             f"{target.repo} exists and was not made by VED (it has no {record.FILE_NAME}).",
             "Choose another name, or say adopt: true in its pair to replace what is there.",
+            see="repo-not-made-by-ved",
         )
     if record.FILE_NAME not in target.files:
         return replace(planned, action="build", reason="There was nothing in the repo.")
@@ -42,19 +43,23 @@ def look(planned: Planned, api: HfApi) -> Planned:
 def _compare_with_record(planned: Planned, target: Target, api: HfApi) -> Planned:
     """Decide by what VED published, and by what became of it."""
     pair = planned.pair
+    content = targets.record_file(target, api)
     try:
-        published = targets.published(target, api)
+        published = record.read(content, str(target))
         changed = target.changed(published)
     except VedError as error:
         if not pair.overwrite:
             raise VedError(
-                str(error), "Say overwrite: true in its pair to replace what is there."
+                str(error),
+                "Say overwrite: true in its pair to replace what is there.",
+                see="changed-since",
             ) from error
         return replace(planned, action="build", reason="overwrite: this replaces what was there.")
     if changed and not pair.overwrite:
         raise VedError(
             f"{target.repo} is no longer what VED published: somebody changed {in_words(changed)}.",
             "Say overwrite: true in its pair to replace that, or take the pair out.",
+            see="changed-since",
         )
     if changed:
         reason = f"overwrite: somebody changed {in_words(changed)}."

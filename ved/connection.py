@@ -1,13 +1,24 @@
-"""How VED talks HTTP: with time limits, and trying again what a network or a busy Hub let fail."""
+"""How VED talks HTTP: with time limits, and trying again what a network or a busy Hub let fail.
+
+All of that happens here, and once. huggingface_hub tries some requests again by itself, which would
+multiply the attempts; so a request that has had its attempts fails in a way that it gives up at.
+"""
 
 import logging
+import re
 import time
-from collections.abc import Callable
-from typing import Any, Self, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import count
+from typing import Any, TypeVar
 
 import requests
-from huggingface_hub import HfApi, configure_http_backend
+from huggingface_hub import HfApi, configure_http_backend, constants
+from huggingface_hub.utils import hf_raise_for_status
 from requests.adapters import HTTPAdapter
+from requests.exceptions import ChunkedEncodingError, RetryError
+from requests.utils import rewind_body
+from urllib3.exceptions import InvalidHeader, NewConnectionError
 from urllib3.util.retry import Retry
 
 log = logging.getLogger("ved")
@@ -18,82 +29,175 @@ TIMEOUT = (10.0, 60.0)
 ATTEMPTS = 5
 """How often something is tried in all."""
 
-LONGEST_WAIT = 120
+CONNECTION_ATTEMPTS = 2
+"""How often it is tried to connect: a Hub that is not there is not going to be."""
+
+FIRST_WAIT = 1.0
+"""Seconds to wait before the second attempt; twice as many before each one after."""
+
+LONGEST_WAIT = 120.0
 """Seconds to wait at most between two attempts, whatever the Hub asks for."""
 
 PASSING = (429, 500, 502, 503, 504)
 """Answers that may be others in a moment."""
 
+PIECE = 2**20
+"""How many bytes are taken from a connection at a time, at most."""
+
+_NAMES = ("ETag", "X-Linked-ETag", "X-Repo-Commit")
+"""What huggingface_hub calls files and folders of its cache by, wherever that leads."""
+
+_NAME = r'(W/)?"?[0-9A-Za-z_-]+"?'
+
 _Answer = TypeVar("_Answer")
 
 
-class _Patience(Retry):
-    """Says what it waits for."""
+class _Response(requests.Response):
+    """An answer that breaks off in one way only, whether the connection is cut or falls silent."""
 
-    def increment(self, *args: Any, **kwargs: Any) -> Self:
-        following = super().increment(*args, **kwargs)
-        last = following.history[-1]
-        problem = f"answers {last.status}" if last.status else "does not answer"
-        log.info("The Hub %s: trying again, %d more times at most.", problem, following.total)
-        return following
+    def iter_content(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """Return the body in pieces.
+
+        Raises:
+            ChunkedEncodingError: it breaks off.
+        """
+        try:
+            yield from super().iter_content(*args, **kwargs)
+        except requests.ConnectionError as error:
+            raise ChunkedEncodingError(error) from error
 
 
 class _Adapter(HTTPAdapter):
+    """Makes every attempt that a request has.
+
+    Every request of VED can be made twice: a commit names its parent, so that it cannot be made
+    again, and a repo is created once.
+    """
+
     def send(self, request: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
-        """Send a request, with a time limit where the caller has none."""
-        kwargs["timeout"] = kwargs.get("timeout") or TIMEOUT
+        """Send a request, up to `ATTEMPTS` times.
+
+        Raises:
+            HfHubHTTPError: the last answer, too, is one of `PASSING`.
+            RetryError: there is none.
+        """
+        for attempt in count(1):
+            try:
+                response = self._attempt(request, **kwargs)
+            except (requests.ConnectionError, requests.Timeout, ChunkedEncodingError) as error:
+                if attempt >= (CONNECTION_ATTEMPTS if _is_not_there(error) else ATTEMPTS):
+                    raise RetryError(error, request=request) from error
+                _wait("The Hub does not answer", attempt)
+            else:
+                if response.status_code not in PASSING:
+                    break
+                if attempt == ATTEMPTS:
+                    hf_raise_for_status(response)
+                response.close()
+                _wait(f"The Hub answers {response.status_code}", attempt, _asked_for(response))
+            if isinstance(request._body_position, int):
+                rewind_body(request)
+        return response
+
+    def _attempt(self, request: Any, *, stream: bool = False, **kwargs: Any) -> requests.Response:
+        # One limit for all: huggingface_hub has 10 seconds for some requests, and none for others.
+        kwargs["timeout"] = TIMEOUT
+        response = super().send(request, stream=stream, **kwargs)
+        if not stream:
+            _ = response.content  # kept; it may break off, too
+        return response
+
+    def build_response(self, req: Any, resp: Any) -> requests.Response:
+        """Return what is made of urllib3's answer."""
+        response = super().build_response(req, resp)
+        response.__class__ = _Response
+        for name in _NAMES:
+            if not re.fullmatch(_NAME, response.headers.get(name, "-")):
+                del response.headers[name]
+        return response
+
+
+class _Elsewhere(_Adapter):
+    """Goes where the Hub's answers lead, which is not told the token."""
+
+    def send(self, request: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
+        """Send a request; see `_Adapter`."""
+        request.headers.pop("Authorization", None)
         return super().send(request, **kwargs)
 
 
-def connect(token: str | None = None) -> HfApi:
+def connect(token: str | None = None, *others: str) -> HfApi:
     """Return the Hub's client.
 
     Args:
         token: what to log in with; None for what huggingface_hub finds.
+        others: addresses besides the Hub's that may be sent a token.
     """
-    configure_http_backend(_session)
+    configure_http_backend(partial(_session, (f"{constants.ENDPOINT}/", *others)))
     return HfApi(token=token)
-
-
-def _session() -> requests.Session:
-    patience = _Patience(
-        total=ATTEMPTS - 1,
-        status_forcelist=PASSING,
-        # Every request that is made can be made again: a commit names its parent, so that it
-        # cannot be made twice. Uploads of files are tried again by huggingface_hub.
-        allowed_methods={"GET", "HEAD", "POST", "DELETE"},
-        # A Hub that is not there is not going to be.
-        connect=1,
-        backoff_factor=1,
-        backoff_jitter=0.5,
-        backoff_max=LONGEST_WAIT,
-        retry_after_max=LONGEST_WAIT,
-        redirect=False,
-        raise_on_status=False,
-    )
-    session = requests.Session()
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, _Adapter(max_retries=patience))
-    return session
 
 
 def patiently(action: Callable[[], _Answer], what: str) -> _Answer:
     """Do something again that broke off on the way, such as a download, which then goes on.
 
     Args:
-        what: it, for the log, as the rest of a sentence that begins "Trying again to".
+        what: it, for the log, as the rest of a sentence that begins "Cannot".
 
     Raises:
-        requests.RequestException: it broke off every time.
+        requests.exceptions.ChunkedEncodingError: it broke off every time.
     """
     for attempt in range(1, ATTEMPTS):
         try:
             return action()
-        except (
-            requests.ConnectionError,
-            requests.Timeout,
-            requests.exceptions.ChunkedEncodingError,
-        ):
-            log.info("The connection broke off: trying again to %s.", what)
-            time.sleep(2 ** (attempt - 1))
+        except ChunkedEncodingError:
+            _wait(f"The connection broke off when trying to {what}", attempt)
     return action()
+
+
+def body(response: requests.Response, length: int) -> bytes:
+    """Return the answer's bytes; of a longer one than `length`, little more than that."""
+    content = bytearray()
+    for piece in response.iter_content(min(length, PIECE)):
+        content += piece
+        if len(content) >= length:
+            break
+    return bytes(content)
+
+
+def _session(trusted: Sequence[str]) -> requests.Session:
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Elsewhere())
+    for address in trusted:
+        session.mount(address, _Adapter())
+    return session
+
+
+def _is_not_there(error: requests.RequestException) -> bool:
+    """Tell whether there was no connection at all."""
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    kinds = (requests.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.SSLError)
+    return isinstance(error, kinds) or isinstance(reason, NewConnectionError)
+
+
+def _asked_for(response: requests.Response) -> float | None:
+    """Return how many seconds the Hub asks to wait for, if it does."""
+    value = response.headers.get("Retry-After")
+    try:
+        return Retry().parse_retry_after(value) if value else None
+    except InvalidHeader:
+        return None
+
+
+def _wait(problem: str, attempt: int, asked_for: float | None = None) -> None:
+    """Say why there is an attempt after this one, and wait until it is due."""
+    wanted = FIRST_WAIT * 2 ** (attempt - 1) if asked_for is None else asked_for
+    seconds = min(wanted, LONGEST_WAIT)
+    log.info(
+        "%s: trying again in %g s, attempt %d of %d at most.",
+        problem,
+        round(seconds, 3),
+        attempt + 1,
+        ATTEMPTS,
+    )
+    time.sleep(seconds)

@@ -1,6 +1,9 @@
 """The one kind of failure that VED explains to its user instead of showing a traceback."""
 
+import errno
 from pathlib import Path
+
+from ved import troubles
 
 
 class VedError(Exception):
@@ -9,15 +12,27 @@ class VedError(Exception):
     Args:
         cause: what is wrong, and where, as one sentence or clause.
         remedy: what to do about it, as one sentence; may be empty where the cause says it all.
+        see: its kind in `troubles.TROUBLES`; empty where there is no more to say.
     """
 
-    def __init__(self, cause: str, remedy: str = "") -> None:
+    def __init__(self, cause: str, remedy: str = "", see: str = "") -> None:
         super().__init__(cause, remedy)
         self.cause = cause
         self.remedy = remedy
+        self.see = see
 
     def __str__(self) -> str:
         return f"{self.cause} {self.remedy}".strip()
+
+    @property
+    def text(self) -> str:
+        """All of it in one line, with the address of more at its end."""
+        return troubles.with_links(str(self), [self.see])
+
+    @property
+    def link(self) -> str:
+        """The address where its kind is explained; empty where there is no more to say."""
+        return troubles.link(self.see) if self.see else ""
 
 
 def describe(error: OSError) -> str:
@@ -26,9 +41,15 @@ def describe(error: OSError) -> str:
     return f"{str(error.strerror or error).rstrip('.')}{name}."
 
 
-def describe_unexpected(error: Exception) -> str:
-    """Return what is said of an error that nobody foresaw; its traceback is in the log."""
-    return f"VED itself failed ({type(error).__name__}): please report it with this log."
+def as_ved_error(error: Exception) -> VedError:
+    """Return any failure as one that its reader can act on; of others, the log has a traceback."""
+    if isinstance(error, VedError):
+        return error
+    if isinstance(error, OSError):
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return VedError(describe(error), see="not-enough-disk" if is_full else "")
+    cause = f"VED itself failed ({type(error).__name__}): please report it with this log."
+    return VedError(cause, see="ved-itself-failed")
 
 
 class RequestError(VedError):

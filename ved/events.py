@@ -25,6 +25,7 @@ def check_may_publish(environ: Mapping[str, str]) -> None:
         raise RequestError(
             f"This run is for {whose}, which never publishes.",
             "Publish once it is merged; for pull requests, use mode: plan, which needs no secret.",
+            see="pull-requests-never-publish",
         )
 
 
@@ -35,9 +36,14 @@ def fork(environ: Mapping[str, str]) -> str:
         head = _head(event)
         name = str(head["full_name"]) if head else "deleted since"
     except (OSError, ValueError, RecursionError, KeyError, TypeError):
-        return ""
+        # Where there has to be a head, and none can be read, it is nobody's that is known.
+        return "unknown" if _needs_head(environ.get("GITHUB_EVENT_NAME", "")) else ""
     shown = "".join(char if char.isprintable() else " " for char in name[:_SHOWN])
     return "" if name == environ.get("GITHUB_REPOSITORY") else shown
+
+
+def _needs_head(event_name: str) -> bool:
+    return event_name.startswith("pull_request") or event_name == "workflow_run"
 
 
 def _head(event: dict[str, Any]) -> Any:

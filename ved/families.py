@@ -234,10 +234,12 @@ def family(role: Role, model_type: object, origin: str) -> Family:
         return families[model_type]
     remedy = f"These families can be the {role}: {', '.join(sorted(families))}."
     if not isinstance(model_type, str):
-        raise VedError(f"The config.json of {origin} names no model_type.", remedy)
+        cause = f"The config.json of {origin} names no model_type."
+        raise VedError(cause, remedy, see="config-not-usable")
     reason = refused.get(model_type, "transformers has no Flax classes that fit")
     raise VedError(
         f"{origin} is a {model_type!r} checkpoint, which cannot be the {role} of a Flax vision "
         f"encoder-decoder model: {reason}.",
         remedy,
+        see="family-that-does-not-work",
     )

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from ved.errors import VedError, describe, describe_unexpected
+from ved import troubles
+from ved.errors import VedError, as_ved_error
 
 log = logging.getLogger("ved")
 
@@ -21,11 +22,18 @@ class Finding:
         level: whether it prevents the build, is likely to be a mistake, or is good to know.
         key: the key of the manifest's entry that it is about.
         message: what it is, and what to do.
+        see: its kind in `troubles.TROUBLES`; empty where there is no more to say.
     """
 
     level: Level
     key: str
     message: str
+    see: str = ""
+
+    @property
+    def text(self) -> str:
+        """The message, with the address of more."""
+        return troubles.with_links(self.message, [self.see])
 
 
 class Findings(list[Finding]):
@@ -39,17 +47,15 @@ class Findings(list[Finding]):
         """
         try:
             yield
-        except VedError as error:
-            self.append(Finding("error", key, str(error)))
-        except OSError as error:
-            self.append(Finding("error", key, describe(error)))
         except Exception as error:
-            log.error("Unexpected error", exc_info=error)
-            self.append(Finding("error", key, describe_unexpected(error)))
+            if not isinstance(error, VedError | OSError):
+                log.error("Unexpected error", exc_info=error)
+            said = as_ved_error(error)
+            self.append(Finding("error", key, str(said), said.see))
 
-    def warn(self, key: str, message: str) -> None:
+    def warn(self, key: str, message: str, see: str = "") -> None:
         """Add a warning."""
-        self.append(Finding("warning", key, message))
+        self.append(Finding("warning", key, message, see))
 
     def tell(self, key: str, message: str) -> None:
         """Add a notice."""

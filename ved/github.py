@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ved import environment, events, process
-from ved.errors import RequestError, describe, describe_unexpected
+from ved.errors import RequestError, VedError, as_ved_error, describe
 from ved.findings import Level
 from ved.manifest import Location, ManifestError, Problem, load
 from ved.markdown import plain
+from ved.troubles import in_markdown
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -36,6 +37,9 @@ SUMMARY_BYTES = 1_000_000
 
 UNENCODABLE = "backslashreplace"
 """What becomes of half a character, which a server's JSON can hold and UTF-8 cannot."""
+
+_secrets: list[str] = []
+"""What the runner is told to mask. It does so in the log, and what else is written may go on."""
 
 
 @dataclass(frozen=True)
@@ -105,30 +109,32 @@ def run() -> NoReturn:
 def main() -> int:
     """Run the action, and return its exit status: 0 well, 1 a pair failed, 2 a wrong request."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8", errors=UNENCODABLE)
+        sys.stdout = sys.stderr = _Log(sys.stdout.detach(), "utf-8", UNENCODABLE)
     inputs = Inputs.read(os.environ)
     if inputs.token:
         _command("add-mask", inputs.token)
+        _secrets.append(inputs.token)
     environment.prepare(progress_bars=False, endpoint=inputs.endpoint)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
-    problems, outcome, status = [], Outcome(), WRONG_REQUEST
+    problems: list[VedError] = []
+    outcome, status = Outcome(), WRONG_REQUEST
     try:
         with _Unheeded() as unheeded:
             outcome = _run(inputs, unheeded.mask)
     except ManifestError as error:
-        problems = [str(problem) for problem in error.problems]
+        problems = [VedError(str(problem), see=error.see) for problem in error.problems]
         for problem in error.problems:
             _annotate(problem.message, problem)
     except RequestError as error:
-        problems = [str(error)]
-        _annotate(str(error))
+        problems = [error]
+        _annotate(error.text)
     except Exception as error:
         with _Unheeded():
             log.exception("Unexpected error")
-        problems, status = [describe_unexpected(error)], FAILED
-        _annotate(problems[0])
+        problems, status = [as_ved_error(error)], FAILED
+        _annotate(problems[0].text)
     except KeyboardInterrupt:
-        problems, status = ["The job was cancelled."], process.INTERRUPTED
+        problems, status = [VedError("The job was cancelled.")], process.INTERRUPTED
     return _tell(inputs, outcome, problems, status)
 
 
@@ -184,7 +190,11 @@ def _report(inputs: Inputs, _: Callable[[str], None]) -> Outcome:
     from ved.report import collect
 
     if not inputs.results:
-        raise RequestError("Mode report has no results.", "Name their folder in the input results.")
+        raise RequestError(
+            "Mode report has no results.",
+            "Name their folder in the input results.",
+            see="job-without-results",
+        )
     rows = collect(Path(inputs.results))
     for row in rows:
         log.info("%s: %s: %s", row.repo, row.action, row.reason)
@@ -206,20 +216,23 @@ def _options(inputs: Inputs) -> "Options":
 
 def _api(inputs: Inputs) -> "HfApi":
     from ved.connection import connect
+    from ved.keyless import REQUEST_URL
 
-    return connect(inputs.token or None)
+    return connect(inputs.token or None, *filter(None, [os.environ.get(REQUEST_URL)]))
 
 
-def _tell(inputs: Inputs, outcome: Outcome, problems: Sequence[str], status: int) -> int:
+def _tell(inputs: Inputs, outcome: Outcome, problems: Sequence[VedError], status: int) -> int:
     """Annotate the manifest, set the outputs, write the summary, and return the exit status."""
     from ved.report import BAD, table, to_json
+    from ved.timeline import gantt
 
+    rows = [_without_secrets(row) for row in outcome.rows]
     for result in outcome.results:
         for level, key, message in result.annotations():
             _annotate(message, result.pair.location(key), result.pair.repo, level)
-    counts = Counter(row.action for row in outcome.rows)
+    counts = Counter(row.action for row in rows)
     failed = sum(counts[action] for action in BAD)
-    results = to_json(outcome.rows)
+    results = to_json(rows)
     values = {
         "results": results,
         "matrix": json.dumps(outcome.matrix),
@@ -233,14 +246,16 @@ def _tell(inputs: Inputs, outcome: Outcome, problems: Sequence[str], status: int
         _write_file("results", inputs.results_file, results + "\n")
         _write_file("checksums", inputs.checksums_file, _checksums(outcome.results))
     except RequestError as error:
-        _annotate(str(error))
-        problems = [*problems, str(error)]
-    told = [] if outcome.rows else ["Nothing was done."]
+        _annotate(error.text)
+        problems = [*problems, error]
+    told = [] if rows else ["Nothing was done."]
     if problems:
-        told.append("\n".join(f"- {plain(text)}" for text in problems))
-    if outcome.rows:
-        told.append(table(outcome.rows, inputs.endpoint or "https://huggingface.co"))
-    _summarize("\n\n".join(told))
+        told.append("\n".join(f"- {plain(_hidden(str(problem)))}" for problem in problems))
+        told.append(in_markdown(dict.fromkeys(problem.see for problem in problems)))
+    if rows:
+        told.append(table(rows, inputs.endpoint or "https://huggingface.co"))
+        told.append(gantt({result.pair.repo: result.steps for result in outcome.results}))
+    _summarize("\n\n".join(filter(None, told)))
     return status if problems else FAILED if failed else 0
 
 
@@ -264,13 +279,29 @@ def _write_file(what: str, name: str, content: str) -> None:
     path = Path(name).resolve()
     if not path.is_relative_to(Path.cwd().resolve()):
         raise RequestError(
-            f"The {what} file {name!r} is outside the workspace.", "Name one inside of it."
+            f"The {what} file {name!r} is outside the workspace.",
+            "Name one inside of it.",
+            see="outside-the-workspace",
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
     except OSError as error:
         raise RequestError(f"The {what} file cannot be written: {describe(error)}") from error
+
+
+class _Log(io.TextIOWrapper):
+    """What is printed, without secrets, and errors where they happen.
+
+    The runner reads standard error by itself: it could come to the end of stop-commands before it
+    comes to what was printed there within.
+    """
+
+    def write(self, text: str) -> int:
+        """Write a text, and everything before it."""
+        written = super().write(_hidden(text))
+        self.flush()
+        return written
 
 
 class _Unheeded:
@@ -293,6 +324,7 @@ class _Unheeded:
             f"::{self._stop}::\n::add-mask::{_data(secret)}\n::stop-commands::{self._stop}\n"
         )
         sys.stdout.flush()
+        _secrets.append(secret)
 
 
 def _annotate(
@@ -314,8 +346,20 @@ def _command(name: str, message: str, properties: Mapping[str, str] | None = Non
     print(f"::{name}{' ' if escaped else ''}{escaped}::{_data(message)}", flush=True)
 
 
+def _hidden(text: str) -> str:
+    """Return a text without the secrets that are known, such as one that a server repeats."""
+    for secret in _secrets:
+        text = text.replace(secret, "***")
+    return text
+
+
+def _without_secrets(row: "Row") -> "Row":
+    warnings = [_hidden(warning) for warning in row.warnings]
+    return row.model_copy(update={"reason": _hidden(row.reason), "warnings": warnings})
+
+
 def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return _hidden(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:

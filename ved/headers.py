@@ -9,7 +9,6 @@ is to them what the file is, damage and all, until a weight is read.
 import io
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,12 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from huggingface_hub import HfApi, hf_hub_url
-from huggingface_hub.constants import HF_HUB_DOWNLOAD_TIMEOUT
-from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_backoff
-from requests import Response
+from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
+from ved.connection import body, patiently
 from ved.errors import VedError
 from ved.hub_errors import explained
+from ved.process import hands
 from ved.tensors import msgpack, pickled, safetensors
 
 FILES = 4
@@ -69,7 +68,7 @@ def fetch(repo: str, commit: str, names: Sequence[str], directory: Path, api: Hf
             url = hf_hub_url(repo, name, revision=commit, endpoint=api.endpoint)
             _write_stand_in(directory / name, _locate(url, action, api))
 
-    with ThreadPoolExecutor(FILES) as pool:
+    with hands(FILES) as pool:
         list(pool.map(fetch_one, names))
 
 
@@ -91,24 +90,24 @@ class _Located:
 
     def part(self, start: int, length: int) -> bytes:
         """Return some of its bytes."""
+        return patiently(lambda: self._ask(start, length), self.action)
+
+    def _ask(self, start: int, length: int) -> bytes:
         part = f"{start}-{start + length - 1}"
         # Of a compressed answer, a range would be one of compressed bytes.
         headers = {"Range": f"bytes={part}", "Accept-Encoding": "identity"}
-        with http_backoff(
-            "GET",
-            self.url,
-            headers={**build_hf_headers(token=self.token), **headers},
-            stream=True,
-            timeout=HF_HUB_DOWNLOAD_TIMEOUT,
+        with get_session().get(
+            self.url, headers={**build_hf_headers(token=self.token), **headers}, stream=True
         ) as response:
             hf_raise_for_status(response)
             if response.headers.get("Content-Range") == f"bytes {part}/{self.size}":
-                content = _body(response, length)
+                content = body(response, length)
                 if len(content) == length:
                     return content
         raise VedError(
             f"Cannot {self.action}: what was sent is not the part that was asked for.",
             "Check the endpoint: it, or a proxy on the way, seems not to serve ranges.",
+            see="hub-does-not-answer",
         )
 
 
@@ -124,16 +123,6 @@ def _locate(url: str, action: str, api: HfApi) -> _Located:
 def _origin(url: str) -> tuple[str, str]:
     parts = urlsplit(url)
     return parts.scheme, parts.netloc
-
-
-def _body(response: Response, length: int) -> bytes:
-    """Return the answer's bytes; of a longer one than `length`, little more than that."""
-    content = b""
-    for piece in response.iter_content(length):
-        content += piece
-        if len(content) >= length:
-            break
-    return content
 
 
 def _write_stand_in(path: Path, source: _Located) -> None:
@@ -212,5 +201,6 @@ class _Recording(io.RawIOBase):
             raise VedError(
                 f"Cannot {self.source.action}: {limit} of it do not tell which tensors there are.",
                 "The source is damaged.",
+                see="damaged-source",
             )
         return self.source.part(self.position, length)

@@ -2,9 +2,10 @@
 
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import requests
 from huggingface_hub import (
     CommitOperation,
     CommitOperationAdd,
@@ -16,7 +17,8 @@ from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
 from ved.errors import RequestError, VedError
-from ved.hub_errors import CONFLICT, PRECONDITION_FAILED, explained, status_of
+from ved.hub_errors import CONFLICT, PRECONDITION_FAILED, UploadError, explained, status_of
+from ved.record import SMALL
 from ved.source import is_commit
 from ved.targets import Target
 from ved.targets import target as target_now
@@ -48,17 +50,19 @@ def writable_namespaces(api: HfApi, *, must_write: bool = True) -> frozenset[str
         raise RequestError(
             "There is no token, so nothing can be published.",
             "Give one that can write: the action's input token, or the variable HF_TOKEN.",
+            see="no-token",
         )
     if not re.fullmatch("[!-~]+", token):
         raise RequestError(
             "The token has characters that no token has, such as a space or a line break.",
             "Paste it anew where it is kept.",
+            see="token-not-valid",
         )
     try:
         with explained("log in to the Hub"):
             account = api.whoami()
     except VedError as error:
-        raise RequestError(error.cause, error.remedy) from error
+        raise RequestError(error.cause, error.remedy, error.see) from error
     try:
         role = account["auth"]["accessToken"].get("role")
         writable = [each for each in account["orgs"] if each.get("roleInOrg") != "read"]
@@ -71,6 +75,7 @@ def writable_namespaces(api: HfApi, *, must_write: bool = True) -> frozenset[str
         raise RequestError(
             "The token can only read, so nothing can be published.",
             "Make one with the role 'write' in the Hub's settings.",
+            see="token-may-not-write",
         )
     return names
 
@@ -87,6 +92,7 @@ def check_namespace(repo: str, namespaces: frozenset[str]) -> None:
             f"The token may not publish to {namespace}.",
             f"It may publish to {', '.join(sorted(namespaces))}: check the repo's name in the "
             "manifest, or use a token of a member.",
+            see="token-may-not-write",
         )
 
 
@@ -148,7 +154,8 @@ def publish(
     Raises:
         VedError: the Hub refuses, or somebody committed meanwhile; then nothing has changed.
     """
-    parent = target.head or _create(target.repo, private, api)
+    if target.head is None:
+        target = _create(target.repo, private, api)
     # Content that is to be private is never shown, and what is private stays so if this fails.
     if private and target.private is False:
         set_visibility(target.repo, private, api)
@@ -158,10 +165,10 @@ def publish(
         *(CommitOperationAdd(name, directory / name) for name in names),
         *(CommitOperationDelete(name) for name in stale),
     ]
+    pushing = pusher(target.repo) if pusher else api
+    _check_no_secret(directory, {api.token, pushing.token})
     with explained(f"publish {target.repo}", target.repo, writing=True):
-        commit = _commit(
-            target.repo, operations, message, parent, pusher(target.repo) if pusher else api
-        )
+        commit = _commit(target.repo, operations, message, target.head, pushing)
     if private is False and target.private:
         set_visibility(target.repo, private, api)
     if not is_commit(commit):
@@ -202,8 +209,24 @@ def set_visibility(repo: str, private: bool, api: HfApi) -> None:
         api.update_repo_settings(repo, private=private)
 
 
-def _create(repo: str, private: bool | None, api: HfApi) -> str | None:
-    """Create a repo, and return the commit that it begins with."""
+def _check_no_secret(directory: Path, tokens: Iterable[str | bool | None]) -> None:
+    """Make sure that no token is published, such as one that a Hub repeats in a source's file.
+
+    Raises:
+        VedError: a file holds one.
+    """
+    known = [token.encode() for token in tokens if isinstance(token, str)]
+    for path in sorted(directory.iterdir()):
+        content = path.read_bytes() if path.stat().st_size <= SMALL else b""
+        if any(secret in content for secret in known):
+            raise VedError(
+                f"{path.name} holds the token that it would be published with.",
+                "Do not trust this endpoint, and revoke the token.",
+            )
+
+
+def _create(repo: str, private: bool | None, api: HfApi) -> Target:
+    """Create a repo, and return what is there then."""
     with explained(f"create {repo}", repo, writing=True):
         try:
             api.create_repo(repo, private=private)
@@ -211,7 +234,7 @@ def _create(repo: str, private: bool | None, api: HfApi) -> str | None:
             # It may be this very request that made it, if the first answer to it was lost.
             if status_of(error) != CONFLICT or not target_now(repo, api).is_empty:
                 raise
-        return api.model_info(repo).sha
+    return target_now(repo, api)
 
 
 def _commit(
@@ -227,12 +250,17 @@ def _commit(
             commit_description=run,
             parent_commit=parent,
         )
+    except RuntimeError as error:
+        # Of an upload, and what it is raised from is what failed.
+        if not isinstance(error.__cause__, requests.RequestException):
+            raise
+        raise UploadError from error.__cause__
     except HfHubHTTPError as error:
         if status_of(error) != PRECONDITION_FAILED:
             raise
-        # The commit that is there instead of the parent is this one, if the answer to it was lost.
-        newest = next(iter(api.list_repo_commits(repo)))
-        if run not in newest.message:
-            raise
-        return newest.commit_id
+        # A commit that was made since is this one, if the answer to it was lost.
+        for made in api.list_repo_commits(repo):
+            if run in made.message:
+                return made.commit_id
+        raise
     return commit.oid

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import requests
 from huggingface_hub.errors import (
@@ -28,6 +29,10 @@ def status_of(error: requests.RequestException) -> int | None:
     return None if error.response is None else error.response.status_code
 
 
+class UploadError(Exception):
+    """A file could not be uploaded; its cause says why."""
+
+
 @contextmanager
 def explained(action: str, repo: str = "", *, writing: bool = False) -> Iterator[None]:
     """Turn what huggingface_hub raises inside into a VedError.
@@ -47,64 +52,113 @@ def explained(action: str, repo: str = "", *, writing: bool = False) -> Iterator
         XetAuthorizationError,
         XetRefreshTokenError,
         ConnectionError,  # from the uploads of hf_xet
+        UploadError,
         ValueError,  # ids that cannot be, metadata of a card that the Hub refuses
         requests.RequestException,
     ) as error:
-        cause, remedy = _explain(error, repo, writing)
-        raise VedError(f"Cannot {action}: {cause}.", remedy) from error
+        why = _explain(error, repo, writing)
+        raise VedError(f"Cannot {action}: {why.cause}.", why.remedy, why.see) from error
 
 
-def _explain(error: Exception, repo: str, writing: bool) -> tuple[str, str]:
-    """Return a cause and a remedy."""
+class _Why(NamedTuple):
+    """The parts of a VedError, of which the cause is the end of its sentence."""
+
+    cause: str
+    remedy: str = ""
+    see: str = ""
+
+
+def _explain(error: Exception, repo: str, writing: bool) -> _Why:
     # A failed download is reported as a file missing from the cache; what failed is its cause.
     if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
         return _explain(error.__cause__, repo, writing)
+    if isinstance(error, UploadError):
+        return _explain_upload(error, repo, writing)
     if isinstance(error, GatedRepoError):
-        return (
+        return _Why(
             "it is gated, and this token has no access",
             f"Accept its terms at its page ({repo}) with the account that owns the token.",
+            see="gated-source",
         )
     if isinstance(error, RepositoryNotFoundError):
-        return (
+        return _Why(
             "there is no such repo, or it is private and this token may not see it",
             f"Check the spelling of {repo!r}; a private repo needs a token with access to it.",
+            see="no-such-repo",
         )
     if isinstance(error, RevisionNotFoundError):
-        return "there is no such revision", "Name a branch, a tag or a commit of the repo."
+        return _Why(
+            "there is no such revision",
+            "Name a branch, a tag or a commit of the repo.",
+            see="no-such-revision",
+        )
     if isinstance(error, EntryNotFoundError):
-        return "a file is not there", "The source may be incomplete, or have changed meanwhile."
+        return _Why(
+            "a file is not there",
+            "The source may be incomplete, or have changed meanwhile.",
+            see="damaged-source",
+        )
     if isinstance(error, LocalTokenNotFoundError):
-        return "there is no token", "Give one with the input token or the variable HF_TOKEN."
+        remedy = "Give one with the input token or the variable HF_TOKEN."
+        return _Why("there is no token", remedy, see="no-token")
     if isinstance(error, ValueError) and not isinstance(error, requests.RequestException):
-        return " ".join(str(error).split()).rstrip("."), ""
+        return _Why(" ".join(str(error).split()).rstrip("."))
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return _explain_status(error, error.response.status_code, writing)
     if isinstance(error, OfflineModeIsEnabled):
-        return "HF_HUB_OFFLINE is set", "Unset it; publishing needs the Hub."
-    return "the Hub does not answer", "Check the endpoint and the network, and run again."
+        remedy = "Unset it; publishing needs the Hub."
+        return _Why("HF_HUB_OFFLINE is set", remedy, see="hub-does-not-answer")
+    remedy = "Check the endpoint and the network, and run again."
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return _Why("the connection breaks off", remedy, see="hub-does-not-answer")
+    return _Why("the Hub does not answer", remedy, see="hub-does-not-answer")
 
 
-def _explain_status(error: requests.HTTPError, status: int, writing: bool) -> tuple[str, str]:
+def _explain_upload(error: UploadError, repo: str, writing: bool) -> _Why:
+    cause = error.__cause__
+    if isinstance(cause, BadRequestError):
+        return _Why("a file did not arrive as it was sent", "Run again.", "hub-does-not-answer")
+    assert isinstance(cause, Exception)
+    return _explain(cause, repo, writing)
+
+
+def _explain_status(error: requests.HTTPError, status: int, writing: bool) -> _Why:
     message = getattr(error, "server_message", None)
     said = f" ({message.strip()})" if message else ""
     if status == UNAUTHORIZED:
-        return f"the token is not valid{said}", "Make a new one in the Hub's settings."
+        remedy = "Make a new one in the Hub's settings."
+        return _Why(f"the token is not valid{said}", remedy, see="token-not-valid")
     if status == FORBIDDEN:
         remedy = (
             "Use a token that can write to this namespace."
             if writing
             else "Give the token the right to read it; a fine-grained token names what it can read."
         )
-        return f"the token may not do that{said}", remedy
+        return _Why(
+            f"the token may not do that{said}",
+            remedy,
+            see="token-may-not-write" if writing else "gated-source",
+        )
     if status == CONFLICT:
-        return (
+        return _Why(
             "it exists: somebody made it meanwhile, or this token may not see it",
             "Run again; if it stays, choose another name, or use a token with access to it.",
+            see="changed-meanwhile",
         )
     if status == PRECONDITION_FAILED:
-        return "somebody else committed to it meanwhile", "Nothing was changed; run again."
+        return _Why(
+            "somebody else committed to it meanwhile",
+            "Nothing was changed; run again.",
+            see="changed-meanwhile",
+        )
     if status == TOO_MANY:
-        return "the Hub asks for fewer requests", "Wait a few minutes and run again."
+        remedy = "Wait a few minutes and run again."
+        return _Why("the Hub asks for fewer requests", remedy, see="rate-limit")
     if isinstance(error, BadRequestError):
-        return f"the Hub refuses it{said}", "Correct what it names in the manifest."
-    return f"the Hub answers with status {status}{said}", "Run again; if it stays, the Hub is ill."
+        remedy = "Correct what it names in the manifest."
+        return _Why(f"the Hub refuses it{said}", remedy, see="model-card-refused")
+    return _Why(
+        f"the Hub answers with status {status}{said}",
+        "Run again; if it stays, the Hub is ill.",
+        see="hub-does-not-answer",
+    )

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from threading import Lock
 from time import monotonic
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 from urllib.parse import urlsplit
 
 import requests
@@ -25,7 +25,7 @@ from huggingface_hub.utils import get_session
 from ved import keyless_errors
 from ved.errors import RequestError, VedError
 
-_REQUEST_URL, _REQUEST_TOKEN = "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
+REQUEST_URL, _REQUEST_TOKEN = "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
 
 TIMEOUT = 60
 """Seconds to wait for an answer."""
@@ -41,7 +41,7 @@ _OK = 200
 
 def offered(environ: Mapping[str, str]) -> bool:
     """Tell whether this job may ask for an id token: GitHub sets two variables if so."""
-    return bool(environ.get(_REQUEST_URL) and environ.get(_REQUEST_TOKEN))
+    return bool(environ.get(REQUEST_URL) and environ.get(_REQUEST_TOKEN))
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ class Publisher:
         if not offered(environ):
             raise keyless_errors.not_offered(environ)
         self._endpoint = endpoint.rstrip("/")
-        self._request_url = environ[_REQUEST_URL]
+        self._request_url = environ[REQUEST_URL]
         self._request_token = environ[_REQUEST_TOKEN]
-        _check_address(self._request_url, f"The variable {_REQUEST_URL}")
+        _check_address(self._request_url, f"The variable {REQUEST_URL}")
         _check_address(self._endpoint, "The Hub's endpoint")
         if not _is_token(self._request_token):
             raise RequestError(
@@ -144,6 +144,9 @@ def _send(who: str, method: str, url: str, **options: Any) -> requests.Response:
     """Return the answer to a request with a secret, which no redirect takes elsewhere."""
     try:
         return get_session().request(method, url, timeout=TIMEOUT, allow_redirects=False, **options)
+    except requests.HTTPError as error:
+        # The last of several that might have been others; an error of this kind always has one.
+        return cast(requests.Response, error.response)
     except (requests.RequestException, OfflineModeIsEnabled) as error:
         reason = type(error).__name__
     # Raised out here, because that error holds the request, and so the secret.

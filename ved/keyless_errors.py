@@ -27,6 +27,7 @@ def not_offered(environ: Mapping[str, str]) -> RequestError:
         return RequestError(
             "This is no job of GitHub Actions, so it has no identity to publish with.",
             "Give a token that can write: the action's input token, or the variable HF_TOKEN.",
+            see="no-token",
         )
     origin = fork(environ)
     if origin:
@@ -34,11 +35,13 @@ def not_offered(environ: Mapping[str, str]) -> RequestError:
             f"This run is for a pull request from a fork ({origin}), which gets neither secrets "
             "nor an identity, so nothing can be published.",
             "Publish once it is merged; for pull requests, use mode: plan, which needs neither.",
+            see="pull-requests-never-publish",
         )
     return RequestError(
         "The job may not ask GitHub for an id token, so nothing can be published without a token.",
         "Add to the job, and to a job that calls it as a reusable workflow: "
         "permissions: {id-token: write, contents: read}; or give a token that can write.",
+        see="id-token-permission",
     )
 
 
@@ -47,6 +50,7 @@ def no_answer(who: str, reason: str) -> VedError:
     return VedError(
         f"{who} does not answer when asked for a token ({reason}).",
         "Check the endpoint and the network, and run again.",
+        see="hub-does-not-answer",
     )
 
 
@@ -67,7 +71,8 @@ def refused(response: requests.Response, repo: str, endpoint: str, id_token: str
     said = _said(response, id_token)
     if response.status_code == BAD_REQUEST and members(response).get("error") == "invalid_grant":
         cause, remedy = _not_trusted(repo, endpoint, id_token)
-        return VedError(f"{cannot}{cause} (the Hub answers with {said}).", remedy)
+        message = f"{cannot}{cause} (the Hub answers with {said})."
+        return VedError(message, remedy, see="trusted-publisher")
     if response.status_code in (NOT_FOUND, NOT_ALLOWED):
         return VedError(
             f"{cannot}{endpoint} knows no trusted publishers; it answers with {said}.",
@@ -78,11 +83,10 @@ def refused(response: requests.Response, repo: str, endpoint: str, id_token: str
             f"{cannot}{endpoint} sends elsewhere, where the job's identity is not sent.",
             "Give the endpoint as it is spelt there.",
         )
+    message = f"{cannot}the Hub answers with {said}."
     if response.status_code == TOO_MANY:
-        remedy = "Wait a few minutes and run again."
-    else:
-        remedy = "Run again; if it stays, the Hub is ill."
-    return VedError(f"{cannot}the Hub answers with {said}.", remedy)
+        return VedError(message, "Wait a few minutes and run again.", see="rate-limit")
+    return VedError(message, "Run again; if it stays, the Hub is ill.", see="hub-does-not-answer")
 
 
 def members(response: requests.Response) -> dict[str, Any]:

@@ -146,6 +146,7 @@ def _check_shapes(
             f"The weights of the {role} do not fit its config: {listed(wrong, '; ')} (with all "
             "axes in Flax's order).",
             "Use the config that belongs to the weights.",
+            see="weights-that-do-not-fit",
         )
 
 
@@ -164,6 +165,7 @@ def _check_dtypes(role: Role, copied: Mapping[Path, Match], origin: str) -> None
             f"The weights of the {role} {origin} are not floating-point numbers: "
             f"{listed(wrong, '; ')}.",
             "Use a source that is not quantized.",
+            see="settings-that-flax-ignores",
         )
 
 
@@ -176,6 +178,7 @@ def _missing_error(role: Role, missing: list[str], unused: list[str], origin: st
         f"{origin} lacks {len(missing)} tensors of the {role}, which would be random: "
         f"{listed(missing)}.{hint}",
         "Check that it is a transformers checkpoint of the family that its config names.",
+        see="weights-that-do-not-fit",
     )
 
 

@@ -3,7 +3,6 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from huggingface_hub import HfApi
 from ved import card, record
 from ved.errors import VedError
 from ved.manifest import Pair
+from ved.process import hands
 from ved.record import BuildRecord
 from ved.settings import Settings
 from ved.source import Source
@@ -35,7 +35,7 @@ def make_checkpoint(
         VedError: the sources cannot be assembled.
         OSError: a file cannot be read or written.
     """
-    with ThreadPoolExecutor(1) as pool:
+    with hands(1) as pool:
         # Hashing the sources takes a processor's time, as does importing jax and transformers;
         # the record finds the digests made.
         digests = [pool.submit(each.digests) for each in (encoder, decoder)]

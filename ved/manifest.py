@@ -64,7 +64,8 @@ class ManifestError(RequestError):
     def __init__(self, problems: Iterable[Problem]) -> None:
         # A set, because what is wrong under an anchor is found again under each alias.
         self.problems = tuple(sorted(set(problems)))
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        said = "\n".join(str(problem) for problem in self.problems)
+        super().__init__(said, see="wrong-manifest")
 
 
 def load(path: Path) -> Manifest:

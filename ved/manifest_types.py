@@ -314,11 +314,13 @@ class _Shared(_Model):
     tags: tuple[_Tag, ...] = Field(default=(), description="Further tags of the model card.")
     seed: _Seed = Field(
         default=0,
-        description="Seed of the parameters that no source has, such as cross-attention.",
+        description="Seed of the parameters that no source has, such as cross-attention;"
+        " 0 is what transformers uses.",
     )
     dtype: _Dtype = Field(
         default="source",
-        description="Type of all parameters; source leaves each as its source stores it.",
+        description="Type of all parameters: float32, bfloat16 or float16; source leaves each as"
+        " its source stores it.",
     )
     weights: Annotated[
         tuple[_WeightFormat, ...], BeforeValidator(_listed), AfterValidator(_each_once)
@@ -339,9 +341,13 @@ class PairSettings(_Shared):
     """All keys of a pair but its name and its sources."""
 
     token_ids: TokenIds = Field(
-        default_factory=TokenIds, description="Special token ids that differ from the decoder's."
+        default_factory=TokenIds,
+        description="Special token ids that differ from those of the decoder's config or tokenizer:"
+        " decoder_start, pad, eos.",
     )
-    description: _Text = Field(default="", description="Markdown that the model card begins with.")
+    description: _Text = Field(
+        default="", description="Markdown for the model card, put there as it is."
+    )
     adopt: _Flag = Field(
         default=False,
         description="Publish to a repo that exists and that VED did not make.",
@@ -358,8 +364,11 @@ class Pair(PairSettings):
     repo: _Repo = Field(
         description="Repo to publish to: owner/name, or a name alone for one of the namespace's."
     )
-    encoder: SourceRef = Field(description="Pretrained vision encoder.")
-    decoder: SourceRef = Field(description="Pretrained text decoder.")
+    encoder: SourceRef = Field(
+        description="Pretrained vision encoder: a repo id, id@revision, a local directory or a"
+        " mapping."
+    )
+    decoder: SourceRef = Field(description="Pretrained text decoder, likewise.")
     _where: Location = PrivateAttr(default=Location("pairs.yaml", 1, 1))
     _locations: dict[str, Location] = PrivateAttr(default_factory=dict)
 

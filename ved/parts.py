@@ -103,7 +103,8 @@ def load_config(source: Source) -> Any:
         )
     except Exception as error:  # whatever a damaged config makes transformers raise
         raise VedError(
-            f"The config of {source.resolved.config_snapshot} cannot be read: {error}."
+            f"The config of {source.resolved.config_snapshot} cannot be read: {error}.",
+            see="config-not-usable",
         ) from error
     # A path of this machine has no place in a published config, and neither has remote code.
     config._name_or_path = source.resolved.config_snapshot.name
@@ -136,6 +137,7 @@ def source_part(source: Source, config: Any, seed: int) -> Part:
         raise VedError(
             f"The config of {resolved.config_snapshot} makes no {resolved.role}: {error}.",
             "Use a config that transformers can make a model of.",
+            see="config-not-usable",
         ) from error
     # BART's decoder, for one, says on construction that it is no encoder-decoder any more.
     vars(config).update(
@@ -166,11 +168,15 @@ def projection_part(config: Any, seed: int) -> list[Part]:
     """Return the projection from the encoder's width to the decoder's, where those differ.
 
     Args:
-        config: the checkpoint's transformers config.
+        config: the checkpoint's transformers config; it gets what the projection is drawn by.
         seed: what it is drawn with.
     """
     if config.encoder.hidden_size == config.decoder.hidden_size:
         return []
+    # transformers asks any decoder for initializer_range, now and whenever the checkpoint is
+    # loaded; BART calls it init_std.
+    if not hasattr(config.decoder, "initializer_range"):
+        config.decoder.initializer_range = config.decoder.init_std
     whole = Initialization(lambda: FlaxVisionEncoderDecoderModel(config, seed=seed).params)
     paths = [path for path in whole.shapes if path[0] not in ("encoder", "decoder")]
     return [Part(Ledger("projection", fresh=dict.fromkeys(paths, "projection")), whole)]

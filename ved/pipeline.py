@@ -6,17 +6,17 @@ A pair's failure stays its own.
 import logging
 import shutil
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from ved import card, hub
 from ved.access import Access
-from ved.errors import VedError, describe, describe_unexpected
+from ved.errors import VedError, as_ved_error
 from ved.make import check_destination, make_checkpoint, put_in_place
 from ved.planned import Planned
+from ved.process import hands
 from ved.progress import Progress
 from ved.record import BuildRecord
 from ved.report import Result
@@ -63,12 +63,15 @@ class Pipeline:
 
     def run(self, queue: Sequence[Planned], cards: Sequence[Planned]) -> dict[str, Result]:
         """Build what is queued, renew cards, and return what became of each, by its repo."""
-        with _hands(1) as down, _hands(UPLOADS) as up:
+        with hands(1) as down, hands(UPLOADS) as up:
             done = {each.pair.repo: up.submit(self._renew, each) for each in cards}
             fetching = [down.submit(self._fetch, planned) for planned in queue]
             for planned, fetched in zip(queue, fetching, strict=True):
                 done[planned.pair.repo] = self._build(planned, fetched, up)
-            return {repo: future.result() for repo, future in done.items()}
+            return {
+                repo: replace(future.result(), steps=self.progress.steps(repo))
+                for repo, future in done.items()
+            }
 
     def _fetch(self, planned: Planned) -> list[Source]:
         sources = [*planned.sources.values()]
@@ -193,27 +196,16 @@ def _output(planned: Planned) -> int:
 
 def _failure(planned: Planned, error: Exception, start: float) -> Result:
     """Return the result of a pair that failed."""
-    if isinstance(error, VedError):
-        reason = str(error)
-    elif isinstance(error, OSError):
-        reason = describe(error)
-    else:
-        reason = describe_unexpected(error)
+    if not isinstance(error, VedError | OSError):
         log.error("%s: Unexpected error", planned.pair.repo, exc_info=error)
-    log.error("%s: Failed: %s", planned.pair.repo, reason)
-    seconds = time.monotonic() - start
+    said = as_ved_error(error)
+    log.error("%s: Failed: %s", planned.pair.repo, said)
     return Result(
-        planned.pair, "failed", reason, planned.findings, planned.fingerprint, seconds=seconds
+        planned.pair,
+        "failed",
+        str(said),
+        planned.findings,
+        planned.fingerprint,
+        seconds=time.monotonic() - start,
+        see=said.see,
     )
-
-
-@contextmanager
-def _hands(count: int) -> Iterator[ThreadPoolExecutor]:
-    """Yield threads that work things off; on an interrupt nobody waits for them."""
-    pool = ThreadPoolExecutor(count)
-    try:
-        yield pool
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    pool.shutdown()

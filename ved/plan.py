@@ -7,7 +7,6 @@ others are looked at one by one, and of those the few that were changed last.
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
@@ -20,6 +19,7 @@ from ved.families import Role
 from ved.findings import Findings
 from ved.manifest import ConfigRef, Pair, SourceRef
 from ved.planned import Planned
+from ved.process import hands
 from ved.settings import Settings
 from ved.source import Pinned, Snapshot, pin
 from ved.targets import Listed
@@ -140,6 +140,7 @@ class _Planner:
                 snapshot = _raised(snapshots[_name(ref)])
                 config = _raised(snapshots[_name(ref.config)]) if ref.config else snapshot
                 pinned[role] = Pinned(snapshot, config, ref.allow_pickle)
+                pinned[role].identity(role, self.api)  # a local directory may have none
         if self.circumstances.push:
             with findings.about("repo"):
                 self._check_target(pair)
@@ -233,7 +234,7 @@ def _name(ref: ConfigRef) -> _Name:
 
 
 def _at_once(function: Callable[[_Asked], _Answer], asked: Sequence[_Asked]) -> list[_Answer]:
-    with ThreadPoolExecutor(REQUESTS) as pool:
+    with hands(REQUESTS) as pool:
         return list(pool.map(function, asked))
 
 

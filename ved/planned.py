@@ -102,6 +102,6 @@ class Planned:
 
     def with_findings(self, findings: Iterable[Finding]) -> "Planned":
         """Return it with further findings; with an error among them it is refused."""
-        known = replace(self, findings=(*self.findings, *findings))
+        known = replace(self, findings=tuple(dict.fromkeys((*self.findings, *findings))))
         errors = [finding.message for finding in known.findings if finding.level == "error"]
         return replace(known, action="refuse", reason=" ".join(errors)) if errors else known

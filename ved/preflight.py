@@ -173,6 +173,7 @@ class Preflight:
                     f"Its sources and the checkpoint take {size_in_words(needs.disk)} of disk, and "
                     f"there are {size_in_words(self._disk)}. Allow more, free some, or publish one "
                     "weight file only with weights:.",
+                    see="not-enough-disk",
                 )
             )
         if self._memory is not None and needs.memory > self._memory:
@@ -180,6 +181,7 @@ class Preflight:
                 "repo",
                 f"Building it may take {size_in_words(needs.memory)} of memory, and "
                 f"{size_in_words(self._memory)} are free.",
+                see="not-enough-memory",
             )
 
 

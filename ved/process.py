@@ -3,6 +3,9 @@
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import NoReturn
 
 INTERRUPTED = 130
@@ -15,6 +18,21 @@ def heed_termination() -> None:
     As the first process of a container, it would not be stopped by SIGTERM at all.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@contextmanager
+def hands(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Yield threads that work things off; on an interrupt nobody waits for them."""
+    pool = ThreadPoolExecutor(count)
+    try:
+        yield pool
+    except KeyboardInterrupt:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    except BaseException:
+        pool.shutdown(cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def end(status: int) -> NoReturn:

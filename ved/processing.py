@@ -13,6 +13,8 @@ from ved.errors import VedError
 from ved.source import PROCESSING_FILES, Source
 
 _TOKENIZER_CONFIG = "tokenizer_config.json"
+_TOKENIZER_SETTINGS = ("special_tokens_map.json", _TOKENIZER_CONFIG)
+"""What transformers takes a tokenizer's settings from, whatever they are called."""
 
 # What a fast tokenizer is told beside its tokenizer.json. Whatever else transformers 5 writes to a
 # tokenizer_config.json is in tokenizer.json already, or unknown to transformers 4.
@@ -46,6 +48,7 @@ def load_image_processor(encoder: Source, config: Any = None) -> Any:
         raise VedError(
             f"{encoder} has no image processor ({name}).",
             "Use an encoder checkpoint that has one; without it nobody can prepare an image.",
+            see="image-processor-or-tokenizer",
         )
     try:
         # The slow class reads every config, and needs neither torch nor torchvision.
@@ -58,7 +61,8 @@ def load_image_processor(encoder: Source, config: Any = None) -> Any:
         )
     except Exception as error:  # whatever a damaged file makes transformers raise
         raise VedError(
-            f"The image processor of {encoder} cannot be loaded: {_first_line(error)}."
+            f"The image processor of {encoder} cannot be loaded: {_first_line(error)}.",
+            see="image-processor-or-tokenizer",
         ) from error
     # What names code for others to run is not passed on.
     vars(processor).pop("auto_map", None)
@@ -93,6 +97,7 @@ def load_tokenizer(decoder: Source, config: Any) -> Any:
         raise VedError(
             f"The tokenizer of {decoder} cannot be loaded: {_first_line(error)}.",
             "The source needs tokenizer.json, or the vocabulary files of its family.",
+            see="image-processor-or-tokenizer",
         ) from error
     weakref.finalize(tokenizer, copy.cleanup)
     return tokenizer
@@ -115,30 +120,36 @@ def save(image_processor: Any, tokenizer: Any, directory: Path) -> None:
 
 
 def _copy_tokenizer(source: Path, destination: Path) -> dict[str, Any]:
-    """Copy a tokenizer's files, and return its settings, without any that names a file or code.
-
-    transformers reads the file that such a setting names, wherever it is, and publishes it as the
-    vocabulary: a source could have this machine's secrets published.
-    """
+    """Copy a tokenizer's files, and return its settings, without any that could do harm."""
     for name in PROCESSING_FILES["decoder"]:
         if (source / name).is_file():
             shutil.copyfile(source / name, destination / name)
-    path = destination / _TOKENIZER_CONFIG
-    settings = _read_settings(path)
-    harmless = {
-        key: value
-        for key, value in settings.items()
-        if not key.endswith("_file") and key not in ("auto_map", "name_or_path")
-    }
-    if harmless != settings:
-        path.write_text(json.dumps(harmless))
+    harmless: dict[str, Any] = {}
+    for name in _TOKENIZER_SETTINGS:
+        settings = _read_settings(destination / name)
+        harmless = {key: value for key, value in settings.items() if _is_harmless(key, value)}
+        if harmless != settings:
+            (destination / name).write_text(json.dumps(harmless))
     return harmless
+
+
+def _is_harmless(key: str, value: object) -> bool:
+    """Tell whether a setting names neither code nor a file.
+
+    transformers reads the file that a setting names, wherever it is, and publishes it as the
+    vocabulary: a source could have this machine's secrets published. And where there is more than
+    one chat template, it writes each to the path that its name makes, wherever that is.
+    """
+    if key == "chat_template":
+        return isinstance(value, str)
+    names = ("auto_map", "init_inputs", "name_or_path")
+    return key not in names and not key.endswith(("_file", "_files"))
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
     try:
         settings = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return settings if isinstance(settings, dict) else {}
 

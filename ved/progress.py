@@ -1,6 +1,7 @@
 """What is being done: a bar in a terminal, plain lines in a log."""
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from threading import Lock
@@ -10,6 +11,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ved.machine import size_in_words
+from ved.timeline import Step
 
 log = logging.getLogger("ved")
 
@@ -20,6 +22,8 @@ class Progress:
     def __init__(self, bar: "tqdm[Any]") -> None:
         self._bar = bar
         self._doing: dict[str, str] = {}
+        self._steps: dict[str, list[Step]] = {}
+        self._start = time.monotonic()
         self._lock = Lock()
 
     @contextmanager
@@ -33,11 +37,18 @@ class Progress:
         """
         log.info("%s: %s %s", repo, verb, size_in_words(size))
         self._show(repo, verb)
+        start = time.monotonic()
         try:
             yield
         finally:
             self._show(repo, "")
             self._bar.update(size)
+            step = Step(verb, start - self._start, time.monotonic() - self._start)
+            self._steps.setdefault(repo, []).append(step)
+
+    def steps(self, repo: str) -> tuple[Step, ...]:
+        """Return the steps of a pair that are over."""
+        return tuple(self._steps.get(repo, ()))
 
     def _show(self, repo: str, verb: str) -> None:
         with self._lock:

@@ -8,12 +8,12 @@ again, and whether it still is what was published.
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from huggingface_hub import HfApi
-from huggingface_hub.utils import validate_repo_id
 from huggingface_hub.utils.sha import git_hash
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -23,6 +23,7 @@ from ved.errors import VedError
 from ved.families import Role
 from ved.ledger import Ledger, Reason
 from ved.manifest import Dtype, Pair, WeightFormat
+from ved.manifest_types import is_repo
 from ved.settings import Settings
 from ved.source import Pinned, Snapshot, Source, sha256
 from ved.token_ids import Role as TokenRole
@@ -72,8 +73,9 @@ class RecordedSnapshot(_Model):
 
     @model_validator(mode="after")
     def _is_a_repo(self) -> Self:
-        if self.commit:
-            validate_repo_id(self.name)
+        # It becomes a link: not in letters that only look like those of another name.
+        if self.commit and not is_repo(self.name):
+            raise ValueError("no repo id")
         return self
 
 
@@ -206,9 +208,15 @@ def fingerprint(encoder: Pinned, decoder: Pinned, settings: Settings, api: HfApi
         "dtype": settings.dtype,
         "weights": settings.weights,
         "threefry_partitionable": THREEFRY_PARTITIONABLE,
-        "versions": {name: version(name) for name in DECIDING},
+        "versions": _deciding_versions(),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def _deciding_versions() -> dict[str, str]:
+    # To look them up takes milliseconds, and a plan of many pairs has as many fingerprints.
+    return {name: version(name) for name in DECIDING}
 
 
 def make(
@@ -264,6 +272,8 @@ def read(content: bytes, origin: str) -> BuildRecord:
     Raises:
         VedError: it is none of this format.
     """
+    if len(content) > MAX_BYTES:
+        raise VedError(f"{FILE_NAME} of {origin} is absurdly large.")
     try:
         return BuildRecord.model_validate_json(content)
     except ValidationError as error:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import quote
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -14,6 +15,8 @@ from ved.machine import size_in_words
 from ved.manifest import Pair
 from ved.manifest_types import is_repo
 from ved.markdown import code, plain
+from ved.timeline import Step
+from ved.troubles import in_markdown, with_links
 
 Action = Literal["build", "card-only", "skip", "refuse", "built", "skipped", "refused", "failed"]
 BAD: tuple[Action, ...] = ("refuse", "refused", "failed")
@@ -46,6 +49,8 @@ class Result:
         size: bytes of what was published, or of what is to be downloaded and published.
         seconds: how long it took.
         checksums: the sha256 of the weight files that were published, and of their record.
+        steps: what was done when.
+        see: the kind of what made it fail, in `troubles.TROUBLES`; empty where there is none.
     """
 
     pair: Pair
@@ -58,6 +63,8 @@ class Result:
     size: int = 0
     seconds: float = 0.0
     checksums: Mapping[str, str] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+    see: str = ""
 
     @property
     def is_bad(self) -> bool:
@@ -69,18 +76,26 @@ class Result:
         """What is likely to be a mistake."""
         return [found.message for found in self.findings if found.level == "warning"]
 
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of all that is wrong, each once."""
+        refused = [found.see for found in self.findings if found.level == "error"]
+        return [kind for kind in dict.fromkeys([*refused, self.see]) if kind]
+
     def annotations(self) -> list[tuple[Level, str, str]]:
         """Return what to say at the manifest: how grave, at which key, and what.
 
         Not what is only good to know: GitHub shows ten annotations of a kind.
         """
         said: list[tuple[Level, str, str]] = [
-            (found.level, found.key, found.message)
+            (found.level, found.key, found.text)
             for found in self.findings
             if found.level != "notice"
         ]
         failed = self.is_bad and not any(level == "error" for level, _, _ in said)
-        return [*said, ("error", "", self.reason)] if failed else said
+        if failed:
+            said.append(("error", "", with_links(self.reason, self.kinds)))
+        return said
 
     @property
     def row(self) -> "Row":
@@ -91,6 +106,7 @@ class Result:
             decoder=self.pair.decoder.model,
             action=self.action,
             reason=self.reason,
+            see=self.kinds,
             warnings=self.warnings,
             commit=self.commit,
             url=self.url,
@@ -125,6 +141,7 @@ class Row(BaseModel):
     decoder: str
     action: Action
     reason: _Words
+    see: list[Annotated[str, Field(pattern="^[a-z-]+$")]] = []
     warnings: list[_Words]
     commit: Annotated[str, Field(pattern="^[0-9a-f]{40}$")] | None
     url: str | None
@@ -158,9 +175,14 @@ def collect(folder: Path) -> list[Row]:
             raise RequestError(
                 f"{path.name} does not hold the output results of this action.",
                 "Put nothing else into the folder.",
+                see="job-without-results",
             ) from error
     if not found:
-        raise RequestError(f"There are no results in {folder}.", "Name the folder that has them.")
+        raise RequestError(
+            f"There are no results in {folder}.",
+            "Name the folder that has them.",
+            see="job-without-results",
+        )
     return [_ended(row) for row in found.values()]
 
 
@@ -170,7 +192,8 @@ def _ended(row: Row) -> Row:
         return row.model_copy(update={"action": "skipped" if row.action == "skip" else "refused"})
     if row.action == "build" or (row.action == "card-only" and row.commit is None):
         reason = "The job that was to do it told nothing; its log may."
-        return row.model_copy(update={"action": "failed", "reason": reason, "bytes": 0})
+        told = {"action": "failed", "reason": reason, "see": ["job-without-results"], "bytes": 0}
+        return row.model_copy(update=told)
     return row
 
 
@@ -201,11 +224,11 @@ def _line(row: Row, endpoint: str) -> str:
     name = code(row.repo)
     if row.commit:
         # Not the address in the row: that may have come from another job.
-        name = f"[{name}]({endpoint}/{row.repo}/commit/{row.commit})"
+        name = f"[{name}]({quote(endpoint, safe=':/[]')}/{row.repo}/commit/{row.commit})"
     cells = (
         name,
         " ".join(_SHOWN[row.action]),
-        plain(row.reason),
+        f"{plain(row.reason)} {in_markdown(row.see)}".rstrip(),
         f"{code(row.encoder)} + {code(row.decoder)}",
         size_in_words(row.bytes) if row.bytes else "",
         f"{row.seconds:.0f} s" if row.seconds else "",
@@ -219,11 +242,13 @@ def lines(results: Sequence[Result], *, findings: bool = False) -> str:
     for result in results:
         found = [_placed(result.pair, each) for each in result.findings if findings]
         # A refusal's reason is what was found.
-        reason = "" if found and result.is_bad else result.reason
+        reason = with_links(result.reason, result.kinds)
+        if found and result.is_bad:
+            reason = ""
         detail = " ".join(filter(None, (reason, result.url)))
         said += [f"{result.action:<9}  {result.pair.repo}  {detail}".rstrip(), *found]
     return "\n".join(said)
 
 
 def _placed(pair: Pair, finding: Finding) -> str:
-    return f"  {pair.location(finding.key)}: {finding.level}: {finding.message}"
+    return f"  {pair.location(finding.key)}: {finding.level}: {finding.text}"

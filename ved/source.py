@@ -9,7 +9,6 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +22,7 @@ from ved.families import Family, Role, family
 from ved.hub_errors import explained
 from ved.licenses import of_card
 from ved.manifest import ConfigRef, SourceRef
+from ved.process import hands
 
 CONFIG = "config.json"
 
@@ -97,7 +97,7 @@ class Snapshot:
                 path = Path(patiently(ask, what))
             return path.parents[name.count("/")]
 
-        with ThreadPoolExecutor(DOWNLOADS) as pool:
+        with hands(DOWNLOADS) as pool:
             (directory,) = set(pool.map(download, sorted(names)))
         return directory
 
@@ -316,6 +316,7 @@ def _check_settings(
         raise VedError(
             f"The config of {snapshot} asks for what Flax does not do: {'; '.join(wrong)}.",
             f"Use another {role}.",
+            see="settings-that-flax-ignores",
         )
 
 
@@ -324,14 +325,17 @@ def _read_json(snapshot: Snapshot, name: str, api: HfApi) -> dict[str, Any]:
         raise VedError(
             f"{snapshot} has no {name}.",
             "Name a transformers checkpoint; another one's config can be used with config:.",
+            see="config-not-usable",
         )
     path = snapshot.fetch([name], api) / name
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise VedError(f"{name} of {snapshot} cannot be read: {error}.") from error
+        cause = f"{name} of {snapshot} cannot be read: {error}."
+        raise VedError(cause, see="damaged-source") from error
     if not isinstance(content, dict):
-        raise VedError(f"{name} of {snapshot} does not hold a JSON object.")
+        cause = f"{name} of {snapshot} does not hold a JSON object."
+        raise VedError(cause, see="damaged-source")
     return content
 
 
@@ -349,10 +353,12 @@ def _select_weights(snapshot: Snapshot, allow_pickle: bool, api: HfApi) -> tuple
             f"{snapshot} has pickled weights only ({pickled[0]}), and a pickle is a program.",
             "Use a revision that has model.safetensors, or allow it for this source with "
             "{model: ..., allow_pickle: true}: VED reads the tensors and refuses everything else.",
+            see="no-usable-weights",
         )
     raise VedError(
         f"{snapshot} has no weights that VED can read.",
         f"It looks for {', '.join(WEIGHTS)} and their sharded forms.",
+        see="no-usable-weights",
     )
 
 
@@ -365,5 +371,6 @@ def _shards(snapshot: Snapshot, index: str, api: HfApi) -> tuple[str, ...]:
     if not shards or missing:
         absent = f"shards that are not there: {', '.join(map(repr, missing))}"
         listed = absent if missing else "no shards"
-        raise VedError(f"{index} of {snapshot} lists {listed}.", "The source is incomplete.")
+        cause = f"{index} of {snapshot} lists {listed}."
+        raise VedError(cause, "The source is incomplete.", see="damaged-source")
     return tuple(sorted(shards))

@@ -12,7 +12,7 @@ from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_st
 
 from ved import record
 from ved.card import STATE
-from ved.errors import VedError
+from ved.connection import body, patiently
 from ved.hub_errors import explained
 from ved.record import BuildRecord, RecordedFile
 from ved.source import PROCESSING_FILES, is_commit
@@ -77,6 +77,9 @@ class Target:
     files: Mapping[str, RemoteFile] = field(default_factory=dict)
     private: bool | None = None
 
+    def __str__(self) -> str:
+        return f"{self.repo}@{(self.head or '')[:12]}"
+
     @property
     def is_empty(self) -> bool:
         """Whether it holds nothing but what the Hub puts into a new repo."""
@@ -140,22 +143,32 @@ def of_info(repo: str, info: ModelInfo) -> Target:
     return Target(repo, info.sha, files, info.private)
 
 
+def record_file(at: Target, api: HfApi) -> bytes:
+    """Return what is in the ved.json of a repo; of one that is too large, not all.
+
+    Raises:
+        VedError: it cannot be had.
+    """
+    url = hf_hub_url(at.repo, record.FILE_NAME, revision=at.head, endpoint=api.endpoint)
+    headers = build_hf_headers(token=api.token)
+
+    def ask() -> bytes:
+        with get_session().get(url, headers=headers, stream=True) as response:
+            hf_raise_for_status(response)
+            return body(response, record.MAX_BYTES + 1)
+
+    what = f"read {record.FILE_NAME} of {at}"
+    with explained(what, at.repo):
+        return patiently(ask, what)
+
+
 def published(at: Target, api: HfApi) -> BuildRecord:
     """Return the build record in a repo that VED published to.
 
     Raises:
         VedError: it cannot be had, or is none.
     """
-    url = hf_hub_url(at.repo, record.FILE_NAME, revision=at.head, endpoint=api.endpoint)
-    origin = f"{at.repo}@{(at.head or '')[:12]}"
-    with explained(f"read {record.FILE_NAME} of {origin}", at.repo):
-        response = get_session().get(url, headers=build_hf_headers(token=api.token), stream=True)
-        with response:
-            hf_raise_for_status(response)
-            content = response.raw.read(record.MAX_BYTES + 1, decode_content=True)
-    if len(content) > record.MAX_BYTES:
-        raise VedError(f"{record.FILE_NAME} of {origin} is absurdly large.")
-    return record.read(content, origin)
+    return record.read(record_file(at, api), str(at))
 
 
 def _listed(info: ModelInfo) -> Listed:

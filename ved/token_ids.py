@@ -72,6 +72,7 @@ def resolve(wanted: Mapping[str, int], config: Any, tokenizer: Any, origin: str)
         raise VedError(
             f"The token ids of {origin} do not work: {'; '.join(problems)}.",
             "Set them with token_ids: {decoder_start: ..., pad: ..., eos: ...}.",
+            see="token-ids",
         )
     return TokenIds(**found)
 

@@ -98,13 +98,7 @@ def _open(checkpoint: str, api: HfApi) -> tuple[BuildRecord, _Checkpoint, str]:
         if not path.is_file():
             raise VedError(f"{directory} was not made by VED (it has no {record.FILE_NAME}).")
         return record.read(path.read_bytes(), checkpoint), _OnDisk(directory), checkpoint
-    try:
-        ref = ConfigRef.model_validate(checkpoint)
-    except ValidationError as error:
-        raise RequestError(
-            f"{checkpoint!r} is no repo and no directory that is there.",
-            "Write owner/name, owner/name@revision, or the path of a directory.",
-        ) from error
+    ref = _repo(checkpoint)
     with explained(f"read {checkpoint}", ref.model):
         info = api.model_info(ref.model, revision=ref.revision, files_metadata=True)
     target = targets.of_info(ref.model, info)
@@ -112,6 +106,20 @@ def _open(checkpoint: str, api: HfApi) -> tuple[BuildRecord, _Checkpoint, str]:
         raise VedError(f"{checkpoint} was not made by VED (it has no {record.FILE_NAME}).")
     origin = f"{target.repo}@{(target.head or '')[:12]}"
     return targets.published(target, api), _OnHub(target), origin
+
+
+def _repo(checkpoint: str) -> ConfigRef:
+    """Read `owner/name` or `owner/name@revision`."""
+    try:
+        ref = ConfigRef.model_validate(checkpoint)
+    except ValidationError:
+        ref = None
+    if ref is None or ref.directory is not None:
+        raise RequestError(
+            f"{checkpoint!r} is no repo and no directory that is there.",
+            "Write owner/name, owner/name@revision, or the path of a directory.",
+        )
+    return ref
 
 
 def _source(published: BuildRecord, role: Role, api: HfApi) -> Source:
@@ -183,8 +191,14 @@ def _compare(
     versions = {"versions": published.versions, "fingerprint": published.fingerprint}
     same_versions = rebuilt.versions == published.versions
     mine = rebuilt if same_versions else rebuilt.model_copy(update=versions)
+    record.write(mine, directory)
+    written = RecordedFile.of(directory / record.FILE_NAME)
+    difference = there.difference(record.FILE_NAME, written, directory)
     if mine.encoded() != published.encoded():
         yield f"{record.FILE_NAME} tells of something else than what was rebuilt."
+    elif same_versions and difference is not None:
+        # It has what no record has, and another version may have a record with more in it.
+        yield difference
 
 
 @dataclass(frozen=True)

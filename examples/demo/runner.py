@@ -28,13 +28,19 @@ class Run:
     summary: str
 
 
-def run_action(inputs: Mapping[str, str], workspace: Path, home: Path) -> Run:
+def run_action(
+    inputs: Mapping[str, str],
+    workspace: Path,
+    home: Path,
+    variables: Mapping[str, str] | None = None,
+) -> Run:
     """Run the action in a workspace.
 
     Args:
         inputs: the step's `with`; what it leaves out is empty, as the runner leaves it.
         workspace: the checked-out repository, which becomes the working directory.
         home: where the runner's own files, and the Hub's cache, go.
+        variables: what the environment has besides, such as GITHUB_EVENT_NAME.
     """
     files = {name: home / name.lower() for name in FILE_COMMANDS}
     for file in files.values():
@@ -47,6 +53,7 @@ def run_action(inputs: Mapping[str, str], workspace: Path, home: Path) -> Run:
         "HOME": str(home),
         **{name: str(file) for name, file in files.items()},
         **{f"INPUT_{name.upper()}": value for name, value in inputs.items()},
+        **(variables or {}),
     }
     process = subprocess.run(  # noqa: S603
         [sys.executable, ENTRYPOINT],

@@ -37,6 +37,7 @@ class _Fault:
     cut_request: int | None = None
     cut_response: int | None = None
     damage: bool = False
+    lose: bool = False
     delay: float = 0.0
 
 
@@ -44,6 +45,7 @@ class _Fault:
 class _Rule:
     method: str
     path: re.Pattern[str]
+    after: int
     times: int
     fault: _Fault
 
@@ -96,12 +98,14 @@ class Faults:
         method: str,
         path: str,
         *,
+        after: int = 0,
         times: int = 1,
         status: int | None = None,
         retry_after: int | None = None,
         cut_request: int | None = None,
         cut_response: int | None = None,
         damage: bool = False,
+        lose: bool = False,
         delay: float = 0.0,
     ) -> None:
         """Let the next requests of a method suffer; the oldest rule that matches a request has it.
@@ -109,17 +113,19 @@ class Faults:
         Args:
             method: GET, PUT and so on.
             path: a regular expression, searched for in the path as on the wire, without the query.
+            after: how many requests pass unharmed before; no other rule has those.
             times: how many requests suffer.
             status: answer with this and do nothing.
             retry_after: seconds, for the Retry-After header of that answer.
             cut_request: drop the connection when this many bytes of the request's body are in.
             cut_response: close the connection after this many bytes of the response's body.
             damage: flip a bit in the request's body.
+            lose: do what is asked, and close the connection in place of an answer.
             delay: seconds to wait before anything else.
         """
-        fault = _Fault(status, retry_after, cut_request, cut_response, damage, delay)
+        fault = _Fault(status, retry_after, cut_request, cut_response, damage, lose, delay)
         with self._lock:
-            self._rules.append(_Rule(method, re.compile(path), times, fault))
+            self._rules.append(_Rule(method, re.compile(path), after, times, fault))
 
     def clear(self) -> None:
         """Behave again."""
@@ -132,6 +138,9 @@ class Faults:
         with self._lock:
             for rule in self._rules:
                 if rule.times > 0 and rule.method == method and rule.path.search(path):
+                    if rule.after > 0:
+                        rule.after -= 1
+                        break
                     rule.times -= 1
                     return rule.fault
         return _Fault()
@@ -216,6 +225,9 @@ class _Call:
         return {**message, "body": body}
 
     async def send(self, message: Message) -> None:
+        if self._fault.lose and not self.is_cut:
+            self.is_cut = True
+            self._transport.close()
         if self.is_cut:
             return
         if message["type"] == "http.response.start":

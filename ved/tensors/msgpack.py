@@ -87,6 +87,7 @@ def index_of(path: Path, file: BinaryIO) -> dict[str, Tensor]:
         raise VedError(
             f"{path.name} is not a Flax checkpoint: {error}.",
             "Download it again; if that does not help, the source itself is damaged.",
+            see="damaged-source",
         ) from error
     return dict(_flatten(tree, ())) if isinstance(tree, dict) else {}
 

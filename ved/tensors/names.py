@@ -78,6 +78,7 @@ class SourceNames:
                     f"{origin} holds the tensor {name!r} twice: as {weight.name!r} and as "
                     f"{self._weights[name].name!r}.",
                     "VED cannot tell which one is meant; remove one from the source.",
+                    see="damaged-source",
                 )
             self._weights[name] = weight
 

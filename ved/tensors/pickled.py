@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 import numpy as np
 
@@ -107,7 +107,7 @@ def index_of(path: Path, file: BinaryIO) -> dict[str, ArchivedTensor]:
     """
     try:
         size = file.seek(0, os.SEEK_END)
-        with zipfile.ZipFile(file) as archive:
+        with zipfile.ZipFile(cast(IO[bytes], _Bounded(file, size))) as archive:
             name = next(entry for entry in archive.namelist() if entry.endswith("/data.pkl"))
             folder = name.removesuffix("data.pkl") + "data/"
             entries = {
@@ -124,10 +124,29 @@ def index_of(path: Path, file: BinaryIO) -> dict[str, ArchivedTensor]:
     except OSError:
         raise
     except Exception as error:  # whatever a damaged or hostile pickle makes the unpickler raise
-        raise VedError(f"{path.name} cannot be read: {error}.", _CONVERT) from error
+        cause = f"{path.name} cannot be read: {error}."
+        raise VedError(cause, _CONVERT, see="no-usable-weights") from error
     if not isinstance(state, dict):
-        raise VedError(f"{path.name} does not hold a mapping of tensors.", _CONVERT)
+        cause = f"{path.name} does not hold a mapping of tensors."
+        raise VedError(cause, _CONVERT, see="no-usable-weights")
     return {str(key): value for key, value in state.items() if isinstance(value, ArchivedTensor)}
+
+
+class _Bounded:
+    """An open file that is never asked for more than it holds.
+
+    zipfile asks for as much as an archive's directory claims to be, which may be gigabytes.
+    """
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self._size = size
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def read(self, count: int = -1) -> bytes:
+        return self._file.read(min(count, self._size))
 
 
 def _check(program: bytes) -> None:

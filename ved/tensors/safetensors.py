@@ -57,6 +57,7 @@ def read_header(path: Path) -> tuple[dict[str, StoredTensor], dict[str, str]]:
             raise VedError(
                 f"{path.name} is not a valid safetensors file: {error}.",
                 "Download it again; if that does not help, the source itself is damaged.",
+                see="damaged-source",
             ) from error
         encoded = encoded_header(file)
     header = json.loads(encoded)
