@@ -58,12 +58,13 @@ def publish_many(
     original = hub.repository_path(first.repo)
     built = _record_in(original)
     snapshots = {name: pin(ConfigRef(model=name), api) for name in (*encoders, *decoders)}
-    for number, pair in enumerate(others):
-        files = _described(built, pair, snapshots, api)
-        copy = original.with_name(f"{pair.repo.removeprefix(f'{namespace}/')}.git")
-        _copy(original, copy)
-        # 7919 is a prime number, so each has an hour of its own.
-        _commit(copy, files, hours_ago=1 + number * 7919 % count)
+    with tempfile.TemporaryDirectory() as name:
+        for number, pair in enumerate(others):
+            _describe(built, pair, snapshots, api, Path(name))
+            copy = original.with_name(f"{pair.repo.removeprefix(f'{namespace}/')}.git")
+            _copy(original, copy)
+            # 7919 is a prime number, so each has an hour of its own.
+            _commit(copy, Path(name), hours_ago=1 + number * 7919 % count)
     return path
 
 
@@ -97,10 +98,10 @@ def _copy(repository: Path, to: Path) -> None:
         (to / store).symlink_to(repository / store)
 
 
-def _described(
-    built: BuildRecord, pair: Pair, snapshots: dict[str, Snapshot], api: HfApi
-) -> dict[str, bytes]:
-    """Return the card and the record of a pair, as if what was built were its checkpoint."""
+def _describe(
+    built: BuildRecord, pair: Pair, snapshots: dict[str, Snapshot], api: HfApi, directory: Path
+) -> None:
+    """Write the card and the record of a pair, as if what was built were its checkpoint."""
     encoder, decoder = (
         Pinned(snapshots[ref.model], snapshots[ref.model]) for ref in (pair.encoder, pair.decoder)
     )
@@ -114,10 +115,7 @@ def _described(
             },
         }
     )
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        card.renew(published, pair, card.words(pair, api.endpoint), api.endpoint, directory)
-        return {path.name: path.read_bytes() for path in directory.iterdir()}
+    card.renew(published, pair, card.words(pair, api.endpoint), api.endpoint, directory)
 
 
 def _moved(source: RecordedSource, to: Snapshot) -> RecordedSource:
@@ -125,22 +123,23 @@ def _moved(source: RecordedSource, to: Snapshot) -> RecordedSource:
     return source.model_copy(update={"name": to.name, "commit": to.commit, "config": config})
 
 
-def _commit(repository: Path, files: dict[str, bytes], hours_ago: int) -> None:
-    """Replace files in the folder at the top, in a commit that says it is some hours older."""
+def _commit(repository: Path, directory: Path, hours_ago: int) -> None:
+    """Replace files by those of a directory, in a commit that says it is some hours older."""
     with Repo(str(repository)) as git:
         last, tree = git[git.refs[_MAIN]], _tree(git)
         assert isinstance(last, Commit)
-        for name, content in files.items():
-            blob = Blob.from_string(content)
+        for path in directory.iterdir():
+            blob = Blob.from_string(path.read_bytes())
             git.object_store.add_object(blob)
-            tree[name.encode()] = tree[name.encode()][0], blob.id
+            tree[path.name.encode()] = tree[path.name.encode()][0], blob.id
         git.object_store.add_object(tree)
         following = last.copy()
         assert isinstance(following, Commit)
         following.tree, following.parents = tree.id, [last.id]
         following.commit_time = following.author_time = last.commit_time - hours_ago * _HOUR
         git.object_store.add_object(following)
-        git.refs[_MAIN] = following.id
+    # dulwich waits for the disk to have it.
+    (repository / _MAIN.decode()).write_bytes(following.id + b"\n")
 
 
 def _tree(git: Repo) -> Tree:

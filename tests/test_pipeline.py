@@ -343,12 +343,15 @@ def test_an_interrupt_of_an_upload_ends_at_once_and_leaves_nothing(
     hub.requests.clear()
     hub.faults.add(method, path, delay=10 * PATIENCE, times=9)
 
-    process = start(hub, [piped(repo, 1, 1, seed=1), piped(f"{repo}-next", 2, 2)], tmp_path / "run")
-    while not asked(hub, method, path):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.001)
-    process.send_signal(signal.SIGINT)
-    _, printed = process.communicate(timeout=PATIENCE)
+    process = start(hub, [piped(repo, 1, 1, seed=1)], tmp_path / "run")
+    try:
+        while not asked(hub, method, path):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        _, printed = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
 
     assert process.returncode == 130
     assert printed.endswith("Stopped.\n")
@@ -358,6 +361,33 @@ def test_an_interrupt_of_an_upload_ends_at_once_and_leaves_nothing(
         assert client(hub).list_repo_files(repo) == [".gitattributes"]
     else:
         assert heads(hub)[repo] == before
+
+
+def test_an_interrupt_that_a_callback_drops_is_not_lost() -> None:
+    program = """
+import signal
+from ved import process
+
+class Careless:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)  # what is raised here nobody gets
+
+process.heed_termination()
+process.stop_if_told()
+Careless()
+print("lost")
+process.stop_if_told()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(cli.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stdout == "lost\n"
+    assert ended.stderr.endswith("KeyboardInterrupt\n")
+    assert ended.returncode != 0
 
 
 # Two runs at once

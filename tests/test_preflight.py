@@ -39,8 +39,8 @@ Write: TypeAlias = Callable[[Path], Path]
 NUMBERS = count(1)
 
 
-# Samples wide enough that their weights are many times their headers.
 def _wide(write: Callable[..., Path], **options: Any) -> Write:
+    """Make samples so wide that their weights are many times their headers."""
     return partial(write, hidden_size=64, **options)
 
 
@@ -360,12 +360,14 @@ def examined(
         good_pair(repo=f"owner/preflight-{number}", **source_of(CASES[name], repo))
         for number, (name, (repo, _)) in enumerate(places.items())
     ]
-    hub.requests.clear()
     plans = planned(hub, *entries)
-    return {
+    found = {
         name: Examined(made, {path: sent_of(hub, repo, path) for path in weights_in(directory)})
         for made, (name, (repo, directory)) in zip(plans, places.items(), strict=True)
     }
+    for repo, _ in places.values():
+        client(hub).delete_repo(repo)  # without them the Hub is faster for other tests
+    return found
 
 
 def weights_in(directory: Path) -> list[Path]:
@@ -592,12 +594,9 @@ def test_another_config_mends_one_that_does_not_fit(hub: LocalHub, tmp_path: Pat
 @pytest.mark.parametrize(
     ("encoder_license", "decoder_license", "stated", "expected"),
     [
-        ("apache-2.0", "mit", None, None),
         ("cc-by-nc-4.0", "mit", "cc-by-nc-4.0", None),
         ("cc-by-nc-4.0", "mit", None, "is under cc-by-nc-4.0, which may ask for more"),
-        ("cc-by-nc-4.0", "mit", "mit", "and the pair states mit"),
         ("cc-by-nc-4.0", "gpl-3.0", "gpl-3.0", "one may forbid what the other demands"),
-        ("apache-2.0", "other", None, "is under terms of its own (license: other)"),
         ("unknown", "mit", "mit", "make sure that its authors allow mit"),
     ],
 )

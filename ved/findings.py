@@ -8,6 +8,7 @@ from typing import Literal
 
 from ved import troubles
 from ved.errors import VedError, as_ved_error
+from ved.process import stop_if_told
 
 log = logging.getLogger("ved")
 
@@ -48,6 +49,7 @@ class Findings(list[Finding]):
         try:
             yield
         except Exception as error:
+            stop_if_told()
             if not isinstance(error, VedError | OSError):
                 log.error("Unexpected error", exc_info=error)
             said = as_ved_error(error)

@@ -226,15 +226,28 @@ def _check_no_secret(directory: Path, tokens: Iterable[str | bool | None]) -> No
 
 
 def _create(repo: str, private: bool | None, api: HfApi) -> Target:
-    """Create a repo, and return what is there then."""
+    """Create a repo, and return what is there then: nothing.
+
+    Raises:
+        VedError: the Hub refuses, or somebody was faster.
+    """
     with explained(f"create {repo}", repo, writing=True):
         try:
             api.create_repo(repo, private=private)
         except HfHubHTTPError as error:
             # It may be this very request that made it, if the first answer to it was lost.
-            if status_of(error) != CONFLICT or not target_now(repo, api).is_empty:
+            if status_of(error) != CONFLICT or not (made := target_now(repo, api)).is_empty:
                 raise
-    return target_now(repo, api)
+            return made
+    # Looked at once: whatever comes after is a conflict with what was seen.
+    made = target_now(repo, api)
+    if not made.is_empty:
+        raise VedError(
+            f"Cannot publish {repo}: somebody else committed to it meanwhile.",
+            "Nothing was changed; run again.",
+            see="changed-meanwhile",
+        )
+    return made
 
 
 def _commit(

@@ -16,7 +16,7 @@ from ved.access import Access
 from ved.errors import VedError, as_ved_error
 from ved.make import check_destination, make_checkpoint, put_in_place
 from ved.planned import Planned
-from ved.process import hands
+from ved.process import hands, stop_if_told
 from ved.progress import Progress
 from ved.record import BuildRecord
 from ved.report import Result
@@ -68,6 +68,7 @@ class Pipeline:
             fetching = [down.submit(self._fetch, planned) for planned in queue]
             for planned, fetched in zip(queue, fetching, strict=True):
                 done[planned.pair.repo] = self._build(planned, fetched, up)
+                stop_if_told()
             return {
                 repo: replace(future.result(), steps=self.progress.steps(repo))
                 for repo, future in done.items()
@@ -90,6 +91,7 @@ class Pipeline:
             with self.progress.step(planned.pair.repo, "Assembling", _output(planned)):
                 made = self._assemble(planned, sources, directory)
         except Exception as error:
+            stop_if_told()
             self._clear(planned, directory)
             failed: Future[Result] = Future()
             failed.set_result(_failure(planned, error, start))

@@ -6,10 +6,14 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Event
 from typing import NoReturn
 
 INTERRUPTED = 130
 """The exit status of a process that was told to stop."""
+
+
+_told_to_stop = Event()
 
 
 def heed_termination() -> None:
@@ -17,7 +21,24 @@ def heed_termination() -> None:
 
     As the first process of a container, it would not be stopped by SIGTERM at all.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as a shell has it in the background
+            signal.signal(number, _stop)
+
+
+def stop_if_told() -> None:
+    """Raise the KeyboardInterrupt that was lost, if one was.
+
+    A library's callback may drop it (jax has one in the garbage collector), and compiled code turn
+    it into another error.
+    """
+    if _told_to_stop.is_set():
+        raise KeyboardInterrupt
+
+
+def _stop(*_: object) -> NoReturn:
+    _told_to_stop.set()
+    raise KeyboardInterrupt
 
 
 @contextmanager

@@ -8,7 +8,6 @@ again, and whether it still is what was published.
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -213,7 +212,6 @@ def fingerprint(encoder: Pinned, decoder: Pinned, settings: Settings, api: HfApi
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-@cache
 def _deciding_versions() -> dict[str, str]:
     # To look them up takes milliseconds, and a plan of many pairs has as many fingerprints.
     return {name: version(name) for name in DECIDING}
