@@ -463,6 +463,36 @@ def test_a_token_that_is_not_valid_can_plan_nothing(hub: LocalHub) -> None:
         planned(hub, pair("owner/plan-wrong"), token="hf_wrong")
 
 
+MISFORMED = [
+    b"[]",
+    b"null",
+    b"{}",
+    b"<html>",
+    b'{"id": "a/b", "sha": 7, "siblings": []}',
+    b'{"id": "a/b", "sha": "main", "siblings": []}',
+    b'{"id": "a/b", "siblings": [{"rfilename": 5}]}',
+    b'{"id": "a/b", "siblings": [{"rfilename": "config.json", "size": "big"}]}',
+    b'{"id": "a/b", "siblings": [{"rfilename": "x", "lfs": {"size": 1}}]}',
+    b'{"id": "a/b", "siblings": 5}',
+    b'{"id": "a/b", "lastModified": "yesterday"}',
+]
+
+
+@pytest.mark.parametrize("answer", MISFORMED)
+@pytest.mark.parametrize("repo", ["team/gpt2", "owner/plan-lone"])
+def test_an_answer_in_no_hubs_form_is_the_trouble_of_the_pair_that_it_is_about(
+    repo: str, answer: bytes, hub: LocalHub, neighbour: dict[str, Any]
+) -> None:
+    lone = pair("owner/plan-lone", encoder=OWN["encoder"], decoder="team/gpt2")
+    hub.faults.add("GET", f"^/api/models/{repo}$", answer=answer)
+
+    made, beside = planned(hub, lone, neighbour)
+
+    assert (made.action, beside.action) == ("refuse", "skip")
+    assert repo in made.reason
+    assert "VED itself failed" not in made.reason
+
+
 def test_a_namespace_that_cannot_be_listed_is_the_trouble_of_its_own_pairs(
     hub: LocalHub, neighbour: dict[str, Any]
 ) -> None:

@@ -174,6 +174,11 @@ def _localhub(options: argparse.Namespace) -> int:
         ) from error
     with LocalHub(options.root, port=options.port) as hub:
         hub.add_user("me", token="hf_local")  # noqa: S106 - it opens nothing but this Hub
+        if options.samples:
+            from ved.localhub import samples
+
+            for repo in samples.publish(hub):
+                print(f"Sample: {repo}")
         print(f"A Hub at {hub.endpoint}; user: me, token: hf_local. Ctrl+C stops it.", flush=True)
         hub.serve_forever()
     return 0
@@ -296,6 +301,11 @@ def _add_localhub(commands: _Commands) -> None:
         type=Path,
         metavar="DIR",
         help="where its repos are kept; default: a temporary directory",
+    )
+    command.add_argument(
+        "--samples",
+        action="store_true",
+        help="with tiny random models on it, under the names of some real ones",
     )
     command.set_defaults(run=_localhub)
 

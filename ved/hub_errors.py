@@ -29,6 +29,10 @@ def status_of(error: requests.RequestException) -> int | None:
     return None if error.response is None else error.response.status_code
 
 
+MISFORMED = (AttributeError, LookupError, TypeError)
+"""What comes of reading an answer that is not in the Hub's form."""
+
+
 class UploadError(Exception):
     """A file could not be uploaded; its cause says why."""
 
@@ -55,6 +59,7 @@ def explained(action: str, repo: str = "", *, writing: bool = False) -> Iterator
         UploadError,
         ValueError,  # ids that cannot be, metadata of a card that the Hub refuses
         requests.RequestException,
+        *MISFORMED,
     ) as error:
         why = _explain(error, repo, writing)
         raise VedError(f"Cannot {action}: {why.cause}.", why.remedy, why.see) from error
@@ -101,6 +106,12 @@ def _explain(error: Exception, repo: str, writing: bool) -> _Why:
     if isinstance(error, LocalTokenNotFoundError):
         remedy = "Give one with the input token or the variable HF_TOKEN."
         return _Why("there is no token", remedy, see="no-token")
+    if isinstance(error, MISFORMED):
+        return _Why(
+            "the answer is not in the Hub's form",
+            "Check that the endpoint is a Hub.",
+            see="hub-does-not-answer",
+        )
     if isinstance(error, ValueError) and not isinstance(error, requests.RequestException):
         return _Why(" ".join(str(error).split()).rstrip("."))
     if isinstance(error, requests.HTTPError) and error.response is not None:

@@ -40,8 +40,8 @@ REQUESTS = 8
 _Asked = TypeVar("_Asked")
 _Answer = TypeVar("_Answer")
 _Name: TypeAlias = tuple[str, str | None]
-_Snapshots: TypeAlias = Mapping[_Name, Snapshot | VedError]
-_Listings: TypeAlias = Mapping[str, dict[str, Listed] | VedError]
+_Snapshots: TypeAlias = Mapping[_Name, Snapshot | Exception]
+_Listings: TypeAlias = Mapping[str, dict[str, Listed] | Exception]
 
 
 @dataclass(frozen=True)
@@ -238,14 +238,15 @@ def _at_once(function: Callable[[_Asked], _Answer], asked: Sequence[_Asked]) -> 
         return list(pool.map(function, asked))
 
 
-def _or_error(function: Callable[[], _Answer]) -> _Answer | VedError:
+def _or_error(function: Callable[[], _Answer]) -> _Answer | Exception:
+    """Return a failure, for each pair that it concerns to raise anew."""
     try:
         return function()
-    except VedError as error:
+    except Exception as error:
         return error
 
 
-def _raised(answer: _Answer | VedError) -> _Answer:
-    if isinstance(answer, VedError):
+def _raised(answer: _Answer | Exception) -> _Answer:
+    if isinstance(answer, Exception):
         raise answer
     return answer

@@ -8,7 +8,8 @@ again, and whether it still is what was published.
 import hashlib
 import json
 from collections.abc import Mapping
-from importlib.metadata import version
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -42,6 +43,9 @@ DECIDING = ("flax", "jax", "jaxlib", "tokenizers", "transformers")
 """The libraries that decide bytes: fresh parameters, configs, image processors, tokenizers."""
 
 LIBRARIES = (*DECIDING, "huggingface_hub", "numpy")
+
+# To look one up takes milliseconds, and a plan of many pairs has as many fingerprints.
+version = cache(metadata.version)
 
 INSTRUCTIONS = {"private", "adopt", "overwrite"}
 """What a manifest's entry says of publishing, and not of the checkpoint."""
@@ -207,14 +211,9 @@ def fingerprint(encoder: Pinned, decoder: Pinned, settings: Settings, api: HfApi
         "dtype": settings.dtype,
         "weights": settings.weights,
         "threefry_partitionable": THREEFRY_PARTITIONABLE,
-        "versions": _deciding_versions(),
+        "versions": {name: version(name) for name in DECIDING},
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _deciding_versions() -> dict[str, str]:
-    # To look them up takes milliseconds, and a plan of many pairs has as many fingerprints.
-    return {name: version(name) for name in DECIDING}
 
 
 def make(

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from huggingface_hub import HfApi
+from huggingface_hub.hf_api import ModelInfo, RepoSibling
 
 from ved.connection import patiently
 from ved.errors import VedError
@@ -233,9 +234,9 @@ def pin(ref: ConfigRef, api: HfApi) -> Snapshot:
     at = f" at {ref.revision}" if ref.revision else ""
     with explained(f"read {ref.model}{at}", ref.model):
         info = api.model_info(ref.model, revision=ref.revision, files_metadata=True)
+        files = {sibling.rfilename: sibling.size or 0 for sibling in siblings(info)}
     if not is_commit(info.sha):
         raise VedError(f"The Hub says that {ref.model} is at {info.sha!r}, which is not a commit.")
-    files = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or ()}
     stated = of_card(info.card_data.get("license")) if info.card_data else None
     return Snapshot(ref.model, info.sha, files, None, stated)
 
@@ -266,9 +267,22 @@ def inspect(role: Role, pinned: Pinned, api: HfApi) -> ResolvedSource:
     return ResolvedSource(role, pinned, config, known, weights)
 
 
-def is_commit(text: str | None) -> bool:
+def is_commit(text: object) -> TypeGuard[str]:
     """Whether a server's word for a commit is one: 40 hexadecimal digits."""
-    return re.fullmatch("[0-9a-f]{40}", text or "") is not None
+    return isinstance(text, str) and re.fullmatch("[0-9a-f]{40}", text) is not None
+
+
+def siblings(info: ModelInfo) -> list[RepoSibling]:
+    """Return the files of a repo, as a server describes them.
+
+    Raises:
+        TypeError: that is not in the Hub's form, which huggingface_hub does not check.
+    """
+    found = info.siblings or []
+    for each in found:
+        if not isinstance(each.rfilename, str) or not isinstance(each.size or 0, int):
+            raise TypeError(f"{each!r} is not a file")
+    return found
 
 
 def sha256(path: Path) -> str:

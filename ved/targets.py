@@ -15,7 +15,7 @@ from ved.card import STATE
 from ved.connection import body, patiently
 from ved.hub_errors import explained
 from ved.record import BuildRecord, RecordedFile
-from ved.source import PROCESSING_FILES, is_commit
+from ved.source import PROCESSING_FILES, is_commit, siblings
 
 _EMPTY_REPO = frozenset({".gitattributes"})
 _CHECKPOINT = (
@@ -119,8 +119,8 @@ def listed(namespace: str, api: HfApi) -> dict[str, Listed]:
         VedError: the Hub does not tell.
     """
     with explained(f"list the models of {namespace}", namespace):
-        found = list(api.list_models(author=namespace, expand=[*LISTED]))
-    return {info.id.lower(): _listed(info) for info in found}
+        found = api.list_models(author=namespace, expand=[*LISTED])
+        return {info.id.lower(): _listed(info) for info in found}
 
 
 def target(repo: str, api: HfApi) -> Target:
@@ -134,12 +134,18 @@ def target(repo: str, api: HfApi) -> Target:
             info = api.model_info(repo, files_metadata=True)
         except RepositoryNotFoundError:
             return Target(repo)
-    return of_info(repo, info)
+        return of_info(repo, info)
 
 
 def of_info(repo: str, info: ModelInfo) -> Target:
-    """Return a repo at a commit as the Hub describes it with its files."""
-    files = {sibling.rfilename: _remote_file(sibling) for sibling in info.siblings or ()}
+    """Return a repo at a commit as the Hub describes it with its files.
+
+    Raises:
+        TypeError: the description is not in the Hub's form.
+    """
+    if not is_commit(info.sha):
+        raise TypeError(f"{info.sha!r} is not a commit")
+    files = {sibling.rfilename: _remote_file(sibling) for sibling in siblings(info)}
     return Target(repo, info.sha, files, info.private)
 
 
@@ -178,7 +184,7 @@ def _listed(info: ModelInfo) -> Listed:
     }:
         state = {}
     return Listed(
-        head=info.sha if info.sha and is_commit(info.sha) else "",
+        head=info.sha if is_commit(info.sha) else "",
         private=bool(info.private),
         modified=info.last_modified.timestamp() if info.last_modified else 0.0,
         fingerprint=str(state.get("fingerprint", "")),

@@ -101,7 +101,7 @@ def _open(checkpoint: str, api: HfApi) -> tuple[BuildRecord, _Checkpoint, str]:
     ref = _repo(checkpoint)
     with explained(f"read {checkpoint}", ref.model):
         info = api.model_info(ref.model, revision=ref.revision, files_metadata=True)
-    target = targets.of_info(ref.model, info)
+        target = targets.of_info(ref.model, info)
     if record.FILE_NAME not in target.files:
         raise VedError(f"{checkpoint} was not made by VED (it has no {record.FILE_NAME}).")
     origin = f"{target.repo}@{(target.head or '')[:12]}"

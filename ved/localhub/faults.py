@@ -6,7 +6,7 @@ import threading
 import time
 from dataclasses import dataclass, replace
 
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -38,6 +38,7 @@ class _Fault:
     cut_response: int | None = None
     damage: bool = False
     lose: bool = False
+    answer: bytes | None = None
     delay: float = 0.0
 
 
@@ -106,6 +107,7 @@ class Faults:
         cut_response: int | None = None,
         damage: bool = False,
         lose: bool = False,
+        answer: bytes | None = None,
         delay: float = 0.0,
     ) -> None:
         """Let the next requests of a method suffer; the oldest rule that matches a request has it.
@@ -121,9 +123,12 @@ class Faults:
             cut_response: close the connection after this many bytes of the response's body.
             damage: flip a bit in the request's body.
             lose: do what is asked, and close the connection in place of an answer.
+            answer: say this in place of the answer, and do nothing.
             delay: seconds to wait before anything else.
         """
-        fault = _Fault(status, retry_after, cut_request, cut_response, damage, lose, delay)
+        fault = _Fault(
+            status, retry_after, cut_request, cut_response, damage, lose, answer, delay
+        )
         with self._lock:
             self._rules.append(_Rule(method, re.compile(path), after, times, fault))
 
@@ -177,6 +182,8 @@ class Wire:
             headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
             message = f"The local Hub was told to answer {fault.status}."
             app = JSONResponse({"error": message}, fault.status, headers)
+        elif fault.answer is not None:
+            app = Response(fault.answer, media_type="application/json")
         await app(scope, call.receive, call.send)
         if call.is_cut:
             # uvicorn takes an unfinished answer for an error unless the connection is gone.
