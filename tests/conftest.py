@@ -22,6 +22,7 @@ environment.prepare(progress_bars=False, endpoint=f"http://127.0.0.1:{PORT}")
 from huggingface_hub import configure_http_backend  # noqa: E402
 
 from tests import publishing  # noqa: E402
+from tests.faults import BROKEN  # noqa: E402
 from ved.localhub import LocalHub  # noqa: E402
 
 TOKEN = publishing.TOKEN
@@ -68,3 +69,17 @@ def unused_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
     return port
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how many requests of builds were broken by the tests of faults, if they ran."""
+    counts = [
+        value
+        for report in terminalreporter.getreports("passed")
+        for name, value in report.user_properties
+        if name == BROKEN
+    ]
+    if counts:
+        terminalreporter.write_line(
+            f"{sum(counts)} requests were broken in {len(counts)} builds, and nothing else was."
+        )

@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
@@ -26,10 +26,10 @@ from ved.source import Source
 
 OWNER, TOKEN = "faulty", "hf_faulty"
 
-TIME_LIMIT = 0.5
+TIME_LIMIT = 0.3
 """Seconds to wait for an answer of a Hub that may be silent."""
 
-SILENCE = 0.8
+SILENCE = 0.5
 """Seconds for which a silent Hub is silent; it answers then, and nobody listens."""
 
 ASKED_FOR = 1
@@ -38,17 +38,23 @@ ASKED_FOR = 1
 BOUND = 0.01
 """Seconds to wait at most, whatever the Hub asks for."""
 
+ILL = (500, 502, 503, 504)
+"""What a Hub in trouble answers."""
+
 FAULTS: Mapping[str, Mapping[str, Any]] = {
     "429": {"status": 429, "retry_after": ASKED_FOR},
-    "500": {"status": 500},
-    "502": {"status": 502},
-    "503": {"status": 503},
+    **{str(status): {"status": status} for status in ILL},
     "silence": {"delay": SILENCE},
     "cut request": {"cut_request": 0},
     "cut answer": {"cut_response": 1},
     "lost answer": {"lose": True},
 }
 """Each way to break a request, as `LocalHub.faults.add` takes it."""
+
+FOREVER = 10**6
+
+BROKEN = "requests broken"
+"""The property of a test's report that counts them."""
 
 SHA = "[0-9a-f]{40}"
 FILE = r"[\w.-]+$"
@@ -92,6 +98,12 @@ class Request:
         if name == "cut request" and self.has_body:
             return {"cut_request": 100}
         return FAULTS[name]
+
+    def break_for_good(self, names: Sequence[str], hub: LocalHub) -> None:
+        """Break every one of these from now on, in several ways by turns."""
+        for name in names:
+            hub.faults.add(self.method, self.path, **self.fault(name))
+        hub.faults.add(self.method, self.path, times=FOREVER, **self.fault(names[0]))
 
 
 READING = (

@@ -5,31 +5,21 @@ again. Which requests that takes is written down in `tests.faults`, and checked.
 
 - Broken once: for each way, one build in which every single request breaks the first time. They
   break in one build, because it has to survive every one of them, not only each alone.
-- Broken for good, one at a time: every kind of publishing request of the new repo by 429, 503, a
-  cut request, a cut answer and a lost answer; of the old repo by 503; and every kind of reading
-  request by 503 and a cut answer. A silent Hub is tried at the login alone: under
-  a time limit that is short enough for a test, a loaded machine would break other requests. 500
-  and 502, which go the way of 503, break once only.
-- A process that is told to stop is held while it plans, downloads, uploads and commits; for one
-  that is assembling see `tests.test_interruption`. A disk is made full by a limit on the size of a
-  file, which is met by the first weight file, before anything is assembled.
+- Broken for good: every kind of request in every way, one of each at a time. 500, 502, 503 and 504
+  come by turns.
+
+How many requests that breaks is printed at the end of the run. Processes that are told to stop, and
+full disks, are in `tests.test_interruption`.
 
 Each pair is assembled once, and copied then. Downloads that break off in huggingface_hub's own
 cache stay there, to be gone on with; of everything else nothing may be left.
 """
 
-import json
 import logging
-import os
 import re
-import resource
-import signal
-import subprocess
-import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -40,8 +30,9 @@ from huggingface_hub import CommitInfo, constants
 
 from tests.faults import (
     BOUND,
+    BROKEN,
     FAULTS,
-    OWNER,
+    ILL,
     PUBLISHING,
     READING,
     SEEDS,
@@ -62,7 +53,6 @@ from ved.manifest import SourceRef
 from ved.source import pin
 
 BEFORE, AFTER = SEEDS["before"], SEEDS["after"]
-FOREVER = 10**6
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +133,7 @@ def test_a_build_survives_that_every_request_breaks_once(
     recorded: Counter[tuple[str, str]],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    record_property: Callable[[str, object], None],
 ) -> None:
     be_quick(monkeypatch, fault)
     for (method, path), times in recorded.items():
@@ -164,6 +155,7 @@ def test_a_build_survives_that_every_request_breaks_once(
     for request in known(case):
         assert len(case.asked(request)) >= 2 * request.times, str(request)
     assert len(waits(caplog)) >= sum(request.times for request in (*READING, *PUBLISHING))
+    record_property(BROKEN, sum(recorded.values()))
     again = case.build()
     assert {result.action for result in again.values()} == {"skipped"}
 
@@ -171,28 +163,34 @@ def test_a_build_survives_that_every_request_breaks_once(
 # For good
 
 
-OF_NEW = [request for request in PUBLISHING if request.concerns != ("old",)]
-OF_OLD = [request for request in PUBLISHING if request.concerns == ("old",)]
-READ = [request for request in READING if request.concerns != ("old",) or "OLD" in request.path]
+WAYS: Mapping[str, Sequence[str]] = {
+    "429": ["429"],
+    "5xx": [str(status) for status in ILL],
+    "silence": ["silence"],
+    "cut request": ["cut request"],
+    "cut answer": ["cut answer"],
+    "lost answer": ["lost answer"],
+}
 FOR_GOOD = [
-    *product(OF_NEW, ("429", "503", "cut request", "cut answer", "lost answer")),
-    *product(OF_OLD, ("503",)),
-    *product(READ, ("503", "cut answer")),
-    (READ[0], "silence"),
+    (kind, way)
+    for kind, way in product((*READING, *PUBLISHING), WAYS)
+    # Where there is nothing in the answer, cutting it is losing it.
+    if way != "cut answer" or kind.answers
 ]
 
 
-@pytest.mark.parametrize(("kind", "fault"), FOR_GOOD, ids=str)
+@pytest.mark.parametrize(("kind", "way"), FOR_GOOD, ids=str)
 def test_what_breaks_for_good_is_a_failure_of_those_it_concerns(
     kind: Request,
-    fault: str,
+    way: str,
     case: Case,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    record_property: Callable[[str, object], None],
 ) -> None:
-    be_quick(monkeypatch, fault)
+    be_quick(monkeypatch, way)
     request = kind.of(case)
-    case.hub.faults.add(request.method, request.path, times=FOREVER, **request.fault(fault))
+    request.break_for_good(WAYS[way], case.hub)
 
     if not request.concerns:
         with pytest.raises(RequestError, match="Cannot log in to the Hub"):
@@ -205,8 +203,9 @@ def test_what_breaks_for_good_is_a_failure_of_those_it_concerns(
             assert (name in request.concerns) == result.is_bad, result.reason
             assert not result.is_bad or "Cannot " in result.reason
             assert "VED itself failed" not in result.reason
-    if fault == "silence":
+    if way == "silence":
         case.settle()
+    record_property(BROKEN, len(case.asked(request)))
     for path, times in Counter(exchange.path for exchange in case.asked(request)).items():
         # Several requests have the same path: ranges, checks of cards and of uploads.
         assert ATTEMPTS <= times <= ATTEMPTS * request.times, path
@@ -341,106 +340,3 @@ def test_a_download_that_is_cut_goes_on_from_there(
     assert size > 1_000_000
     # Of each cut, less than a piece is lost.
     assert size <= sent(hub, weights) < size + 2 * constants.DOWNLOAD_CHUNK_SIZE
-
-
-# Interrupts, of a process of its own
-
-HELD = {
-    "planning": ("GET", "^/api/models/{repo}$", 0),
-    "downloading": ("GET", "^/lfs/models/team/roberta/", 2),  # after the header's length and it
-    "uploading": ("PUT", "^/lfs/models/{repo}/", 0),
-    "committing": ("POST", "^/api/models/{repo}/commit/", 0),
-}
-"""The request at which a phase is held, after how many of its kind."""
-
-LONG = 20  # seconds; longer than a process that is told to stop may take
-SOON = 7
-
-
-@pytest.mark.parametrize(
-    ("command", "number", "phase"),
-    [
-        *(("ved", signal.SIGINT, phase) for phase in HELD),
-        *(("entrypoint.py", signal.SIGTERM, phase) for phase in ("planning", "committing")),
-    ],
-)
-def test_an_interrupt_ends_the_process_soon_and_leaves_nothing(
-    phase: str, command: str, number: signal.Signals, hub: LocalHub, tmp_path: Path
-) -> None:
-    hub.add_user(OWNER, token=TOKEN)
-    repo = f"{OWNER}/stopped-{phase}-{number}"
-    method, path, after = HELD[phase]
-    hub.faults.add(method, path.format(repo=repo), after=after, delay=LONG)
-    process = start(command, repo, hub, tmp_path)
-    asked = re.compile(path.format(repo=repo))
-    while sum(each.method == method and bool(asked.search(each.path)) for each in hub.requests) <= (
-        after
-    ):
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.01)
-    process.send_signal(number)
-    printed, _ = process.communicate(timeout=SOON)
-
-    assert process.returncode == 130
-    assert "Traceback" not in printed
-    assert list((tmp_path / "temporary").iterdir()) == []
-    api = client(hub, TOKEN)
-    assert not api.repo_exists(repo) or api.list_repo_files(repo) == [".gitattributes"]
-
-
-def test_after_a_kill_the_next_run_completes(hub: LocalHub, tmp_path: Path) -> None:
-    hub.add_user(OWNER, token=TOKEN)
-    repo = f"{OWNER}/killed"
-    hub.faults.add("POST", f"/{repo}/commit/", delay=LONG)
-    process = start("ved", repo, hub, tmp_path)
-    while not any(f"/{repo}/commit/" in each.path for each in hub.requests):
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.01)
-    process.kill()
-    process.communicate()
-
-    again = start("ved", repo, hub, tmp_path)
-    printed, _ = again.communicate()
-    assert again.returncode == 0, printed
-    assert "flax_model.msgpack" in client(hub, TOKEN).list_repo_files(repo)
-
-
-def start(command: str, repo: str, hub: LocalHub, folder: Path) -> subprocess.Popen[str]:
-    """Build one pair in a process of its own."""
-    (folder / "temporary").mkdir(exist_ok=True)
-    entry = {"repo": repo, "encoder": "team/vit", "decoder": "team/roberta"}
-    (folder / "pairs.yaml").write_text(json.dumps({"pairs": [entry]}))
-    entrypoint = Path(__file__).parents[1] / command
-    action = {"INPUT_TOKEN": TOKEN, "INPUT_ENDPOINT": hub.endpoint}
-    of_ved = ["-m", "ved", "build", "pairs.yaml"]
-    return subprocess.Popen(
-        [sys.executable, *(of_ved if command == "ved" else [str(entrypoint)])],
-        cwd=folder,
-        env={
-            **os.environ,
-            **(action if command != "ved" else {"HF_TOKEN": TOKEN}),
-            "HF_ENDPOINT": hub.endpoint,
-            "HF_HOME": str(folder / "cache"),
-            "TMPDIR": str(folder / "temporary"),
-            "PYTHONPATH": str(Path(__file__).parents[1]),
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def test_a_file_that_cannot_be_written_is_an_explained_failure(
-    hub: LocalHub, tmp_path: Path
-) -> None:
-    hub.add_user(OWNER, token=TOKEN)
-    repo = f"{OWNER}/full"
-    process = start("ved", repo, hub, tmp_path)
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (100_000, 100_000))
-    printed, _ = process.communicate()
-
-    assert process.returncode == 1
-    assert "File too large" in printed
-    assert "Traceback" not in printed
-    assert list((tmp_path / "temporary").iterdir()) == []
-    assert not client(hub, TOKEN).repo_exists(repo)

@@ -1,7 +1,8 @@
 """Image processors and tokenizers load from files alone, whoever saved them, or say why not."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,13 +15,22 @@ from tests.building import edit_json, files_of, source
 from ved.errors import VedError
 from ved.localhub import checkpoints
 from ved.localhub.checkpoints import bert, gpt2, vit
-from ved.processing import load_image_processor, load_tokenizer, save
+from ved.processing import load_image_processor, open_tokenizer, save
 
 TEXTS = ["a woman doesn't ride 2 horses.", "A man; a plan!"]
 
 
+@contextmanager
+def opened(directory: Path) -> Iterator[Any]:
+    config = AutoConfig.from_pretrained(directory)
+    with open_tokenizer(source("decoder", directory), config) as tokenizer:
+        yield tokenizer
+
+
 def tokenizer_in(directory: Path) -> Any:
-    return load_tokenizer(source("decoder", directory), AutoConfig.from_pretrained(directory))
+    """Return a tokenizer that cannot be saved any more."""
+    with opened(directory) as tokenizer:
+        return tokenizer
 
 
 @pytest.mark.parametrize("form", ["fast", "slow", "transformers5"])
@@ -30,8 +40,8 @@ def test_tokenizer_is_the_sources_in_whatever_form_and_stays_so_when_saved(
 ) -> None:
     make: Callable[..., Path] = checkpoints.DECODERS[family]
     expected = AutoTokenizer.from_pretrained(make(tmp_path / "fast", tokenizer="fast"))
-    tokenizer = tokenizer_in(make(tmp_path / "source", tokenizer=form))
-    tokenizer.save_pretrained(tmp_path / "saved")
+    with opened(make(tmp_path / "source", tokenizer=form)) as tokenizer:
+        tokenizer.save_pretrained(tmp_path / "saved")
     saved = AutoTokenizer.from_pretrained(tmp_path / "saved")
     for one in (tokenizer, saved):
         assert one(TEXTS).input_ids == expected(TEXTS).input_ids
@@ -177,11 +187,10 @@ def test_settings_cannot_have_a_file_of_this_machine_published(name: str, tmp_pa
     edit_json(
         decoder / "tokenizer_config.json", tokenizer_class="BertTokenizer", **{name: str(secret)}
     )
-    tokenizer = tokenizer_in(decoder)
+    image_processor = load_image_processor(source("encoder", vit(tmp_path / "vit")))
     (tmp_path / "made").mkdir()
-    save(
-        load_image_processor(source("encoder", vit(tmp_path / "vit"))), tokenizer, tmp_path / "made"
-    )
+    with opened(decoder) as tokenizer:
+        save(image_processor, tokenizer, tmp_path / "made")
     assert "hunter2" not in tokenizer.get_vocab()
     assert b"hunter2" not in b"".join(files_of(tmp_path / "made").values())
 

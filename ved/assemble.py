@@ -79,8 +79,6 @@ def assemble(
     settings = settings or Settings()
     encoder_config, decoder_config = load_config(encoder), load_config(decoder)
     image_processor = processing.load_image_processor(encoder, encoder_config)
-    tokenizer = processing.load_tokenizer(decoder, decoder_config)
-    ids = token_ids.resolve(settings.token_ids, decoder_config, tokenizer, str(decoder))
     config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(encoder_config, decoder_config)
     parts = [
         source_part(encoder, config.encoder, settings.seed),
@@ -88,9 +86,11 @@ def assemble(
         *projection_part(config, settings.seed),
     ]
     # The small files first: what cannot be saved is found out before gigabytes are written.
-    token_ids.apply(ids, config, tokenizer)
-    _write_configs(config, directory, settings.dtype)
-    processing.save(image_processor, tokenizer, directory)
+    with processing.open_tokenizer(decoder, decoder_config) as tokenizer:
+        ids = token_ids.resolve(settings.token_ids, decoder_config, tokenizer, str(decoder))
+        token_ids.apply(ids, config, tokenizer)
+        _write_configs(config, directory, settings.dtype)
+        processing.save(image_processor, tokenizer, directory)
     written = _write_weights(parts, directory, settings)
     return Checkpoint(
         directory,

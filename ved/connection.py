@@ -21,6 +21,8 @@ from requests.utils import rewind_body
 from urllib3.exceptions import InvalidHeader, NewConnectionError
 from urllib3.util.retry import Retry
 
+from ved.process import stop_if_told
+
 log = logging.getLogger("ved")
 
 TIMEOUT = (10.0, 60.0)
@@ -80,8 +82,11 @@ class _Adapter(HTTPAdapter):
         Raises:
             HfHubHTTPError: the last answer, too, is one of `PASSING`.
             RetryError: there is none.
+            KeyboardInterrupt: the process is told to stop. What comes after the answer, such as
+                making a folder for a download, must not meet the tidying up.
         """
         for attempt in count(1):
+            stop_if_told()
             try:
                 response = self._attempt(request, **kwargs)
             except (requests.ConnectionError, requests.Timeout, ChunkedEncodingError) as error:

@@ -135,6 +135,7 @@ def main() -> int:
         _annotate(problems[0].text)
     except KeyboardInterrupt:
         problems, status = [VedError("The job was cancelled.")], process.INTERRUPTED
+        print(problems[0])
     return _tell(inputs, outcome, problems, status)
 
 

@@ -123,8 +123,7 @@ class Preflight:
         if examined.config is None:
             return examined
         with findings.about(role):
-            load = processing.load_image_processor, processing.load_tokenizer
-            examined.processing = load[role == "decoder"](source, examined.config)
+            examined.processing = _load_processing(source, examined.config)
         with findings.about(role):
             config = copy.deepcopy(examined.config)
             if role == "decoder":
@@ -199,6 +198,14 @@ def _check_token_ids(pair: Pair, decoder: _Examined, findings: Findings) -> None
                 f"Pad and eos are both {ids.pad.id}: training has to mask padding by the attention "
                 "mask, not by the pad token.",
             )
+
+
+def _load_processing(source: Source, config: Any) -> Any:
+    """Return the source's image processor or tokenizer, to look at and not to save."""
+    if source.resolved.role == "encoder":
+        return processing.load_image_processor(source, config)
+    with processing.open_tokenizer(source, config) as tokenizer:
+        return tokenizer
 
 
 def _check_images(encoder: _Examined) -> None:

@@ -3,7 +3,8 @@
 import json
 import shutil
 import tempfile
-import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,9 @@ def load_image_processor(encoder: Source, config: Any = None) -> Any:
     return processor
 
 
-def load_tokenizer(decoder: Source, config: Any) -> Any:
-    """Return the decoder's tokenizer.
+@contextmanager
+def open_tokenizer(decoder: Source, config: Any) -> Iterator[Any]:
+    """Yield the decoder's tokenizer, which can be saved until the block ends.
 
     Args:
         config: the decoder's transformers config, which tells the class where no file does.
@@ -79,28 +81,27 @@ def load_tokenizer(decoder: Source, config: Any) -> Any:
         VedError: the decoder has none that transformers can load.
     """
     # Slow tokenizers copy their vocabulary from where they were loaded when they are saved.
-    copy = tempfile.TemporaryDirectory(prefix="ved-tokenizer-")
-    directory = Path(copy.name)
+    with tempfile.TemporaryDirectory(prefix=".ved-tokenizer-") as copy:
+        yield _load_tokenizer(decoder, config, Path(copy))
+
+
+def _load_tokenizer(decoder: Source, config: Any, directory: Path) -> Any:
     settings = _copy_tokenizer(decoder.directory, directory)
     fast = directory / "tokenizer.json"
     try:
         # transformers 5 names a class that transformers 4 lacks; tokenizer.json says it all.
         if settings.get("tokenizer_class") == "TokenizersBackend" and fast.is_file():
             known = {key: settings[key] for key in _KNOWN_SETTINGS if settings.get(key) is not None}
-            tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(fast), **known)
-        else:
-            tokenizer = AutoTokenizer.from_pretrained(
-                directory, config=config, trust_remote_code=False, local_files_only=True
-            )
+            return PreTrainedTokenizerFast(tokenizer_file=str(fast), **known)
+        return AutoTokenizer.from_pretrained(
+            directory, config=config, trust_remote_code=False, local_files_only=True
+        )
     except Exception as error:  # whatever a damaged file makes transformers and tokenizers raise
-        copy.cleanup()
         raise VedError(
             f"The tokenizer of {decoder} cannot be loaded: {_first_line(error)}.",
             "The source needs tokenizer.json, or the vocabulary files of its family.",
             see="image-processor-or-tokenizer",
         ) from error
-    weakref.finalize(tokenizer, copy.cleanup)
-    return tokenizer
 
 
 def save(image_processor: Any, tokenizer: Any, directory: Path) -> None:

@@ -126,9 +126,7 @@ class Faults:
             answer: say this in place of the answer, and do nothing.
             delay: seconds to wait before anything else.
         """
-        fault = _Fault(
-            status, retry_after, cut_request, cut_response, damage, lose, answer, delay
-        )
+        fault = _Fault(status, retry_after, cut_request, cut_response, damage, lose, answer, delay)
         with self._lock:
             self._rules.append(_Rule(method, re.compile(path), after, times, fault))
 

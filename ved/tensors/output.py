@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from ved.process import stop_if_told
 from ved.tensors.tensor import Array, as_bytes
 
 
@@ -24,7 +25,8 @@ class HashedFile:
         self.size = 0
 
     def write(self, data: bytes | memoryview) -> None:
-        """Append bytes."""
+        """Append bytes, unless the process is told to stop: nobody waits for the rest then."""
+        stop_if_told()
         hashed = self._pool.submit(self._hash.update, data)
         written = 0
         while written < len(data):
