@@ -432,8 +432,8 @@ def test_a_file_outside_the_workspace_is_refused(
     assert words(error) == (
         f"The {what} file {name!r} is outside the workspace. Name one inside of it."
     )
-    assert shown(run.summary)[1] == words(error)
-    assert [row[0] for row in tables(run.summary)[RESULTS]] == ["owner/x"]
+    assert shown(run.summary)[1:3] == ["Nothing was done.", words(error)]
+    assert run.log.count("::error") == 1
     assert list(tmp_path.rglob("results.json")) == []
 
 
@@ -535,9 +535,14 @@ def test_what_a_server_says_is_never_obeyed(hostile: str, token: str, act: Act) 
     assert "html_inline" not in {token.type for token in markdown(run.summary)}
 
 
-def test_what_nobody_thought_of_is_told_with_every_output_set(act: Act) -> None:
-    with hub_that_says(200, [["::error::of a Hub"]]) as endpoint:
-        run = act(manifest_of(pair("owner/x")), "", endpoint=endpoint, mode="plan")
+def test_what_nobody_thought_of_is_told_with_every_output_set(
+    hub: LocalHub, tmp_path: Path
+) -> None:
+    # A library that is broken, which is imported once the manifest is seen to be right.
+    (tmp_path / "huggingface_hub.py").write_text("1 / 0  # ::error::of a library")
+    (tmp_path / "pairs.yaml").write_text(REFUSED)
+    inputs = {"mode": "plan", "endpoint": hub.endpoint}
+    run = run_action(inputs, tmp_path, tmp_path, {"PYTHONPATH": str(tmp_path)})
     assert run.status == 1
     (error,) = commands(run.log)
     assert error.message.startswith("VED itself failed (")

@@ -92,6 +92,22 @@ def test_a_strange_token_beside_an_identity_is_not_shown(hub: LocalHub, runner: 
     assert runner.places(run, "hf_first") == runner.places(run, "hf_second") == []
 
 
+def test_a_token_in_another_jobs_results_is_not_passed_on(hub: LocalHub, runner: Runner) -> None:
+    found = runner.folder / "workspace" / "found"
+    found.mkdir(parents=True)
+    told = {
+        **{"repo": "owner/x", "encoder": "team/vit", "decoder": "team/gpt2", "action": "failed"},
+        **{"reason": f"It said {TOKEN}.", "warnings": [f"It says {TOKEN}."], "commit": None},
+        **{"url": f"https://{TOKEN}", "fingerprint": TOKEN, "bytes": 0, "seconds": 0},
+    }
+    (found / "job.json").write_text(json.dumps([told]))
+    inputs = {"mode": "report", "results": "found", "endpoint": hub.endpoint}
+    run = runner.run(pair("owner/x"), token=TOKEN, **inputs)
+    assert run.status == 1
+    assert reasons(run) == ["It said ***."]
+    assert runner.places(run, TOKEN) == [str(found / "job.json")]
+
+
 # A Hub that repeats what it was sent
 
 

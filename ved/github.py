@@ -151,6 +151,8 @@ def _run(inputs: Inputs, mask: Callable[[str], None]) -> Outcome:
         raise RequestError(
             f"There is no mode {inputs.mode!r}.", f"It is one of {', '.join(modes)}."
         )
+    _in_workspace("results", inputs.results_file)
+    _in_workspace("checksums", inputs.checksums_file)
     return modes[inputs.mode](inputs, mask)
 
 
@@ -247,8 +249,9 @@ def _tell(inputs: Inputs, outcome: Outcome, problems: Sequence[VedError], status
         _write_file("results", inputs.results_file, results + "\n")
         _write_file("checksums", inputs.checksums_file, _checksums(outcome.results))
     except RequestError as error:
-        _annotate(error.text)
-        problems = [*problems, error]
+        if str(error) not in map(str, problems):
+            _annotate(error.text)
+            problems = [*problems, error]
     told = [] if rows else ["Nothing was done."]
     if problems:
         told.append("\n".join(f"- {plain(_hidden(str(problem)))}" for problem in problems))
@@ -269,6 +272,22 @@ def _checksums(results: "Sequence[Result]") -> str:
     )
 
 
+def _in_workspace(what: str, name: str) -> Path:
+    """Return the path that a file's name means.
+
+    Raises:
+        RequestError: it is outside the workspace.
+    """
+    path = Path(name).resolve()
+    if not path.is_relative_to(Path.cwd().resolve()):
+        raise RequestError(
+            f"The {what} file {name!r} is outside the workspace.",
+            "Name one inside of it.",
+            see="outside-the-workspace",
+        )
+    return path
+
+
 def _write_file(what: str, name: str, content: str) -> None:
     """Write a file of the workspace, where one is named.
 
@@ -277,13 +296,7 @@ def _write_file(what: str, name: str, content: str) -> None:
     """
     if not name:
         return
-    path = Path(name).resolve()
-    if not path.is_relative_to(Path.cwd().resolve()):
-        raise RequestError(
-            f"The {what} file {name!r} is outside the workspace.",
-            "Name one inside of it.",
-            see="outside-the-workspace",
-        )
+    path = _in_workspace(what, name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
@@ -355,8 +368,11 @@ def _hidden(text: str) -> str:
 
 
 def _without_secrets(row: "Row") -> "Row":
+    hidden = {
+        name: _hidden(value) for name, value in row if isinstance(value, str) and name != "action"
+    }
     warnings = [_hidden(warning) for warning in row.warnings]
-    return row.model_copy(update={"reason": _hidden(row.reason), "warnings": warnings})
+    return row.model_copy(update={**hidden, "warnings": warnings})
 
 
 def _data(text: str) -> str:
