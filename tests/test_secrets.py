@@ -101,8 +101,8 @@ def test_a_token_in_another_jobs_results_is_not_passed_on(hub: LocalHub, runner:
         **{"url": f"https://{TOKEN}", "fingerprint": TOKEN, "bytes": 0, "seconds": 0},
     }
     (found / "job.json").write_text(json.dumps([told]))
-    inputs = {"mode": "report", "results": "found", "endpoint": hub.endpoint}
-    run = runner.run(pair("owner/x"), token=TOKEN, **inputs)
+    settings = {"mode": "report", "results": "found", "endpoint": hub.endpoint}
+    run = runner.run(pair("owner/x"), None, token=TOKEN, **settings)
     assert run.status == 1
     assert reasons(run) == ["It said ***."]
     assert runner.places(run, TOKEN) == [str(found / "job.json")]
