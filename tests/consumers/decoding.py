@@ -1,0 +1,69 @@
+"""Does with PyTorch what a request asks, in an environment that has no VED.
+
+usage: decoding.py REQUEST.json ANSWER.npz
+
+The request is an object of questions by label, each with a `task` of those below, the `directory`
+of a checkpoint, `inputs` (an npz file) and `arguments` of the task. The answer has one array for
+each label.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import VisionEncoderDecoderModel
+
+
+def generate(model: Any, inputs: dict[str, torch.Tensor], **arguments: Any) -> torch.Tensor:
+    """Return tokens of shape (batch, length)."""
+    return model.generate(**inputs, do_sample=False, **arguments)
+
+
+@torch.no_grad()
+def read(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return logits of shape (batch, length, vocabulary)."""
+    return model(**inputs).logits
+
+
+def train(
+    model: Any, inputs: dict[str, torch.Tensor], *, steps: int, learning_rate: float
+) -> torch.Tensor:
+    """Return the loss before every step; -100 among the labels is not counted."""
+    # Not given to the model: in transformers 4.57 it moves labels by one token that have no need.
+    labels = inputs.pop("labels")
+    optimizer = torch.optim.SGD(model.parameters(), learning_rate)
+    losses = []
+    for _ in range(steps):
+        logits = model(**inputs).logits
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return torch.tensor(losses)
+
+
+TASKS = {task.__name__: task for task in (generate, read, train)}
+
+
+def main(request: str, answer: str) -> None:
+    """Answer every question, each with a model of its own."""
+    torch.set_num_threads(1)  # more only wait for one another over tensors as small as these
+    arrays = {}
+    for label, question in json.loads(Path(request).read_text()).items():
+        model = VisionEncoderDecoderModel.from_pretrained(
+            question["directory"], dtype=torch.float32
+        )
+        with np.load(question["inputs"]) as file:
+            inputs = {name: torch.tensor(file[name]) for name in file.files}
+        # Without dropout, also in training.
+        output = TASKS[question["task"]](model.eval(), inputs, **question["arguments"])
+        arrays[label] = output.numpy()
+    np.savez(answer, **arrays)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
