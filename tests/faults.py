@@ -83,9 +83,13 @@ class Request:
     def __str__(self) -> str:
         return f"{self.method} {self.path.rstrip('$')}"
 
+    def to(self, name: str) -> "Request":
+        """Return it with one of the two repos in the place of any."""
+        return replace(self, path=self.path.replace("REPO", name.upper()), concerns=(name,))
+
     def of(self, case: "Case") -> "Request":
         """Return it with the repos of a case."""
-        return replace(self, path=self.path.replace("NEW", case.new).replace("OLD", case.old))
+        return replace(self, path=case.in_particular(self.path))
 
     def matches(self, exchange: Exchange) -> bool:
         """Tell whether an exchange is one of these."""
@@ -114,7 +118,8 @@ READING = (
     Request("GET", "^/api/models$", 1),
     Request("GET", "^/api/models/NEW$", 2, ("new",)),
     Request("GET", "^/api/models/OLD$", 1, ("old",)),
-    Request("GET", f"^/OLD/resolve/{SHA}/ved.json$", 1, ("old",)),
+    # By the plan, and when what was published is read back.
+    Request("GET", f"^/OLD/resolve/{SHA}/ved.json$", 2, ("old",)),
     # Small files are asked for by the plan and by the build, which downloads sources anew.
     Request("HEAD", f"^/team/vit/resolve/{SHA}/{FILE}", 5, answers=False),
     Request("HEAD", f"^/team/gpt2/resolve/{SHA}/{FILE}", 13, ("new",), answers=False),
@@ -140,12 +145,21 @@ PUBLISHING = (
     # Of each pair: once in the plan, once by the client before it commits.
     Request("POST", "^/api/validate-yaml$", 4, has_body=True),
     Request("POST", "^/api/repos/create$", 1, ("new",)),
-    *(
-        replace(request, path=request.path.replace("REPO", name.upper()), concerns=(name,))
-        for name in ("new", "old")
-        for request in _PUBLISHING
-    ),
+    *(request.to(name) for name in ("new", "old") for request in _PUBLISHING),
 )
+
+_OTHERS = rf"(?!ved\.json$){FILE}"
+CHECKING = (
+    # What was published is read back. Of the old repo the record was read before.
+    Request("HEAD", f"^/NEW/resolve/{SHA}/{FILE}", 12, ("new",), answers=False),
+    Request("HEAD", f"^/OLD/resolve/{SHA}/{FILE}", 11, ("old",), answers=False),
+    Request("GET", f"^/NEW/resolve/{SHA}/{FILE}", 10, ("new",)),
+    Request("GET", f"^/OLD/resolve/{SHA}/{_OTHERS}", 8, ("old",)),
+    Request("GET", "^/lfs/models/NEW/", 2, ("new",)),
+    Request("GET", "^/lfs/models/OLD/", 2, ("old",)),
+)
+
+REQUESTS = (*READING, *PUBLISHING, *CHECKING)
 
 SEEDS = {"before": 0, "after": 1}
 """The seeds of what the old repo holds before, and of what both are to hold."""
@@ -161,6 +175,14 @@ class Case:
     new: str
     old: str
     old_head: str
+
+    def in_particular(self, path: str) -> str:
+        """Return a path with these repos in the place of NEW and OLD."""
+        return path.replace("NEW", self.new).replace("OLD", self.old)
+
+    def in_general(self, path: str) -> str:
+        """Return a path with NEW and OLD in the place of these repos."""
+        return path.replace(self.new, "NEW").replace(self.old, "OLD")
 
     def build(self) -> dict[str, Result]:
         """Build both pairs as the command line does, and return what became of each."""

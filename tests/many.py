@@ -15,6 +15,7 @@ from huggingface_hub import HfApi
 from tests.publishing import TOKEN, client
 from ved import card, record
 from ved.build import Options, build
+from ved.families import Role
 from ved.localhub import LocalHub
 from ved.manifest import ConfigRef, Manifest, Pair, load
 from ved.record import BuildRecord, RecordedSnapshot, RecordedSource
@@ -115,7 +116,8 @@ def _describe(
             },
         }
     )
-    card.renew(published, pair, card.words(pair, api.endpoint), api.endpoint, directory)
+    pinned: dict[Role, Pinned] = {"encoder": encoder, "decoder": decoder}
+    card.renew(published, pair, pinned, api.endpoint, directory)
 
 
 def _moved(source: RecordedSource, to: Snapshot) -> RecordedSource:

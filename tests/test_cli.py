@@ -105,7 +105,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         ("build", ["--shard JSON", "--output-dir DIR", "--no-push", "--endpoint URL"]),
         ("assemble", ["--encoder_config_name REPO|DIR", "--decoder-model-name-or-path"]),
         ("verify", ["REPO[@REVISION]|DIR", "0 if every bit is so, 1 if not"]),
-        ("localhub", ["--port PORT", "--root DIR"]),
+        ("localhub", ["--port PORT", "--root DIR", "--samples"]),
     ],
 )
 def test_help_of_a_command_says_what_it_takes(

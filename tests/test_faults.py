@@ -33,9 +33,9 @@ from tests.faults import (
     BROKEN,
     FAULTS,
     ILL,
-    PUBLISHING,
-    READING,
+    REQUESTS,
     SEEDS,
+    SHA,
     TOKEN,
     AssembledOnce,
     Case,
@@ -69,12 +69,12 @@ def assembled_once(tmp_path_factory: pytest.TempPathFactory) -> AssembledOnce:
 def recorded(
     session_hub: LocalHub, template: str, assembled_once: AssembledOnce
 ) -> Counter[tuple[str, str]]:
-    """Return how often a build makes each request, whose repos are NEW and OLD."""
+    """Return how often a build makes each request; in paths, repos are NEW and OLD."""
     with pytest.MonkeyPatch.context() as patch, new_case(session_hub, template) as lent:
         patch.setattr("ved.assemble.assemble", assembled_once)
-        lent.build()
+        made = "|".join(str(result.commit) for result in lent.build().values())
         return Counter(
-            (each.method, each.path.replace(lent.new, "NEW").replace(lent.old, "OLD"))
+            (each.method, re.sub(made, "COMMIT", lent.in_general(each.path)))
             for each in lent.hub.requests
         )
 
@@ -98,7 +98,7 @@ def case(
 
 
 def known(case: Case) -> list[Request]:
-    return [request.of(case) for request in (*READING, *PUBLISHING)]
+    return [request.of(case) for request in REQUESTS]
 
 
 def waits(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -137,12 +137,14 @@ def test_a_build_survives_that_every_request_breaks_once(
 ) -> None:
     be_quick(monkeypatch, fault)
     for (method, path), times in recorded.items():
-        path = path.replace("NEW", case.new).replace("OLD", case.old)
-        (request,) = (each for each in known(case) if each.matches(Exchange(method, path)))
+        path = case.in_particular(path)
+        exchange = Exchange(method, path.replace("COMMIT", "0" * 40))
+        (request,) = (each for each in known(case) if each.matches(exchange))
+        pattern = re.escape(path).replace("COMMIT", f"(?!{case.old_head}){SHA}")
         for number in range(times):
             # Of those alike: the first breaks, its second attempt passes, the next one breaks.
             broken = request.fault(fault)
-            case.hub.faults.add(method, f"^{re.escape(path)}$", after=min(number, 1), **broken)
+            case.hub.faults.add(method, f"^{pattern}$", after=min(number, 1), **broken)
 
     results = case.build()
     if fault == "silence":
@@ -154,7 +156,7 @@ def test_a_build_survives_that_every_request_breaks_once(
     assert [len(commits(repo)) for repo in (case.new, case.old)] == [2, 3]
     for request in known(case):
         assert len(case.asked(request)) >= 2 * request.times, str(request)
-    assert len(waits(caplog)) >= sum(request.times for request in (*READING, *PUBLISHING))
+    assert len(waits(caplog)) >= sum(request.times for request in REQUESTS)
     record_property(BROKEN, sum(recorded.values()))
     again = case.build()
     assert {result.action for result in again.values()} == {"skipped"}
@@ -173,7 +175,7 @@ WAYS: Mapping[str, Sequence[str]] = {
 }
 FOR_GOOD = [
     (kind, way)
-    for kind, way in product((*READING, *PUBLISHING), WAYS)
+    for kind, way in product(REQUESTS, WAYS)
     # Where there is nothing in the answer, cutting it is losing it.
     if way != "cut answer" or kind.answers
 ]

@@ -135,6 +135,8 @@ def test_every_key_of_a_pair_can_be_given_for_all_cells_and_for_some() -> None:
         "seed": 5,
         "dtype": "float16",
         "weights": ["flax"],
+        "check": "none",
+        "collection": "me/Warm starts",
         "token_ids": {"eos": 1},
         "description": "text",
         "adopt": True,
@@ -248,8 +250,8 @@ def test_a_cell_without_a_template_leads_to_its_grid() -> None:
 
 
 KEYS_OF_A_GRID = (
-    "private, license, language, tags, seed, dtype, weights, token_ids, description, adopt,"
-    " overwrite, encoders, decoders, repo, exclude, overrides"
+    "private, license, language, tags, seed, dtype, weights, check, collection, token_ids,"
+    " description, adopt, overwrite, encoders, decoders, repo, exclude, overrides"
 )
 REPO_RULE = (
     "is not a repo name: use up to 96 letters, digits, '_' and, between them, single '-' and '.',"

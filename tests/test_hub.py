@@ -287,6 +287,21 @@ def test_a_failure_on_the_way_leaves_an_empty_repo_that_is_filled_next_time(
     assert files(api, repo) == {"README.md", "config.json", "flax_model.msgpack", "ved.json"}
 
 
+@pytest.mark.parametrize("in_environment", [False, True])
+def test_no_repo_is_created_for_files_that_hold_the_token(
+    in_environment: bool,
+    hub: LocalHub,
+    checkpoint: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (checkpoint / "config.json").write_text(f'{{"note": "{TOKEN}"}}')
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    api = client(hub, None if in_environment else TOKEN)
+    with pytest.raises(VedError, match=r"config\.json holds the token that it would be published"):
+        publish_checkpoint(api, "owner/leaking", checkpoint)
+    assert not api.repo_exists("owner/leaking")
+
+
 # Who sees a repo
 
 

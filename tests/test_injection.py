@@ -1,6 +1,7 @@
 """Text from outside is only text: no command, no output, no markup, no path, no address."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, ModelInfo
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -21,18 +22,24 @@ from tests.workflow_commands import Command, commands
 from ved import card, github, plan, record
 from ved.access import Access
 from ved.errors import RequestError, VedError
+from ved.families import Role
 from ved.findings import Finding
 from ved.localhub import LocalHub, checkpoints
 from ved.manifest import ManifestError, Pair, Problem, loads
 from ved.plan import Circumstances
 from ved.record import BuildRecord, RecordedSnapshot
 from ved.report import Result, Row, collect
+from ved.source import Pinned, Snapshot
+from ved.stated import Stated
 
 ENDPOINT = "https://hub.example"
 OUTPUTS = {"results", "matrix", "pending", "built", "failed"}
 
 UNCHECKED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 FEW = settings(max_examples=40, suppress_health_check=UNCHECKED)
+
+CARD_LINKS = ("ved.json", "https://github.com/ved-action/ved")
+CARD_FENCES = ("python", "bash")
 
 # Each of these means something to somebody.
 TRICKS = [
@@ -156,7 +163,37 @@ def test_a_cards_metadata_says_what_the_manifest_says(tag: str, license: str) ->
         entry = {**pair("owner/x"), **keys}
         if not problems_of(entry):
             (described,) = loads(json.dumps({"pairs": [entry]}).encode()).pairs
-            assert_is_the_pairs(card.metadata(described, ["team/vit"], "f", "w"), described)
+            assert_is_the_pairs(card.metadata(described, [], "f", "w"), described)
+
+
+# What the authors of a source state of it
+
+SAID = st.fixed_dictionaries(
+    {},
+    optional={
+        "license": HOSTILE | st.lists(HOSTILE, max_size=1),
+        "language": HOSTILE | st.lists(HOSTILE, max_size=3),
+        "tags": st.lists(HOSTILE, max_size=3),
+    },
+)
+
+
+def source(name: str, gated: str, said: dict[str, Any]) -> Snapshot:
+    """Return a source as it is pinned where the Hub answers so."""
+    info = ModelInfo(id=name, gated=gated, cardData=said)  # type: ignore[no-untyped-call]
+    return Snapshot(name, "0" * 40, {}, None, Stated.of(info))
+
+
+@FEW
+@given(gated=HOSTILE, said=SAID)
+def test_what_both_sources_state_is_read_or_left_out(gated: str, said: dict[str, Any]) -> None:
+    sources = [source(name, gated, said) for name in ("team/vit", "team/gpt2")]
+    (described,) = loads(json.dumps({"pairs": [pair("owner/x", license="mit")]}).encode()).pairs
+    assert len(card.words(described, sources, ENDPOINT)) == 64
+    found = yaml.safe_load(card.metadata(described, sources, "f", "w"))
+    assert (found["license"], found["base_model"]) == ("mit", ["team/vit", "team/gpt2"])
+    carried = [*found.get("language", []), *found["tags"]]
+    assert [text for text in carried if not re.fullmatch("[A-Za-z0-9 ._+-]+", text)] == []
 
 
 def problems_of(entry: dict[str, Any]) -> Sequence[Problem]:
@@ -228,17 +265,22 @@ def changed(content: Any, path: tuple[Any, ...], text: str, *, key: bool) -> Any
 
 
 @settings(FEW, max_examples=80)
-@given(data=st.data())
+@given(data=st.data(), gated=HOSTILE, said=SAID)
 def test_a_targets_record_is_refused_or_only_text_in_its_new_card(
-    data: st.DataObject, recorded: Path, tmp_path: Path
+    data: st.DataObject, gated: str, said: dict[str, Any], recorded: Path, tmp_path: Path
 ) -> None:
     content = json.loads(recorded.read_bytes())
+    encoder, decoder = source("team/vit", "", {}), source("team/gpt2", gated, said)
+    pinned: dict[Role, Pinned] = {
+        "encoder": Pinned(encoder, encoder),
+        "decoder": Pinned(decoder, decoder),
+    }
     path = data.draw(st.sampled_from([*texts_in(content)]))
     content = changed(content, path, data.draw(HOSTILE), key=data.draw(st.booleans()))
     (described,) = loads(json.dumps({"pairs": [pair("owner/recorded")]}).encode()).pairs
     try:
         published = record.read(json.dumps(content).encode(), "owner/recorded@0")
-        card.renew(published, described, "0" * 64, ENDPOINT, tmp_path)
+        card.renew(published, described, pinned, ENDPOINT, tmp_path)
     except VedError:
         return
     written = (tmp_path / card.FILE_NAME).read_bytes().decode()
@@ -247,7 +289,7 @@ def test_a_targets_record_is_refused_or_only_text_in_its_new_card(
     names = [source.name for source in published.sources.values() if source.commit]
     assert yaml.safe_load(head).get("base_model", []) == names
     trees = [f"{ENDPOINT}/{source.name}/tree/{source.commit}" for source in snapshots(published)]
-    assert_harmless(text, *trees, "ved.json", fences=("python",))
+    assert_harmless(text, *trees, *CARD_LINKS, fences=CARD_FENCES)
 
 
 def snapshots(published: BuildRecord) -> list[RecordedSnapshot]:
@@ -426,9 +468,8 @@ def test_a_run_of_hostile_sources_is_only_a_run(hub: LocalHub, tmp_path: Path) -
     assert hub.endpoint in watch.connected
     path = client(hub).hf_hub_download("owner/hostile-1", "README.md", cache_dir=tmp_path / "card")
     text = Path(path).read_bytes().decode().partition("\n---\n")[2].partition("Said:")[2]
-    assert_harmless(
-        text.partition("\n")[2], f"{hub.endpoint}/team/", "ved.json", fences=("python",)
-    )
+    text = text.partition("\n")[2]
+    assert_harmless(text, f"{hub.endpoint}/team/", *CARD_LINKS, fences=CARD_FENCES)
 
 
 # What a Hub answers

@@ -1,15 +1,21 @@
 """What a checkpoint's card may say of its licence, given what the sources' cards say."""
 
 import string
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ved.licenses import PERMISSIVE, of_card, problems
+from ved import licenses
+from ved.licenses import PERMISSIVE, of_card, reasoning
 
 ENCODER, DECODER = "org/encoder", "org/decoder"
 BINDING = ["gpl-3.0", "cc-by-nc-4.0", "llama2", "cc", "other"]
+
+
+def problems(stated: str | None, sources: Mapping[str, str | None]) -> list[str]:
+    return [str(problem) for problem in licenses.problems(stated, sources)]
 
 
 def of(encoder: str | None, decoder: str | None) -> dict[str, str | None]:
@@ -33,7 +39,8 @@ def test_two_sources_under_one_licence_that_binds_agree(license: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stated", "words"), [("mit", "the pair states mit"), (None, "the pair states no licence")]
+    ("stated", "words"),
+    [("mit", "the checkpoint states mit"), (None, "the checkpoint states no licence")],
 )
 @pytest.mark.parametrize("license", BINDING)
 def test_licence_that_binds_has_to_be_the_one_stated(
@@ -81,6 +88,25 @@ def test_silent_sources_come_first() -> None:
     first, second = problems("mit", {"org/one": "gpl-3.0", "org/two": "llama2", "org/three": None})
     assert first.startswith("org/three")
     assert second.startswith("org/one is under gpl-3.0 and org/two is under llama2")
+
+
+@pytest.mark.parametrize(
+    ("stated", "sources", "words"),
+    [
+        ("mit", ("mit", "mit"), "mit asks for attribution at most, and lets"),
+        ("gpl-3.0", ("mit", "isc"), "mit and isc ask for attribution at most, and let"),
+        (None, ("mit", "mit"), "only the publisher can say: it is not guessed."),
+        ("gpl-3.0", ("mit", "gpl-3.0"), "org/decoder is under gpl-3.0, which may ask for more"),
+        ("gpl-3.0", ("gpl-3.0", "gpl-3.0"), "org/encoder and org/decoder are under gpl-3.0"),
+        ("other", ("mit", "other"), "org/decoder is under terms of its own (license: other)"),
+    ],
+)
+def test_that_nothing_stands_against_a_licence_has_a_reason(
+    stated: str | None, sources: tuple[str, str], words: str
+) -> None:
+    assert problems(stated, of(*sources)) == []
+    assert words in reasoning(stated, of(*sources))
+    assert ("not guessed" in reasoning(stated, of(*sources))) == (stated is None)
 
 
 @pytest.mark.parametrize(

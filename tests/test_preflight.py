@@ -616,6 +616,43 @@ def test_licences_that_may_not_go_together_are_a_warning(
     assert_found(made.findings, [("warning", "license", expected)] if expected else [])
 
 
+@pytest.mark.parametrize(
+    ("decoder", "pad", "warned"),
+    [("team/roberta", 7, True), ("team/roberta", 1, False), ("team/bart", 7, False)],
+)
+def test_a_pad_token_that_moves_every_position_is_a_warning(
+    decoder: str, pad: int, warned: bool, hub: LocalHub
+) -> None:
+    made = looked_at(hub, decoder=decoder, token_ids={"pad": pad})
+    words = "counts positions from its pad token's id, which is to be 7 and was 1"
+    assert_found(made.findings, [("warning", "token_ids", words)] if warned else [])
+
+
+@pytest.mark.parametrize(
+    ("gated", "private", "expected"),
+    [
+        ("auto", None, ("warning", "decoder", "publishing it for everybody may break the terms")),
+        ("manual", False, ("warning", "decoder", "say private: true in the pair")),
+        ("auto", True, ("notice", "decoder", "read its terms before you let others have it")),
+        (False, None, None),
+    ],
+)
+def test_what_not_everybody_may_have_is_not_published_for_everybody_unsaid(
+    gated: Any,
+    private: bool | None,
+    expected: Expected | None,
+    hub: LocalHub,
+    sources: dict[str, Path],
+) -> None:
+    if not client(hub).repo_exists("team/preflight-gated"):
+        publish(hub, "team/preflight-gated", sources["bart"])
+    client(hub).update_repo_settings("team/preflight-gated", gated=gated)
+    keys = {} if private is None else {"private": private}
+    made = looked_at(hub, decoder="team/preflight-gated", **keys)
+    assert made.action == "build"
+    assert_found(made.findings, [expected] if expected else [])
+
+
 # The machine
 
 

@@ -85,7 +85,27 @@ def test_sources_are_recorded_with_commits_and_digests(
         identity = {"name": f"team/{name}", "commit": heads(hub)[f"team/{name}"]}
         digests = {file: digest((sources[name] / file).read_bytes()) for file in files}
         described = {"config": identity, "family": name, "files": digests}
-        assert recorded[role] == {**identity, **described}
+        assert recorded[role].items() >= {**identity, **described}.items()
+
+
+def test_what_the_sources_authors_state_is_recorded(built: Path) -> None:
+    recorded = record_of(built)["sources"]
+    nothing = {"gated": False, "tags": [], "language": []}
+    assert recorded["encoder"]["stated"] == {**nothing, "license": "apache-2.0"}
+    assert recorded["decoder"]["stated"] == {**nothing, "license": "mit", "language": ["en"]}
+
+
+def test_sizes_are_recorded_by_the_configs_and_the_weights(
+    built: Path, sources: dict[str, Path]
+) -> None:
+    recorded = record_of(built)
+    small = {"layers": 2, "hidden_size": 32, "heads": 2}
+    words = json.loads((sources["gpt2"] / "config.json").read_bytes())["vocab_size"]
+    pixels = {"image_size": [16, 16], "patch_size": [8, 8]}
+    assert recorded["sources"]["encoder"]["architecture"] == {**small, **pixels}
+    assert recorded["sources"]["decoder"]["architecture"] == {**small, "vocabulary": words}
+    contents = [ledger["contents"] for ledger in recorded["ledger"].values()]
+    assert sum(each["copied"] + each["fresh"] for each in contents) == recorded["parameters"]
 
 
 def test_a_config_of_another_repo_is_recorded_as_such(

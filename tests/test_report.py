@@ -69,6 +69,13 @@ def test_what_was_planned_and_nobody_did_has_failed(planned: Action, tmp_path: P
     assert failed.reason == "The job that was to do it told nothing; its log may."
 
 
+def test_results_of_a_job_that_does_not_tell_what_it_sent_are_read(tmp_path: Path) -> None:
+    told = to_json([row(bytes=5)])
+    assert '"uploaded":null,' in told
+    (tmp_path / "shard.json").write_text(told.replace('"uploaded":null,', ""))
+    assert collect(tmp_path) == [row(bytes=5)]
+
+
 def test_a_card_that_was_renewed_is_no_plan_of_one(tmp_path: Path) -> None:
     renewed = row(action="card-only", commit=COMMIT)
     write(tmp_path, plan=[row(action="card-only")], shard=[renewed])
@@ -147,11 +154,15 @@ def test_no_results_are_explained(name: str, tmp_path: Path) -> None:
                 row("owner/b", "built", commit=COMMIT, bytes=10**9, seconds=61.6, reason="seed"),
                 row("owner/c", "card-only", commit=COMMIT, bytes=3000, seconds=0.6, reason="tags"),
                 row("owner/d", "failed", seconds=2.0, reason="The Hub does not answer."),
+                row("owner/e", commit=COMMIT, bytes=1_200_000_000, uploaded=310_000_000),
+                row("owner/f", commit=COMMIT, bytes=1_200_000_000, uploaded=0),
             ],
             [
                 ["owner/d", "❌ failed", "The Hub does not answer.", "", "2 s"],
                 ["owner/b", "✅ built", "seed", "1.0 GB", "62 s"],
                 ["owner/c", "📝 card only", "tags", "3.0 KB", "1 s"],
+                ["owner/e", "✅ built", "", "1.2 GB, 310.0 MB sent", ""],
+                ["owner/f", "✅ built", "", "1.2 GB, 0 B sent", ""],
                 ["owner/a", "💤 skipped", "It is as the manifest has it.", "", ""],
             ],
             id="build",

@@ -111,7 +111,9 @@ def test_the_license_is_that_of_the_card_at_the_commit(
     (tmp_path / "vit" / "README.md").write_text(f"---\n{front_matter}\n---\n")
     client(hub).create_repo("team/licensed", exist_ok=True)
     commit = client(hub).upload_folder(repo_id="team/licensed", folder_path=tmp_path / "vit").oid
-    assert resolved(hub, "encoder", "team/licensed", revision=commit).snapshot.license == known
+    assert (
+        resolved(hub, "encoder", "team/licensed", revision=commit).snapshot.stated.license == known
+    )
 
 
 def test_a_local_directory_is_used_where_it_lies(

@@ -1,6 +1,8 @@
 """ved verify: true of what VED published, and of nothing that differs from it by a bit."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +13,7 @@ from huggingface_hub import CommitOperationAdd
 
 import ved
 from tests.publishing import asked_for, build_locally, build_pair, client, download, pair, publish
+from ved import record
 from ved.localhub import LocalHub, checkpoints
 from ved.verify import verify
 
@@ -137,3 +140,34 @@ def test_what_is_verified_may_be_made_in_any_way(
         publish(hub, "team/gpt2-config", checkpoints.gpt2(tmp_path / "gpt2-config"))
     directory = build_locally(hub, pair("owner/any", **keys), tmp_path / "built")
     assert verify(str(directory), client(hub)).is_true
+
+
+def test_what_the_authors_of_a_source_say_now_changes_no_verdict(
+    hub: LocalHub, sources: dict[str, Path], tmp_path: Path
+) -> None:
+    publish(hub, "team/to-be-gated", sources["gpt2"])
+    entry = pair("owner/before-the-gate", decoder="team/to-be-gated")
+    directory = build_locally(hub, entry, tmp_path / "built")
+    assert not verify(str(directory), client(hub)).notes
+
+    client(hub).update_repo_settings("team/to-be-gated", gated="auto")
+
+    verdict = verify(str(directory), client(hub))
+    assert verdict.is_true
+    (note,) = verdict.notes
+    assert note.startswith("What the authors of team/to-be-gated@")
+
+
+def test_a_record_that_tells_less_than_todays_is_verified(
+    checkpoint: Path, hub: LocalHub, tmp_path: Path
+) -> None:
+    old = shutil.copytree(checkpoint, tmp_path / "old")
+    recorded = json.loads((old / "ved.json").read_bytes())
+    for source in recorded["sources"].values():
+        del source["architecture"]
+    for ledger in recorded["ledger"].values():
+        del ledger["contents"]
+    recorded["words"] = "0" * 64  # of that version's card
+    read = record.read(json.dumps(recorded).encode(), "old")
+    (old / "ved.json").write_bytes(read.encoded())
+    assert verify(str(old), client(hub)).is_true

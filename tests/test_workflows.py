@@ -13,7 +13,11 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples/workflows").glob("*.yml"))
-PATHS = [*sorted((ROOT / ".github/workflows").glob("*.yml")), *EXAMPLES]
+PATHS = [
+    *sorted((ROOT / ".github/workflows").glob("*.yml")),
+    *EXAMPLES,
+    ROOT / "examples/repository/.github/workflows/checkpoints.yml",
+]
 VED = re.compile(r"\./|ved-action/ved@.+")
 CALLED = re.compile(r"ved-action/ved/(.+)@.+")
 FORKS_REACH = ("pull_request", "pull_request_target", "pull_request_review", "issue_comment")

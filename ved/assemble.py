@@ -14,7 +14,7 @@ from transformers import GenerationConfig, VisionEncoderDecoderConfig
 
 from ved import processing, token_ids
 from ved.errors import VedError
-from ved.ledger import Ledger
+from ved.ledger import Contents, Ledger
 from ved.manifest import Dtype, WeightFormat
 from ved.parts import Part, load_config, projection_part, source_part, stored_dtype
 from ved.settings import Settings
@@ -38,18 +38,25 @@ class Checkpoint:
         directory: where its files are.
         settings: what it was made with.
         token_ids: its special tokens.
+        config: its transformers config.
         ledgers: where its parameters come from: encoder, decoder and, where their widths differ,
             the projection between them.
-        parameters: how many numbers its parameters hold.
+        contents: what the parameters of each of these parts amount to.
         weights_sha256: the digest of each weight file, by name.
     """
 
     directory: FilePath
     settings: Settings
     token_ids: TokenIds
+    config: Any
     ledgers: tuple[Ledger, ...]
-    parameters: int
+    contents: Mapping[str, Contents]
     weights_sha256: Mapping[str, str]
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers its parameters hold."""
+        return sum(part.copied + part.fresh for part in self.contents.values())
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -92,12 +99,15 @@ def assemble(
         _write_configs(config, directory, settings.dtype)
         processing.save(image_processor, tokenizer, directory)
     written = _write_weights(parts, directory, settings)
+    asked = None if settings.dtype == "source" else DTYPES[settings.dtype]
+    dtypes = asked, asked or stored_dtype(parts)
     return Checkpoint(
         directory,
         settings,
         ids,
+        config,
         tuple(part.ledger for part in parts),
-        sum(part.size for part in parts),
+        {part.ledger.role: part.contents(*dtypes) for part in parts},
         {name: file.sha256 for name, file in written.items()},
     )
 

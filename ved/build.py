@@ -8,7 +8,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
-from ved import hub, plan
+from ved import hub, hub_collections, plan
 from ved.access import Access
 from ved.errors import RequestError
 from ved.keyless import Publisher
@@ -69,7 +69,8 @@ def build(
     planned = _planned(pairs, options, hub.writable_namespaces(api) if ask else None, access)
     log.info("%s\n", lines([each.as_result(api) for each in planned], findings=True))
     done = _run([each for each in planned if each.pending], options, access)
-    return [done.get(each.pair.repo) or _not_done(each, api) for each in planned]
+    results = [done.get(each.pair.repo) or _not_done(each, api) for each in planned]
+    return hub_collections.keep(manifest.pairs, results, api) if options.push else results
 
 
 def preview(manifest: Manifest, options: Options, api: HfApi) -> list[Planned]:
@@ -129,15 +130,12 @@ def _planned(
 def _run(pending: Sequence[Planned], options: Options, access: Access) -> dict[str, Result]:
     queue = in_order(planned for planned in pending if planned.action == "build")
     cards = [planned for planned in pending if planned.action == "card-only"]
-    needs = [planned.needs for planned in queue if planned.needs]
-    downloads = {name: size for each in needs for name, size in each.sources.items()}
-    total = sum(downloads.values()) + (1 + options.push) * sum(each.output for each in needs)
     # Beside where checkpoints are kept, so that a finished one is there at once.
     with (
         tempfile.TemporaryDirectory(
             prefix=".ved-", dir=options.output_directory, ignore_cleanup_errors=True
         ) as name,
-        shown(total, bar=options.bar) as progress,
+        shown(_bytes(queue, push=options.push), bar=options.bar) as progress,
     ):
         directory = Path(name)
         limit = options.max_disk or free_disk(directory)
@@ -151,6 +149,17 @@ def _run(pending: Sequence[Planned], options: Options, access: Access) -> dict[s
             output_directory=options.output_directory,
         )
         return pipeline.run(queue, cards)
+
+
+def _bytes(queue: Iterable[Planned], *, push: bool) -> int:
+    """Return how many bytes there are to download, to write, to upload and to check."""
+    downloads: dict[str, int] = {}
+    outputs = 0
+    for planned in queue:
+        assert planned.needs is not None
+        downloads |= planned.needs.sources
+        outputs += planned.needs.output * (1 + push + (push and planned.pair.check != "none"))
+    return sum(downloads.values()) + outputs
 
 
 def _not_done(planned: Planned, api: HfApi) -> Result:

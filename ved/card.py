@@ -6,26 +6,31 @@ and the weights have not.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 from huggingface_hub import ModelCardData
-from jinja2 import Environment, StrictUndefined, Template
 
+from ved import licenses, snippets, stated
 from ved.families import DECODERS, ENCODERS, Role, family
 from ved.ledger import fresh_groups, left_out_groups
+from ved.machine import size_in_words
 from ved.manifest import Pair
 from ved.markdown import code
-from ved.record import BuildRecord, RecordedLedger, instructed
+from ved.record import BuildRecord, RecordedLedger, RecordedSource, instructed
 from ved.record import write as write_record
+from ved.source import Pinned, Snapshot
 
 FILE_NAME = "README.md"
+_TEMPLATE = "card.md.jinja"
 TAGS = ("vision-encoder-decoder", "warm-start", "ved")
 STATE = "ved"
 """The key of the metadata that holds fingerprint and words, so that one listing of a namespace
 tells the state of all its repos."""
+
+_HUB = "https://huggingface.co"
+_INSTALL_VED = 'pip install "ved @ git+https://github.com/ved-action/ved"'
 
 
 def write(record: BuildRecord, directory: Path) -> BuildRecord:
@@ -35,19 +40,33 @@ def write(record: BuildRecord, directory: Path) -> BuildRecord:
 
 
 def renew(
-    published: BuildRecord, pair: Pair, words: str, endpoint: str, directory: Path
+    published: BuildRecord,
+    pair: Pair,
+    pinned: Mapping[Role, Pinned],
+    endpoint: str,
+    directory: Path,
 ) -> BuildRecord:
     """Write a card with other words about the same checkpoint, and the record that goes with it.
 
     Args:
         published: the record as it was.
         pair: the manifest's entry as it is now.
-        words: the digest of what the card is to say.
-        endpoint: the Hub that it is to link to.
+        pinned: the sources, with what their authors state now.
+        endpoint: the Hub that the card is to link to.
         directory: an empty directory for the two files.
     """
+    sources = {
+        role: published.sources[role].model_copy(update={"stated": each.snapshot.stated})
+        for role, each in pinned.items()
+    }
     others = {name: file for name, file in published.files.items() if name != FILE_NAME}
-    update = {"pair": instructed(pair), "words": words, "endpoint": endpoint, "files": others}
+    update = {
+        "pair": instructed(pair),
+        "sources": sources,
+        "words": words(pair, sources.values(), endpoint),
+        "endpoint": endpoint,
+        "files": others,
+    }
     renewed = write(published.model_copy(update=update), directory)
     write_record(renewed, directory)
     return renewed
@@ -57,72 +76,92 @@ def render(record: BuildRecord) -> str:
     """Return the card of a record that was made for a manifest's entry."""
     assert record.pair is not None
     roles: tuple[Role, ...] = ("encoder", "decoder")
-    families = {role: family(role, record.sources[role].family, role) for role in roles}
-    text = _compiled().render(
-        record=record,
-        pair=record.pair,
-        files={role: _files(ledger) for role, ledger in record.ledger.items()},
-        fresh=dict(_fresh(record)),
-        left_out=dict(_left_out(record)),
-        remarks=[remark for each in families.values() for remark in each.remarks],
-        generates=families["decoder"].generates,
-    )
+    encoder, decoder = (family(role, record.sources[role].family, role) for role in roles)
     sources = [record.sources[role] for role in roles]
-    base_models = [source.name for source in sources if source.commit]
-    words = record.words or ""
-    head = metadata(record.pair, base_models, record.fingerprint, words)
+    fresh = dict(_fresh(record))
+    text = (
+        snippets.environment()
+        .get_template(_TEMPLATE)
+        .render(
+            record=record,
+            pair=record.pair,
+            contents=dict.fromkeys((*roles, "projection"))
+            | {role: ledger.contents for role, ledger in record.ledger.items()},
+            weights={name: size_in_words(file.size) for name, file in record.weight_files.items()},
+            differs=[each.flax_differs for each in (encoder, decoder) if each.flax_differs],
+            generate_fails=decoder.generate_fails,
+            snippets=snippets,
+            # A tokenizer without it is one of SentencePiece's own kind.
+            also="" if "tokenizer.json" in record.files else " sentencepiece",
+            files={role: _files(ledger) for role, ledger in record.ledger.items()},
+            fresh=fresh,
+            connection_is_fresh="cross-attention" in fresh.values(),
+            left_out=[*_left_out(record)],
+            local=[source.name for source in sources if not source.commit],
+            licence=_licence(record.pair, sources),
+            HUB=_HUB,
+            install_ved=_INSTALL_VED,
+        )
+    )
+    head = metadata(record.pair, sources, record.fingerprint, record.words or "")
     return f"---\n{head}\n---\n\n{text}"
 
 
-def metadata(pair: Pair, base_models: Sequence[str], fingerprint: str, words: str) -> str:
+def metadata(
+    pair: Pair, sources: Sequence[Snapshot | RecordedSource], fingerprint: str, words: str
+) -> str:
     """Return what the card tells the Hub, as YAML."""
+    said = [source.stated for source in sources]
     data = ModelCardData(
         library_name="transformers",
         pipeline_tag="image-to-text",
-        base_model=list(base_models) or None,
+        base_model=[source.name for source in sources if source.commit] or None,
         license=pair.license,
-        language=list(pair.language) or None,
-        tags=list(dict.fromkeys((*TAGS, *pair.tags))),
+        language=stated.languages(pair.language, said) or None,
+        tags=list(dict.fromkeys((*TAGS, *stated.tags(pair.tags, said)))),
     )
     data[STATE] = {"fingerprint": fingerprint, "words": words}
     return str(data.to_yaml())
 
 
-def words(pair: Pair, endpoint: str) -> str:
+def words(pair: Pair, sources: Iterable[Snapshot | RecordedSource], endpoint: str) -> str:
     """Return the digest of all that a card says besides what its fingerprint decides.
 
     Args:
+        pair: the manifest's entry.
+        sources: encoder and decoder, with what their authors state.
         endpoint: the Hub that the card links to.
     """
-    said = pair.model_dump(mode="json", include={"repo", "license", "language", "tags"})
-    content = {**said, "description": pair.description, "endpoint": endpoint, "own": _own_words()}
+    sources = list(sources)
+    content = {
+        **pair.model_dump(mode="json", include={"repo", "license", "language", "tags"}),
+        "description": pair.description,
+        "stated": [source.stated.model_dump(mode="json") for source in sources],
+        "licence": _licence(pair, sources),
+        "endpoint": endpoint,
+        "own": _own_words(),
+    }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-@cache
-def _template() -> str:
-    return (files("ved") / "templates" / "card.md.jinja").read_text(encoding="utf-8")
-
-
-@cache
-def _compiled() -> Template:
-    # The card is Markdown, where HTML escapes would be shown as they are; `code` does the escaping.
-    environment = Environment(  # noqa: S701
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["code"] = code
-    return environment.from_string(_template())
 
 
 @cache
 def _own_words() -> list[object]:
     """Return what VED itself has to say on cards, of whatever checkpoint."""
+    environment = snippets.environment()
+    loader = environment.loader
+    assert loader is not None
+    texts = [loader.get_source(environment, name)[0] for name in environment.list_templates()]
     families = {**ENCODERS, **DECODERS}
-    known = [(name, each.generates, each.remarks) for name, each in families.items()]
-    return [_template(), known, TAGS]
+    known = [(name, each.generate_fails, each.flax_differs) for name, each in families.items()]
+    return [texts, known, TAGS, _HUB, _INSTALL_VED]
+
+
+def _licence(pair: Pair, sources: Iterable[Snapshot | RecordedSource]) -> dict[str, object]:
+    """Return what there is to say of licences, in Markdown."""
+    found = {code(each.name): each.stated.license for each in sources if each.commit}
+    problems = licenses.problems(pair.license, found)
+    reasoning = licenses.reasoning(pair.license, found) if found and not problems else ""
+    return {"problems": [problem.cause for problem in problems], "reasoning": reasoning}
 
 
 def _files(ledger: RecordedLedger) -> list[str]:
@@ -138,8 +177,11 @@ def _fresh(record: BuildRecord) -> Iterator[tuple[str, str]]:
             yield group if role == "projection" else f"{role}/{group}", reason
 
 
-def _left_out(record: BuildRecord) -> Iterator[tuple[str, str]]:
-    """Yield the groups of tensors that a source has and the checkpoint has not, and why."""
+def _left_out(record: BuildRecord) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield a part, why its source has tensors that the checkpoint has not, and their names."""
     for role, ledger in record.ledger.items():
+        names: dict[str, list[str]] = {}
         for name, reason in left_out_groups(ledger.left_out).items():
-            yield f"{role}: {name}", reason
+            names.setdefault(reason, []).append(name)
+        for reason, alike in names.items():
+            yield role, reason, alike

@@ -42,30 +42,35 @@ class Family:
     requires: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     """Settings of its config that Flax ignores, and the one value that it computes with."""
 
-    generates: bool = False
-    """Whether upstream's Flax `generate` works with this decoder."""
+    layers: str = "num_hidden_layers"
+    """What its config calls the number of layers of the part that is used."""
+
+    heads: str = "num_attention_heads"
+    """What its config calls the number of attention heads in one of them."""
+
+    generate_fails: str = ""
+    """Why `generate` of transformers' own Flax class fails with this decoder; empty where it works.
+    Words for the end of a sentence in Markdown."""
+
+    flax_differs: str = ""
+    """How the logits of transformers' own Flax class come to differ from PyTorch's; empty where
+    they do not. Words for the end of a sentence in Markdown."""
+
+    counts_from_pad: bool = False
+    """Whether a decoder's first token has the position after its pad token's id."""
 
     takes_any_size: bool = False
     """Whether an encoder fits its position embeddings to images of another size than its own."""
 
-    remarks: tuple[str, ...] = ()
-    """What a person who uses the checkpoint has to know: sentences for the model card."""
 
-
-_BERT_DECODE = (
-    "Flax `generate` fails with this decoder: transformers' "
-    "`FlaxVisionEncoderDecoderModel.decode` hands position ids to the argument for token type ids. "
-    "The forward pass, and so training, works."
-)
+_BERT_DECODE = "`decode` hands position ids to the decoder's argument for token type ids"
 _ROBERTA_POSITIONS = (
-    "transformers counts this decoder's positions from 0 in Flax and from `pad_token_id + 1` in "
-    "PyTorch. Pass `decoder_position_ids` that start at `pad_token_id + 1` to have Flax give "
-    "what PyTorch gives."
+    "positions are counted from 0 instead of `pad_token_id + 1`, unless `decoder_position_ids` are "
+    "passed"
 )
 _DINOV2_INTERPOLATION = (
-    "transformers fits this encoder's position embeddings to images of another size than the "
-    "config's `image_size` otherwise in Flax than in PyTorch, so their outputs differ by a few "
-    "percent. The image processors of DINOv2 make images of another size."
+    "position embeddings are interpolated otherwise for images of another size than the config's "
+    "`image_size`"
 )
 
 
@@ -105,7 +110,9 @@ def _roberta(prefix: str) -> Family:
             "lm_head.decoder.weight": ("embeddings.word_embeddings.weight",),
             "lm_head.bias": ("lm_head.decoder.bias",),
         },
-        remarks=(_BERT_DECODE, _ROBERTA_POSITIONS),
+        generate_fails=_BERT_DECODE,
+        flax_differs=_ROBERTA_POSITIONS,
+        counts_from_pad=True,
     )
 
 
@@ -121,7 +128,6 @@ _GPT2 = Family(
         ".multiple_choice_head.": _OTHER_HEAD,
     },
     requires={"scale_attn_by_inverse_layer_idx": False},
-    generates=True,
 )
 
 ENCODERS: Mapping[str, Family] = MappingProxyType(
@@ -134,7 +140,7 @@ ENCODERS: Mapping[str, Family] = MappingProxyType(
             left_out=_VISION_LEFT_OUT,
             requires={"layerscale_value": 1.0},
             takes_any_size=True,
-            remarks=(_DINOV2_INTERPOLATION,),
+            flax_differs=_DINOV2_INTERPOLATION,
         ),
     }
 )
@@ -158,7 +164,8 @@ DECODERS: Mapping[str, Family] = MappingProxyType(
                 ".classification_head.": _OTHER_HEAD,
                 ".qa_outputs.": _OTHER_HEAD,
             },
-            generates=True,
+            layers="decoder_layers",
+            heads="decoder_attention_heads",
         ),
         "bert": Family(
             prefix="bert",
@@ -178,7 +185,7 @@ DECODERS: Mapping[str, Family] = MappingProxyType(
                 ".qa_outputs.": _OTHER_HEAD,
             },
             requires=_ABSOLUTE,
-            remarks=(_BERT_DECODE,),
+            generate_fails=_BERT_DECODE,
         ),
         "roberta": _roberta("roberta"),
         "xlm-roberta": _roberta("roberta"),

@@ -90,8 +90,8 @@ def check_namespace(repo: str, namespaces: frozenset[str]) -> None:
     if namespace.lower() not in namespaces:
         raise VedError(
             f"The token may not publish to {namespace}.",
-            f"It may publish to {', '.join(sorted(namespaces))}: check the repo's name in the "
-            "manifest, or use a token of a member.",
+            f"It may publish to {', '.join(sorted(namespaces))}: check the name in the manifest, "
+            "or use a token of a member.",
             see="token-may-not-write",
         )
 
@@ -154,6 +154,9 @@ def publish(
     Raises:
         VedError: the Hub refuses, or somebody committed meanwhile; then nothing has changed.
     """
+    # Nobody but the owner's token has rights to a repo that is not there yet.
+    pushing = pusher(target.repo) if pusher and target.head else api
+    _check_no_secret(directory, {api.token or get_token(), pushing.token})
     if target.head is None:
         target = _create(target.repo, private, api)
     # Content that is to be private is never shown, and what is private stays so if this fails.
@@ -165,8 +168,6 @@ def publish(
         *(CommitOperationAdd(name, directory / name) for name in names),
         *(CommitOperationDelete(name) for name in stale),
     ]
-    pushing = pusher(target.repo) if pusher else api
-    _check_no_secret(directory, {api.token, pushing.token})
     with explained(f"publish {target.repo}", target.repo, writing=True):
         commit = _commit(target.repo, operations, message, target.head, pushing)
     if private is False and target.private:

@@ -22,6 +22,15 @@ LISTED = 8
 
 
 @dataclass(frozen=True)
+class Contents:
+    """How many numbers of a part are copied and fresh, and the dtypes that they are written in."""
+
+    copied: int
+    fresh: int
+    dtypes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Ledger:
     """Where the parameters of one part of a checkpoint come from.
 

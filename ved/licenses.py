@@ -5,11 +5,16 @@ and any other licence of a source has to be the one that the checkpoint states. 
 not say is never guessed. The rule finds contradictions; it does not find that all is well, and it
 is no legal advice.
 
+A card states the manifest's licence or none, also where both sources have the same permissive one:
+to grant a licence is the publisher's act, and such sources leave the choice open. Without a
+statement, the sources' own licences still hold for what is copied from them, and the card says so.
+
 Ids are the Hub's: https://huggingface.co/docs/hub/repositories-licenses
 """
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 # Those that ask for attribution at most, and for notices to be kept.
 PERMISSIVE = frozenset(
@@ -65,46 +70,92 @@ def of_card(value: object) -> str | None:
     return None if value.lower() == _UNKNOWN else value.lower()
 
 
-def problems(stated: str | None, sources: Mapping[str, str | None]) -> list[str]:
-    """Return warnings, a sentence each: the sources that say nothing, then those that bind.
+@dataclass(frozen=True)
+class Problem:
+    """What keeps a licence from being stated with a good conscience.
+
+    Attributes:
+        cause: what it is, for whoever reads the card.
+        remedy: what the manifest's author is to do.
+    """
+
+    cause: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.cause}: {self.remedy}."
+
+
+def problems(stated: str | None, sources: Mapping[str, str | None]) -> list[Problem]:
+    """Return the sources that say nothing, then those that bind and are not heeded.
 
     Args:
         stated: the licence in the manifest; None where it names none, and then nor does the card.
         sources: the licence of each source, as `of_card` returns it, by the source's name.
     """
     known = {name: found for name, found in sources.items() if found is not None}
-    binding = {name: found for name, found in known.items() if found not in PERMISSIVE}
-    warnings = [_not_known(name, stated) for name in sources if name not in known]
+    binding = _binding(known)
+    silent = [_not_known(name, stated) for name in sources if name not in known]
     ids = list(binding.values())
     # Under the same "other" two sources may have different terms.
     if len(set(ids)) > 1 or ids.count(OTHER) > 1:
-        return [*warnings, _conflict(binding)]
-    return warnings + [
+        return [*silent, _conflict(binding)]
+    return silent + [
         _not_stated(name, found, stated) for name, found in binding.items() if found != stated
     ]
 
 
-def _not_known(name: str, stated: str | None) -> str:
+def reasoning(stated: str | None, sources: Mapping[str, str | None]) -> str:
+    """Say why no `problems` are found of sources that all state a licence, in sentences.
+
+    Args:
+        stated: the licence in the manifest; None where it names none.
+        sources: as in `problems`.
+    """
+    known = {name: found for name, found in sources.items() if found is not None}
+    binding = _binding(known)
+    if binding:
+        are = "are" if len(binding) > 1 else "is"
+        return (
+            f"{' and '.join(binding)} {are} under {_terms(next(iter(binding.values())))}, which may"
+            " ask for more than attribution, and the checkpoint states the same."
+        )
+    ids = [*dict.fromkeys(known.values())]
+    ask, let = ("ask", "let") if len(ids) > 1 else ("asks", "lets")
+    permissive = (
+        f"{' and '.join(ids)} {ask} for attribution at most, and {let} what is made of a model be"
+        " published under any licence."
+    )
+    if stated is not None:
+        return permissive
+    return f"{permissive} Which one that is here, only the publisher can say: it is not guessed."
+
+
+def _binding(known: Mapping[str, str]) -> dict[str, str]:
+    return {name: found for name, found in known.items() if found not in PERMISSIVE}
+
+
+def _not_known(name: str, stated: str | None) -> Problem:
     if stated is None:
         remedy = "find out which holds, and say it with license: in the pair"
     else:
         remedy = f"make sure that its authors allow {stated}, which the pair states"
-    return f"{name} does not state one licence, and none is guessed: {remedy}."
+    return Problem(f"{name} does not state one licence, and none is guessed", remedy)
 
 
-def _not_stated(name: str, found: str, stated: str | None) -> str:
-    return (
-        f"{name} is under {_terms(found)}, which may ask for more than attribution, and the pair"
-        f" states {stated or 'no licence'}: read its terms, and if they allow this checkpoint,"
-        f" say license: {found} in the pair."
+def _not_stated(name: str, found: str, stated: str | None) -> Problem:
+    return Problem(
+        f"{name} is under {_terms(found)}, which may ask for more than attribution, and the"
+        f" checkpoint states {stated or 'no licence'}",
+        f"read its terms, and if they allow this checkpoint, say license: {found} in the pair",
     )
 
 
-def _conflict(binding: Mapping[str, str]) -> str:
+def _conflict(binding: Mapping[str, str]) -> Problem:
     each = " and ".join(f"{name} is under {_terms(found)}" for name, found in binding.items())
-    return (
-        f"{each}, and one may forbid what the other demands: read the terms of both, and publish"
-        " this checkpoint only if they allow it together."
+    return Problem(
+        f"{each}, and one may forbid what the other demands",
+        "read the terms of both, and publish this checkpoint only if they allow it together",
     )
 
 

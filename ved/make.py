@@ -44,7 +44,8 @@ def make_checkpoint(
         checkpoint = assemble(encoder, decoder, directory, settings)
         for each in digests:
             each.result()
-    words = card.words(pair, api.endpoint) if pair else None
+    sources = [source.resolved.snapshot for source in (encoder, decoder)]
+    words = card.words(pair, sources, api.endpoint) if pair else None
     made = record.make(encoder, decoder, checkpoint, api, pair, words)
     if pair:
         made = card.write(made, directory)

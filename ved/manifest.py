@@ -16,6 +16,7 @@ from ved.grid import expand, made_of
 from ved.manifest_problems import first_at_each_place, problems_in
 from ved.manifest_types import (
     MAX_PAIRS,
+    Check,
     ConfigRef,
     Context,
     Defaults,
@@ -32,6 +33,7 @@ from ved.manifest_types import (
 from ved.yamlfile import MAX_BYTES, Location, Node, Problem, quoted, read
 
 __all__ = [
+    "Check",
     "ConfigRef",
     "Defaults",
     "Dtype",
@@ -146,11 +148,14 @@ def _places(node: Node | None) -> dict[str, Location]:
 def _completed(pair: Pair, file: File, root: Node) -> Pair:
     """Return the pair with its owner and the defaults that it does not override."""
     pair = pair.inheriting(file.defaults, _places(root.children.get("defaults")))
-    return pair.model_copy(update={"repo": _full_name(pair.repo, file.namespace)})
+    repo = _full_name(pair.repo, file.namespace)
+    owner = file.namespace or repo.partition("/")[0]
+    collection = pair.collection and _full_name(pair.collection, owner)
+    return pair.model_copy(update={"repo": repo, "collection": collection})
 
 
-def _full_name(repo: str, namespace: object) -> str:
-    return repo if "/" in repo or namespace is None else f"{namespace}/{repo}"
+def _full_name(name: str, namespace: object) -> str:
+    return name if "/" in name or namespace is None else f"{namespace}/{name}"
 
 
 class _Named(NamedTuple):

@@ -26,11 +26,12 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from ved import licenses
+from ved import licenses, stated
 from ved.yamlfile import Location, Scalar, quoted
 
 Dtype = Literal["source", "float32", "bfloat16", "float16"]
 WeightFormat = Literal["flax", "safetensors"]
+Check = Literal["none", "load", "generate"]
 
 # Of one manifest, with its grids expanded.
 MAX_PAIRS = 10_000
@@ -50,6 +51,9 @@ REPO_RULE = (
     "is not a repo name: use up to 96 letters, digits, '_' and, between them, single '-' and '.',"
     " as in 'owner/name', without '.git' at the end"
 )
+# An owner and a title, which may have a slash then; or a title alone. The Hub takes 60 characters.
+_TITLE_LENGTH = r"(?=.{1,60}$)"
+_TITLE = rf"{_NAME}/{_TITLE_LENGTH}\S+(?: \S+)*|{_TITLE_LENGTH}[^\s/]+(?: [^\s/]+)*"
 _PLACEHOLDERS = ("{encoder}", "{decoder}")
 _TEMPLATE_PART = rf"(?:[A-Za-z0-9._-]|{'|'.join(map(re.escape, _PLACEHOLDERS))}){{1,96}}"
 
@@ -84,7 +88,9 @@ class _Matches:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        return {**handler(schema), "pattern": f"^(?:{self.pattern})$"}
+        # The last is no word of the standard: editors say it in place of the pattern.
+        text = {"pattern": f"^(?:{self.pattern})$", "patternErrorMessage": self.why}
+        return {**handler(schema), **text}
 
 
 def text_of(value: object) -> object:
@@ -162,6 +168,7 @@ _Flag = Annotated[bool, Strict(), BeforeValidator(_value)]
 _TokenId = Annotated[int, Strict(), Field(ge=0), BeforeValidator(_value)]
 _Dtype = Annotated[Dtype, BeforeValidator(text_of)]
 _WeightFormat = Annotated[WeightFormat, BeforeValidator(text_of)]
+_Check = Annotated[Check, BeforeValidator(text_of)]
 _Seed = Annotated[int, Strict(), Field(ge=0, lt=2**32), BeforeValidator(_value)]
 _Owner = Annotated[
     _Text,
@@ -199,8 +206,16 @@ _License = Annotated[
 _Language = Annotated[
     _Text,
     _Matches(
-        r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*|multilingual|code",
+        stated.LANGUAGE,
         "is not a language code: use ISO 639's, such as 'en' or 'no'",
+    ),
+]
+_Collection = Annotated[
+    _Text,
+    _Matches(
+        _TITLE,
+        "is not a collection: write its title, or owner/title, with single spaces between words,"
+        " at most 60 characters",
     ),
 ]
 _Tag = Annotated[
@@ -304,14 +319,20 @@ class _Shared(_Model):
         " and a new one follows its owner's setting on the Hub.",
     )
     license: _License | None = Field(
-        default=None, description="License id on the Hub, such as apache-2.0."
+        default=None,
+        description="License id on the Hub, such as apache-2.0; if left out, the card states none:"
+        " it is never guessed from the sources'.",
     )
     language: Annotated[tuple[_Language, ...], BeforeValidator(_listed)] = Field(
         default=(),
-        description="Language of the text, as an ISO 639 code such as en, or a list of them.",
+        description="Language of the text, as an ISO 639 code such as en, or a list of them; if"
+        " left out, the languages that the sources' cards agree on.",
         json_schema_extra=_or_one_of_them,
     )
-    tags: tuple[_Tag, ...] = Field(default=(), description="Further tags of the model card.")
+    tags: tuple[_Tag, ...] = Field(
+        default=(),
+        description="Further tags of the model card, besides those that both sources have.",
+    )
     seed: _Seed = Field(
         default=0,
         description="Seed of the parameters that no source has, such as cross-attention;"
@@ -330,6 +351,18 @@ class _Shared(_Model):
         description="Weight files to publish: flax (flax_model.msgpack), safetensors (PyTorch's"
         " layout, which PyTorch and Flax read), or both.",
         json_schema_extra=_or_one_of_them,
+    )
+    check: _Check = Field(
+        default="load",
+        description="What is done with a checkpoint once it is published: none; load downloads it"
+        " again, compares every file, and loads its config, image processor and tokenizer;"
+        " generate also runs the Flax code of its card, which takes memory for the whole model.",
+    )
+    collection: _Collection | None = Field(
+        default=None,
+        description="Collection on the Hub to put the repo into: owner/title, or a title alone for"
+        " one of the namespace's or, without a namespace, of the repo's owner. If it is not there,"
+        " it is made, private if all of its repos are.",
     )
 
 

@@ -23,7 +23,7 @@ from ved import ledger
 from ved.errors import VedError
 from ved.families import Role
 from ved.initialize import Initialization
-from ved.ledger import Ledger
+from ved.ledger import Contents, Ledger
 from ved.source import Source
 from ved.tensors.files import Layout, open_weights
 from ved.tensors.names import Path, turned
@@ -49,11 +49,15 @@ class Part:
     initialization: Initialization
     path: Path = ()
 
-    @property
-    def size(self) -> int:
-        """How many numbers its parameters hold."""
-        paths = (*self.ledger.copied, *self.ledger.fresh)
-        return sum(prod(self.initialization.shapes[path].shape) for path in paths)
+    def contents(self, asked: np.dtype[Any] | None, fresh: np.dtype[Any]) -> Contents:
+        """Return what its parameters amount to; the arguments are those of `nbytes`."""
+        copied, drawn = (
+            sum(prod(self.initialization.shapes[path].shape) for path in paths)
+            for paths in (self.ledger.copied, self.ledger.fresh)
+        )
+        matches = self.ledger.copied.values()
+        dtypes = {(asked or match.weight.tensor.dtype).name for match in matches}
+        return Contents(copied, drawn, tuple(sorted(dtypes | ({fresh.name} if drawn else set()))))
 
     def nbytes(self, asked: np.dtype[Any] | None, fresh: np.dtype[Any]) -> int:
         """Return how many bytes its parameters take in one weight file.

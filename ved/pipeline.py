@@ -1,6 +1,6 @@
 """Builds what a plan says: one pair is downloaded while another is assembled and a third uploaded.
 
-A pair's failure stays its own.
+What is published is checked by what the Hub then serves. A pair's failure stays its own.
 """
 
 import logging
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ved import card, hub
 from ved.access import Access
+from ved.check import Published, check, check_card
 from ved.errors import VedError, as_ved_error
 from ved.make import check_destination, make_checkpoint, put_in_place
 from ved.planned import Planned
@@ -23,6 +24,7 @@ from ved.report import Result
 from ved.settings import Settings
 from ved.source import Source
 from ved.store import Store
+from ved.uploads import counted
 
 log = logging.getLogger("ved")
 
@@ -32,7 +34,7 @@ free for another. Downloads go one by one, because two would both be there late.
 
 
 class Pipeline:
-    """Hands that pass pairs on: one downloads, one assembles, two publish.
+    """Hands that pass pairs on: one downloads, one assembles, two publish and check.
 
     Args:
         access: the ways to the Hub.
@@ -76,7 +78,7 @@ class Pipeline:
 
     def _fetch(self, planned: Planned) -> list[Source]:
         sources = [*planned.sources.values()]
-        missing = self.store.make_room(sources, _output(planned))
+        missing = self.store.make_room(sources, self._reserved(planned))
         with self.progress.step(planned.pair.repo, "Downloading", missing):
             return [self.store.fetch(source) for source in sources]
 
@@ -94,7 +96,7 @@ class Pipeline:
             stop_if_told()
             self._clear(planned, directory)
             failed: Future[Result] = Future()
-            failed.set_result(_failure(planned, error, start))
+            failed.set_result(self._failure(planned, error, start))
             return failed
         finally:
             self.store.release([*planned.sources.values()])
@@ -113,62 +115,100 @@ class Pipeline:
     def _publish(
         self, planned: Planned, directory: Path, made: BuildRecord, start: float
     ) -> Result:
-        pair = planned.pair
+        pair, commit = planned.pair, None
         try:
             size = sum(path.stat().st_size for path in directory.iterdir())
-            commit = None
-            if self.push:
-                assert planned.target is not None
-                with self.progress.step(pair.repo, "Publishing", size):
-                    commit = hub.publish(
-                        planned.target,
-                        directory,
-                        private=pair.private,
-                        api=self.api,
-                        pusher=self.access.to,
-                    )
-                log.info(
-                    "%s: Published as %s", pair.repo, hub.commit_url(pair.repo, commit, self.api)
-                )
+            with counted() as uploads:
+                if self.push:
+                    commit = self._push(planned, directory, size)
             if self.output_directory:
                 put_in_place(directory, self.output_directory / pair.repo)
+            if commit:
+                self._check(planned, made, commit, directory, size)
         except Exception as error:
-            return _failure(planned, error, start)
+            return self._failure(planned, error, start, commit)
         finally:
             self._clear(planned, directory)
         result = planned.result("built", self.api, commit, size, time.monotonic() - start)
-        return replace(result, checksums=made.checksums())
+        return replace(result, checksums=made.checksums(), uploaded=uploads.sent)
+
+    def _push(self, planned: Planned, directory: Path, size: int) -> str:
+        pair, target = planned.pair, planned.target
+        assert target is not None
+        with self.progress.step(pair.repo, "Publishing", size):
+            commit = hub.publish(
+                target, directory, private=pair.private, api=self.api, pusher=self.access.to
+            )
+        log.info("%s: Published as %s", pair.repo, hub.commit_url(pair.repo, commit, self.api))
+        return commit
+
+    def _check(
+        self, planned: Planned, made: BuildRecord, commit: str, directory: Path, size: int
+    ) -> None:
+        """Check what was published, where its pair wants that.
+
+        Args:
+            directory: what was published; its place on the disk is taken by what the Hub serves.
+            size: bytes of it.
+        """
+        pair, target = planned.pair, planned.target
+        if pair.check == "none":
+            return
+        assert target is not None
+        shutil.rmtree(directory, ignore_errors=True)
+        published = Published(made, pair.repo, commit, target.head)
+        with self.progress.step(pair.repo, "Checking", size):
+            api = self.access.to(pair.repo)
+            if planned.action == "card-only":
+                check_card(published, directory, api)
+            else:
+                check(published, directory, api, run=pair.check == "generate")
+
+    def _reserved(self, planned: Planned) -> int:
+        """Return how many bytes of disk a checkpoint takes, which may be kept and downloaded."""
+        twice = self.output_directory and self.push and planned.pair.check != "none"
+        return _output(planned) * (2 if twice else 1)
 
     def _clear(self, planned: Planned, directory: Path) -> None:
         shutil.rmtree(directory, ignore_errors=True)
-        self.store.give_back(_output(planned))
+        self.store.give_back(self._reserved(planned))
 
     def _renew(self, planned: Planned) -> Result:
         """Publish a card of the words that the manifest has now, beside the weights that stand."""
-        start = time.monotonic()
-        try:
-            commit, size = self._renew_card(planned)
-        except Exception as error:
-            return _failure(planned, error, start)
-        return planned.result("card-only", self.api, commit, size, time.monotonic() - start)
-
-    def _renew_card(self, planned: Planned) -> tuple[str | None, int]:
+        start, commit, size = time.monotonic(), None, 0
         pair, target, published = planned.pair, planned.target, planned.published
         assert target is not None
         assert published is not None
-        if published.words == planned.words:
-            assert pair.private is not None
-            hub.set_visibility(pair.repo, pair.private, self.api)
-            return target.head, 0
-        directory = self.directory / pair.repo
-        directory.mkdir(parents=True)
-        card.renew(published, pair, planned.words, self.api.endpoint, directory)
-        size = sum(path.stat().st_size for path in directory.iterdir())
-        with self.progress.step(pair.repo, "Publishing", 0):
-            commit = hub.publish_card(
-                target, directory, private=pair.private, api=self.api, pusher=self.access.to
-            )
-        return commit, size
+        try:
+            if published.words == planned.words:
+                assert pair.private is not None
+                hub.set_visibility(pair.repo, pair.private, self.api)
+                commit = target.head
+            else:
+                directory = self.directory / pair.repo
+                directory.mkdir(parents=True)
+                made = card.renew(published, pair, planned.pinned, self.api.endpoint, directory)
+                size = sum(path.stat().st_size for path in directory.iterdir())
+                with self.progress.step(pair.repo, "Publishing", 0):
+                    commit = hub.publish_card(
+                        target, directory, private=pair.private, api=self.api, pusher=self.access.to
+                    )
+                self._check(planned, made, commit, directory, 0)
+        except Exception as error:
+            return self._failure(planned, error, start, commit)
+        return planned.result("card-only", self.api, commit, size, time.monotonic() - start)
+
+    def _failure(
+        self, planned: Planned, error: Exception, start: float, commit: str | None = None
+    ) -> Result:
+        """Return the result of a pair that failed, maybe after it was published as a commit."""
+        if not isinstance(error, VedError | OSError):
+            log.error("%s: Unexpected error", planned.pair.repo, exc_info=error)
+        said = as_ved_error(error)
+        log.error("%s: Failed: %s", planned.pair.repo, said)
+        seconds = time.monotonic() - start
+        result = planned.result("failed", self.api, commit, seconds=seconds)
+        return replace(result, reason=str(said), see=said.see)
 
 
 def in_order(planned: Iterable[Planned]) -> list[Planned]:
@@ -194,20 +234,3 @@ def _download(planned: Planned, here: Collection[str]) -> int:
 def _output(planned: Planned) -> int:
     assert planned.needs is not None
     return planned.needs.output
-
-
-def _failure(planned: Planned, error: Exception, start: float) -> Result:
-    """Return the result of a pair that failed."""
-    if not isinstance(error, VedError | OSError):
-        log.error("%s: Unexpected error", planned.pair.repo, exc_info=error)
-    said = as_ved_error(error)
-    log.error("%s: Failed: %s", planned.pair.repo, said)
-    return Result(
-        planned.pair,
-        "failed",
-        str(said),
-        planned.findings,
-        planned.fingerprint,
-        seconds=time.monotonic() - start,
-        see=said.see,
-    )

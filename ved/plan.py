@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from ved import card, hub, record, targets
+from ved import card, hub, hub_collections, record, targets
 from ved.access import Access
 from ved.compare import UNCHANGED, look
 from ved.errors import VedError
@@ -111,11 +111,8 @@ class _Planner:
         findings = Findings(found.findings)
         if self.circumstances.access.has_token or self.circumstances.access.publisher:
             sources = [pinned.snapshot for pinned in planned.pinned.values()]
-            base_models = [source.name for source in sources if source.commit]
             with findings.about("license"):
-                metadata = card.metadata(
-                    planned.pair, base_models, planned.fingerprint, planned.words
-                )
+                metadata = card.metadata(planned.pair, sources, planned.fingerprint, planned.words)
                 hub.check_card(metadata, planned.pair.repo, self.api)
         planned = replace(planned, needs=found.needs, sources=found.sources)
         return planned.with_findings(findings)
@@ -144,13 +141,17 @@ class _Planner:
         if self.circumstances.push:
             with findings.about("repo"):
                 self._check_target(pair)
+            if pair.collection:
+                with findings.about(hub_collections.KEY):
+                    self._check_collection(pair.collection)
         fingerprint = ""
         if not findings:
             with findings.about("encoder"):
                 fingerprint = record.fingerprint(
                     pinned["encoder"], pinned["decoder"], Settings.of(pair), self.api
                 )
-        words = card.words(pair, self.api.endpoint)
+        sources = [each.snapshot for each in pinned.values()]
+        words = card.words(pair, sources, self.api.endpoint)
         planned = Planned(pair, "build", "", (), pinned, fingerprint, words)
         return planned.with_findings(findings)
 
@@ -164,6 +165,11 @@ class _Planner:
             hub.check_allowed(pair.repo, self.circumstances.allowed)
         if self.circumstances.namespaces is not None:
             hub.check_namespace(pair.repo, self.circumstances.namespaces)
+
+    def _check_collection(self, name: str) -> None:
+        if self.circumstances.allowed is not None:
+            hub.check_allowed(name, self.circumstances.allowed)
+        hub_collections.check(name, self.circumstances.access, self.circumstances.namespaces)
 
     def _compare_with_hub(self, plan: Sequence[Planned]) -> list[Planned]:
         names = [*dict.fromkeys(_namespace(planned) for planned in plan if planned.pending)]

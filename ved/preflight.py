@@ -7,7 +7,7 @@ themselves nothing is read.
 
 import copy
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -96,9 +96,10 @@ class Preflight:
         findings = Findings(finding for each in examined for finding in each.findings)
         if "decoder" in by_role:
             _check_token_ids(pair, by_role["decoder"], findings)
-        repos = [each.snapshot for each in pinned.values() if each.snapshot.commit]
-        for problem in licenses.problems(pair.license, {each.name: each.license for each in repos}):
-            findings.warn("license", problem)
+        _check_licenses(pair, pinned.values(), findings)
+        for each in examined:
+            if each.resolved:
+                _check_gate(pair, each.resolved, findings)
         parts = [each.part for each in examined if each.part]
         if len(parts) < 2 or any(each.level == "error" for each in findings):
             return Checked(tuple(findings))
@@ -184,6 +185,28 @@ class Preflight:
             )
 
 
+def _check_licenses(pair: Pair, pinned: Iterable[Pinned], findings: Findings) -> None:
+    repos = [each.snapshot for each in pinned if each.snapshot.commit]
+    stated = {each.name: each.stated.license for each in repos}
+    for problem in licenses.problems(pair.license, stated):
+        findings.warn("license", str(problem))
+
+
+def _check_gate(pair: Pair, source: ResolvedSource, findings: Findings) -> None:
+    """Find that not everybody may have what the checkpoint is to hold."""
+    if not source.snapshot.stated.gated:
+        return
+    text = f"{source} is gated, and the checkpoint holds what is copied from it"
+    if pair.private:
+        findings.tell(source.role, f"{text}: read its terms before you let others have it.")
+    else:
+        findings.warn(
+            source.role,
+            f"{text}: publishing it for everybody may break the terms. Read them, and unless they "
+            "allow it, say private: true in the pair.",
+        )
+
+
 def _check_token_ids(pair: Pair, decoder: _Examined, findings: Findings) -> None:
     rows = getattr(decoder.config, "vocab_size", None)
     if decoder.processing is None or not isinstance(rows, int):
@@ -197,6 +220,14 @@ def _check_token_ids(pair: Pair, decoder: _Examined, findings: Findings) -> None
                 "token_ids",
                 f"Pad and eos are both {ids.pad.id}: training has to mask padding by the attention "
                 "mask, not by the pad token.",
+            )
+        counts = decoder.resolved is not None and decoder.resolved.family.counts_from_pad
+        if counts and ids.pad.id != decoder.config.pad_token_id:
+            findings.warn(
+                "token_ids",
+                "This decoder counts positions from its pad token's id, which is to be "
+                f"{ids.pad.id} and was {decoder.config.pad_token_id} in its training: every "
+                "position is another. Leave pad as it is.",
             )
 
 

@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from huggingface_hub import HfApi
 from huggingface_hub.utils.sha import git_hash
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 import ved
 from ved.environment import THREEFRY_PARTITIONABLE
 from ved.errors import VedError
-from ved.families import Role
-from ved.ledger import Ledger, Reason
+from ved.families import Family, Role
+from ved.ledger import Contents, Ledger, Reason
 from ved.manifest import Dtype, Pair, WeightFormat
 from ved.manifest_types import is_repo
 from ved.settings import Settings
 from ved.source import Pinned, Snapshot, Source, sha256
+from ved.stated import Stated
 from ved.token_ids import Role as TokenRole
 from ved.token_ids import TokenId
 
@@ -47,7 +48,7 @@ LIBRARIES = (*DECIDING, "huggingface_hub", "numpy")
 # To look one up takes milliseconds, and a plan of many pairs has as many fingerprints.
 version = cache(metadata.version)
 
-INSTRUCTIONS = {"private", "adopt", "overwrite"}
+INSTRUCTIONS = {"private", "adopt", "overwrite", "check", "collection"}
 """What a manifest's entry says of publishing, and not of the checkpoint."""
 
 SMALL = 10 * 2**20
@@ -59,6 +60,12 @@ _Commit = Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
 # A record comes back from the Hub, and its words go into a card: they are no markup.
 _Words = Annotated[str, Field(pattern="^[A-Za-z_ ,']{1,100}$")]
 _Version = Annotated[str, Field(pattern="^[0-9A-Za-z.+-]{1,50}$")]
+
+
+# Configs have one number where height and width are the same.
+_Pixels = Annotated[
+    tuple[int, int], BeforeValidator(lambda size: (size, size) if isinstance(size, int) else size)
+]
 
 
 class _Model(BaseModel):
@@ -82,11 +89,29 @@ class RecordedSnapshot(_Model):
         return self
 
 
+class Architecture(_Model):
+    """The size of a part by its config; an encoder has pixels, height and width, for words."""
+
+    layers: int
+    hidden_size: int
+    heads: int
+    vocabulary: int | None = None
+    image_size: _Pixels | None = None
+    patch_size: _Pixels | None = None
+
+
 class RecordedSource(RecordedSnapshot):
-    """A source: where its config was, its family, and the sha256 of every file that was used."""
+    """A source: where its config was, its family, and the sha256 of every file that was used.
+
+    Attributes:
+        architecture: None in records of versions of VED that did not tell.
+        stated: what its authors state of it.
+    """
 
     config: RecordedSnapshot
     family: str
+    architecture: Architecture | None = None
+    stated: Stated = Stated()
     files: Mapping[str, _Digest]
 
 
@@ -106,8 +131,13 @@ class Copied(_Model):
 
 
 class RecordedLedger(_Model):
-    """Where each parameter of a part comes from, by path joined with slashes; see `ved.ledger`."""
+    """Where each parameter of a part comes from, by path joined with slashes; see `ved.ledger`.
 
+    Attributes:
+        contents: None in records of versions of VED that did not tell.
+    """
+
+    contents: Contents | None = None
     copied: Mapping[str, Copied]
     fresh: Mapping[str, Reason]
     left_out: Mapping[str, _Words]
@@ -164,6 +194,12 @@ class BuildRecord(_Model):
         token_ids = self.pair.token_ids.model_dump(exclude_none=True) if self.pair else {}
         return Settings(token_ids, self.seed, self.dtype, self.weights)
 
+    @property
+    def dtypes(self) -> set[str]:
+        """The dtypes that its parameters are stored in; empty where the record does not tell."""
+        contents = [ledger.contents for ledger in self.ledger.values() if ledger.contents]
+        return {dtype for each in contents for dtype in each.dtypes}
+
     def with_files(self, directory: Path, known: Mapping[str, str] | None = None) -> "BuildRecord":
         """Return it with the files of a directory that it does not have yet.
 
@@ -178,18 +214,20 @@ class BuildRecord(_Model):
         files = dict(sorted({**self.files, **found}.items()))
         return self.model_copy(update={"files": files})
 
+    @property
+    def weight_files(self) -> dict[str, RecordedFile]:
+        """The published files that hold weights, by name."""
+        suffixes = (".msgpack", ".safetensors")
+        return {name: file for name, file in self.files.items() if Path(name).suffix in suffixes}
+
     def checksums(self) -> dict[str, str]:
         """Return the sha256 of the weight files and of ved.json, which has those of the others."""
-        weights = {
-            name: file.sha256
-            for name, file in self.files.items()
-            if Path(name).suffix in (".msgpack", ".safetensors")
-        }
+        weights = {name: file.sha256 for name, file in self.weight_files.items()}
         return {**weights, FILE_NAME: hashlib.sha256(self.encoded()).hexdigest()}
 
     def encoded(self) -> bytes:
         """Return the bytes of ved.json."""
-        content = self.model_dump(mode="json", exclude_none=True)
+        content = self.model_dump(mode="json", exclude_none=True, exclude={"pair": INSTRUCTIONS})
         return (json.dumps(content, indent=2) + "\n").encode()
 
 
@@ -238,7 +276,10 @@ def make(
         words=words,
         endpoint=api.endpoint,
         pair=pair and instructed(pair),
-        sources={"encoder": _source(encoder), "decoder": _source(decoder)},
+        sources={
+            "encoder": _source(encoder, checkpoint.config.encoder),
+            "decoder": _source(decoder, checkpoint.config.decoder),
+        },
         token_ids={
             "decoder_start": _token_id(checkpoint.token_ids.decoder_start),
             "pad": _token_id(checkpoint.token_ids.pad),
@@ -250,7 +291,10 @@ def make(
         parameters=checkpoint.parameters,
         threefry_partitionable=THREEFRY_PARTITIONABLE,
         versions={"ved": ved.__version__, **{name: version(name) for name in LIBRARIES}},
-        ledger={ledger.role: _ledger(ledger) for ledger in checkpoint.ledgers},
+        ledger={
+            ledger.role: _ledger(ledger, checkpoint.contents[ledger.role])
+            for ledger in checkpoint.ledgers
+        },
     )
     return record.with_files(checkpoint.directory, checkpoint.weights_sha256)
 
@@ -288,13 +332,27 @@ def write(record: BuildRecord, directory: Path) -> None:
     (directory / FILE_NAME).write_bytes(record.encoded())
 
 
-def _source(source: Source) -> RecordedSource:
+def _source(source: Source, config: Any) -> RecordedSource:
     resolved = source.resolved
     return RecordedSource(
         **_snapshot(resolved.snapshot),
         config=RecordedSnapshot(**_snapshot(resolved.config_snapshot)),
         family=str(resolved.config["model_type"]),
+        architecture=_architecture(resolved.family, config),
+        stated=resolved.snapshot.stated,
         files=source.digests(),
+    )
+
+
+def _architecture(known: Family, config: Any) -> Architecture:
+    """Return what a transformers config of a family says of the model's size."""
+    return Architecture(
+        layers=getattr(config, known.layers),
+        hidden_size=config.hidden_size,
+        heads=getattr(config, known.heads),
+        vocabulary=getattr(config, "vocab_size", None),
+        image_size=getattr(config, "image_size", None),
+        patch_size=getattr(config, "patch_size", None),
     )
 
 
@@ -306,8 +364,9 @@ def _snapshot(snapshot: Snapshot) -> dict[str, Any]:
     return {"name": snapshot.name, "commit": snapshot.commit}
 
 
-def _ledger(ledger: Ledger) -> RecordedLedger:
+def _ledger(ledger: Ledger, contents: Contents) -> RecordedLedger:
     return RecordedLedger(
+        contents=contents,
         copied={
             "/".join(path): Copied(file=match.weight.file, tensor=match.weight.name)
             for path, match in ledger.copied.items()

@@ -51,6 +51,8 @@ class Result:
         checksums: the sha256 of the weight files that were published, and of their record.
         steps: what was done when.
         see: the kind of what made it fail, in `troubles.TROUBLES`; empty where there is none.
+        uploaded: how many of the bytes were sent, of large files that the Hub did not have; None
+            where that is not known.
     """
 
     pair: Pair
@@ -65,6 +67,7 @@ class Result:
     checksums: Mapping[str, str] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     see: str = ""
+    uploaded: int | None = None
 
     @property
     def is_bad(self) -> bool:
@@ -112,6 +115,7 @@ class Result:
             url=self.url,
             fingerprint=self.fingerprint,
             bytes=self.size,
+            uploaded=self.uploaded,
             seconds=round(self.seconds, 1),
         )
 
@@ -129,6 +133,7 @@ def _encodable(text: str) -> str:
 
 
 _Words = Annotated[str, AfterValidator(_encodable)]
+_Bytes = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Row(BaseModel):
@@ -146,7 +151,8 @@ class Row(BaseModel):
     commit: Annotated[str, Field(pattern="^[0-9a-f]{40}$")] | None
     url: str | None
     fingerprint: str
-    bytes: Annotated[int, Field(ge=0, lt=2**63)]
+    bytes: _Bytes
+    uploaded: _Bytes | None = None
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -230,10 +236,15 @@ def _line(row: Row, endpoint: str) -> str:
         " ".join(_SHOWN[row.action]),
         f"{plain(row.reason)} {in_markdown(row.see)}".rstrip(),
         f"{code(row.encoder)} + {code(row.decoder)}",
-        size_in_words(row.bytes) if row.bytes else "",
+        _size(row),
         f"{row.seconds:.0f} s" if row.seconds else "",
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _size(row: Row) -> str:
+    sent = "" if row.uploaded is None else f", {size_in_words(row.uploaded)} sent"
+    return f"{size_in_words(row.bytes)}{sent}" if row.bytes else ""
 
 
 def lines(results: Sequence[Result], *, findings: bool = False) -> str:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -21,9 +21,9 @@ from ved.connection import patiently
 from ved.errors import VedError
 from ved.families import Family, Role, family
 from ved.hub_errors import explained
-from ved.licenses import of_card
 from ved.manifest import ConfigRef, SourceRef
 from ved.process import hands
+from ved.stated import Stated
 
 CONFIG = "config.json"
 
@@ -64,14 +64,14 @@ class Snapshot:
         commit: 40 hexadecimal digits; None for a local directory.
         files: the size of each of its files, in bytes, by name.
         directory: the local directory; None for a repo.
-        license: the id of the licence that its card states, if it states one.
+        stated: what its authors state of it; nothing for a local directory.
     """
 
     name: str
     commit: str | None
     files: Mapping[str, int]
     directory: Path | None
-    license: str | None = None
+    stated: Stated = field(default_factory=Stated)
 
     def __str__(self) -> str:
         if self.directory is not None:
@@ -237,8 +237,7 @@ def pin(ref: ConfigRef, api: HfApi) -> Snapshot:
         files = {sibling.rfilename: sibling.size or 0 for sibling in siblings(info)}
     if not is_commit(info.sha):
         raise VedError(f"The Hub says that {ref.model} is at {info.sha!r}, which is not a commit.")
-    stated = of_card(info.card_data.get("license")) if info.card_data else None
-    return Snapshot(ref.model, info.sha, files, None, stated)
+    return Snapshot(ref.model, info.sha, files, None, Stated.of(info))
 
 
 def resolve(role: Role, ref: SourceRef, api: HfApi) -> ResolvedSource:

@@ -1,4 +1,4 @@
-"""When each pair was downloaded, assembled and published: a picture that GitHub draws.
+"""When each pair was downloaded, assembled, published and checked: a picture that GitHub draws.
 
 The format is Mermaid's: https://mermaid.js.org/syntax/gantt.html.
 """
@@ -10,7 +10,7 @@ MOST = 40
 """How many pairs are drawn; more are no picture any more."""
 
 # How Mermaid's themes tell them apart.
-_STYLES = {"Downloading": "", "Assembling": "active, ", "Publishing": "done, "}
+_STYLES = {"Downloading": "", "Assembling": "active, ", "Publishing": "done, ", "Checking": ""}
 
 
 @dataclass(frozen=True)

@@ -259,6 +259,39 @@ _TARGETS = {
             "see. Let the token see it, or choose another name.",
         ),
     ),
+    "check-failed": Trouble(
+        "Check failed",
+        "The commit was made, and what the Hub then served was not what VED had published, or "
+        "could not be loaded, or could not be had at all. The message says which file it was, and "
+        "names the commit and the one before it. By then both can be downloaded by everybody who "
+        "may see the repo.",
+        (
+            "If the Hub did not answer, nothing was found to be wrong. `ved verify OWNER/NAME` "
+            "compares what the Hub has with what the sources give, without downloading weights.",
+            "Until it is clear, use the commit before: "
+            '`from_pretrained("OWNER/NAME", revision="COMMIT")`.',
+            "To publish anew, delete the repo, or give the pair another `repo`, and run again. "
+            "Another run alone skips what is there, because the Hub lists it as the manifest has "
+            "it.",
+            "With `check: generate`, the message ends in what the code of the card printed last. "
+            "Status -9 means that the machine had no memory left for it: use a larger runner, or "
+            "`check: load`.",
+        ),
+    ),
+    "collection-not-changed": Trouble(
+        "Collection not changed",
+        "The repo is published, but it could not be put into the collection that its pair names, "
+        "or the collection could not be made or put in order. In parentheses the message has the "
+        "Hub's own words.",
+        (
+            "Check the owner in `collection`: without one it is that of `namespace`. The token's "
+            "account has to be a member with write access; a fine-grained token also needs the "
+            "right to the owner's collections.",
+            "A job that publishes as itself, without a stored token, cannot change collections. "
+            "Give a `token` as well, or take `collection` out.",
+            "Run again: what is published already is skipped, and put into its collection.",
+        ),
+    ),
     "model-card-refused": Trouble(
         "Model card refused",
         "The Hub checks a model card's metadata, and refuses what it does not know. In parentheses "

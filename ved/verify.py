@@ -168,15 +168,40 @@ def _with_words(
             if published.versions.get(name) != mine
         ]
         notes.append(f"It was made with {'; '.join(other)}.")
-    said = {"pair": published.pair, "words": published.words, "endpoint": published.endpoint}
-    rebuilt = rebuilt.model_copy(update=said)
+    notes += [
+        f"What the authors of {source} state of it is not what it was."
+        for role, source in published.sources.items()
+        if rebuilt.sources[role].stated != source.stated
+    ]
+    rebuilt = _as_told(rebuilt, published)
     if published.pair is None:
         return rebuilt, notes
-    if published.words == card.words(published.pair, published.endpoint):
+    if published.words == card.words(
+        published.pair, published.sources.values(), published.endpoint
+    ):
         return card.write(rebuilt, directory), notes
     notes.append(f"{card.FILE_NAME} has the words of another version of VED.")
-    known = {card.FILE_NAME: published.files[card.FILE_NAME]}
-    return rebuilt.model_copy(update={"files": {**rebuilt.files, **known}}), notes
+    known = {**rebuilt.files, card.FILE_NAME: published.files[card.FILE_NAME]}
+    return rebuilt.model_copy(update={"files": dict(sorted(known.items()))}), notes
+
+
+def _as_told(rebuilt: BuildRecord, published: BuildRecord) -> BuildRecord:
+    """Return the rebuilt record with what only the published one can tell, and no more than it."""
+    sources = {
+        role: rebuilt.sources[role].model_copy(
+            update={"stated": source.stated}
+            | ({} if source.architecture else {"architecture": None})
+        )
+        for role, source in published.sources.items()
+    }
+    ledger = {
+        role: part
+        if role in published.ledger and published.ledger[role].contents
+        else part.model_copy(update={"contents": None})
+        for role, part in rebuilt.ledger.items()
+    }
+    said = {"pair": published.pair, "words": published.words, "endpoint": published.endpoint}
+    return rebuilt.model_copy(update={**said, "sources": sources, "ledger": ledger})
 
 
 def _compare(

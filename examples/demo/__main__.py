@@ -6,27 +6,38 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from ved import environment
 
 environment.prepare(progress_bars=False)  # before the imports that read it
 
-from huggingface_hub import HfApi, hf_hub_download  # noqa: E402
+from huggingface_hub import hf_hub_download  # noqa: E402
 
 from examples.demo.runner import run_action  # noqa: E402
-from ved.localhub import LocalHub, checkpoints  # noqa: E402
+from ved.localhub import LocalHub, checkpoints, samples  # noqa: E402
 
 TOKEN = "hf_demo"  # noqa: S105 - of the local Hub alone
+SOURCES: Mapping[str, Callable[[Path], Path]] = {
+    "sources/vit": checkpoints.vit,
+    "sources/gpt2": partial(checkpoints.gpt2, tokenizer="transformers5"),
+    "sources/beit": partial(checkpoints.beit, hidden_size=48),
+    "sources/bert": partial(checkpoints.bert, dtype="float16"),
+    "sources/dinov2": partial(checkpoints.dinov2, layout="flax"),
+    "sources/bart": partial(checkpoints.bart, layout="sharded"),
+}
+"""As awkward as real ones."""
 
 
 def main() -> int:
     """Run the demo, and return its exit status."""
     with tempfile.TemporaryDirectory(prefix="ved-demo-") as name, LocalHub() as hub:
         folder = Path(name)
-        hub.add_user("demo", token=TOKEN, organisations=("sources",))
+        hub.add_user("demo", token=TOKEN)
         _say(f"A Hub of our own at {hub.endpoint}, with tiny source checkpoints on it")
-        _publish_sources(folder / "sources", HfApi(hub.endpoint, token=TOKEN))
+        print(*samples.publish(hub, SOURCES), sep="\n")
         return _demonstrate(hub.endpoint, folder)
 
 
@@ -43,22 +54,6 @@ def _demonstrate(endpoint: str, folder: Path) -> int:
         return run.status
     _say("The snippet from the model card of demo/vit-gpt2, as a researcher would run it")
     return _run_snippet("demo/vit-gpt2", endpoint, folder)
-
-
-def _publish_sources(folder: Path, api: HfApi) -> None:
-    """Put source checkpoints on the Hub that are as awkward as real ones."""
-    sources = {
-        "vit": checkpoints.vit(folder / "vit"),
-        "gpt2": checkpoints.gpt2(folder / "gpt2", tokenizer="transformers5"),
-        "beit": checkpoints.beit(folder / "beit", hidden_size=48),
-        "bert": checkpoints.bert(folder / "bert", dtype="float16"),
-        "dinov2": checkpoints.dinov2(folder / "dinov2", layout="flax"),
-        "bart": checkpoints.bart(folder / "bart", layout="sharded"),
-    }
-    for name, directory in sources.items():
-        repo = api.create_repo(f"sources/{name}").repo_id
-        commit = api.upload_folder(repo_id=repo, folder_path=directory)
-        print(f"{repo} at {commit.oid[:12]}")
 
 
 def _run_snippet(repo: str, endpoint: str, folder: Path) -> int:

@@ -258,6 +258,37 @@ def test_collections_take_each_item_once(alice: HfApi, bob: HfApi, repo: str) ->
         assert status(error) == 403
 
 
+def test_an_item_of_a_collection_is_moved_and_the_others_make_way(alice: HfApi, bob: HfApi) -> None:
+    names = [alice.create_repo(f"acme/item-{number}").repo_id for number in range(6)]
+    slug = alice.create_collection("In order", namespace="acme").slug
+    for name in names:
+        alice.add_collection_item(slug, name, "model")
+
+    def there() -> list[str]:
+        return [item.item_id for item in alice.get_collection(slug).items]
+
+    last = alice.get_collection(slug).items[-1].item_object_id
+    alice.update_collection_item(slug, last, position=1, note="New")
+
+    moved = [names[0], names[5], *names[1:5]]
+    assert there() == moved
+    items = alice.get_collection(slug).items
+    assert [item.position for item in items] == [0, 1, 2, 3, 4, 5]
+    assert [item.note for item in items] == [None, "New", None, None, None, None]
+    (listed,) = (each for each in alice.list_collections(owner="acme") if each.slug == slug)
+    assert [item.item_id for item in listed.items] == moved[:4]
+    attempts: list[tuple[int, Callable[[], object]]] = [
+        (403, lambda: bob.update_collection_item(slug, last, position=0)),
+        (404, lambda: alice.update_collection_item(slug, "nothing", position=0)),
+        (404, lambda: alice.add_collection_item(slug, "acme/nowhere", "model")),
+    ]
+    for expected, attempt in attempts:
+        with pytest.raises(HfHubHTTPError) as error:
+            attempt()
+        assert status(error) == expected
+    assert there() == moved
+
+
 def test_a_private_collection_is_for_members(alice: HfApi, bob: HfApi) -> None:
     collection = alice.create_collection("Secret", namespace="acme", private=True)
     assert alice.get_collection(collection.slug).private

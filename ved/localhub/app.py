@@ -46,6 +46,7 @@ _API = [
     ("POST", "/api/collections", collections.create),
     ("GET", "/api/collections/{slug:path}", collections.read),
     ("POST", "/api/collections/{slug:path}/items", collections.add_item),
+    ("PATCH", "/api/collections/{slug:path}/items/{item}", collections.change_item),
     ("GET", "/api/{kind:kind}", repositories.list_all),
     ("GET", _REPO, repositories.info),
     ("GET", _REPO + "/revision/{revision}", repositories.info),

@@ -10,7 +10,7 @@ from typing import Any
 
 from ved.localhub import errors
 from ved.localhub.files import replace_text
-from ved.localhub.payloads import NewCollection, NewCollectionItem
+from ved.localhub.payloads import CollectionItemChange, NewCollection, NewCollectionItem
 from ved.localhub.storage import timestamp
 
 
@@ -68,9 +68,35 @@ class Collections:
             if new.note is not None:
                 item["note"] = {"text": new.note}
             items.append(item)
-            collection["lastUpdated"] = timestamp(time.time())
-            self._save()
+            self._keep(collection)
             return collection
+
+    def change_item(
+        self, slug: str, identifier: str, change: CollectionItemChange
+    ) -> dict[str, Any]:
+        """Move an item to a position, from which the others make way, or change its note.
+
+        404 when there is none. The Hub does not document how the others make way.
+        """
+        with self._lock:
+            collection = self.get(slug)
+            items = collection["items"]
+            item = next((item for item in items if item["_id"] == identifier), None)
+            if item is None:
+                raise errors.HubError(404, "Item not found")
+            if change.note is not None:
+                item["note"] = {"text": change.note}
+            if change.position is not None:
+                items.remove(item)
+                items.insert(change.position, item)
+                for position, each in enumerate(items):
+                    each["position"] = position
+            self._keep(collection)
+            return dict(item)
+
+    def _keep(self, collection: dict[str, Any]) -> None:
+        collection["lastUpdated"] = timestamp(time.time())
+        self._save()
 
     def _save(self) -> None:
         replace_text(self._file, json.dumps(self._by_slug, indent=1))

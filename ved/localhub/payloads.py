@@ -203,3 +203,10 @@ class NewCollectionItem(Payload):
 
     item: CollectionItem
     note: str | None = None
+
+
+class CollectionItemChange(Payload):
+    """PATCH /api/collections/{slug}/items/{id}."""
+
+    position: Annotated[int, Field(ge=0)] | None = None
+    note: str | None = None

@@ -1,0 +1,242 @@
+"""Proof by use: what the Hub serves at a new commit is read back and held against the record.
+
+Every file is downloaded again and compared by its digest; then transformers loads the config, the
+image processor and the tokenizer, and the headers of the weights are read. No model is instantiated
+but by the code of the card, in a process of its own, where a pair asks for that.
+"""
+
+import hashlib
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from math import prod
+from pathlib import Path
+from threading import Lock
+
+from huggingface_hub import HfApi
+
+import ved
+from ved import card
+from ved.environment import SETTINGS
+from ved.errors import VedError, as_ved_error
+from ved.ledger import listed
+from ved.record import FILE_NAME, BuildRecord, RecordedFile
+from ved.snippets import flax_snippet
+from ved.source import Snapshot, sha256
+from ved.tensors.files import Layout, open_weights
+from ved.tensors.names import pytorch_name
+from ved.tensors.tensor import DTYPES
+
+log = logging.getLogger("ved")
+
+CARD_ONLY = (card.FILE_NAME, FILE_NAME)
+"""What is published where the weights stand."""
+
+LONGEST = 30 * 60
+"""Seconds for which the code of a card may run."""
+
+_PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
+"""What the code of a card gets of this process's environment, where there may be secrets."""
+
+_UNTIL_THE_INPUT_ENDS = """\
+import os, threading
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
+"""
+
+_LAST_LINES, _LONGEST_MESSAGE = 3, 500
+
+_WEIGHTS: tuple[tuple[str, Layout], ...] = ((".msgpack", "flax"), (".safetensors", "pytorch"))
+
+_one_at_a_time = Lock()  # a model takes memory
+
+
+@dataclass(frozen=True)
+class Published:
+    """A checkpoint as it was published.
+
+    Attributes:
+        record: what is said of it.
+        repo: where it is.
+        commit: the commit that it is.
+        parent: the commit before; None where the repo was new.
+    """
+
+    record: BuildRecord
+    repo: str
+    commit: str
+    parent: str | None
+
+
+def check(published: Published, directory: Path, api: HfApi, *, run: bool) -> None:
+    """Make sure that what the Hub serves is the checkpoint, and that it can be loaded.
+
+    Args:
+        published: the checkpoint.
+        directory: an empty directory to download to, with room for the checkpoint.
+        api: the Hub.
+        run: whether to run the Flax code of its card as well.
+
+    Raises:
+        VedError: it is not, or nobody can tell.
+    """
+    record = published.record
+    with _failures(published):
+        checkpoint = _download(published, [*record.files, FILE_NAME], directory, api)
+        _load(checkpoint)
+        _check_parameters(record, checkpoint)
+        if run:
+            with _one_at_a_time:
+                said = _run_card(record, checkpoint, directory)
+            log.info("%s: The code of the card printed: %s", published.repo, said)
+
+
+def check_card(published: Published, directory: Path, api: HfApi) -> None:
+    """Make sure that what the Hub serves beside the weights is the card and the record.
+
+    See `check`.
+    """
+    with _failures(published):
+        _download(published, CARD_ONLY, directory, api)
+
+
+@contextmanager
+def _failures(published: Published) -> Iterator[None]:
+    """Have failures say what is at which commit."""
+    try:
+        yield
+    except (VedError, OSError) as error:
+        cause, *_ = as_ved_error(error).cause.splitlines()
+        before = f"The commit before it is {published.parent}." if published.parent else ""
+        raise VedError(
+            f"Published as {published.commit}, but its check failed: {cause}",
+            before,
+            see="check-failed",
+        ) from error
+
+
+def _download(published: Published, names: Collection[str], directory: Path, api: HfApi) -> Path:
+    """Download files at the commit, compare them with the record, and return where they are."""
+    encoded = published.record.encoded()
+    digest = hashlib.sha256(encoded).hexdigest()
+    files = {**published.record.files, FILE_NAME: RecordedFile(size=len(encoded), sha256=digest)}
+    snapshot = Snapshot(published.repo, published.commit, {}, None)
+    checkpoint = snapshot.fetch(names, api, directory)
+    differences = (_difference(checkpoint / name, files[name]) for name in names)
+    said = "; ".join(filter(None, differences))
+    if said:
+        raise VedError(f"{said}.")
+    return checkpoint
+
+
+def _difference(path: Path, recorded: RecordedFile) -> str:
+    """Say how a file differs from what was published; nothing if it does not."""
+    size = path.stat().st_size
+    if size != recorded.size:
+        return f"{path.name} has {size} bytes there, and was published with {recorded.size}"
+    found = sha256(path)
+    if found != recorded.sha256:
+        return f"{path.name} has sha256 {found} there, and was published with {recorded.sha256}"
+    return ""
+
+
+def _load(checkpoint: Path) -> None:
+    """Load what prepares images, reads text and configures a model."""
+    # Importing it takes seconds, which what only renews cards does not need.
+    from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
+
+    loaders = {
+        "config": AutoConfig.from_pretrained,
+        # The slow class needs neither torch nor torchvision.
+        "image processor": partial(AutoImageProcessor.from_pretrained, use_fast=False),
+        "tokenizer": AutoTokenizer.from_pretrained,
+    }
+    for what, load in loaders.items():
+        try:
+            load(checkpoint, local_files_only=True, trust_remote_code=False)
+        except Exception as error:  # whatever transformers raises
+            first, *_ = f"{error}\n".replace(f"{checkpoint}/", "").splitlines()
+            cause = f"transformers cannot load its {what}: {first.rstrip('.')}."
+            raise VedError(cause) from error
+
+
+def _check_parameters(record: BuildRecord, checkpoint: Path) -> None:
+    """Hold the headers of the weight files against what the record says of parameters."""
+    for suffix, layout in _WEIGHTS:
+        paths = [checkpoint / name for name in record.files if name.endswith(suffix)]
+        if not paths:
+            continue
+        found = {weight.name: weight.tensor for weight in open_weights(paths)}
+        names = {
+            pytorch_name(path) if layout == "pytorch" else ".".join(path)
+            for path in _parameters(record)
+        }
+        other = sorted(found.keys() ^ names)
+        if other:
+            raise VedError(f"The {suffix} file and its record differ in {listed(other)}.")
+        dtypes = {tensor.dtype for tensor in found.values()}
+        if record.dtype != "source" and dtypes != {DTYPES[record.dtype]}:
+            kinds = listed(sorted(map(str, dtypes)))
+            raise VedError(f"The {suffix} file has parameters of {kinds}, not {record.dtype}.")
+        count = sum(prod(tensor.shape) for tensor in found.values())
+        if count != record.parameters:
+            raise VedError(f"The {suffix} file has {count} numbers, not {record.parameters}.")
+
+
+def _parameters(record: BuildRecord) -> Iterator[tuple[str, ...]]:
+    """Yield the Flax path of every parameter."""
+    for role, ledger in record.ledger.items():
+        start = () if role == "projection" else (role,)
+        for path in (*ledger.copied, *ledger.fresh):
+            yield (*start, *path.split("/"))
+
+
+def _run_card(record: BuildRecord, checkpoint: Path, directory: Path) -> str:
+    """Run the Flax code that VED writes on the card, and return the last that it prints.
+
+    Not what the downloaded card has: its description is the user's, and may hold code as well.
+    """
+    assert record.pair is not None
+    # transformers prefers a directory of the repo's name to the repo.
+    place = directory.resolve() / "run"
+    (place / record.pair.repo).parent.mkdir(parents=True)
+    (place / record.pair.repo).symlink_to(checkpoint.resolve())
+    try:
+        ended = _run(flax_snippet(record), place)
+    except subprocess.TimeoutExpired as error:
+        cause = f"The Flax code of its card takes longer than {LONGEST // 60} minutes."
+        raise VedError(cause) from error
+    said = " ".join(ended.stdout.strip().splitlines()[-_LAST_LINES:])[-_LONGEST_MESSAGE:]
+    if ended.returncode:
+        raise VedError(f"The Flax code of its card ends with {ended.returncode}: {said}")
+    return said
+
+
+def _run(code: str, place: Path) -> "subprocess.CompletedProcess[str]":
+    """Run Python code in a directory, which is its home, without what it need not know."""
+    own = {
+        "HOME": str(place),
+        "HF_HOME": str(place / "home"),
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONPATH": str(Path(ved.__file__).parents[1]),
+    }
+    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    # Whatever ends this process, the pipe is closed then, and so the other ends as well.
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as its_input, os.fdopen(writing, "wb"):
+        return subprocess.run(  # noqa: S603 - the code is VED's own
+            [sys.executable, "-u", "-P", "-X", "utf8", "-c", _UNTIL_THE_INPUT_ENDS + code],
+            cwd=place,
+            env={**passed_on, **SETTINGS, **own},
+            stdin=its_input,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="backslashreplace",
+            timeout=LONGEST,
+            check=False,
+        )
