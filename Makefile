@@ -6,7 +6,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 
-WORKFLOWS := .github/workflows/*.yml examples/workflows/*.yml
+REPOSITORY := examples/repository
+WORKFLOWS := .github/workflows/*.yml examples/workflows/*.yml $(REPOSITORY)/.github/workflows/*.yml
 
 .PHONY: demo test lint bench schema docs lock clean
 
@@ -27,7 +28,7 @@ lint: $(VENV)/dev.installed ## Check style, types, and the files that GitHub rea
 	PATH=$(VENV)/bin:$$PATH $(VENV)/bin/actionlint $(WORKFLOWS)
 	$(VENV)/bin/hadolint Dockerfile
 	$(VENV)/bin/check-jsonschema --schemafile schema/pairs.schema.json examples/*/pairs.yaml
-	$(VENV)/bin/zizmor --offline --quiet . examples/workflows/*.yml
+	$(VENV)/bin/zizmor --offline --quiet . examples/workflows/*.yml $(REPOSITORY)
 
 bench: $(VENV)/dev.installed ## Measure, against the script that people use today and against the wire
 	$(RUN) -m bench
@@ -35,7 +36,7 @@ bench: $(VENV)/dev.installed ## Measure, against the script that people use toda
 schema: $(VENV)/dev.installed ## Write the manifest's JSON Schema anew
 	$(RUN) -c "from pathlib import Path; from ved.manifest import write_schema; write_schema(Path('schema/pairs.schema.json'))"
 
-docs: $(VENV)/dev.installed ## Write anew what README.md and docs/troubleshooting.md have from the code
+docs: $(VENV)/dev.installed ## Write anew what README.md and docs/ have from the code
 	$(RUN) -m docs.generate
 
 lock: ## Resolve the requirements anew (needs uv)

@@ -1,14 +1,13 @@
 """Write what the documentation says of the code, from the code: `make docs`."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic.fields import FieldInfo
 
-from ved.manifest import Pair
+from docs import reference
+from docs.tables import code, table
 from ved.troubles import TROUBLES, Trouble
 
 ROOT = Path(__file__).parents[1]
@@ -28,16 +27,23 @@ writes nothing.
 
 def pages() -> dict[Path, str]:
     """Return the pages that are written here, wholly or in part, as they should be."""
-    readme = ROOT / "README.md"
-    action = yaml.safe_load((ROOT / "action.yml").read_text("utf-8"))
-    text = readme.read_text("utf-8")
-    for name, table in {
+    readme, workflows = ROOT / "README.md", ROOT / "docs" / "workflows.md"
+    action = _load(ROOT / "action.yml")
+    called = _load(ROOT / ".github" / "workflows" / "build-pairs.yml")["on"]["workflow_call"]
+    tables = {
         "inputs": _inputs(action["inputs"]),
-        "outputs": _outputs(action["outputs"]),
-        "keys": _keys(Pair.model_fields),
-    }.items():
-        text = _put_between(f"<!-- {name} -->\n", f"<!-- /{name} -->\n", f"\n{table}\n", text)
-    return {readme: text, ROOT / "docs" / "troubleshooting.md": troubleshooting()}
+        "outputs": _described("output", action["outputs"]),
+    }
+    of_called = {
+        "inputs": _inputs(called["inputs"]),
+        "secrets": _described("secret", called["secrets"]),
+    }
+    return {
+        readme: _with_tables(readme, tables),
+        workflows: _with_tables(workflows, of_called),
+        ROOT / "docs" / "manifest.md": reference.manifest(),
+        ROOT / "docs" / "troubleshooting.md": troubleshooting(),
+    }
 
 
 def troubleshooting() -> str:
@@ -58,44 +64,29 @@ def _entry(trouble: Trouble) -> str:
     return f"### {trouble.title}\n\n{trouble.meaning}\n\n{steps}"
 
 
+def _load(path: Path) -> dict[str, Any]:
+    """Read YAML with every scalar as text, `on` included, which otherwise is true."""
+    value: dict[str, Any] = yaml.load(path.read_text("utf-8"), yaml.BaseLoader)  # noqa: S506
+    return value
+
+
 def _inputs(inputs: dict[str, dict[str, str]]) -> str:
     rows = [
-        (f"`{name}`", _code(each["default"]), each["description"]) for name, each in inputs.items()
+        (code(name), code(each["default"]), each["description"]) for name, each in inputs.items()
     ]
-    return _table(("input", "default", ""), rows)
+    return table(("input", "default", ""), rows)
 
 
-def _outputs(outputs: dict[str, dict[str, str]]) -> str:
-    rows = [(f"`{name}`", each["description"]) for name, each in outputs.items()]
-    return _table(("output", ""), rows)
+def _described(kind: str, things: dict[str, dict[str, str]]) -> str:
+    rows = [(code(name), each["description"]) for name, each in things.items()]
+    return table((kind, ""), rows)
 
 
-def _keys(fields: dict[str, FieldInfo]) -> str:
-    # What has to be there comes first.
-    ordered = sorted(fields.items(), key=lambda item: not item[1].is_required())
-    rows = [(f"`{name}`", _default(field), field.description or "") for name, field in ordered]
-    return _table(("key", "default", ""), rows)
-
-
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "*needed*"
-    value: Any = field.default
-    if field.default_factory is not None or value is None:
-        return ""
-    if isinstance(value, tuple):
-        return _code(f"[{', '.join(value)}]" if value else "")
-    return _code(str(value).lower())
-
-
-def _code(text: str) -> str:
-    return f"`{text}`" if text else ""
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    cells = ([cell.replace("|", r"\|") for cell in line] for line in lines)
-    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+def _with_tables(path: Path, tables: dict[str, str]) -> str:
+    page = path.read_text("utf-8")
+    for name, content in tables.items():
+        page = _put_between(f"<!-- {name} -->\n", f"<!-- /{name} -->\n", f"\n{content}\n", page)
+    return page
 
 
 def _put_between(start: str, end: str, content: str, page: str) -> str:

@@ -1,0 +1,15 @@
+"""Tables of the documentation, in Markdown."""
+
+from collections.abc import Sequence
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table."""
+    lines = [head, ("---",) * len(head), *rows]
+    cells = ([cell.replace("|", r"\|") for cell in line] for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+
+
+def code(text: str) -> str:
+    """Return a text as code; nothing for nothing."""
+    return f"`{text}`" if text else ""
