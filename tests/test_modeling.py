@@ -25,6 +25,7 @@ from tests.environments import python
 from ved import modeling
 from ved.localhub import checkpoints
 from ved.modeling import FlaxVisionEncoderDecoderModel
+from ved.settings import Settings
 
 Arrays = dict[str, NDArray[Any]]
 Answers = Callable[[str], NDArray[Any]]
@@ -34,6 +35,7 @@ ROOT = Path(__file__).parent.parent
 PAIRS = [
     f"{encoder}-{decoder}" for encoder in checkpoints.ENCODERS for decoder in checkpoints.DECODERS
 ]
+OTHER_PAD = "vit-roberta-other-pad"
 # Start, pad and end token of the samples; in GPT-2, and in no other, they are one.
 TOKENS = {
     "gpt2": (384, 384, 384),
@@ -104,6 +106,8 @@ QUESTIONS = {
         )
         for decoder in ("gpt2", "roberta")
     },
+    # Beyond the table of positions, which begins after the pad token of the decoder's training.
+    "other pad": Question("generate", OTHER_PAD, arguments={"max_new_tokens": 12}),
     "beams": Question("generate", "vit-roberta", arguments={"max_new_tokens": 12, "num_beams": 3}),
     "end": Question(
         "generate", "vit-roberta", arguments={"max_new_tokens": 12, "eos_token_id": 304}
@@ -193,7 +197,9 @@ def directories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             source = write_decoder(folder / f"{pair}-source", hidden_size=48, config=fresh)
             assemble_pair(vision, stronger(source), folder / pair)
             made[pair] = folder / pair
-    return made
+    sources = folder / "vit", folder / "vit-roberta-source"
+    assemble_pair(*sources, folder / OTHER_PAD, Settings(token_ids={"pad": 300}))
+    return {**made, OTHER_PAD: folder / OTHER_PAD}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -270,6 +276,13 @@ def test_goes_on_from_a_masked_prompt_as_pytorch_does(
 
     np.testing.assert_array_equal(tokens, pytorch(f"prompt {decoder}"))
     np.testing.assert_array_equal(tokens[:, :4], prompt(decoder)["decoder_input_ids"])
+
+
+def test_another_pad_token_moves_no_position(flax: Answers, pytorch: Answers) -> None:
+    tokens = flax("other pad")
+
+    np.testing.assert_array_equal(tokens, pytorch("other pad"))
+    np.testing.assert_array_equal(tokens, flax("vit-roberta")[:, :13])
 
 
 def test_searches_with_beams_as_pytorch_does(flax: Answers, pytorch: Answers) -> None:

@@ -617,18 +617,6 @@ def test_licences_that_may_not_go_together_are_a_warning(
 
 
 @pytest.mark.parametrize(
-    ("decoder", "pad", "warned"),
-    [("team/roberta", 7, True), ("team/roberta", 1, False), ("team/bart", 7, False)],
-)
-def test_a_pad_token_that_moves_every_position_is_a_warning(
-    decoder: str, pad: int, warned: bool, hub: LocalHub
-) -> None:
-    made = looked_at(hub, decoder=decoder, token_ids={"pad": pad})
-    words = "counts positions from its pad token's id, which is to be 7 and was 1"
-    assert_found(made.findings, [("warning", "token_ids", words)] if warned else [])
-
-
-@pytest.mark.parametrize(
     ("gated", "private", "expected"),
     [
         ("auto", None, ("warning", "decoder", "publishing it for everybody may break the terms")),

@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoTokenizer
 from tests.building import assemble_pair, read_json
 from ved.errors import VedError
 from ved.localhub import checkpoints
-from ved.localhub.checkpoints import bert, gpt2, vit
+from ved.localhub.checkpoints import bert, gpt2, roberta, vit
 from ved.settings import Settings
 from ved.token_ids import TokenIds, resolve
 
@@ -180,6 +180,17 @@ def test_ids_are_in_both_configs_and_the_tokenizer(
     assert (tokenizer.pad_token, tokenizer.eos_token) == (found.pad.token, found.eos.token)
     assert (tokenizer.pad_token_id, tokenizer.eos_token_id) == (found.pad.id, found.eos.id)
     assert {role: token["id"] for role, token in asdict(found).items() if role in wanted} == wanted
+
+
+def test_a_decoder_that_counts_from_its_pad_id_keeps_that_and_pads_with_another(
+    tmp_path: Path,
+) -> None:
+    pair = vit(tmp_path / "encoder"), roberta(tmp_path / "decoder")
+    assemble_pair(*pair, tmp_path / "made", Settings(token_ids={"pad": 7}))
+    config = AutoConfig.from_pretrained(tmp_path / "made")
+    assert (config.pad_token_id, config.decoder.pad_token_id) == (7, 1)
+    assert read_json(tmp_path / "made" / "generation_config.json")["pad_token_id"] == 7
+    assert AutoTokenizer.from_pretrained(tmp_path / "made").pad_token_id == 7
 
 
 def test_padding_uses_the_pad_id(tmp_path: Path) -> None:

@@ -95,7 +95,8 @@ def assemble(
     # The small files first: what cannot be saved is found out before gigabytes are written.
     with processing.open_tokenizer(decoder, decoder_config) as tokenizer:
         ids = token_ids.resolve(settings.token_ids, decoder_config, tokenizer, str(decoder))
-        token_ids.apply(ids, config, tokenizer)
+        counts_from_pad = decoder.resolved.family.counts_from_pad
+        token_ids.apply(ids, config, tokenizer, counts_from_pad=counts_from_pad)
         _write_configs(config, directory, settings.dtype)
         processing.save(image_processor, tokenizer, directory)
     written = _write_weights(parts, directory, settings)

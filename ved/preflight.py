@@ -221,14 +221,6 @@ def _check_token_ids(pair: Pair, decoder: _Examined, findings: Findings) -> None
                 f"Pad and eos are both {ids.pad.id}: training has to mask padding by the attention "
                 "mask, not by the pad token.",
             )
-        counts = decoder.resolved is not None and decoder.resolved.family.counts_from_pad
-        if counts and ids.pad.id != decoder.config.pad_token_id:
-            findings.warn(
-                "token_ids",
-                "This decoder counts positions from its pad token's id, which is to be "
-                f"{ids.pad.id} and was {decoder.config.pad_token_id} in its training: every "
-                "position is another. Leave pad as it is.",
-            )
 
 
 def _load_processing(source: Source, config: Any) -> Any:

@@ -108,17 +108,21 @@ def _find(role: Role, wanted: Mapping[str, int], config: Any, tokenizer: Any) ->
     raise ValueError(f"neither the decoder's config nor its tokenizer names a {role} token")
 
 
-def apply(token_ids: TokenIds, config: Any, tokenizer: Any) -> None:
+def apply(token_ids: TokenIds, config: Any, tokenizer: Any, *, counts_from_pad: bool) -> None:
     """Write the ids into the composite config, its decoder's config, and the tokenizer.
 
     Args:
         config: a transformers VisionEncoderDecoderConfig.
         tokenizer: the decoder's transformers tokenizer.
+        counts_from_pad: whether the decoder's positions begin after the pad id in its own config,
+            which then stays as it was in training. What is padding, the composite config tells.
     """
     for part in (config, config.decoder):
         part.decoder_start_token_id = token_ids.decoder_start.id
-        part.pad_token_id = token_ids.pad.id
         part.eos_token_id = token_ids.eos.id
+    config.pad_token_id = token_ids.pad.id
+    if not counts_from_pad:
+        config.decoder.pad_token_id = token_ids.pad.id
     if tokenizer.pad_token_id != token_ids.pad.id:
         tokenizer.pad_token = token_ids.pad.token
     if tokenizer.eos_token_id != token_ids.eos.id:
