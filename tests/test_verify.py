@@ -295,6 +295,37 @@ def test_a_record_that_was_changed_is_found(
     assert any(each.startswith(record.FILE_NAME) for each in verdict.differences)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('\n    "seed": 0', '\n    "seed": 1', "ved.json says seed: 1, and it was made with 0."),
+        (
+            '"model": "team/bart"',
+            '"model": "team/gpt2"',
+            "ved.json says decoder: team/gpt2, and it was made with team/bart.",
+        ),
+    ],
+)
+def test_a_record_whose_entry_tells_of_another_pair_is_found(
+    old: str, new: str, said: str, hub: LocalHub, directory: Path
+) -> None:
+    file = directory / record.FILE_NAME
+    text = file.read_text()
+    assert text.count(old) == 1
+    file.write_text(text.replace(old, new))
+    assert said in verify(str(directory), client(hub, None)).differences
+
+
+def test_a_record_of_other_words_that_knows_no_card_is_explained(
+    hub: LocalHub, directory: Path
+) -> None:
+    file = directory / record.FILE_NAME
+    content = json.loads(file.read_text())
+    del content["files"]["README.md"]
+    file.write_text(json.dumps({**content, "words": "0" * 64}))
+    assert not verify(str(directory), client(hub, None)).is_true
+
+
 def test_a_file_that_is_missing_is_found(hub: LocalHub, directory: Path) -> None:
     (directory / "tokenizer.json").unlink()
     assert verify(str(directory), client(hub, None)).differences == ("tokenizer.json is missing.",)
@@ -348,6 +379,22 @@ def test_what_another_version_made_is_noted(name: str, hub: LocalHub, directory:
 
 
 # What cannot be verified
+
+
+def test_what_the_authors_of_a_source_state_now_is_noted_and_changes_no_verdict(
+    hub: LocalHub, sources: dict[str, Path], tmp_path: Path
+) -> None:
+    publish(hub, "team/to-be-gated", sources["gpt2"])
+    entry = pair("owner/before-the-gate", decoder="team/to-be-gated")
+    built = build_locally(hub, entry, tmp_path / "built")
+    assert not verify(str(built), client(hub)).notes
+
+    client(hub).update_repo_settings("team/to-be-gated", gated="auto")
+
+    verdict = verify(str(built), client(hub))
+    assert verdict.is_true
+    (note,) = verdict.notes
+    assert note.startswith("What the authors of team/to-be-gated@")
 
 
 def test_what_ved_did_not_make_is_explained(hub: LocalHub, sources: dict[str, Path]) -> None:

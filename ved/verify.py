@@ -181,8 +181,9 @@ def _with_words(
     ):
         return card.write(rebuilt, directory), notes
     notes.append(f"{card.FILE_NAME} has the words of another version of VED.")
-    known = {**rebuilt.files, card.FILE_NAME: published.files[card.FILE_NAME]}
-    return rebuilt.model_copy(update={"files": dict(sorted(known.items()))}), notes
+    told = {name: file for name, file in published.files.items() if name == card.FILE_NAME}
+    known = dict(sorted({**rebuilt.files, **told}.items()))
+    return rebuilt.model_copy(update={"files": known}), notes
 
 
 def _as_told(rebuilt: BuildRecord, published: BuildRecord) -> BuildRecord:
@@ -213,6 +214,7 @@ def _compare(
             yield difference
     for name in sorted(there.names() - rebuilt.files.keys()):
         yield f"{name} does not come from the sources."
+    yield from _contradictions(published)
     versions = {"versions": published.versions, "fingerprint": published.fingerprint}
     same_versions = rebuilt.versions == published.versions
     mine = rebuilt if same_versions else rebuilt.model_copy(update=versions)
@@ -224,6 +226,26 @@ def _compare(
     elif same_versions and difference is not None:
         # It has what no record has, and another version may have a record with more in it.
         yield difference
+
+
+def _contradictions(published: BuildRecord) -> Iterator[str]:
+    """Say what the manifest's entry in a record has that the checkpoint was not made with."""
+    pair = published.pair
+    if pair is None:
+        return
+    told: dict[str, tuple[object, object]] = {
+        "seed": (pair.seed, published.seed),
+        "dtype": (pair.dtype, published.dtype),
+        "weights": (pair.weights, published.weights),
+        **{
+            role: (getattr(pair, role).model, source.name)
+            for role, source in published.sources.items()
+            if source.commit is not None
+        },
+    }
+    for key, (in_pair, made_with) in told.items():
+        if in_pair != made_with:
+            yield f"{record.FILE_NAME} says {key}: {in_pair}, and it was made with {made_with}."
 
 
 @dataclass(frozen=True)
