@@ -35,6 +35,9 @@ SILENCE = 0.5
 ASKED_FOR = 1
 """Seconds that a busy Hub asks to wait for."""
 
+FEW = 3
+"""Attempts in all; one more than what breaks once needs."""
+
 BOUND = 0.01
 """Seconds to wait at most, whatever the Hub asks for."""
 
@@ -292,7 +295,8 @@ class AssembledOnce:
 
 
 def be_quick(monkeypatch: pytest.MonkeyPatch, fault: str = "") -> None:
-    """Have nobody wait for long."""
+    """Have nobody wait for long, or try often."""
+    monkeypatch.setattr(connection, "ATTEMPTS", FEW)
     monkeypatch.setattr(connection, "FIRST_WAIT", 0.001)
     monkeypatch.setattr(connection, "LONGEST_WAIT", BOUND)
     if fault == "silence":

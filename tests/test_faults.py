@@ -32,6 +32,7 @@ from tests.faults import (
     BOUND,
     BROKEN,
     FAULTS,
+    FEW,
     ILL,
     REQUESTS,
     SEEDS,
@@ -46,7 +47,6 @@ from tests.faults import (
 )
 from tests.publishing import client, publish, sent
 from ved import connection
-from ved.connection import ATTEMPTS
 from ved.errors import RequestError
 from ved.localhub import Exchange, LocalHub, checkpoints
 from ved.manifest import SourceRef
@@ -210,7 +210,7 @@ def test_what_breaks_for_good_is_a_failure_of_those_it_concerns(
     record_property(BROKEN, len(case.asked(request)))
     for path, times in Counter(exchange.path for exchange in case.asked(request)).items():
         # Several requests have the same path: ranges, checks of cards and of uploads.
-        assert ATTEMPTS <= times <= ATTEMPTS * request.times, path
+        assert connection.ATTEMPTS <= times <= connection.ATTEMPTS * request.times, path
     assert waits(caplog)
     case.hub.faults.clear()
     for name, old in (("new", None), ("old", BEFORE)):
@@ -229,13 +229,13 @@ def test_what_breaks_for_good_is_a_failure_of_those_it_concerns(
 # Faults of their own
 
 
-def only(case: Case, path: str) -> Request:
-    (request,) = (each for each in known(case) if path in each.path)
+def only(case: Case, method: str, path: str) -> Request:
+    (request,) = (each for each in known(case) if each.method == method and path in each.path)
     return request
 
 
 def test_an_upload_that_is_damaged_on_the_way_is_refused_and_sent_again_alone(case: Case) -> None:
-    upload = only(case, f"/lfs/models/{case.new}/")
+    upload = only(case, "PUT", f"/lfs/models/{case.new}/")
     case.hub.faults.add(upload.method, upload.path, damage=True)
 
     damaged = case.build()
@@ -288,7 +288,7 @@ def test_a_commit_made_meanwhile_is_left_alone(
 
 
 def test_a_commit_whose_answer_is_lost_is_recognised(case: Case) -> None:
-    commit = only(case, f"{case.new}/commit/")
+    commit = only(case, "POST", f"{case.new}/commit/")
     case.hub.faults.add(commit.method, commit.path, lose=True)
     results = case.build()
     newest = client(case.hub, TOKEN).list_repo_commits(case.new)[0]
@@ -307,8 +307,8 @@ def test_what_a_busy_hub_asks_for_is_waited_for(
     case.hub.faults.add("GET", "^/api/whoami-v2$", status=429, retry_after=3600)
     client_of_ved.whoami()
     assert waits(caplog) == [
-        "The Hub answers 429: trying again in 1 s, attempt 2 of 5 at most.",
-        f"The Hub answers 429: trying again in {BOUND} s, attempt 2 of 5 at most.",
+        f"The Hub answers 429: trying again in 1 s, attempt 2 of {FEW} at most.",
+        f"The Hub answers 429: trying again in {BOUND} s, attempt 2 of {FEW} at most.",
     ]
 
 
