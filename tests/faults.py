@@ -164,6 +164,16 @@ CHECKING = (
 
 REQUESTS = (*READING, *PUBLISHING, *CHECKING)
 
+
+def alike(kinds: Sequence[Request]) -> list[list[Request]]:
+    """Return kinds in groups: what one pair asks for, and the same of the other."""
+    groups: dict[tuple[str, str], list[Request]] = {}
+    for kind in kinds:
+        path = re.sub("NEW|OLD|gpt2|bert", "", kind.path.replace(_OTHERS, FILE))
+        groups.setdefault((kind.method, path), []).append(kind)
+    return [*groups.values()]
+
+
 SEEDS = {"before": 0, "after": 1}
 """The seeds of what the old repo holds before, and of what both are to hold."""
 

@@ -7,8 +7,9 @@ command line works on what a hub stored.
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
@@ -71,6 +72,30 @@ class Entry:
     path: str
     oid: str
     is_folder: bool
+
+
+# What an id stands for never changes, and a client asks for it file by file.
+
+
+@lru_cache(maxsize=256)
+def _tree(repository: Path, commit: str) -> Mapping[str, Entry]:
+    entries = {}
+    with Repo(str(repository)) as git:
+        found = git[ObjectID(commit.encode())]
+        assert isinstance(found, Commit)
+        for item in iter_tree_contents(git.object_store, found.tree, include_trees=True):
+            if item.path:  # the root itself has none
+                path = item.path.decode()
+                entries[path] = Entry(path, item.sha.decode(), item.mode == _FOLDER)
+    return entries
+
+
+@lru_cache(maxsize=64)
+def _content(repository: Path, blob: str) -> bytes:
+    with Repo(str(repository)) as git:
+        found = git[ObjectID(blob.encode())]
+        assert isinstance(found, Blob)
+        return found.data
 
 
 class GitRepository:
@@ -141,21 +166,13 @@ class GitRepository:
 
     # Reading
 
-    def tree(self, commit: str) -> dict[str, Entry]:
+    def tree(self, commit: str) -> Mapping[str, Entry]:
         """Return every file and folder of a commit by its path, in git's order."""
-        entries = {}
-        root = self.commit_object(commit).tree
-        for item in iter_tree_contents(self._git.object_store, root, include_trees=True):
-            if item.path:  # the root itself has none
-                path = item.path.decode()
-                entries[path] = Entry(path, item.sha.decode(), item.mode == _FOLDER)
-        return entries
+        return _tree(self._path, commit)
 
     def content(self, blob: str) -> bytes:
         """Return a blob's bytes."""
-        found = self._git[ObjectID(blob.encode())]
-        assert isinstance(found, Blob)
-        return found.data
+        return _content(self._path, blob)
 
     def text(self, commit: str, path: str) -> str:
         """Return a text file, empty when the commit has no such file."""
