@@ -24,7 +24,7 @@ from tests.publishing import (
     pair,
     publish,
 )
-from ved import record
+from ved import connection, record
 from ved.access import Access
 from ved.build import Options, build
 from ved.check import Published, check
@@ -223,6 +223,17 @@ def test_a_hub_that_does_not_serve_what_was_published_is_found_out(
     hub.faults.add("HEAD", f"/{repo}/resolve/", status=403)
     why = failed(build_pair(hub, pair(repo)), hub, repo, None)
     assert why.startswith("Cannot download ")
+
+
+def test_a_server_that_has_not_heard_of_a_commit_yet_is_asked_again(
+    hub: LocalHub, repo: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(connection, "FIRST_WAIT", 0.001)
+    caplog.set_level("INFO", "ved")
+    hub.faults.add("HEAD", f"/{repo}/resolve/", status=404, times=2)
+    (result,) = build(manifest(pair(repo)), Options(), client(hub))
+    assert result.action == "built", result.reason
+    assert f"{repo} has no commit {result.commit} yet: trying again in" in caplog.text
 
 
 def test_one_failed_check_is_no_other_pairs(hub: LocalHub, repo: str) -> None:

@@ -106,6 +106,7 @@ def test_where_all_is_in_order_nothing_is_written(hub: LocalHub, title: str) -> 
         ("a b", "a b c", "a b c", 0),
         ("a b", "a c b", "a c b", 1),
         ("b c d a", "a b c d", "a b c d", 1),
+        ("c a b", "a b c", "a b c", 2),  # never to the right, though that takes one
         ("d c b a", "a b c d", "a b c d", 3),
         ("secret a b hidden", "b a", "secret b a hidden", 1),
         ("a secret b", "a c b", "a secret c b", 1),
@@ -150,12 +151,20 @@ def test_a_collection_is_found_however_its_title_is_capitalized(hub: LocalHub, t
 
 
 @pytest.mark.parametrize(
-    ("repos", "private"), [("secret hidden", True), ("secret a", False), ("a b", False)]
+    ("said", "private"),
+    [([True, True], True), ([True, False], False), ([True, None], False), ([None], False)],
 )
-def test_a_new_collection_is_private_where_all_of_its_repos_are(
-    repos: str, private: bool, hub: LocalHub, title: str
+def test_a_new_collection_is_private_where_all_of_its_pairs_say_so(
+    said: list[bool | None], private: bool, hub: LocalHub, title: str
 ) -> None:
-    kept(hub, collecting(title, repos))
+    repos = zip(("secret", "hidden"), said, strict=False)
+    wanted = manifest(
+        *(
+            pair(f"owner/{name}", collection=title, **({} if value is None else {"private": value}))
+            for name, value in repos
+        )
+    )
+    kept(hub, wanted, results(wanted)[:1])  # as where the first alone is asked for
     assert there(hub, title).private == private
 
 
@@ -210,18 +219,12 @@ def test_what_is_not_published_is_not_put_anywhere(
     [
         ("GET", "/api/collections$"),
         ("POST", "/api/collections$"),
-        ("POST", "/items$"),
-        ("PATCH", "/items/"),
     ],
 )
 def test_what_could_not_be_put_into_its_collection_has_failed_and_is_published(
     method: str, path: str, hub: LocalHub, title: str
 ) -> None:
     kept(hub, collecting(f"{title}, others", "d"))
-    api = client(hub)
-    if method == "PATCH":
-        slug = api.create_collection(title, namespace="owner").slug
-        api.add_collection_item(slug, "owner/b", "model")
     hub.faults.add(method, path, status=403)
     entries = [pair(f"owner/{name}", collection=title) for name in "ab"]
     others = [pair("owner/c"), pair("owner/d", collection=f"{title}, others")]
@@ -242,6 +245,33 @@ def test_what_could_not_be_put_into_its_collection_has_failed_and_is_published(
         assert said.startswith(result.reason)
         assert result.kinds == ["collection-not-changed"]
     assert rest == published[2:]
+
+
+def test_of_several_that_one_which_cannot_be_added_has_failed(hub: LocalHub, title: str) -> None:
+    hub.faults.add("POST", "/items$", status=403)
+    first, second = kept(hub, collecting(title, "a b"))
+    assert [first.action, second.action] == ["failed", "built"]
+    assert f"Cannot add owner/a to the collection owner/{title}: the token" in first.reason
+    assert names(there(hub, title)) == "b"
+
+
+def test_an_order_that_cannot_be_made_is_no_failure(
+    hub: LocalHub, title: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept(hub, collecting(title, "a b"))
+    hub.faults.add("PATCH", "/items/", status=403)
+    assert [result.action for result in kept(hub, collecting(title, "b a"))] == ["built"] * 2
+    assert f"Cannot put the collection owner/{title} in order" in caplog.text
+    kept(hub, collecting(title, "b a"))
+    assert names(there(hub, title)) == "b a"
+
+
+def test_of_titles_that_differ_in_capitals_the_very_one_is_taken(hub: LocalHub, title: str) -> None:
+    for each in (title.upper(), title):
+        client(hub).create_collection(each, namespace="owner")
+    kept(hub, collecting(title, "a"))
+    assert names(there(hub, title)) == "a"
+    assert names(there(hub, title.upper())) == ""
 
 
 def test_an_answer_in_no_hubs_form_is_the_trouble_of_its_collection(
@@ -357,6 +387,23 @@ def test_a_run_collects_what_it_builds_and_what_it_leaves_alone(hub: LocalHub, t
     assert "collection" not in Path(served).read_text()
 
 
+def test_what_is_only_to_be_collected_is_pending(hub: LocalHub, title: str) -> None:
+    """So that a matrix has a job for it."""
+    entry = pair("owner/collected-later")
+    assert build_pair(hub, entry).action == "built"
+    wanted = manifest({**entry, "collection": title})
+    (planned,) = preview(wanted, Options(), client(hub))
+    assert (planned.action, planned.pending) == ("skip", True)
+    assert planned.reason == "It is as the manifest has it. But it is not in its collection."
+
+    (done,) = build(wanted, Options(), client(hub))
+
+    assert done.action == "skipped"
+    assert names(there(hub, title)) == "collected-later"
+    (planned,) = preview(wanted, Options(), client(hub))
+    assert (planned.pending, planned.reason) == (False, "It is as the manifest has it.")
+
+
 def test_without_publishing_nothing_is_collected(hub: LocalHub, title: str, tmp_path: Path) -> None:
     options = Options(push=False, output_directory=tmp_path)
     (result,) = build(manifest(pair("owner/kept", collection=title)), options, client(hub))
@@ -376,6 +423,7 @@ def test_moves_put_what_has_a_place_in_order_and_the_rest_keeps_its_own(
     after = list(before)
     count_of_moves = 0
     for item, position in _moves(items, places):
+        assert position < after.index(item.item_id)
         after.remove(item.item_id)
         after.insert(position, item.item_id)
         count_of_moves += 1

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ved import licenses
-from ved.licenses import PERMISSIVE, of_card, reasoning
+from ved.licenses import NO_DERIVATIVES, PERMISSIVE, of_card, reasoning
 
 ENCODER, DECODER = "org/encoder", "org/decoder"
 BINDING = ["gpl-3.0", "cc-by-nc-4.0", "llama2", "cc", "other"]
@@ -62,6 +62,18 @@ def test_two_licences_that_bind_are_one_conflict_whatever_is_stated(stated: str 
     ]
 
 
+@pytest.mark.parametrize("stated", [None, "mit", "cc-by-nd-4.0"])
+@pytest.mark.parametrize("license", sorted(NO_DERIVATIVES))
+def test_what_allows_nothing_to_be_made_of_it_is_a_problem_whatever_is_stated(
+    license: str, stated: str | None
+) -> None:
+    (problem,) = problems(stated, of("gpl-3.0", license))
+    assert problem == (
+        f"org/decoder is under {license}, which allows nothing that is made of it to be published:"
+        " ask its authors, or take another source."
+    )
+
+
 def test_other_names_no_licence_so_two_of_them_need_not_agree() -> None:
     (problem,) = problems("other", of("other", "other"))
     assert "org/encoder is under terms of its own (license: other)" in problem
@@ -93,12 +105,12 @@ def test_silent_sources_come_first() -> None:
 @pytest.mark.parametrize(
     ("stated", "sources", "words"),
     [
-        ("mit", ("mit", "mit"), "mit asks for attribution at most, and lets"),
-        ("gpl-3.0", ("mit", "isc"), "mit and isc ask for attribution at most, and let"),
+        ("mit", ("mit", "mit"), "mit is permissive: "),
+        ("gpl-3.0", ("mit", "isc"), "where their conditions are kept for what is copied"),
         (None, ("mit", "mit"), "only the publisher can say: it is not guessed."),
         ("gpl-3.0", ("mit", "gpl-3.0"), "org/decoder is under gpl-3.0, which may ask for more"),
         ("gpl-3.0", ("gpl-3.0", "gpl-3.0"), "org/encoder and org/decoder are under gpl-3.0"),
-        ("other", ("mit", "other"), "org/decoder is under terms of its own (license: other)"),
+        ("other", ("mit", "other"), "license: other, too, which names no terms of its own."),
     ],
 )
 def test_that_nothing_stands_against_a_licence_has_a_reason(

@@ -100,7 +100,9 @@ def render(record: BuildRecord) -> str:
             local=[source.name for source in sources if not source.commit],
             licence=_licence(record.pair, sources),
             HUB=_HUB,
+            fresh_in_encoder=any(group.startswith("encoder/") for group in fresh),
             install_ved=_INSTALL_VED,
+            install_flax=_install_flax(record),
         )
     )
     head = metadata(record.pair, sources, record.fingerprint, record.words or "")
@@ -162,6 +164,12 @@ def _licence(pair: Pair, sources: Iterable[Snapshot | RecordedSource]) -> dict[s
     problems = licenses.problems(pair.license, found)
     reasoning = licenses.reasoning(pair.license, found) if found and not problems else ""
     return {"problems": [problem.cause for problem in problems], "reasoning": reasoning}
+
+
+def _install_flax(record: BuildRecord) -> str:
+    """Return the command for the libraries that it was made with: later ones may not fit."""
+    pinned = (f'"{name}=={record.versions[name]}"' for name in ("transformers", "flax", "jax"))
+    return f"pip install {' '.join(pinned)} pillow"
 
 
 def _files(ledger: RecordedLedger) -> list[str]:

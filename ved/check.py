@@ -10,7 +10,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,9 +22,12 @@ from huggingface_hub import HfApi
 
 import ved
 from ved import card
+from ved.connection import ATTEMPTS, wait
 from ved.environment import SETTINGS
 from ved.errors import VedError, as_ved_error
+from ved.hub_errors import is_not_there
 from ved.ledger import listed
+from ved.process import stop_if_told
 from ved.record import FILE_NAME, BuildRecord, RecordedFile
 from ved.snippets import flax_snippet
 from ved.source import Snapshot, sha256
@@ -91,6 +94,7 @@ def check(published: Published, directory: Path, api: HfApi, *, run: bool) -> No
         _check_parameters(record, checkpoint)
         if run:
             with _one_at_a_time:
+                stop_if_told()  # waiting for the others may have been long, and all is gone
                 said = _run_card(record, checkpoint, directory)
             log.info("%s: The code of the card printed: %s", published.repo, said)
 
@@ -111,7 +115,9 @@ def _failures(published: Published) -> Iterator[None]:
         yield
     except (VedError, OSError) as error:
         cause, *_ = as_ved_error(error).cause.splitlines()
-        before = f"The commit before it is {published.parent}." if published.parent else ""
+        # Where the repo had all of it already, there is no new commit.
+        is_new = published.parent not in (None, published.commit)
+        before = f"The commit before it is {published.parent}." if is_new else ""
         raise VedError(
             f"Published as {published.commit}, but its check failed: {cause}",
             before,
@@ -125,12 +131,24 @@ def _download(published: Published, names: Collection[str], directory: Path, api
     digest = hashlib.sha256(encoded).hexdigest()
     files = {**published.record.files, FILE_NAME: RecordedFile(size=len(encoded), sha256=digest)}
     snapshot = Snapshot(published.repo, published.commit, {}, None)
-    checkpoint = snapshot.fetch(names, api, directory)
+    checkpoint = _once_there(lambda: snapshot.fetch(names, api, directory), published)
     differences = (_difference(checkpoint / name, files[name]) for name in names)
     said = "; ".join(filter(None, differences))
     if said:
         raise VedError(f"{said}.")
     return checkpoint
+
+
+def _once_there(fetch: Callable[[], Path], published: Published) -> Path:
+    """Fetch what was published a moment ago, which not every server may have heard of."""
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return fetch()
+        except VedError as error:
+            if not is_not_there(error.__cause__):
+                raise
+            wait(f"{published.repo} has no commit {published.commit} yet", attempt)
+    return fetch()
 
 
 def _difference(path: Path, recorded: RecordedFile) -> str:
@@ -203,7 +221,8 @@ def _run_card(record: BuildRecord, checkpoint: Path, directory: Path) -> str:
     assert record.pair is not None
     # transformers prefers a directory of the repo's name to the repo.
     place = directory.resolve() / "run"
-    (place / record.pair.repo).parent.mkdir(parents=True)
+    place.mkdir()
+    (place / record.pair.repo).parent.mkdir(exist_ok=True)
     (place / record.pair.repo).symlink_to(checkpoint.resolve())
     try:
         ended = _run(flax_snippet(record), place)

@@ -92,14 +92,14 @@ class _Adapter(HTTPAdapter):
             except (requests.ConnectionError, requests.Timeout, ChunkedEncodingError) as error:
                 if attempt >= (CONNECTION_ATTEMPTS if _is_not_there(error) else ATTEMPTS):
                     raise RetryError(error, request=request) from error
-                _wait("The Hub does not answer", attempt)
+                wait("The Hub does not answer", attempt)
             else:
                 if response.status_code not in PASSING:
                     break
                 if attempt == ATTEMPTS:
                     hf_raise_for_status(response)
                 response.close()
-                _wait(f"The Hub answers {response.status_code}", attempt, _asked_for(response))
+                wait(f"The Hub answers {response.status_code}", attempt, _asked_for(response))
             if isinstance(request._body_position, int):
                 rewind_body(request)
         return response
@@ -155,7 +155,7 @@ def patiently(action: Callable[[], _Answer], what: str) -> _Answer:
         try:
             return action()
         except ChunkedEncodingError:
-            _wait(f"The connection broke off when trying to {what}", attempt)
+            wait(f"The connection broke off when trying to {what}", attempt)
     return action()
 
 
@@ -194,7 +194,7 @@ def _asked_for(response: requests.Response) -> float | None:
         return None
 
 
-def _wait(problem: str, attempt: int, asked_for: float | None = None) -> None:
+def wait(problem: str, attempt: int, asked_for: float | None = None) -> None:
     """Say why there is an attempt after this one, and wait until it is due."""
     wanted = FIRST_WAIT * 2 ** (attempt - 1) if asked_for is None else asked_for
     seconds = min(wanted, LONGEST_WAIT)

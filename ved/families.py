@@ -63,7 +63,7 @@ class Family:
     """Whether an encoder fits its position embeddings to images of another size than its own."""
 
 
-_BERT_DECODE = "`decode` hands position ids to the decoder's argument for token type ids"
+_BERT_DECODE = "`decode` hands the encoder's states to the decoder's argument for token type ids"
 _ROBERTA_POSITIONS = (
     "positions are counted from 0 instead of `pad_token_id + 1`, unless `decoder_position_ids` are "
     "passed"

@@ -323,21 +323,27 @@ class _Unheeded:
 
     def __init__(self) -> None:
         self._stop = secrets.token_hex(16)
+        self._is_over = False
 
     def __enter__(self) -> "_Unheeded":
         print(f"::stop-commands::{self._stop}", flush=True)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is KeyboardInterrupt:
+            # Nobody waits for the other threads, and what they say would be heeded from here on.
+            logging.disable()
+        self._is_over = True
         print(f"::{self._stop}::", flush=True)
 
     def mask(self, secret: str) -> None:
-        """Have a secret masked, within the block."""
-        # In one write, so that nothing another thread prints comes between.
-        sys.stdout.write(
-            f"::{self._stop}::\n::add-mask::{_data(secret)}\n::stop-commands::{self._stop}\n"
-        )
-        sys.stdout.flush()
+        """Have a secret masked, within the block; after it, what is left has no need of it."""
+        if not self._is_over:
+            # In one write, so that nothing another thread prints comes between.
+            sys.stdout.write(
+                f"::{self._stop}::\n::add-mask::{_data(secret)}\n::stop-commands::{self._stop}\n"
+            )
+            sys.stdout.flush()
         _secrets.append(secret)
 
 

@@ -5,15 +5,15 @@ from it, and what else is in it keeps its order. Where all is as it should be, n
 """
 
 import logging
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from huggingface_hub import Collection, CollectionItem, HfApi
 
 from ved.access import Access
 from ved.errors import VedError
-from ved.findings import Finding, Findings
+from ved.findings import Finding
 from ved.hub import check_namespace
 from ved.hub_errors import explained
 from ved.manifest import Pair
@@ -48,6 +48,26 @@ def check(name: str, access: Access, namespaces: frozenset[str] | None) -> None:
         check_namespace(name, namespaces)
 
 
+def missing(pairs: Sequence[Pair], api: HfApi) -> set[str]:
+    """Return those of some repos that are not in the collections that their pairs name.
+
+    A collection that cannot be read has nothing missing: what is the matter with it is said when
+    it is to be changed.
+    """
+    by_name: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        if pair.collection:
+            by_name.setdefault(pair.collection.lower(), []).append(pair)
+    repos: set[str] = set()
+    for wanted in by_name.values():
+        name = wanted[0].collection or ""
+        with suppress(VedError), explained(f"read the collection {name}"):
+            collection = _find(name, api)
+            known = _known(collection) if collection else set()
+            repos |= {pair.repo for pair in wanted if pair.repo.lower() not in known}
+    return repos
+
+
 def keep(pairs: Sequence[Pair], results: Sequence[Result], api: HfApi) -> list[Result]:
     """Put what is published into its collections; return the results, with what failed at that.
 
@@ -55,87 +75,109 @@ def keep(pairs: Sequence[Pair], results: Sequence[Result], api: HfApi) -> list[R
         pairs: all of the manifest, by which the items are put in order.
         results: what became of those of them that were asked for.
     """
-    orders: dict[str, list[str]] = {}
+    named: dict[str, list[Pair]] = {}
     for pair in pairs:
         if pair.collection:
-            orders.setdefault(pair.collection.lower(), []).append(pair.repo)
-    entries: dict[str, list[Result]] = {}
-    for result in results:
-        if result.pair.collection and result.action in PUBLISHED:
-            entries.setdefault(result.pair.collection.lower(), []).append(result)
-    failed: dict[str, Result] = {}
-    for name, wanted in entries.items():
-        findings = Findings()
-        with findings.about(KEY):
-            _keep_one(wanted, orders[name], api)
-        for found in findings:
-            failed |= {result.pair.repo: _failure(result, found) for result in wanted}
-    return [failed.get(result.pair.repo, result) for result in results]
+            named.setdefault(pair.collection.lower(), []).append(pair)
+    failed: dict[str, VedError] = {}
+    for name, its_pairs in named.items():
+        wanted = [
+            result.pair.repo
+            for result in results
+            if (result.pair.collection or "").lower() == name and result.action in PUBLISHED
+        ]
+        if wanted:
+            failed |= _keep_one(wanted, its_pairs, api)
+    return [
+        _failure(result, failed[result.pair.repo]) if result.pair.repo in failed else result
+        for result in results
+    ]
 
 
-def _failure(result: Result, found: Finding) -> Result:
+def _failure(result: Result, error: VedError) -> Result:
     published = f"Published as {result.commit}" if result.commit else "Published"
-    reason = f"{published}, but not in its collection: {found.message}"
+    reason = f"{published}, but not in its collection: {error}"
     log.error("%s: Failed: %s", result.pair.repo, reason)
     finding = Finding("error", KEY, reason, "collection-not-changed")
     return replace(result, action="failed", reason=reason, findings=(*result.findings, finding))
 
 
-def _keep_one(wanted: Sequence[Result], order: Sequence[str], api: HfApi) -> None:
-    """Put repos into the one collection that they all name.
+def _keep_one(wanted: Sequence[str], pairs: Sequence[Pair], api: HfApi) -> dict[str, VedError]:
+    """Put repos into the one collection that they all name; return those that are not in it.
 
-    Raises:
-        VedError: the Hub refuses, or does not answer.
+    Args:
+        wanted: the repos.
+        pairs: all of the manifest's that name it, in order.
     """
-    name = wanted[0].pair.collection
+    name = pairs[0].collection
     assert name is not None
-    repos = [result.pair.repo for result in wanted]
-    with explained(f"change the collection {name}", writing=True):
-        collection = _find(name, api) or _make(name, repos, api)
-        known = {item.item_id.lower() for item in _models(collection)}
-        missing = [repo for repo in repos if repo.lower() not in known]
-        for repo in missing:
-            collection = api.add_collection_item(collection.slug, repo, "model", exists_ok=True)
-        places = {repo.lower(): place for place, repo in enumerate(order)}
-        moves = [*_moves(collection.items, places)]
-        for item, position in moves:
-            api.update_collection_item(collection.slug, item.item_object_id, position=position)
-    if missing or moves:
-        log.info("%s: %d added, %d moved.", name, len(missing), len(moves))
+    try:
+        with explained(f"change the collection {name}", writing=True):
+            collection = _find(name, api) or _make(name, pairs, api)
+            known = _known(collection)
+    except VedError as error:
+        return dict.fromkeys(wanted, error)
+    failed: dict[str, VedError] = {}
+    for repo in wanted:
+        if repo.lower() not in known:
+            try:
+                with explained(f"add {repo} to the collection {name}", repo, writing=True):
+                    collection = api.add_collection_item(
+                        collection.slug, repo, "model", exists_ok=True
+                    )
+            except VedError as error:
+                failed[repo] = error
+    try:
+        with explained(f"put the collection {name} in order", writing=True):
+            _put_in_order(collection, pairs, api)
+    except VedError as error:
+        log.warning("%s", error)
+    return failed
+
+
+def _put_in_order(collection: Collection, pairs: Sequence[Pair], api: HfApi) -> None:
+    places = {pair.repo.lower(): place for place, pair in enumerate(pairs)}
+    for item, position in _moves(collection.items, places):
+        log.info("%s: Moving %s", collection.title, item.item_id)
+        api.update_collection_item(collection.slug, item.item_object_id, position=position)
 
 
 def _find(name: str, api: HfApi) -> Collection | None:
     """Return the collection that an owner has by a title, with all its items."""
     owner, _, title = name.partition("/")
-    for collection in api.list_collections(owner=owner):
-        if collection.title.lower() == title.lower():
-            # A listing tells the first few items only.
-            return api.get_collection(collection.slug)
-    return None
+    alike = [
+        each for each in api.list_collections(owner=owner) if each.title.lower() == title.lower()
+    ]
+    if not alike:
+        return None
+    found = next((each for each in alike if each.title == title), alike[0])
+    # A listing tells the first few items only.
+    return api.get_collection(found.slug)
 
 
-def _make(name: str, repos: Sequence[str], api: HfApi) -> Collection:
-    """Make a collection, private where nobody else could see anything in it.
+def _make(name: str, pairs: Sequence[Pair], api: HfApi) -> Collection:
+    """Make a collection, private where all that is to be in it is said to be.
 
     Another job may be faster; then it is that job's.
     """
     owner, _, title = name.partition("/")
-    private = all(api.model_info(repo, expand=["private"]).private for repo in repos)
+    private = all(pair.private for pair in pairs)
     log.info("%s: Making the collection", name)
     return api.create_collection(title, namespace=owner, private=private, exists_ok=True)
 
 
-def _models(collection: Collection) -> list[CollectionItem]:
-    return [item for item in collection.items if item.item_type == "model"]
+def _known(collection: Collection) -> set[str]:
+    """Return the models in a collection, in lower case."""
+    return {item.item_id.lower() for item in collection.items if item.item_type == "model"}
 
 
 def _moves(
     items: Sequence[CollectionItem], places: Mapping[str, int]
 ) -> Iterator[tuple[CollectionItem, int]]:
-    """Yield the fewest moves that put a collection's models into order, one after the other.
+    """Yield moves that put a collection's models into order, one after the other.
 
-    Each is an item and the position to take, where those that follow make way. Items without a
-    place are not moved.
+    Each is an item and the position to take, always before its own: the Hub does not document what
+    a position behind it means. Items without a place keep their order among themselves.
 
     Args:
         places: the place in order of each repo, in lower case.
@@ -145,30 +187,12 @@ def _moves(
         return places.get(item.item_id.lower()) if item.item_type == "model" else None
 
     now = list(items)
-    found = {at: item for item in items if (at := place(item)) is not None}
-    staying = {found[at].item_object_id for at in _longest_rise([*found])}
-    before: CollectionItem | None = None
-    for _, item in sorted(found.items()):
-        if item.item_object_id not in staying:
+    placed = {at: item for item in items if (at := place(item)) is not None}
+    start = 0
+    for _, item in sorted(placed.items()):
+        position = next(at for at in range(start, len(now)) if place(now[at]) is not None)
+        if now[position] is not item:
             now.remove(item)
-            first = next(at for at, each in enumerate(now) if place(each) is not None)
-            position = first if before is None else now.index(before) + 1
             now.insert(position, item)
             yield item, position
-        before = item
-
-
-def _longest_rise(numbers: Sequence[int]) -> list[int]:
-    """Return the longest run of rising numbers that is left when others are struck out."""
-    ends: list[int] = []  # the least number that a run of each length ends in
-    runs: dict[int, int | None] = {}  # the number before each in its run
-    for number in numbers:
-        length = bisect_left(ends, number)
-        runs[number] = ends[length - 1] if length else None
-        ends[length : length + 1] = [number]
-    rise: list[int] = []
-    last = ends[-1] if ends else None
-    while last is not None:
-        rise.append(last)
-        last = runs[last]
-    return rise
+        start = position + 1

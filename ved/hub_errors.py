@@ -1,5 +1,6 @@
 """What huggingface_hub raises, in words that say what to do."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -21,7 +22,8 @@ from huggingface_hub.errors import (
 
 from ved.errors import VedError
 
-UNAUTHORIZED, FORBIDDEN, CONFLICT, PRECONDITION_FAILED, TOO_MANY = 401, 403, 409, 412, 429
+UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 401, 403, 404
+CONFLICT, PRECONDITION_FAILED, TOO_MANY = 409, 412, 429
 
 
 def status_of(error: requests.RequestException) -> int | None:
@@ -31,6 +33,13 @@ def status_of(error: requests.RequestException) -> int | None:
 
 MISFORMED = (AttributeError, LookupError, TypeError)
 """What comes of reading an answer that is not in the Hub's form."""
+
+
+def is_not_there(error: BaseException | None) -> bool:
+    """Whether the Hub has answered that a repo, a revision or a file is not there."""
+    # A failed download is reported as a file missing from the cache; what failed is its cause.
+    failed = error.__cause__ if isinstance(error, LocalEntryNotFoundError) else error
+    return isinstance(failed, requests.RequestException) and status_of(failed) == NOT_FOUND
 
 
 class UploadError(Exception):
@@ -120,6 +129,10 @@ def _explain(error: Exception, repo: str, writing: bool) -> _Why:
         remedy = "Unset it; publishing needs the Hub."
         return _Why("HF_HUB_OFFLINE is set", remedy, see="hub-does-not-answer")
     remedy = "Check the endpoint and the network, and run again."
+    answered = re.search(r"HTTP status \w+ error \((\d{3})", str(error))
+    if answered and isinstance(error, ConnectionError):  # hf_xet has no error of its own for it
+        cause = f"the Hub's storage answers with status {answered[1]}"
+        return _Why(cause, "Run again; if it stays, the Hub is ill.", see="hub-does-not-answer")
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return _Why("the connection breaks off", remedy, see="hub-does-not-answer")
     return _Why("the Hub does not answer", remedy, see="hub-does-not-answer")
@@ -134,8 +147,8 @@ def _explain_upload(error: UploadError, repo: str, writing: bool) -> _Why:
 
 
 def _explain_status(error: requests.HTTPError, status: int, writing: bool) -> _Why:
-    message = getattr(error, "server_message", None)
-    said = f" ({message.strip()})" if message else ""
+    message = " ".join((getattr(error, "server_message", None) or "").split())
+    said = f" ({message})" if message else ""
     if status == UNAUTHORIZED:
         remedy = "Make a new one in the Hub's settings."
         return _Why(f"the token is not valid{said}", remedy, see="token-not-valid")

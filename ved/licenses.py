@@ -1,9 +1,9 @@
 """Licences: what the card of a checkpoint may say, given what its two sources say.
 
 One rule: what is made of a source with a permissive licence may be published under any licence,
-and any other licence of a source has to be the one that the checkpoint states. What a source does
-not say is never guessed. The rule finds contradictions; it does not find that all is well, and it
-is no legal advice.
+any other licence of a source has to be the one that the checkpoint states, and one that allows no
+derivatives allows no checkpoint. What a source does not say is never guessed. The rule finds
+contradictions; it does not find that all is well, and it is no legal advice.
 
 A card states the manifest's licence or none, also where both sources have the same permissive one:
 to grant a licence is the publisher's act, and such sources leave the choice open. Without a
@@ -16,7 +16,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# Those that ask for attribution at most, and for notices to be kept.
+NO_DERIVATIVES = frozenset(("cc-by-nd-4.0", "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0"))
+"""Those that allow copies, and nothing that is made of them."""
+
+# Those that ask for attribution, and for notices and their own text to be kept.
 PERMISSIVE = frozenset(
     (
         "afl-3.0",
@@ -96,6 +99,9 @@ def problems(stated: str | None, sources: Mapping[str, str | None]) -> list[Prob
     known = {name: found for name, found in sources.items() if found is not None}
     binding = _binding(known)
     silent = [_not_known(name, stated) for name in sources if name not in known]
+    forbidding = {name: found for name, found in binding.items() if found in NO_DERIVATIVES}
+    if forbidding:
+        return silent + [_forbidden(name, found) for name, found in forbidding.items()]
     ids = list(binding.values())
     # Under the same "other" two sources may have different terms.
     if len(set(ids)) > 1 or ids.count(OTHER) > 1:
@@ -115,16 +121,23 @@ def reasoning(stated: str | None, sources: Mapping[str, str | None]) -> str:
     known = {name: found for name, found in sources.items() if found is not None}
     binding = _binding(known)
     if binding:
+        names, found = " and ".join(binding), next(iter(binding.values()))
+        if found == OTHER:
+            return (
+                f"{names} is under {_terms(OTHER)}, which its page has. The checkpoint states"
+                " license: other, too, which names no terms of its own."
+            )
         are = "are" if len(binding) > 1 else "is"
         return (
-            f"{' and '.join(binding)} {are} under {_terms(next(iter(binding.values())))}, which may"
-            " ask for more than attribution, and the checkpoint states the same."
+            f"{names} {are} under {found}, which may ask for more than attribution, and the"
+            " checkpoint states the same."
         )
     ids = [*dict.fromkeys(known.values())]
-    ask, let = ("ask", "let") if len(ids) > 1 else ("asks", "lets")
+    are, their = ("are", "their") if len(ids) > 1 else ("is", "its")
     permissive = (
-        f"{' and '.join(ids)} {ask} for attribution at most, and {let} what is made of a model be"
-        " published under any licence."
+        f"{' and '.join(ids)} {are} permissive: what is made of a model may be published under"
+        f" another licence, where {their} conditions are kept for what is copied, such as"
+        " attribution and the licence's text."
     )
     if stated is not None:
         return permissive
@@ -148,6 +161,13 @@ def _not_stated(name: str, found: str, stated: str | None) -> Problem:
         f"{name} is under {_terms(found)}, which may ask for more than attribution, and the"
         f" checkpoint states {stated or 'no licence'}",
         f"read its terms, and if they allow this checkpoint, say license: {found} in the pair",
+    )
+
+
+def _forbidden(name: str, found: str) -> Problem:
+    return Problem(
+        f"{name} is under {found}, which allows nothing that is made of it to be published",
+        "ask its authors, or take another source",
     )
 
 

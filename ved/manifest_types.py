@@ -362,7 +362,7 @@ class _Shared(_Model):
         default=None,
         description="Collection on the Hub to put the repo into: owner/title, or a title alone for"
         " one of the namespace's or, without a namespace, of the repo's owner. If it is not there,"
-        " it is made, private if all of its repos are.",
+        " it is made, private if all pairs that name it say private: true.",
     )
 
 

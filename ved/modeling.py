@@ -100,7 +100,10 @@ class FlaxVisionEncoderDecoderModel(upstream.FlaxVisionEncoderDecoderModel):  # 
             )
 
     def encode(self, pixel_values: jax.Array, *args: Any, **kwargs: Any) -> Any:
-        """Return the encoder's states, of shape (batch, patches, width), for `decode`."""
+        """Return the encoder's output, for `decode`.
+
+        Its `last_hidden_state` is of shape (batch, 1 + patches, width): one for the whole image.
+        """
         with nn.intercept_methods(_mend_interpolation):
             return super().encode(pixel_values, *args, **kwargs)
 

@@ -78,7 +78,7 @@ class Pipeline:
 
     def _fetch(self, planned: Planned) -> list[Source]:
         sources = [*planned.sources.values()]
-        missing = self.store.make_room(sources, self._reserved(planned))
+        missing = self.store.make_room(sources, _reserved(planned))
         with self.progress.step(planned.pair.repo, "Downloading", missing):
             return [self.store.fetch(source) for source in sources]
 
@@ -164,14 +164,9 @@ class Pipeline:
             else:
                 check(published, directory, api, run=pair.check == "generate")
 
-    def _reserved(self, planned: Planned) -> int:
-        """Return how many bytes of disk a checkpoint takes, which may be kept and downloaded."""
-        twice = self.output_directory and self.push and planned.pair.check != "none"
-        return _output(planned) * (2 if twice else 1)
-
     def _clear(self, planned: Planned, directory: Path) -> None:
         shutil.rmtree(directory, ignore_errors=True)
-        self.store.give_back(self._reserved(planned))
+        self.store.give_back(_reserved(planned))
 
     def _renew(self, planned: Planned) -> Result:
         """Publish a card of the words that the manifest has now, beside the weights that stand."""
@@ -229,6 +224,11 @@ def in_order(planned: Iterable[Planned]) -> list[Planned]:
 def _download(planned: Planned, here: Collection[str]) -> int:
     assert planned.needs is not None
     return sum(size for name, size in planned.needs.sources.items() if name not in here)
+
+
+def _reserved(planned: Planned) -> int:
+    assert planned.needs is not None
+    return planned.needs.reserved
 
 
 def _output(planned: Planned) -> int:

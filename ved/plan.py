@@ -5,6 +5,7 @@ them. Of targets, one listing of each namespace tells which are as the manifest 
 others are looked at one by one, and of those the few that were changed last.
 """
 
+import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from ved import card, hub, hub_collections, record, targets
 from ved.access import Access
 from ved.compare import UNCHANGED, look
-from ved.errors import VedError
+from ved.errors import VedError, as_ved_error
 from ved.families import Role
 from ved.findings import Findings
 from ved.manifest import ConfigRef, Pair, SourceRef
@@ -28,9 +29,13 @@ if TYPE_CHECKING:
     # Importing it imports jax and transformers, which a plan without a build does not need.
     from ved.preflight import Preflight
 
+log = logging.getLogger("ved")
+
 LOOKS = 5
 """How many of the repos that seem to be as they should are looked at closely: those changed last.
 A listing does not tell whether somebody has trained there."""
+
+NOT_COLLECTED = "But it is not in its collection."
 
 CHECKED = ("build", "refuse")
 
@@ -40,8 +45,8 @@ REQUESTS = 8
 _Asked = TypeVar("_Asked")
 _Answer = TypeVar("_Answer")
 _Name: TypeAlias = tuple[str, str | None]
-_Snapshots: TypeAlias = Mapping[_Name, Snapshot | Exception]
-_Listings: TypeAlias = Mapping[str, dict[str, Listed] | Exception]
+_Snapshots: TypeAlias = Mapping[_Name, Snapshot | VedError]
+_Listings: TypeAlias = Mapping[str, dict[str, Listed] | VedError]
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ class _Planner:
         snapshots = self._pin(pairs)
         plan = [self._identify(pair, snapshots) for pair in pairs]
         if self.circumstances.push:
-            plan = self._compare_with_hub(plan)
+            plan = self._compare_with_collections(self._compare_with_hub(plan))
         if self.circumstances.output_directory is not None:
             plan = [self._compare_with_disk(planned) for planned in plan]
         return plan
@@ -100,7 +105,9 @@ class _Planner:
         from ved.preflight import Preflight
 
         with tempfile.TemporaryDirectory(prefix=".ved-headers-") as name:
-            preflight = Preflight(self.api, Path(name), self.circumstances.max_disk)
+            keeps = self.circumstances.push and self.circumstances.output_directory is not None
+            limit = self.circumstances.max_disk
+            preflight = Preflight(self.api, Path(name), limit, keeps=keeps)
             return [
                 self._checked(planned, preflight) if planned.action in CHECKED else planned
                 for planned in plan
@@ -194,6 +201,17 @@ class _Planner:
 
         return _at_once(looked, told)
 
+    def _compare_with_collections(self, plan: Sequence[Planned]) -> list[Planned]:
+        """Find out which of those that are as they should be are not in their collections."""
+        alike = [planned.pair for planned in plan if planned.action == "skip"]
+        missing = hub_collections.missing(alike, self.api)
+        return [
+            replace(planned, to_collect=True, reason=f"{planned.reason} {NOT_COLLECTED}")
+            if planned.pair.repo in missing
+            else planned
+            for planned in plan
+        ]
+
     def _compare_with_listing(self, planned: Planned, listings: _Listings) -> Planned:
         if planned.action == "refuse":
             return planned
@@ -244,15 +262,18 @@ def _at_once(function: Callable[[_Asked], _Answer], asked: Sequence[_Asked]) -> 
         return list(pool.map(function, asked))
 
 
-def _or_error(function: Callable[[], _Answer]) -> _Answer | Exception:
-    """Return a failure, for each pair that it concerns to raise anew."""
+def _or_error(function: Callable[[], _Answer]) -> _Answer | VedError:
+    """Return a failure, for each pair that it concerns to raise; what nobody foresaw is logged."""
     try:
         return function()
     except Exception as error:
-        return error
+        if not isinstance(error, VedError | OSError):
+            log.error("Unexpected error", exc_info=error)
+        return as_ved_error(error)
 
 
-def _raised(answer: _Answer | Exception) -> _Answer:
-    if isinstance(answer, Exception):
-        raise answer
+def _raised(answer: _Answer | VedError) -> _Answer:
+    if isinstance(answer, VedError):
+        # Raised for many pairs, one and the same would have a longer traceback for each.
+        raise VedError(answer.cause, answer.remedy, answer.see)
     return answer

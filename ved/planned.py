@@ -40,6 +40,7 @@ class Planned:
         published: the record of what is there, where that is to get a new card.
         needs: what building it takes, where it is to be built.
         sources: its sources with their configs, where it is to be built.
+        to_collect: whether its repo is not in the collection that the pair names.
     """
 
     pair: Pair
@@ -54,11 +55,12 @@ class Planned:
     published: BuildRecord | None = None
     needs: "Needs | None" = None
     sources: Mapping[Role, ResolvedSource] = field(default_factory=dict)
+    to_collect: bool = False
 
     @property
     def pending(self) -> bool:
         """Whether there is anything to do."""
-        return self.action in ("build", "card-only")
+        return self.action in ("build", "card-only") or self.to_collect
 
     def result(
         self,

@@ -42,9 +42,9 @@ def has_pytorch(record: BuildRecord) -> bool:
 
 
 def needs_ved(record: BuildRecord) -> bool:
-    """Tell whether to generate in Flax takes VED's class, because transformers' own fails."""
-    name = record.sources["decoder"].family
-    return bool(family("decoder", name, "the decoder").generate_fails)
+    """Tell whether transformers' own Flax class fails, or gives other numbers than PyTorch's."""
+    families = (family(role, each.family, role) for role, each in record.sources.items())
+    return any(each.generate_fails or each.flax_differs for each in families)
 
 
 @cache

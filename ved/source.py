@@ -235,9 +235,10 @@ def pin(ref: ConfigRef, api: HfApi) -> Snapshot:
     with explained(f"read {ref.model}{at}", ref.model):
         info = api.model_info(ref.model, revision=ref.revision, files_metadata=True)
         files = {sibling.rfilename: sibling.size or 0 for sibling in siblings(info)}
+        stated = Stated.of(info)
     if not is_commit(info.sha):
         raise VedError(f"The Hub says that {ref.model} is at {info.sha!r}, which is not a commit.")
-    return Snapshot(ref.model, info.sha, files, None, Stated.of(info))
+    return Snapshot(ref.model, info.sha, files, None, stated)
 
 
 def resolve(role: Role, ref: SourceRef, api: HfApi) -> ResolvedSource:

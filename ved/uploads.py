@@ -32,11 +32,12 @@ class Uploads:
             return
         try:
             answer = response.json()
-            sent = sum(int(each["size"]) for each in answer["objects"] if each.get("actions"))
+            sizes = [each["size"] for each in answer["objects"] if each.get("actions")]
         except (ValueError, TypeError, KeyError, AttributeError):
             return  # the client will have to say something to this
-        self._is_known &= answer.get("transfer") != "xet"
-        self.sent = (self.sent or 0) + sent if self._is_known else None
+        in_form = all(type(size) is int and 0 <= size < 2**40 for size in sizes)
+        self._is_known &= in_form and answer.get("transfer") != "xet"
+        self.sent = (self.sent or 0) + sum(sizes) if self._is_known else None
 
 
 @contextmanager

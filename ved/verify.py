@@ -33,7 +33,7 @@ class Verdict:
 
     Attributes:
         origin: the checkpoint.
-        files: how many files were compared.
+        files: how many files were made anew and compared.
         differences: what is not as the record's sources give it, a sentence each.
         notes: what could not be compared, and why.
     """
@@ -50,7 +50,7 @@ class Verdict:
 
     def __str__(self) -> str:
         head = (
-            f"{self.origin}: all {self.files} files are what the sources give, bit for bit."
+            f"{self.origin}: {self.files} files are what the sources give, bit for bit."
             if self.is_true
             else f"{self.origin} is not what its record says:"
         )
@@ -88,7 +88,8 @@ def verify(checkpoint: str, api: HfApi) -> Verdict:
         rebuilt = make_checkpoint(encoder, decoder, directory, api, published.settings)
         rebuilt, notes = _with_words(rebuilt, published, directory)
         differences = [*_compare(rebuilt, published, there, directory)]
-    return Verdict(origin, len(rebuilt.files) + 1, tuple(differences), tuple(notes))
+        compared = 1 + sum((directory / name).exists() for name in rebuilt.files)
+    return Verdict(origin, compared, tuple(differences), tuple(notes))
 
 
 def _open(checkpoint: str, api: HfApi) -> tuple[BuildRecord, _Checkpoint, str]:
@@ -180,7 +181,10 @@ def _with_words(
         published.pair, published.sources.values(), published.endpoint
     ):
         return card.write(rebuilt, directory), notes
-    notes.append(f"{card.FILE_NAME} has the words of another version of VED.")
+    notes.append(
+        f"{card.FILE_NAME} has the words of another version of VED, and is held against its digest"
+        " alone."
+    )
     told = {name: file for name, file in published.files.items() if name == card.FILE_NAME}
     known = dict(sorted({**rebuilt.files, **told}.items()))
     return rebuilt.model_copy(update={"files": known}), notes
