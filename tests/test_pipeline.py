@@ -121,6 +121,25 @@ def test_pairs_are_downloaded_assembled_and_published_at_the_same_time(
     assert not meeting.broken
 
 
+def test_pairs_are_checked_while_others_are_published(
+    hub: LocalHub, weights: dict[str, Path], listeners: list[Listener]
+) -> None:
+    meeting = Barrier(4, timeout=PATIENCE)
+    awaited = {("Checking", 1), ("Checking", 2), ("Publishing", 3), ("Publishing", 4)}
+    seen: list[str] = []
+
+    def meet(line: str) -> None:
+        verb = line.partition(": ")[2].partition(" ")[0]
+        seen.append(verb)
+        if (verb, seen.count(verb)) in awaited:
+            meeting.wait()
+
+    listeners.append(meet)
+    entries = [piped(f"owner/checked-beside-{number}", 1, number) for number in range(1, 5)]
+    assert actions(built(hub, entries)) == ["built"] * 4
+    assert not meeting.broken
+
+
 # What is on the disk
 
 
@@ -253,6 +272,8 @@ def test_what_fails_gives_back_what_it_holds_and_the_others_go_on(
         piped("owner/fails-to-publish", 1, 3),
         piped("owner/does-not-fail", 2, 2),
     ]
+    for entry in entries:
+        entry["check"] = "none"  # which takes room for another checkpoint
     precious = tmp_path / "owner" / "fails-to-assemble" / "thesis.txt"
     precious.parent.mkdir(parents=True)
     precious.write_text("years of work")

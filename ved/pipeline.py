@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Semaphore
 
 from ved import card, hub
 from ved.access import Access
@@ -29,12 +30,15 @@ from ved.uploads import counted
 log = logging.getLogger("ved")
 
 UPLOADS = 2
-"""How many pairs are published at the same time: while the Hub makes the commit of one, the wire is
+"""How many pairs are uploaded at the same time: while the Hub makes the commit of one, the wire is
 free for another. Downloads go one by one, because two would both be there late."""
+
+CHECKS = 2
+"""How many pairs more may be checked meanwhile: that takes the wire in the other direction."""
 
 
 class Pipeline:
-    """Hands that pass pairs on: one downloads, one assembles, two publish and check.
+    """Hands that pass pairs on: one downloads, one assembles, the others publish and check.
 
     Args:
         access: the ways to the Hub.
@@ -62,10 +66,11 @@ class Pipeline:
         self.progress = progress
         self.push = push
         self.output_directory = output_directory
+        self._uploading = Semaphore(UPLOADS)
 
     def run(self, queue: Sequence[Planned], cards: Sequence[Planned]) -> dict[str, Result]:
         """Build what is queued, renew cards, and return what became of each, by its repo."""
-        with hands(1) as down, hands(UPLOADS) as up:
+        with hands(1) as down, hands(UPLOADS + CHECKS) as up:
             done = {each.pair.repo: up.submit(self._renew, each) for each in cards}
             fetching = [down.submit(self._fetch, planned) for planned in queue]
             for planned, fetched in zip(queue, fetching, strict=True):
@@ -135,7 +140,7 @@ class Pipeline:
     def _push(self, planned: Planned, directory: Path, size: int) -> str:
         pair, target = planned.pair, planned.target
         assert target is not None
-        with self.progress.step(pair.repo, "Publishing", size):
+        with self._uploading, self.progress.step(pair.repo, "Publishing", size):
             commit = hub.publish(
                 target, directory, private=pair.private, api=self.api, pusher=self.access.to
             )
