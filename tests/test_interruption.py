@@ -192,9 +192,7 @@ def test_an_assembly_that_is_told_to_stop_leaves_nothing(
 ) -> None:
     output = tmp_path / "folder" / "output"
     run = start(hub, tmp_path, [], assembly(large_sources, output))
-    while not list(tmp_path.rglob("*.partial")):
-        assert run.process.poll() is None, "it ended before it could be interrupted"
-        time.sleep(0.001)
+    wait_for_weights(run, output.parent)
     run.process.send_signal(number)
     run.ended(SOON)
 
@@ -208,6 +206,14 @@ def assembly(sources: tuple[Path, Path], output: Path) -> list[str]:
         *("-m", "ved", "assemble", "--output_dir", str(output)),
         *("--encoder_model_name_or_path", encoder, "--decoder_model_name_or_path", decoder),
     ]
+
+
+def wait_for_weights(run: Run, folder: Path) -> None:
+    """Wait until weights are being written somewhere below a folder."""
+    # Unlike Path.rglob, os.walk passes over what goes while it looks.
+    while not any(name.endswith(".partial") for *_, names in os.walk(folder) for name in names):
+        assert run.process.poll() is None, run.process.communicate()[0]
+        time.sleep(0.001)
 
 
 # Killed
@@ -232,9 +238,7 @@ def test_a_kill_leaves_no_partial_file_under_a_final_name(
 ) -> None:
     output = tmp_path / "folder" / "output"
     run = start(hub, tmp_path, [], assembly(large_sources, output))
-    while not list(tmp_path.rglob("*.partial")):
-        assert run.process.poll() is None, "it ended before it could be killed"
-        time.sleep(0.001)
+    wait_for_weights(run, output.parent)
     run.process.kill()
     run.process.communicate()
 
