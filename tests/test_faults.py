@@ -268,6 +268,34 @@ def test_an_upload_that_is_damaged_on_the_way_is_refused_and_sent_again_alone(ca
     assert case.seed("new") == AFTER
 
 
+def test_a_source_that_is_damaged_on_the_way_fails_its_pair_and_is_downloaded_again(
+    case: Case,
+) -> None:
+    weights = only(case, "GET", "/lfs/models/team/gpt2/")
+    parts_of_the_header = 2
+    case.hub.faults.add(weights.method, weights.path, after=parts_of_the_header, damage=True)
+
+    damaged = case.build()
+
+    assert {name: result.action for name, result in damaged.items()} == {
+        "new": "failed",
+        "old": "built",
+    }
+    said = r"model.safetensors of team/gpt2@\w+ has sha256 (\w+) here, and (\w+) on the Hub\. Run "
+    match = re.match(said, damaged["new"].reason)
+    assert match is not None, damaged["new"].reason
+    here, stored = match.groups()
+    assert here != stored
+    assert {Path(each.path).name for each in case.asked(weights)} == {stored}
+    assert case.seed("new") is None
+    again = case.build()
+    assert {name: result.action for name, result in again.items()} == {
+        "new": "built",
+        "old": "skipped",
+    }
+    assert case.seed("new") == AFTER
+
+
 def test_a_commit_made_meanwhile_is_left_alone(
     case: Case, assembled_once: AssembledOnce, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,7 @@ class Snapshot:
         files: the size of each of its files, in bytes, by name.
         directory: the local directory; None for a repo.
         stated: what its authors state of it; nothing for a local directory.
+        sha256: by the Hub's account, of each file that it stores by that, by name.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Snapshot:
     files: Mapping[str, int]
     directory: Path | None
     stated: Stated = field(default_factory=Stated)
+    sha256: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         if self.directory is not None:
@@ -217,10 +219,25 @@ class Source:
         return [self.directory / name for name in self.resolved.weights]
 
     def digests(self) -> dict[str, str]:
-        """Return the sha256 of every file that is used, by name."""
+        """Return the sha256 of every file that is used, by name.
+
+        Raises:
+            VedError: a file is not what the Hub says it stores; a download is checked for its size
+                only, and what lies in a cache not at all.
+        """
         processing = [self.directory / name for name in self.resolved.processing]
-        used = [self.config_path, *self.weight_paths, *processing]
-        return {path.name: sha256(path) for path in used}
+        found = {path.name: sha256(path) for path in (*self.weight_paths, *processing)}
+        expected = self.resolved.snapshot.sha256
+        for name in found.keys() & expected.keys():
+            if found[name] != expected[name]:
+                raise VedError(
+                    f"{name} of {self} has sha256 {found[name]} here, and {expected[name]} on the "
+                    "Hub.",
+                    "Run again; if that does not help, delete the repo from huggingface_hub's "
+                    "cache: `hf cache delete`.",
+                    see="damaged-source",
+                )
+        return {CONFIG: sha256(self.config_path), **found}
 
 
 def pin(ref: ConfigRef, api: HfApi) -> Snapshot:
@@ -234,11 +251,13 @@ def pin(ref: ConfigRef, api: HfApi) -> Snapshot:
     at = f" at {ref.revision}" if ref.revision else ""
     with explained(f"read {ref.model}{at}", ref.model):
         info = api.model_info(ref.model, revision=ref.revision, files_metadata=True)
-        files = {sibling.rfilename: sibling.size or 0 for sibling in siblings(info)}
+        found = siblings(info)
         stated = Stated.of(info)
     if not is_commit(info.sha):
         raise VedError(f"The Hub says that {ref.model} is at {info.sha!r}, which is not a commit.")
-    return Snapshot(ref.model, info.sha, files, None, stated)
+    files = {each.rfilename: each.size or 0 for each in found}
+    digests = {each.rfilename: each.lfs.sha256 for each in found if each.lfs}
+    return Snapshot(ref.model, info.sha, files, None, stated, digests)
 
 
 def resolve(role: Role, ref: SourceRef, api: HfApi) -> ResolvedSource:

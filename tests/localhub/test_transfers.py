@@ -176,6 +176,17 @@ def test_a_damaged_object_is_refused_and_discarded(
     assert download(hub, repo, "x.msgpack") == bytes(size)
 
 
+def test_an_answer_arrives_damaged_in_one_bit(alice: HfApi, repo: str, hub: LocalHub) -> None:
+    content = bytes(SIZE)
+    alice.upload_file(path_or_fileobj=content, path_in_repo="x.msgpack", repo_id=repo)
+    hub.faults.add("GET", "/lfs/", damage=True)
+
+    damaged = download(hub, repo, "x.msgpack")
+
+    differences = [a ^ b for a, b in zip(damaged, content, strict=True) if a != b]
+    assert differences == [1]
+
+
 def test_a_body_of_the_wrong_length_is_refused(alice: HfApi, repo: str, hub: LocalHub) -> None:
     wanted: dict[str, Any] = {
         "operation": "upload",

@@ -121,7 +121,7 @@ class Faults:
             retry_after: seconds, for the Retry-After header of that answer.
             cut_request: drop the connection when this many bytes of the request's body are in.
             cut_response: close the connection after this many bytes of the response's body.
-            damage: flip a bit in the request's body.
+            damage: flip a bit in the request's body, or in the answer's where it has none.
             lose: do what is asked, and close the connection in place of an answer.
             answer: say this in place of the answer, and do nothing.
             delay: seconds to wait before anything else.
@@ -223,8 +223,7 @@ class _Call:
             self._transport.abort()
             return {"type": "http.disconnect"}
         if body and self._fault.damage:
-            body = bytes([body[0] ^ 1]) + body[1:]
-            self._fault = replace(self._fault, damage=False)
+            body = self._damaged(body)
         self._exchange.bytes_in += len(body)
         await self._faults.upload.wait(len(body))
         return {**message, "body": body}
@@ -242,6 +241,8 @@ class _Call:
             await self._send(message)
             return
         body = b"" if self._exchange.method == "HEAD" else message.get("body", b"")
+        if body and self._fault.damage:
+            body = self._damaged(body)
         step = self._faults.download.step or max(1, len(body))
         for start in range(0, max(1, len(body)), step):
             more = message.get("more_body", False) or start + step < len(body)
@@ -259,6 +260,11 @@ class _Call:
         await self._send({"type": "http.response.body", "body": piece, "more_body": more})
         if self.is_cut:
             self._transport.close()
+
+    def _damaged(self, body: bytes) -> bytes:
+        """Return a body with a bit flipped, in its last byte, and leave what follows alone."""
+        self._fault = replace(self._fault, damage=False)
+        return body[:-1] + bytes([body[-1] ^ 1])
 
     async def _drain(self) -> None:
         """Take in the rest of the request: a client still sending would miss an early refusal."""
