@@ -72,8 +72,8 @@ def measure(kept: Path, folder: Path) -> Iterator[str]:
     """
     yield (
         "`ved build` of six pairs, from a Hub on this machine whose bandwidth is limited. The "
-        "bound is what the busier direction needs for its bytes alone. Disk is that of temporary "
-        "files and of the cache."
+        "bound is what the busier direction needs for its bytes alone; sources come down, and so "
+        "does what was published, to be checked. Disk is that of temporary files and of the cache."
     )
     encoders = [sources.vit_small(kept, seed) for seed in range(6)]
     decoders = [sources.gpt2_half_as_wide(kept, 100 + seed) for seed in range(6)]

@@ -25,12 +25,10 @@ from tests.publishing import (
     publish,
 )
 from ved import connection, record
-from ved.access import Access
 from ved.build import Options, build
 from ved.check import Published, check
 from ved.errors import VedError
 from ved.localhub import LocalHub
-from ved.plan import Circumstances, make
 from ved.record import BuildRecord, RecordedFile
 from ved.report import Result
 
@@ -129,9 +127,11 @@ def test_of_a_new_card_the_card_and_its_record_are_checked(hub: LocalHub, repo: 
     assert asked == {"README.md", "ved.json"}
 
 
+@pytest.mark.parametrize("how", ["load", "generate"])
 @pytest.mark.parametrize("keep", [False, True])
-def test_the_checkpoint_is_not_on_the_disk_twice_unless_it_is_kept(
+def test_while_it_is_checked_a_checkpoint_is_on_the_disk_where_it_is_kept_or_run(
     keep: bool,
+    how: str,
     hub: LocalHub,
     repo: str,
     tmp_path: Path,
@@ -139,39 +139,36 @@ def test_the_checkpoint_is_not_on_the_disk_twice_unless_it_is_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    code_instead("print('It runs.')", monkeypatch)
     kept = tmp_path / "kept"
     kept.mkdir()
     found: list[Path] = []
     at_step("Checking", lambda: found.extend(tmp_path.rglob("flax_model.msgpack")))
 
     options = Options(output_directory=kept if keep else None)
-    (result,) = build(manifest(pair(repo)), options, client(hub))
+    (result,) = build(manifest(pair(repo, check=how)), options, client(hub))
 
     assert result.action == "built"
-    assert found == ([kept / repo / "flax_model.msgpack"] if keep else [])
+    assert [kept in path.parents for path in found] == (
+        [True] if keep else [False] if how == "generate" else []
+    )
     assert list(tmp_path.glob("**/.ved-*")) == []
 
 
-def test_where_a_checkpoint_is_kept_the_next_pair_waits_for_room_for_both(
-    hub: LocalHub,
-    repo: str,
-    tmp_path: Path,
-    at_step: AtStep,
-    caplog: pytest.LogCaptureFixture,
+def test_of_weights_that_are_read_back_only_the_headers_are_kept(
+    hub: LocalHub, repo: str, built: Path, tmp_path: Path
 ) -> None:
-    """With room for two checkpoints, the second pair could begin if the first took but one."""
-    both = manifest(pair(repo, seed=1), pair(f"{repo}-next", seed=2))
-    first, _ = make(both.pairs, Circumstances(Access(client(hub)), push=False))
-    assert first.needs is not None
-    seen: list[str] = []
-    at_step("Checking", lambda: seen.extend(caplog.messages))
+    told = published(hub, repo, built, record_in(built))
+    hub.requests.clear()
 
-    disk = first.needs.disk + first.needs.output
-    results = build(both, Options(output_directory=tmp_path, max_disk=disk), client(hub))
+    check(told, tmp_path / "check", client(hub))
 
-    assert [result.action for result in results] == ["built", "built"]
-    begun = [line.partition(": ")[0] for line in seen if ": Downloading " in line]
-    assert begun == [repo]
+    weights = told.record.weight_files
+    read = [each.bytes_out for each in hub.requests if "/lfs/" in each.path]
+    assert sorted(read) == sorted(file.size for file in weights.values())
+    for name, file in weights.items():
+        (stand_in,) = (tmp_path / "check").rglob(name)
+        assert stand_in.stat().st_blocks * 512 < file.size
 
 
 # What fails
@@ -264,7 +261,7 @@ def record_in(directory: Path) -> BuildRecord:
 
 def test_a_true_record_passes(hub: LocalHub, repo: str, built: Path, tmp_path: Path) -> None:
     told = published(hub, repo, built, record_in(built))
-    check(told, tmp_path / "check", client(hub), run=False)
+    check(told, tmp_path / "check", client(hub))
 
 
 def _without_a_parameter(true: BuildRecord) -> BuildRecord:
@@ -300,7 +297,7 @@ def test_weights_that_are_not_those_of_the_record_are_found_out(
 ) -> None:
     told = published(hub, repo, built, lie(record_in(built)))
     with pytest.raises(VedError, match=why):
-        check(told, tmp_path / "check", client(hub), run=False)
+        check(told, tmp_path / "check", client(hub))
 
 
 @pytest.mark.parametrize(
@@ -319,7 +316,7 @@ def test_what_transformers_cannot_load_is_found_out(
     files = {**true.files, name: RecordedFile.of(built / name)}
     told = published(hub, repo, built, true.model_copy(update={"files": files}))
     with pytest.raises(VedError, match=f"transformers cannot load its {what}: ") as caught:
-        check(told, tmp_path / "check", client(hub), run=False)
+        check(told, tmp_path / "check", client(hub))
     assert caught.value.see == "check-failed"
 
 
@@ -353,7 +350,7 @@ def code_instead(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run_card(hub: LocalHub, repo: str, built: Path, folder: Path) -> None:
     told = published(hub, repo, built, record_in(built))
-    check(told, folder / "check", client(hub), run=True)
+    check(told, folder / "check", client(hub), run=built)
 
 
 def test_code_that_fails_says_how(

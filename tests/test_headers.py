@@ -5,6 +5,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -316,6 +317,56 @@ def test_name_that_leads_elsewhere_is_refused_before_anything_is_asked(
     assert list((tmp_path / "standing").iterdir()) == []
 
 
+# Files that are read to their ends
+
+
+READ = [name for name in DAMAGED if not name.endswith(".bin")]
+
+
+def test_files_are_read_once_and_hashed_and_get_the_same_stand_ins(
+    damaged: tuple[Path, str], hub: LocalHub, tmp_path: Path
+) -> None:
+    directory, commit = damaged
+    fetched(hub, "team/damaged", commit, READ, tmp_path / "standing")
+    hub.requests.clear()
+
+    (tmp_path / "read").mkdir()
+    digests = headers.read("team/damaged", commit, READ, tmp_path / "read", client(hub))
+
+    contents = {name: (directory / name).read_bytes() for name in READ}
+    assert digests == {name: sha256(content).hexdigest() for name, content in contents.items()}
+    assert transferred(hub) == sum(map(len, contents.values()))
+    for name in READ:
+        assert saying(tmp_path / "read" / name) == saying(tmp_path / "standing" / name)
+
+
+def saying(path: Path) -> str:
+    """Return what is said of a damaged weight file."""
+    with pytest.raises(VedError) as caught:
+        open_weights([path])
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("layout", ["safetensors", "flax"])
+def test_a_file_that_breaks_off_is_read_again_from_its_beginning(
+    layout: str, hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "FIRST_WAIT", 0.0)
+    repo = f"team/headers-read-{layout}"
+    directory = checkpoints.vit(tmp_path / "real", layout=layout)  # type: ignore[arg-type]
+    commit = publish(hub, repo, directory)
+    (name,) = weights_in(directory)
+    size = (directory / name).stat().st_size
+    for cut in (5, size // 2, size - 1):
+        hub.faults.add("GET", "/lfs/", cut_response=cut)
+    (tmp_path / "read").mkdir()
+
+    digests = headers.read(repo, commit, [name], tmp_path / "read", client(hub))
+
+    assert digests == {name: sha256((directory / name).read_bytes()).hexdigest()}
+    assert told(tmp_path / "read", [name]) == told(directory, [name])
+
+
 # Servers that are not as the local Hub is
 
 
@@ -457,3 +508,32 @@ def test_file_of_unknown_size_is_refused(tmp_path: Path) -> None:
 
     with serving(hub) as endpoint, pytest.raises(VedError, match="does not say its size"):
         headers.fetch("team/vit", "0" * 40, ["a.safetensors"], tmp_path, HfApi(endpoint))
+
+
+@pytest.mark.usefixtures("connected")
+@pytest.mark.parametrize("more", [-1, 10**9])
+def test_a_file_that_is_not_as_long_as_the_hub_says_has_no_digest_that_fits(
+    more: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "FIRST_WAIT", 0.0)
+    length = len(SAFETENSORS)
+    sent: list[int] = []
+
+    def hub(request: BaseHTTPRequestHandler) -> None:
+        is_head = request.command == "HEAD"
+        send(request, 200, {"Content-Length": str(length if is_head else length + more)})
+        request.close_connection = True
+        try:
+            if not is_head:
+                sent.append(request.wfile.write(SAFETENSORS[: length + more]))
+                while sum(sent) < length + more:
+                    sent.append(request.wfile.write(bytes(2**16)))
+        except OSError:
+            pass  # nobody listens
+
+    with serving(hub) as endpoint:
+        names = ["a.safetensors"]
+        digests = headers.read("team/vit", "0" * 40, names, tmp_path, HfApi(endpoint))
+
+    assert digests["a.safetensors"] != sha256(SAFETENSORS).hexdigest()
+    assert sum(sent) < 10**8

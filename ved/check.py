@@ -1,8 +1,9 @@
 """Proof by use: what the Hub serves at a new commit is read back and held against the record.
 
-Every file is downloaded again and compared by its digest; then transformers loads the config, the
-image processor and the tokenizer, and the headers of the weights are read. No model is instantiated
-but by the code of the card, in a process of its own, where a pair asks for that.
+Every file is read again and compared by its digest: weights are read to their ends, and their
+headers alone are kept. Then transformers loads the config, the image processor and the tokenizer
+that were served. No model is instantiated but by the code of the card, in a process of its own,
+where a pair asks for that; it has the weights of before, which by then are known to be the same.
 """
 
 import hashlib
@@ -17,11 +18,12 @@ from functools import partial
 from math import prod
 from pathlib import Path
 from threading import Lock
+from typing import TypeVar
 
 from huggingface_hub import HfApi
 
 import ved
-from ved import card
+from ved import card, headers
 from ved.connection import ATTEMPTS, wait
 from ved.environment import SETTINGS
 from ved.errors import VedError, as_ved_error
@@ -57,6 +59,8 @@ _WEIGHTS: tuple[tuple[str, Layout], ...] = ((".msgpack", "flax"), (".safetensors
 
 _one_at_a_time = Lock()  # a model takes memory
 
+_Result = TypeVar("_Result")
+
 
 @dataclass(frozen=True)
 class Published:
@@ -75,27 +79,28 @@ class Published:
     parent: str | None
 
 
-def check(published: Published, directory: Path, api: HfApi, *, run: bool) -> None:
+def check(published: Published, directory: Path, api: HfApi, *, run: Path | None = None) -> None:
     """Make sure that what the Hub serves is the checkpoint, and that it can be loaded.
 
     Args:
         published: the checkpoint.
-        directory: an empty directory to download to, with room for the checkpoint.
+        directory: an empty directory, for all that is served but the weights.
         api: the Hub.
-        run: whether to run the Flax code of its card as well.
+        run: the checkpoint's own directory, to run the Flax code of its card on; None for not
+            running it.
 
     Raises:
         VedError: it is not, or nobody can tell.
     """
     record = published.record
     with _failures(published):
-        checkpoint = _download(published, [*record.files, FILE_NAME], directory, api)
-        _load(checkpoint)
-        _check_parameters(record, checkpoint)
+        served = _read_back(published, [*record.files, FILE_NAME], directory, api)
+        _load(served)
+        _check_parameters(record, served)
         if run:
             with _one_at_a_time:
                 stop_if_told()  # waiting for the others may have been long, and all is gone
-                said = _run_card(record, checkpoint, directory)
+                said = _run_card(record, run, directory)
             log.info("%s: The code of the card printed: %s", published.repo, said)
 
 
@@ -105,7 +110,7 @@ def check_card(published: Published, directory: Path, api: HfApi) -> None:
     See `check`.
     """
     with _failures(published):
-        _download(published, CARD_ONLY, directory, api)
+        _read_back(published, CARD_ONLY, directory, api)
 
 
 @contextmanager
@@ -125,21 +130,31 @@ def _failures(published: Published) -> Iterator[None]:
         ) from error
 
 
-def _download(published: Published, names: Collection[str], directory: Path, api: HfApi) -> Path:
-    """Download files at the commit, compare them with the record, and return where they are."""
+def _read_back(published: Published, names: Collection[str], directory: Path, api: HfApi) -> Path:
+    """Read files at the commit, and compare them with the record.
+
+    Returns:
+        where they are; in the place of weight files, their stand-ins.
+    """
     encoded = published.record.encoded()
     digest = hashlib.sha256(encoded).hexdigest()
     files = {**published.record.files, FILE_NAME: RecordedFile(size=len(encoded), sha256=digest)}
+    weights = [name for name in names if name in published.record.weight_files]
+    others = {*names} - {*weights}
     snapshot = Snapshot(published.repo, published.commit, {}, None)
-    checkpoint = _once_there(lambda: snapshot.fetch(names, api, directory), published)
-    differences = (_difference(checkpoint / name, files[name]) for name in names)
+    served = _once_there(lambda: snapshot.fetch(others, api, directory), published)
+    digests = {name: sha256(served / name) for name in others}
+    digests |= _once_there(
+        lambda: headers.read(published.repo, published.commit, weights, served, api), published
+    )
+    differences = (_difference(served / name, digests[name], files[name]) for name in names)
     said = "; ".join(filter(None, differences))
     if said:
         raise VedError(f"{said}.")
-    return checkpoint
+    return served
 
 
-def _once_there(fetch: Callable[[], Path], published: Published) -> Path:
+def _once_there(fetch: Callable[[], _Result], published: Published) -> _Result:
     """Fetch what was published a moment ago, which not every server may have heard of."""
     for attempt in range(1, ATTEMPTS):
         try:
@@ -151,18 +166,17 @@ def _once_there(fetch: Callable[[], Path], published: Published) -> Path:
     return fetch()
 
 
-def _difference(path: Path, recorded: RecordedFile) -> str:
-    """Say how a file differs from what was published; nothing if it does not."""
+def _difference(path: Path, found: str, recorded: RecordedFile) -> str:
+    """Say how a file, of a sha256, differs from what was published; nothing if it does not."""
     size = path.stat().st_size
     if size != recorded.size:
         return f"{path.name} has {size} bytes there, and was published with {recorded.size}"
-    found = sha256(path)
     if found != recorded.sha256:
         return f"{path.name} has sha256 {found} there, and was published with {recorded.sha256}"
     return ""
 
 
-def _load(checkpoint: Path) -> None:
+def _load(served: Path) -> None:
     """Load what prepares images, reads text and configures a model."""
     # Importing it takes seconds, which what only renews cards does not need.
     from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
@@ -175,17 +189,17 @@ def _load(checkpoint: Path) -> None:
     }
     for what, load in loaders.items():
         try:
-            load(checkpoint, local_files_only=True, trust_remote_code=False)
+            load(served, local_files_only=True, trust_remote_code=False)
         except Exception as error:  # whatever transformers raises
-            first, *_ = f"{error}\n".replace(f"{checkpoint}/", "").splitlines()
+            first, *_ = f"{error}\n".replace(f"{served}/", "").splitlines()
             cause = f"transformers cannot load its {what}: {first.rstrip('.')}."
             raise VedError(cause) from error
 
 
-def _check_parameters(record: BuildRecord, checkpoint: Path) -> None:
+def _check_parameters(record: BuildRecord, served: Path) -> None:
     """Hold the headers of the weight files against what the record says of parameters."""
     for suffix, layout in _WEIGHTS:
-        paths = [checkpoint / name for name in record.files if name.endswith(suffix)]
+        paths = [served / name for name in record.files if name.endswith(suffix)]
         if not paths:
             continue
         found = {weight.name: weight.tensor for weight in open_weights(paths)}

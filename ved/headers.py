@@ -8,20 +8,18 @@ is to them what the file is, damage and all, until a weight is read.
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
-from urllib.parse import urlsplit
+from typing import Any, BinaryIO, TypeVar
 
-from huggingface_hub import HfApi, hf_hub_url
-from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+from huggingface_hub import HfApi
 
-from ved.connection import body, patiently
+from ved.connection import patiently
 from ved.errors import VedError
 from ved.hub_errors import explained
 from ved.process import hands
+from ved.remote import Located, Stream, locate
 from ved.tensors import msgpack, pickled, safetensors
 
 FILES = 4
@@ -32,7 +30,9 @@ WINDOW_BYTES = 4096
 usual size and the header after it in one request."""
 
 LARGEST_HEADER = 128 * 2**20
-"""The most bytes that are read of one file. A safetensors header may have 100 MB."""
+"""The most bytes that are kept of one file. A safetensors header may have 100 MB."""
+
+_Result = TypeVar("_Result")
 
 
 def fetch(repo: str, commit: str, names: Sequence[str], directory: Path, api: HfApi) -> None:
@@ -58,74 +58,57 @@ def fetch(repo: str, commit: str, names: Sequence[str], directory: Path, api: Hf
             one. That a file is damaged is said where its stand-in is opened, and not here.
         OSError: a stand-in cannot be written.
     """
-    for name in names:
-        if name in ("", "..") or name != Path(name).name:
-            raise VedError(f"{repo} has weights in {name!r}, which is not a plain file name.")
 
     def fetch_one(name: str) -> None:
         action = f"read the header of {name} in {repo}@{commit[:12]}"
         with explained(action, repo):
-            url = hf_hub_url(repo, name, revision=commit, endpoint=api.endpoint)
-            _write_stand_in(directory / name, _locate(url, action, api))
+            _write_stand_in(directory / name, locate(repo, commit, name, action, api))
 
-    with hands(FILES) as pool:
-        list(pool.map(fetch_one, names))
+    _each(fetch_one, names, repo)
 
 
-@dataclass(frozen=True)
-class _Located:
-    """A file at the place that serves its bytes.
+def read(
+    repo: str, commit: str, names: Sequence[str], directory: Path, api: HfApi
+) -> dict[str, str]:
+    """Write stand-ins as `fetch` does, and read the files to their ends meanwhile.
 
-    Attributes:
-        url: that place.
-        token: what it is told; False for nothing.
-        size: of the whole file, in bytes.
-        action: what is being done, for errors; as for `explained`.
+    A file costs one request to the Hub, and one of the place that the Hub names.
+
+    Args:
+        names: of `*.safetensors` or `*.msgpack`, in no folder.
+
+    Returns:
+        the sha256 of each file, in hexadecimal, by name.
+
+    Raises:
+        VedError: as `fetch`.
+        OSError: a stand-in cannot be written.
     """
 
-    url: str
-    token: str | bool | None
-    size: int
-    action: str
+    def read_one(name: str) -> str:
+        action = f"read {name} of {repo}@{commit[:12]}"
 
-    def part(self, start: int, length: int) -> bytes:
-        """Return some of its bytes."""
-        return patiently(lambda: self._ask(start, length), self.action)
+        def attempt() -> str:
+            with located.stream() as stream:
+                _write_stand_in(directory / name, stream)
+                return stream.sha256()
 
-    def _ask(self, start: int, length: int) -> bytes:
-        part = f"{start}-{start + length - 1}"
-        # Of a compressed answer, a range would be one of compressed bytes.
-        headers = {"Range": f"bytes={part}", "Accept-Encoding": "identity"}
-        with get_session().get(
-            self.url, headers={**build_hf_headers(token=self.token), **headers}, stream=True
-        ) as response:
-            hf_raise_for_status(response)
-            if response.headers.get("Content-Range") == f"bytes {part}/{self.size}":
-                content = body(response, length)
-                if len(content) == length:
-                    return content
-        raise VedError(
-            f"Cannot {self.action}: what was sent is not the part that was asked for.",
-            "Check the endpoint: it, or a proxy on the way, seems not to serve ranges.",
-            see="hub-does-not-answer",
-        )
+        with explained(action, repo):
+            located = locate(repo, commit, name, action, api)
+            return patiently(attempt, action)
+
+    return dict(zip(names, _each(read_one, names, repo), strict=True))
 
 
-def _locate(url: str, action: str, api: HfApi) -> _Located:
-    found = api.get_hf_file_metadata(url=url)
-    if found.size is None:
-        raise VedError(f"Cannot {action}: the Hub does not say its size.", "Check the endpoint.")
-    # Large files are on other hosts, at signed addresses; the token is for the Hub alone.
-    token = api.token if _origin(found.location) == _origin(url) else False
-    return _Located(found.location, token, found.size, action)
+def _each(act: Callable[[str], _Result], names: Sequence[str], repo: str) -> list[_Result]:
+    for name in names:
+        if name in ("", "..") or name != Path(name).name:
+            raise VedError(f"{repo} has weights in {name!r}, which is not a plain file name.")
+    with hands(FILES) as pool:
+        return list(pool.map(act, names))
 
 
-def _origin(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc
-
-
-def _write_stand_in(path: Path, source: _Located) -> None:
+def _write_stand_in(path: Path, source: Located | Stream) -> None:
     with path.open("wb") as file:
         file.truncate(source.size)
         recording = _Recording(source, file)
@@ -154,7 +137,7 @@ class _Recording(io.RawIOBase):
         failure: why bytes could not be had or kept, whatever a reader made of that.
     """
 
-    def __init__(self, source: _Located, stand_in: BinaryIO) -> None:
+    def __init__(self, source: Located | Stream, stand_in: BinaryIO) -> None:
         self.source = source
         self.stand_in = stand_in
         self.position = 0

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from threading import Semaphore
@@ -16,7 +17,7 @@ from ved import card, hub
 from ved.access import Access
 from ved.check import Published, check, check_card
 from ved.errors import VedError, as_ved_error
-from ved.make import check_destination, make_checkpoint, put_in_place
+from ved.make import check_destination, make_checkpoint, put_in_place, staging
 from ved.planned import Planned
 from ved.process import hands, stop_if_told
 from ved.progress import Progress
@@ -34,7 +35,8 @@ UPLOADS = 2
 free for another. Downloads go one by one, because two would both be there late."""
 
 CHECKS = 2
-"""How many pairs more may be checked meanwhile: that takes the wire in the other direction."""
+"""How many pairs more may be checked meanwhile: that takes the wire in the other direction, and
+no disk."""
 
 
 class Pipeline:
@@ -83,7 +85,7 @@ class Pipeline:
 
     def _fetch(self, planned: Planned) -> list[Source]:
         sources = [*planned.sources.values()]
-        missing = self.store.make_room(sources, _reserved(planned))
+        missing = self.store.make_room(sources, _output(planned))
         with self.progress.step(planned.pair.repo, "Downloading", missing):
             return [self.store.fetch(source) for source in sources]
 
@@ -120,20 +122,23 @@ class Pipeline:
     def _publish(
         self, planned: Planned, directory: Path, made: BuildRecord, start: float
     ) -> Result:
-        pair, commit = planned.pair, None
+        pair, commit, place = planned.pair, None, directory
         try:
-            size = sum(path.stat().st_size for path in directory.iterdir())
-            with counted() as uploads:
-                if self.push:
-                    commit = self._push(planned, directory, size)
-            if self.output_directory:
-                put_in_place(directory, self.output_directory / pair.repo)
-            if commit:
-                self._check(planned, made, commit, directory, size)
+            with ExitStack() as held:
+                held.callback(self._clear, planned, directory)
+                size = sum(path.stat().st_size for path in directory.iterdir())
+                with counted() as uploads:
+                    if self.push:
+                        commit = self._push(planned, directory, size)
+                if self.output_directory:
+                    place = self.output_directory / pair.repo
+                    put_in_place(directory, place)
+                if pair.check != "generate":
+                    held.close()  # other pairs need the disk, and what is read back takes none
+                if commit:
+                    self._check(planned, made, commit, place, size)
         except Exception as error:
             return self._failure(planned, error, start, commit)
-        finally:
-            self._clear(planned, directory)
         result = planned.result("built", self.api, commit, size, time.monotonic() - start)
         return replace(result, checksums=made.checksums(), uploaded=uploads.sent)
 
@@ -153,25 +158,24 @@ class Pipeline:
         """Check what was published, where its pair wants that.
 
         Args:
-            directory: what was published; its place on the disk is taken by what the Hub serves.
+            directory: what was published; it is there where its pair wants it run.
             size: bytes of it.
         """
         pair, target = planned.pair, planned.target
         if pair.check == "none":
             return
         assert target is not None
-        shutil.rmtree(directory, ignore_errors=True)
         published = Published(made, pair.repo, commit, target.head)
-        with self.progress.step(pair.repo, "Checking", size):
+        with self.progress.step(pair.repo, "Checking", size), staging(self.directory) as empty:
             api = self.access.to(pair.repo)
             if planned.action == "card-only":
-                check_card(published, directory, api)
+                check_card(published, empty, api)
             else:
-                check(published, directory, api, run=pair.check == "generate")
+                check(published, empty, api, run=directory if pair.check == "generate" else None)
 
     def _clear(self, planned: Planned, directory: Path) -> None:
         shutil.rmtree(directory, ignore_errors=True)
-        self.store.give_back(_reserved(planned))
+        self.store.give_back(_output(planned))
 
     def _renew(self, planned: Planned) -> Result:
         """Publish a card of the words that the manifest has now, beside the weights that stand."""
@@ -229,11 +233,6 @@ def in_order(planned: Iterable[Planned]) -> list[Planned]:
 def _download(planned: Planned, here: Collection[str]) -> int:
     assert planned.needs is not None
     return sum(size for name, size in planned.needs.sources.items() if name not in here)
-
-
-def _reserved(planned: Planned) -> int:
-    assert planned.needs is not None
-    return planned.needs.reserved
 
 
 def _output(planned: Planned) -> int:

@@ -105,9 +105,8 @@ class _Planner:
         from ved.preflight import Preflight
 
         with tempfile.TemporaryDirectory(prefix=".ved-headers-") as name:
-            keeps = self.circumstances.push and self.circumstances.output_directory is not None
             limit = self.circumstances.max_disk
-            preflight = Preflight(self.api, Path(name), limit, keeps=keeps)
+            preflight = Preflight(self.api, Path(name), limit)
             return [
                 self._checked(planned, preflight) if planned.action in CHECKED else planned
                 for planned in plan

@@ -8,7 +8,7 @@ themselves nothing is read.
 import copy
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 from pathlib import Path
@@ -38,24 +38,16 @@ class Needs:
         sources: bytes to download, by source.
         output: bytes of the checkpoint.
         memory: bytes of memory, roughly.
-        copies: how many checkpoints are on the disk at a time: one is downloaded to be checked,
-            while an output directory keeps the other.
     """
 
     sources: dict[str, int]
     output: int
     memory: int
-    copies: int = 1
 
     @property
     def disk(self) -> int:
         """Bytes of disk for sources and checkpoint."""
-        return sum(self.sources.values()) + self.reserved
-
-    @property
-    def reserved(self) -> int:
-        """Bytes of disk for the checkpoint."""
-        return self.output * self.copies
+        return sum(self.sources.values()) + self.output
 
 
 @dataclass(frozen=True)
@@ -85,16 +77,12 @@ class Preflight:
         api: the Hub.
         directory: an empty directory, for files that stand in for the weights.
         max_disk: bytes of disk that a build may take; None for all that is free there.
-        keeps: whether what is published is kept on disk, too.
     """
 
-    def __init__(
-        self, api: HfApi, directory: Path, max_disk: int | None = None, *, keeps: bool = False
-    ) -> None:
+    def __init__(self, api: HfApi, directory: Path, max_disk: int | None = None) -> None:
         self.api = api
         self.directory = directory
         self.max_disk = max_disk
-        self.keeps = keeps
         self._examined: dict[tuple[Role, str, str, bool], _Examined] = {}
 
     def check(self, pair: Pair, pinned: Mapping[Role, Pinned]) -> Checked:
@@ -115,8 +103,7 @@ class Preflight:
         parts = [each.part for each in examined if each.part]
         if len(parts) < 2 or any(each.level == "error" for each in findings):
             return Checked(tuple(findings))
-        copies = 2 if self.keeps and pair.check != "none" else 1
-        needs = replace(_needs(examined, parts, Settings.of(pair)), copies=copies)
+        needs = _needs(examined, parts, Settings.of(pair))
         self._check_machine(needs, findings)
         sources = {each.resolved.role: each.resolved for each in examined if each.resolved}
         return Checked(tuple(findings), needs, sources)

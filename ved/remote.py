@@ -1,0 +1,138 @@
+"""Files on the Hub that are read where they are, in parts or once to the end, and not kept."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import requests
+from huggingface_hub import HfApi, hf_hub_url
+from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+from ved.connection import PIECE, body, patiently
+from ved.errors import VedError
+from ved.process import stop_if_told
+
+
+@dataclass(frozen=True)
+class Located:
+    """A file at the place that serves its bytes.
+
+    Attributes:
+        url: that place.
+        token: what it is told; False for nothing.
+        size: of the whole file, in bytes.
+        action: what is being done, for errors; as for `ved.hub_errors.explained`.
+    """
+
+    url: str
+    token: str | bool | None
+    size: int
+    action: str
+
+    def part(self, start: int, length: int) -> bytes:
+        """Return some of its bytes, for which the place is asked."""
+        return patiently(lambda: self._ask(start, length), self.action)
+
+    @contextmanager
+    def stream(self) -> "Iterator[Stream]":
+        """Yield it to be read once, from one answer."""
+        with self._get() as response:
+            hf_raise_for_status(response)
+            yield Stream(self, response.iter_content(PIECE))
+
+    def _ask(self, start: int, length: int) -> bytes:
+        part = f"{start}-{start + length - 1}"
+        with self._get(Range=f"bytes={part}") as response:
+            hf_raise_for_status(response)
+            if response.headers.get("Content-Range") == f"bytes {part}/{self.size}":
+                content = body(response, length)
+                if len(content) == length:
+                    return content
+        raise VedError(
+            f"Cannot {self.action}: what was sent is not the part that was asked for.",
+            "Check the endpoint: it, or a proxy on the way, seems not to serve ranges.",
+            see="hub-does-not-answer",
+        )
+
+    def _get(self, **headers: str) -> requests.Response:
+        # Of a compressed answer, bytes would be counted in what is compressed.
+        asked = {"Accept-Encoding": "identity", **headers}
+        return get_session().get(
+            self.url, headers={**build_hf_headers(token=self.token), **asked}, stream=True
+        )
+
+
+class Stream:
+    """A file elsewhere that is read once, from its beginning to its end; every byte is hashed.
+
+    Attributes:
+        size: of the file, in bytes, as the Hub says.
+        action: as in `Located`.
+    """
+
+    def __init__(self, source: Located, pieces: Iterator[bytes]) -> None:
+        self.size = source.size
+        self.action = source.action
+        self._pieces = pieces
+        self._piece = b""
+        self._end = 0
+        self._sha256 = hashlib.sha256()
+
+    def part(self, start: int, length: int) -> bytes:
+        """Return some of its bytes: none of before those that were asked for last.
+
+        Raises:
+            VedError: the file ends before.
+        """
+        content = bytearray()
+        while len(content) < length:
+            position = start + len(content)
+            if position < self._end:
+                offset = position - (self._end - len(self._piece))
+                assert offset >= 0, "what has passed is gone"
+                content += self._piece[offset : offset + length - len(content)]
+            elif not self._advance():
+                raise VedError(f"Cannot {self.action}: it ends after {self._end} bytes.")
+        return bytes(content)
+
+    def sha256(self) -> str:
+        """Read what is left, and return the sha256 of all, in hexadecimal.
+
+        Of a file that goes on after its size, no more is read than shows that.
+        """
+        while self._end <= self.size and self._advance():
+            pass
+        return self._sha256.hexdigest()
+
+    def _advance(self) -> bool:
+        stop_if_told()  # of a large file, nobody waits for the end
+        self._piece = next(self._pieces, b"")
+        self._end += len(self._piece)
+        self._sha256.update(self._piece)
+        return bool(self._piece)
+
+
+def locate(repo: str, commit: str, name: str, action: str, api: HfApi) -> Located:
+    """Find out where a file's bytes are served, in one request to the Hub.
+
+    Args:
+        action: what is being done, for errors.
+
+    Raises:
+        VedError: the Hub does not say its size.
+        HfHubHTTPError: the Hub refuses.
+    """
+    url = hf_hub_url(repo, name, revision=commit, endpoint=api.endpoint)
+    found = api.get_hf_file_metadata(url=url)
+    if found.size is None:
+        raise VedError(f"Cannot {action}: the Hub does not say its size.", "Check the endpoint.")
+    # Large files are on other hosts, at signed addresses; the token is for the Hub alone.
+    token = api.token if _origin(found.location) == _origin(url) else False
+    return Located(found.location, token, found.size, action)
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
