@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from functools import partial
 from math import prod
 from pathlib import Path
-from threading import Lock
 from typing import TypeVar
 
 from huggingface_hub import HfApi
@@ -29,7 +28,6 @@ from ved.environment import SETTINGS
 from ved.errors import VedError, as_ved_error
 from ved.hub_errors import is_not_there
 from ved.ledger import listed
-from ved.process import stop_if_told
 from ved.record import FILE_NAME, BuildRecord, RecordedFile
 from ved.snippets import flax_snippet
 from ved.source import Snapshot, sha256
@@ -56,8 +54,6 @@ threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start
 _LAST_LINES, _LONGEST_MESSAGE = 3, 500
 
 _WEIGHTS: tuple[tuple[str, Layout], ...] = ((".msgpack", "flax"), (".safetensors", "pytorch"))
-
-_one_at_a_time = Lock()  # a model takes memory
 
 _Result = TypeVar("_Result")
 
@@ -98,9 +94,7 @@ def check(published: Published, directory: Path, api: HfApi, *, run: Path | None
         _load(served)
         _check_parameters(record, served)
         if run:
-            with _one_at_a_time:
-                stop_if_told()  # waiting for the others may have been long, and all is gone
-                said = _run_card(record, run, directory)
+            said = _run_card(record, run, directory)
             log.info("%s: The code of the card printed: %s", published.repo, said)
 
 

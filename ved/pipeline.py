@@ -34,13 +34,15 @@ UPLOADS = 2
 """How many pairs are uploaded at the same time: while the Hub makes the commit of one, the wire is
 free for another. Downloads go one by one, because two would both be there late."""
 
-CHECKS = 2
-"""How many pairs more may be checked meanwhile: that takes the wire in the other direction, and
-no disk."""
+CHECKS = 1
+"""How many pairs are checked at the same time: reading back takes the wire from downloads, which
+uploads wait for, and running a card's code takes memory for the whole model."""
 
 
 class Pipeline:
     """Hands that pass pairs on: one downloads, one assembles, the others publish and check.
+
+    Those others are as many as there are pairs; how many of them work is counted.
 
     Args:
         access: the ways to the Hub.
@@ -69,10 +71,11 @@ class Pipeline:
         self.push = push
         self.output_directory = output_directory
         self._uploading = Semaphore(UPLOADS)
+        self._checking = Semaphore(CHECKS)
 
     def run(self, queue: Sequence[Planned], cards: Sequence[Planned]) -> dict[str, Result]:
         """Build what is queued, renew cards, and return what became of each, by its repo."""
-        with hands(1) as down, hands(UPLOADS + CHECKS) as up:
+        with hands(1) as down, hands(max(1, len(queue) + len(cards))) as up:
             done = {each.pair.repo: up.submit(self._renew, each) for each in cards}
             fetching = [down.submit(self._fetch, planned) for planned in queue]
             for planned, fetched in zip(queue, fetching, strict=True):
@@ -166,7 +169,12 @@ class Pipeline:
             return
         assert target is not None
         published = Published(made, pair.repo, commit, target.head)
-        with self.progress.step(pair.repo, "Checking", size), staging(self.directory) as empty:
+        with (
+            self._checking,
+            self.progress.step(pair.repo, "Checking", size),
+            staging(self.directory) as empty,
+        ):
+            stop_if_told()  # waiting for the others may have been long, and all is gone
             api = self.access.to(pair.repo)
             if planned.action == "card-only":
                 check_card(published, empty, api)
@@ -193,7 +201,7 @@ class Pipeline:
                 directory.mkdir(parents=True)
                 made = card.renew(published, pair, planned.pinned, self.api.endpoint, directory)
                 size = sum(path.stat().st_size for path in directory.iterdir())
-                with self.progress.step(pair.repo, "Publishing", 0):
+                with self._uploading, self.progress.step(pair.repo, "Publishing", 0):
                     commit = hub.publish_card(
                         target, directory, private=pair.private, api=self.api, pusher=self.access.to
                     )
