@@ -16,7 +16,7 @@ from huggingface_hub import HfApi
 
 from tests.publishing import TOKEN, client, publish
 from tests.tensors.test_pickled import PROGRAM, archived, named, number, state
-from ved import connection, headers
+from ved import connection, headers, remote
 from ved.errors import VedError
 from ved.localhub import Exchange, LocalHub, checkpoints
 from ved.tensors.files import open_weights
@@ -331,7 +331,7 @@ def test_files_are_read_once_and_hashed_and_get_the_same_stand_ins(
     hub.requests.clear()
 
     (tmp_path / "read").mkdir()
-    digests = headers.read("team/damaged", commit, READ, tmp_path / "read", client(hub))
+    digests = headers.read_through("team/damaged", commit, READ, tmp_path / "read", client(hub))
 
     contents = {name: (directory / name).read_bytes() for name in READ}
     assert digests == {name: sha256(content).hexdigest() for name, content in contents.items()}
@@ -348,7 +348,7 @@ def saying(path: Path) -> str:
 
 
 @pytest.mark.parametrize("layout", ["safetensors", "flax"])
-def test_a_file_that_breaks_off_is_read_again_from_its_beginning(
+def test_where_a_file_breaks_off_reading_goes_on_however_often(
     layout: str, hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "FIRST_WAIT", 0.0)
@@ -357,14 +357,40 @@ def test_a_file_that_breaks_off_is_read_again_from_its_beginning(
     commit = publish(hub, repo, directory)
     (name,) = weights_in(directory)
     size = (directory / name).stat().st_size
-    for cut in (5, size // 2, size - 1):
-        hub.faults.add("GET", "/lfs/", cut_response=cut)
+    cuts, piece = 2 * connection.ATTEMPTS, 1000
+    monkeypatch.setattr(remote, "PIECE", piece)
+    hub.faults.add("GET", "/lfs/", times=cuts, cut_response=size // (cuts + 1))
     (tmp_path / "read").mkdir()
+    hub.requests.clear()
 
-    digests = headers.read(repo, commit, [name], tmp_path / "read", client(hub))
+    digests = headers.read_through(repo, commit, [name], tmp_path / "read", client(hub))
 
     assert digests == {name: sha256((directory / name).read_bytes()).hexdigest()}
     assert told(tmp_path / "read", [name]) == told(directory, [name])
+    assert transferred(hub) < size + cuts * piece  # unfinished pieces are asked for again
+    # A signed address may have run out by then.
+    assert [each.method for each in hub.requests] == ["HEAD", "GET"] * (cuts + 1)
+
+
+def test_a_file_that_does_not_go_on_is_given_up(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "FIRST_WAIT", 0.0)
+    names = ["model.safetensors"]
+    hub.faults.add("GET", "/lfs/", cut_response=1000)
+    hub.faults.add("GET", "/lfs/", times=connection.ATTEMPTS, cut_response=0)
+    with pytest.raises(VedError, match=r"Cannot read model\.safetensors of team/vit@.* breaks off"):
+        headers.read_through("team/vit", head(hub, "team/vit"), names, tmp_path, client(hub))
+
+
+def test_nothing_is_read_before_all_files_are_found(hub: LocalHub, tmp_path: Path) -> None:
+    names = ["model.safetensors", "absent.msgpack"]
+    commit = head(hub, "team/vit")
+    hub.requests.clear()
+    with pytest.raises(VedError, match=r"Cannot read absent\.msgpack of team/vit@"):
+        headers.read_through("team/vit", commit, names, tmp_path, client(hub))
+    assert transferred(hub) < 1000
+    assert downloads(hub) == []
 
 
 # Servers that are not as the local Hub is
@@ -511,29 +537,43 @@ def test_file_of_unknown_size_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("connected")
-@pytest.mark.parametrize("more", [-1, 10**9])
-def test_a_file_that_is_not_as_long_as_the_hub_says_has_no_digest_that_fits(
-    more: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connection, "FIRST_WAIT", 0.0)
-    length = len(SAFETENSORS)
+def test_of_a_file_that_is_longer_than_the_hub_says_not_all_is_read(tmp_path: Path) -> None:
+    length = 10**9
     sent: list[int] = []
 
     def hub(request: BaseHTTPRequestHandler) -> None:
         is_head = request.command == "HEAD"
-        send(request, 200, {"Content-Length": str(length if is_head else length + more)})
+        send(request, 200, {"Content-Length": str(len(SAFETENSORS) if is_head else length)})
         request.close_connection = True
         try:
             if not is_head:
-                sent.append(request.wfile.write(SAFETENSORS[: length + more]))
-                while sum(sent) < length + more:
+                sent.append(request.wfile.write(SAFETENSORS))
+                while sum(sent) < length:
                     sent.append(request.wfile.write(bytes(2**16)))
         except OSError:
             pass  # nobody listens
 
     with serving(hub) as endpoint:
         names = ["a.safetensors"]
-        digests = headers.read("team/vit", "0" * 40, names, tmp_path, HfApi(endpoint))
+        digests = headers.read_through("team/vit", "0" * 40, names, tmp_path, HfApi(endpoint))
 
     assert digests["a.safetensors"] != sha256(SAFETENSORS).hexdigest()
-    assert sum(sent) < 10**8
+    assert sum(sent) < length / 10
+
+
+@pytest.mark.usefixtures("connected")
+def test_a_server_that_begins_anew_where_it_is_to_go_on_is_not_listened_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "FIRST_WAIT", 0.0)
+    monkeypatch.setattr(remote, "PIECE", 8)
+
+    def hub(request: BaseHTTPRequestHandler) -> None:
+        # The end of it never comes.
+        send(request, 200, {"Content-Length": str(len(SAFETENSORS))})
+        if request.command == "GET":
+            request.wfile.write(SAFETENSORS[:-1])
+        request.close_connection = True
+
+    with serving(hub) as endpoint, pytest.raises(VedError, match="not the part that was asked for"):
+        headers.read_through("team/vit", "0" * 40, ["a.safetensors"], tmp_path, HfApi(endpoint))

@@ -139,6 +139,34 @@ def test_pairs_are_checked_while_others_are_published(
     assert not meeting.broken
 
 
+@pytest.mark.parametrize("how", ["load", "generate"])
+def test_the_next_pair_waits_for_the_disk_of_a_checkpoint_that_is_run_and_of_no_other(
+    how: str,
+    hub: LocalHub,
+    weights: dict[str, Path],
+    listeners: list[Listener],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ved.check.flax_snippet", lambda _: "print('It runs.')")
+    entries = [piped(f"owner/waiting-{how}-{number}", 1, 1, seed=number) for number in (1, 2)]
+    for entry in entries:
+        entry["check"] = how
+    limit = max(each.needs.disk for each in needs(hub, entries).values() if each.needs)
+    seen: list[str] = []
+    listeners.append(seen.append)
+    if how == "load":
+        meeting = appointed(listeners, ("Checking", 1), ("Assembling", 2))
+
+    assert actions(built(hub, entries, max_disk=limit)) == ["built", "built"]
+
+    verbs = [line.partition(": ")[2].partition(" ")[0] for line in seen]
+    if how == "load":
+        assert not meeting.broken
+    else:
+        ran = next(i for i, line in enumerate(seen) if "The code of the card printed" in line)
+        assert verbs[:ran].count("Downloading") == 1
+
+
 # What is on the disk
 
 
@@ -271,8 +299,6 @@ def test_what_fails_gives_back_what_it_holds_and_the_others_go_on(
         piped("owner/fails-to-publish", 1, 3),
         piped("owner/does-not-fail", 2, 2),
     ]
-    for entry in entries:
-        entry["check"] = "none"  # which takes room for another checkpoint
     precious = tmp_path / "owner" / "fails-to-assemble" / "thesis.txt"
     precious.parent.mkdir(parents=True)
     precious.write_text("years of work")

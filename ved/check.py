@@ -139,7 +139,8 @@ def _read_back(published: Published, names: Collection[str], directory: Path, ap
     served = _once_there(lambda: snapshot.fetch(others, api, directory), published)
     digests = {name: sha256(served / name) for name in others}
     digests |= _once_there(
-        lambda: headers.read(published.repo, published.commit, weights, served, api), published
+        lambda: headers.read_through(published.repo, published.commit, weights, served, api),
+        published,
     )
     differences = (_difference(served / name, digests[name], files[name]) for name in names)
     said = "; ".join(filter(None, differences))

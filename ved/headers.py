@@ -1,9 +1,12 @@
-"""What weight files on the Hub hold, found out without their weights.
+"""What weight files on the Hub hold, found out without keeping their weights.
 
 Each file gets a *stand-in*: a local file of the same name and size that has the bytes of the header
 in their places and, being sparse, takes no more room than those. The readers of `ved.tensors` go
-over the file on the Hub once, and the bytes that they ask for are requested and kept. So a stand-in
-is to them what the file is, damage and all, until a weight is read.
+over the file on the Hub once, and the bytes that they ask for are kept. So a stand-in is to them
+what the file is, damage and all, until a weight is read.
+
+Of what is going to be used, no more is requested than the headers; of what was published, every
+byte, to be hashed.
 """
 
 import io
@@ -15,7 +18,6 @@ from typing import Any, BinaryIO, TypeVar
 
 from huggingface_hub import HfApi
 
-from ved.connection import patiently
 from ved.errors import VedError
 from ved.hub_errors import explained
 from ved.process import hands
@@ -67,12 +69,13 @@ def fetch(repo: str, commit: str, names: Sequence[str], directory: Path, api: Hf
     _each(fetch_one, names, repo)
 
 
-def read(
+def read_through(
     repo: str, commit: str, names: Sequence[str], directory: Path, api: HfApi
 ) -> dict[str, str]:
-    """Write stand-ins as `fetch` does, and read the files to their ends meanwhile.
+    """Write stand-ins as `fetch` does, of files that are read to their ends meanwhile.
 
-    A file costs one request to the Hub, and one of the place that the Hub names.
+    A file costs one request to the Hub and one of the place that the Hub names, and these again
+    where an answer breaks off. All files are located before any is read.
 
     Args:
         names: of `*.safetensors` or `*.msgpack`, in no folder.
@@ -85,27 +88,29 @@ def read(
         OSError: a stand-in cannot be written.
     """
 
+    def action(name: str) -> str:
+        return f"read {name} of {repo}@{commit[:12]}"
+
+    def locate_one(name: str) -> Located:
+        with explained(action(name), repo):
+            return locate(repo, commit, name, action(name), api)
+
+    located = _each(locate_one, names, repo)
+
     def read_one(name: str) -> str:
-        action = f"read {name} of {repo}@{commit[:12]}"
+        with explained(action(name), repo), located[name].stream() as stream:
+            _write_stand_in(directory / name, stream)
+            return stream.sha256()
 
-        def attempt() -> str:
-            with located.stream() as stream:
-                _write_stand_in(directory / name, stream)
-                return stream.sha256()
-
-        with explained(action, repo):
-            located = locate(repo, commit, name, action, api)
-            return patiently(attempt, action)
-
-    return dict(zip(names, _each(read_one, names, repo), strict=True))
+    return _each(read_one, names, repo)
 
 
-def _each(act: Callable[[str], _Result], names: Sequence[str], repo: str) -> list[_Result]:
+def _each(act: Callable[[str], _Result], names: Sequence[str], repo: str) -> dict[str, _Result]:
     for name in names:
         if name in ("", "..") or name != Path(name).name:
             raise VedError(f"{repo} has weights in {name!r}, which is not a plain file name.")
     with hands(FILES) as pool:
-        return list(pool.map(act, names))
+        return dict(zip(names, pool.map(act, names), strict=True))
 
 
 def _write_stand_in(path: Path, source: Located | Stream) -> None:

@@ -1,16 +1,18 @@
 """Files on the Hub that are read where they are, in parts or once to the end, and not kept."""
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 import requests
 from huggingface_hub import HfApi, hf_hub_url
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+from requests.exceptions import ChunkedEncodingError
 
-from ved.connection import PIECE, body, patiently
+from ved.connection import ATTEMPTS, PIECE, body, patiently, wait
 from ved.errors import VedError
 from ved.process import stop_if_told
 
@@ -24,12 +26,14 @@ class Located:
         token: what it is told; False for nothing.
         size: of the whole file, in bytes.
         action: what is being done, for errors; as for `ved.hub_errors.explained`.
+        again: locates it anew, because signed addresses run out.
     """
 
     url: str
     token: str | bool | None
     size: int
     action: str
+    again: "Callable[[], Located]"
 
     def part(self, start: int, length: int) -> bytes:
         """Return some of its bytes, for which the place is asked."""
@@ -37,30 +41,64 @@ class Located:
 
     @contextmanager
     def stream(self) -> "Iterator[Stream]":
-        """Yield it to be read once, from one answer."""
-        with self._get() as response:
-            hf_raise_for_status(response)
-            yield Stream(self, response.iter_content(PIECE))
+        """Yield it to be read once, from one answer or as many as it takes."""
+        with closing(self._pieces()) as pieces:
+            yield Stream(self, pieces)
+
+    def _pieces(self) -> Generator[bytes]:
+        """Yield its bytes in order, and go on where an answer breaks off.
+
+        Raises:
+            ChunkedEncodingError: one attempt after another brings nothing.
+        """
+        place, position, failed = self, 0, 0
+        while position < self.size:
+            try:
+                for piece in place._rest(position):
+                    position += len(piece)
+                    failed = 0
+                    yield piece
+            except ChunkedEncodingError:
+                failed += 1
+                if failed == ATTEMPTS:
+                    raise
+                wait(f"The connection broke off when trying to {self.action}", failed)
+                place = place.again()
+
+    def _rest(self, start: int) -> Iterator[bytes]:
+        with self._get(f"{start}-") as response:
+            if start and response.status_code != requests.codes.partial_content:
+                raise self._other_part()
+            content = response.iter_content(PIECE)
+            first = next(content, b"")
+            if not first:
+                raise ChunkedEncodingError("an empty answer")
+            yield first
+            yield from content
 
     def _ask(self, start: int, length: int) -> bytes:
         part = f"{start}-{start + length - 1}"
-        with self._get(Range=f"bytes={part}") as response:
-            hf_raise_for_status(response)
+        with self._get(part) as response:
             if response.headers.get("Content-Range") == f"bytes {part}/{self.size}":
                 content = body(response, length)
                 if len(content) == length:
                     return content
-        raise VedError(
+        raise self._other_part()
+
+    @contextmanager
+    def _get(self, part: str) -> Iterator[requests.Response]:
+        # Of a compressed answer, a range would be one of compressed bytes.
+        asked = {"Range": f"bytes={part}", "Accept-Encoding": "identity"}
+        headers = {**build_hf_headers(token=self.token), **asked}
+        with get_session().get(self.url, headers=headers, stream=True) as response:
+            hf_raise_for_status(response)
+            yield response
+
+    def _other_part(self) -> VedError:
+        return VedError(
             f"Cannot {self.action}: what was sent is not the part that was asked for.",
             "Check the endpoint: it, or a proxy on the way, seems not to serve ranges.",
             see="hub-does-not-answer",
-        )
-
-    def _get(self, **headers: str) -> requests.Response:
-        # Of a compressed answer, bytes would be counted in what is compressed.
-        asked = {"Accept-Encoding": "identity", **headers}
-        return get_session().get(
-            self.url, headers={**build_hf_headers(token=self.token), **asked}, stream=True
         )
 
 
@@ -81,7 +119,10 @@ class Stream:
         self._sha256 = hashlib.sha256()
 
     def part(self, start: int, length: int) -> bytes:
-        """Return some of its bytes: none of before those that were asked for last.
+        """Return some of its bytes.
+
+        They are none of before those that were asked for last, which are gone: who reads headers
+        only goes forward, and a buffer keeps what may be wanted twice.
 
         Raises:
             VedError: the file ends before.
@@ -130,7 +171,8 @@ def locate(repo: str, commit: str, name: str, action: str, api: HfApi) -> Locate
         raise VedError(f"Cannot {action}: the Hub does not say its size.", "Check the endpoint.")
     # Large files are on other hosts, at signed addresses; the token is for the Hub alone.
     token = api.token if _origin(found.location) == _origin(url) else False
-    return Located(found.location, token, found.size, action)
+    again = partial(locate, repo, commit, name, action, api)
+    return Located(found.location, token, found.size, action, again)
 
 
 def _origin(url: str) -> tuple[str, str]:

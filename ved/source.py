@@ -7,6 +7,7 @@ A local directory has no commit; the digests of its files stand for it.
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from ved.hub_errors import explained
 from ved.manifest import ConfigRef, SourceRef
 from ved.process import hands
 from ved.stated import Stated
+
+log = logging.getLogger("ved")
 
 CONFIG = "config.json"
 
@@ -85,6 +88,9 @@ class Snapshot:
 
         Args:
             cache: a cache for downloads in place of huggingface_hub's own.
+
+        Raises:
+            VedError: the download fails, or brings another file than the Hub says it stores.
         """
         if self.directory is not None:
             return self.directory
@@ -92,17 +98,36 @@ class Snapshot:
         # One by one: the client's own download of many files takes a folder in its cache for
         # whole when the Hub fails between two of them.
         def download(name: str) -> Path:
-            def ask() -> str:
-                return api.hf_hub_download(self.name, name, revision=self.commit, cache_dir=cache)
-
-            what = f"download {name} of {self}"
-            with explained(what, self.name):
-                path = Path(patiently(ask, what))
+            path = self._download(name, api, cache)
+            if not self._is_stored(name, path):
+                log.info("%s of %s is damaged here, and is downloaded again.", name, self)
+                path = self._download(name, api, cache, force=True)
+            if not self._is_stored(name, path):
+                raise VedError(
+                    f"{name} of {self} is stored with sha256 {self.sha256[name]}, and what was "
+                    f"downloaded, twice, has {sha256(path)}.",
+                    "Run again; if that does not help, the Hub has damaged it.",
+                    see="damaged-source",
+                )
             return path.parents[name.count("/")]
 
         with hands(DOWNLOADS) as pool:
             (directory,) = set(pool.map(download, sorted(names)))
         return directory
+
+    def _download(self, name: str, api: HfApi, cache: Path | None, *, force: bool = False) -> Path:
+        def ask() -> str:
+            return api.hf_hub_download(
+                self.name, name, revision=self.commit, cache_dir=cache, force_download=force
+            )
+
+        what = f"download {name} of {self}"
+        with explained(what, self.name):
+            return Path(patiently(ask, what))
+
+    def _is_stored(self, name: str, path: Path) -> bool:
+        """Whether a file is what the Hub stores, where that says so; its client sees to sizes."""
+        return sha256(path) == self.sha256[name] if name in self.sha256 else True
 
 
 @dataclass(frozen=True)
@@ -219,25 +244,10 @@ class Source:
         return [self.directory / name for name in self.resolved.weights]
 
     def digests(self) -> dict[str, str]:
-        """Return the sha256 of every file that is used, by name.
-
-        Raises:
-            VedError: a file is not what the Hub says it stores; a download is checked for its size
-                only, and what lies in a cache not at all.
-        """
+        """Return the sha256 of every file that is used, by name."""
         processing = [self.directory / name for name in self.resolved.processing]
-        found = {path.name: sha256(path) for path in (*self.weight_paths, *processing)}
-        expected = self.resolved.snapshot.sha256
-        for name in found.keys() & expected.keys():
-            if found[name] != expected[name]:
-                raise VedError(
-                    f"{name} of {self} has sha256 {found[name]} here, and {expected[name]} on the "
-                    "Hub.",
-                    "Run again; if that does not help, delete the repo from huggingface_hub's "
-                    "cache: `hf cache delete`.",
-                    see="damaged-source",
-                )
-        return {CONFIG: sha256(self.config_path), **found}
+        used = [self.config_path, *self.weight_paths, *processing]
+        return {path.name: sha256(path) for path in used}
 
 
 def pin(ref: ConfigRef, api: HfApi) -> Snapshot:

@@ -174,10 +174,10 @@ _SOURCES = {
         "Damaged source",
         "A file of the source is not what its name says, breaks off, is missing although another "
         "one lists it, or holds what VED cannot make sense of, such as one tensor twice. Or it is "
-        "not the file that the Hub stores, by its sha256: it changed on the way, or in a cache.",
+        "not the file that the Hub says it stores, by its sha256, though it was downloaded twice.",
         (
-            "If the message names two sha256, run again. If that does not help, the copy in "
-            "huggingface_hub's cache is damaged: delete the repo there with `hf cache delete`.",
+            "If the message names two sha256, run again. If that does not help, the file is "
+            "damaged on the Hub, or by a proxy on the way.",
             "If it is a local directory that git cloned, run `git lfs pull` in it: without, weight "
             "files are notes of three lines.",
             "Look at the repo's files and commits. If its author is in the middle of an upload, "
