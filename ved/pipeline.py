@@ -6,12 +6,14 @@ What is published is checked by what the Hub then serves. A pair's failure stays
 import logging
 import shutil
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from threading import Semaphore
+
+from huggingface_hub import HfApi
 
 from ved import card, hub
 from ved.access import Access
@@ -42,8 +44,6 @@ uploads wait for, and running a card's code takes memory for the whole model."""
 class Pipeline:
     """Hands that pass pairs on: one downloads, one assembles, the others publish and check.
 
-    Those others are as many as there are pairs; how many of them work is counted.
-
     Args:
         access: the ways to the Hub.
         store: the disk for sources and checkpoints.
@@ -70,21 +70,22 @@ class Pipeline:
         self.progress = progress
         self.push = push
         self.output_directory = output_directory
-        self._uploading = Semaphore(UPLOADS)
-        self._checking = Semaphore(CHECKS)
+        self._checks: dict[str, Future[Result]] = {}
 
     def run(self, queue: Sequence[Planned], cards: Sequence[Planned]) -> dict[str, Result]:
         """Build what is queued, renew cards, and return what became of each, by its repo."""
-        with hands(1) as down, hands(max(1, len(queue) + len(cards))) as up:
-            done = {each.pair.repo: up.submit(self._renew, each) for each in cards}
+        with hands(1) as down, hands(UPLOADS) as up, hands(CHECKS) as back:
+            done = {each.pair.repo: up.submit(self._renew, each, back) for each in cards}
             fetching = [down.submit(self._fetch, planned) for planned in queue]
             for planned, fetched in zip(queue, fetching, strict=True):
-                done[planned.pair.repo] = self._build(planned, fetched, up)
+                done[planned.pair.repo] = self._build(planned, fetched, up, back)
                 stop_if_told()
-            return {
-                repo: replace(future.result(), steps=self.progress.steps(repo))
-                for repo, future in done.items()
-            }
+            results = {repo: future.result() for repo, future in done.items()}
+            results |= {repo: future.result() for repo, future in self._checks.items()}
+        return {
+            repo: replace(result, steps=self.progress.steps(repo))
+            for repo, result in results.items()
+        }
 
     def _fetch(self, planned: Planned) -> list[Source]:
         sources = [*planned.sources.values()]
@@ -93,7 +94,11 @@ class Pipeline:
             return [self.store.fetch(source) for source in sources]
 
     def _build(
-        self, planned: Planned, fetched: "Future[list[Source]]", up: ThreadPoolExecutor
+        self,
+        planned: Planned,
+        fetched: "Future[list[Source]]",
+        up: ThreadPoolExecutor,
+        back: ThreadPoolExecutor,
     ) -> "Future[Result]":
         """Assemble a pair once its sources are there, and hand it on to be published."""
         start = time.monotonic()
@@ -110,7 +115,7 @@ class Pipeline:
             return failed
         finally:
             self.store.release([*planned.sources.values()])
-        return up.submit(self._publish, planned, directory, made, start)
+        return up.submit(self._publish, planned, directory, made, start, back)
 
     def _assemble(
         self, planned: Planned, sources: Sequence[Source], directory: Path
@@ -123,12 +128,18 @@ class Pipeline:
         return make_checkpoint(encoder, decoder, directory, self.api, Settings.of(pair), pair)
 
     def _publish(
-        self, planned: Planned, directory: Path, made: BuildRecord, start: float
+        self,
+        planned: Planned,
+        directory: Path,
+        made: BuildRecord,
+        start: float,
+        back: ThreadPoolExecutor,
     ) -> Result:
-        pair, commit, place = planned.pair, None, directory
-        try:
-            with ExitStack() as held:
-                held.callback(self._clear, planned, directory)
+        """Publish or keep a checkpoint, and hand it on to be checked."""
+        pair, target, commit, place = planned.pair, planned.target, None, directory
+        with ExitStack() as held:
+            held.callback(self._clear, planned, directory)
+            try:
                 size = sum(path.stat().st_size for path in directory.iterdir())
                 with counted() as uploads:
                     if self.push:
@@ -136,19 +147,27 @@ class Pipeline:
                 if self.output_directory:
                     place = self.output_directory / pair.repo
                     put_in_place(directory, place)
-                if pair.check != "generate":
-                    held.close()  # other pairs need the disk, and what is read back takes none
-                if commit:
-                    self._check(planned, made, commit, place, size)
-        except Exception as error:
-            return self._failure(planned, error, start, commit)
-        result = planned.result("built", self.api, commit, size, time.monotonic() - start)
-        return replace(result, checksums=made.checksums(), uploaded=uploads.sent)
+            except Exception as error:
+                return self._failure(planned, error, start, commit)
+            result = planned.result("built", self.api, commit, size, time.monotonic() - start)
+            result = replace(result, checksums=made.checksums(), uploaded=uploads.sent)
+            if commit and pair.check != "none":
+                assert target is not None
+                published = Published(made, pair.repo, commit, target.head)
+                is_run = pair.check == "generate"
+                look = partial(check, published, run=place if is_run else None)
+                until = held.pop_all()
+                if not is_run:
+                    until.close()  # other pairs need the disk, and what is read back takes none
+                self._checks[pair.repo] = back.submit(
+                    self._check, planned, result, start, look, until
+                )
+        return result
 
     def _push(self, planned: Planned, directory: Path, size: int) -> str:
         pair, target = planned.pair, planned.target
         assert target is not None
-        with self._uploading, self.progress.step(pair.repo, "Publishing", size):
+        with self.progress.step(pair.repo, "Publishing", size):
             commit = hub.publish(
                 target, directory, private=pair.private, api=self.api, pusher=self.access.to
             )
@@ -156,38 +175,39 @@ class Pipeline:
         return commit
 
     def _check(
-        self, planned: Planned, made: BuildRecord, commit: str, directory: Path, size: int
-    ) -> None:
-        """Check what was published, where its pair wants that.
+        self,
+        planned: Planned,
+        result: Result,
+        start: float,
+        look: Callable[[Path, HfApi], None],
+        held: ExitStack | None = None,
+    ) -> Result:
+        """Return the result of what was published, once it is checked.
 
         Args:
-            directory: what was published; it is there where its pair wants it run.
-            size: bytes of it.
+            look: checks it, with an empty directory and the Hub.
+            held: what the check needs until it is over.
         """
-        pair, target = planned.pair, planned.target
-        if pair.check == "none":
-            return
-        assert target is not None
-        published = Published(made, pair.repo, commit, target.head)
-        with (
-            self._checking,
-            self.progress.step(pair.repo, "Checking", size),
-            staging(self.directory) as empty,
-        ):
-            stop_if_told()  # waiting for the others may have been long, and all is gone
-            api = self.access.to(pair.repo)
-            if planned.action == "card-only":
-                check_card(published, empty, api)
-            else:
-                check(published, empty, api, run=directory if pair.check == "generate" else None)
+        repo = planned.pair.repo
+        size = result.size if planned.action == "build" else 0  # a bar does not count cards
+        try:
+            with (
+                held or ExitStack(),
+                self.progress.step(repo, "Checking", size),
+                staging(self.directory) as empty,
+            ):
+                look(empty, self.access.to(repo))
+        except Exception as error:
+            return self._failure(planned, error, start, result.commit)
+        return replace(result, seconds=time.monotonic() - start)
 
     def _clear(self, planned: Planned, directory: Path) -> None:
         shutil.rmtree(directory, ignore_errors=True)
         self.store.give_back(_output(planned))
 
-    def _renew(self, planned: Planned) -> Result:
+    def _renew(self, planned: Planned, back: ThreadPoolExecutor) -> Result:
         """Publish a card of the words that the manifest has now, beside the weights that stand."""
-        start, commit, size = time.monotonic(), None, 0
+        start, commit, size, look = time.monotonic(), None, 0, None
         pair, target, published = planned.pair, planned.target, planned.published
         assert target is not None
         assert published is not None
@@ -201,14 +221,17 @@ class Pipeline:
                 directory.mkdir(parents=True)
                 made = card.renew(published, pair, planned.pinned, self.api.endpoint, directory)
                 size = sum(path.stat().st_size for path in directory.iterdir())
-                with self._uploading, self.progress.step(pair.repo, "Publishing", 0):
+                with self.progress.step(pair.repo, "Publishing", 0):
                     commit = hub.publish_card(
                         target, directory, private=pair.private, api=self.api, pusher=self.access.to
                     )
-                self._check(planned, made, commit, directory, 0)
+                look = partial(check_card, Published(made, pair.repo, commit, target.head))
         except Exception as error:
             return self._failure(planned, error, start, commit)
-        return planned.result("card-only", self.api, commit, size, time.monotonic() - start)
+        result = planned.result("card-only", self.api, commit, size, time.monotonic() - start)
+        if look and pair.check != "none":
+            self._checks[pair.repo] = back.submit(self._check, planned, result, start, look)
+        return result
 
     def _failure(
         self, planned: Planned, error: Exception, start: float, commit: str | None = None
