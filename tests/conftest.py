@@ -15,6 +15,9 @@ from ved import environment
 # and a stored token are. So all are settled here, and none is this user's own.
 _HOME = tempfile.TemporaryDirectory(prefix="ved-tests-")
 os.environ["HF_HOME"] = _HOME.name
+# What one process compiles, the others need not; pytest's workers have these from their parent.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{_HOME.name}/compiled")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 with socket.create_server(("127.0.0.1", 0)) as _any:
     PORT = _any.getsockname()[1]
 environment.prepare(progress_bars=False, endpoint=f"http://127.0.0.1:{PORT}")

@@ -117,5 +117,6 @@ def environment(folder: Path, root: Path, interpreter: Path) -> dict[str, str]:
     return {
         "PATH": f"{programs}:{interpreter.parent}:{os.environ['PATH']}",
         "HOME": str(folder),
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # most of the time would go into compiling
         **{f"GIT_{role}_{key}": who[key] for role in ("AUTHOR", "COMMITTER") for key in who},
     }
