@@ -12,7 +12,8 @@ from huggingface_hub import HfApi, hf_hub_url
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 from requests.exceptions import ChunkedEncodingError
 
-from ved.connection import ATTEMPTS, PIECE, body, patiently, wait
+from ved import connection
+from ved.connection import PIECE, body, patiently, wait
 from ved.errors import VedError
 from ved.process import stop_if_told
 
@@ -60,7 +61,7 @@ class Located:
                     yield piece
             except ChunkedEncodingError:
                 failed += 1
-                if failed == ATTEMPTS:
+                if failed == connection.ATTEMPTS:
                     raise
                 wait(f"The connection broke off when trying to {self.action}", failed)
                 place = place.again()
