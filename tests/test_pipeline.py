@@ -409,9 +409,11 @@ def test_an_interrupt_of_an_upload_ends_at_once_and_leaves_nothing(
         assert heads(hub)[repo] == before
 
 
-def test_an_interrupt_that_a_callback_drops_is_not_lost() -> None:
-    program = """
+@pytest.mark.parametrize("then", ["stop_if_told()", "awaited(Future())"])
+def test_an_interrupt_that_a_callback_drops_is_not_lost(then: str) -> None:
+    program = f"""
 import signal
+from concurrent.futures import Future
 from ved import process
 
 class Careless:
@@ -421,8 +423,8 @@ class Careless:
 process.heed_termination()
 process.stop_if_told()
 Careless()
-print("lost")
-process.stop_if_told()
+print("lost", flush=True)
+process.{then}
 """
     ended = subprocess.run(
         [sys.executable, "-c", program],
@@ -430,6 +432,7 @@ process.stop_if_told()
         capture_output=True,
         text=True,
         check=False,
+        timeout=PATIENCE,
     )
     assert ended.stdout == "lost\n"
     assert ended.stderr.endswith("KeyboardInterrupt\n")

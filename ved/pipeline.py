@@ -21,7 +21,7 @@ from ved.check import Published, check, check_card
 from ved.errors import VedError, as_ved_error
 from ved.make import check_destination, make_checkpoint, put_in_place, staging
 from ved.planned import Planned
-from ved.process import hands, stop_if_told
+from ved.process import awaited, hands, stop_if_told
 from ved.progress import Progress
 from ved.record import BuildRecord
 from ved.report import Result
@@ -80,8 +80,8 @@ class Pipeline:
             for planned, fetched in zip(queue, fetching, strict=True):
                 done[planned.pair.repo] = self._build(planned, fetched, up, back)
                 stop_if_told()
-            results = {repo: future.result() for repo, future in done.items()}
-            results |= {repo: future.result() for repo, future in self._checks.items()}
+            results = {repo: awaited(future) for repo, future in done.items()}
+            results |= {repo: awaited(future) for repo, future in self._checks.items()}
         return {
             repo: replace(result, steps=self.progress.steps(repo))
             for repo, result in results.items()
@@ -104,7 +104,7 @@ class Pipeline:
         start = time.monotonic()
         directory = self.directory / planned.pair.repo
         try:
-            sources = fetched.result()
+            sources = awaited(fetched)
             with self.progress.step(planned.pair.repo, "Assembling", _output(planned)):
                 made = self._assemble(planned, sources, directory)
         except Exception as error:

@@ -4,16 +4,21 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from threading import Event
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 INTERRUPTED = 130
 """The exit status of a process that was told to stop."""
 
 
+HEED = 1.0
+"""Seconds between two looks at whether the process was told to stop, for who waits."""
+
 _told_to_stop = Event()
+
+_Result = TypeVar("_Result")
 
 
 def heed_termination() -> None:
@@ -34,6 +39,13 @@ def stop_if_told() -> None:
     """
     if _told_to_stop.is_set():
         raise KeyboardInterrupt
+
+
+def awaited(future: "Future[_Result]") -> _Result:
+    """Return what a thread has done, or raise what it raised; see `stop_if_told`."""
+    while not wait([future], HEED).done:
+        stop_if_told()
+    return future.result()
 
 
 def _stop(*_: object) -> NoReturn:
