@@ -1,6 +1,6 @@
-"""What the container runs; all of it is in ved.github."""
+"""What the container runs; all of it is in ved.action."""
 
-from ved.github import run
+from ved.action.main import run
 
 if __name__ == "__main__":
     run()

@@ -17,7 +17,7 @@ from bench import sources
 from bench.hub import OWNER, TOKEN, hub_process
 from bench.measure import DidNotFinishError
 from ved.localhub import Exchange
-from ved.manifest import WeightFormat
+from ved.manifest.fields import WeightFormat
 
 TITLE = "Many pairs"
 HEADER_BYTES = 10**6

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
-from tests.many import publish_many
+from tests.support.many import publish_many
 from ved.localhub import LocalHub, checkpoints
 
 TITLE = "A plan of many pairs"

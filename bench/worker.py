@@ -31,7 +31,7 @@ def run_script(encoder: Path, decoder: Path, output: Path) -> None:
     """Make and save what transformers' create_model_from_encoder_decoder_models does."""
     from transformers import AutoImageProcessor, AutoTokenizer
 
-    from tests.reference import create_model
+    from tests.support.reference import create_model
 
     model = create_model(encoder, decoder)
     image_processor = AutoImageProcessor.from_pretrained(encoder)

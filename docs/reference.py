@@ -6,7 +6,7 @@ from typing import Any
 
 from docs.levels import LEVELS, Level
 from docs.tables import code, table
-from ved.manifest import json_schema
+from ved.manifest.schema import json_schema
 
 _Schema = Mapping[str, Any]
 

@@ -24,8 +24,8 @@ environment.prepare(progress_bars=False, endpoint=f"http://127.0.0.1:{PORT}")
 
 from huggingface_hub import configure_http_backend  # noqa: E402
 
-from tests import publishing  # noqa: E402
-from tests.faults import BROKEN  # noqa: E402
+from tests.support import publishing  # noqa: E402
+from tests.support.faults import BROKEN  # noqa: E402
 from ved.localhub import LocalHub  # noqa: E402
 
 TOKEN = publishing.TOKEN

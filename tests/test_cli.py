@@ -16,10 +16,10 @@ import pytest
 from huggingface_hub import HfApi
 
 import ved
-from tests.publishing import TOKEN, files_of, heads, pair
+from tests.support.publishing import TOKEN, files_of, heads, pair
 from ved.cli import main
 from ved.localhub import LocalHub
-from ved.report import Row
+from ved.results.rows import Row
 from ved.troubles import link
 
 ROOT = Path(__file__).parents[1]

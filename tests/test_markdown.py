@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it.token import Token
 
-from tests.publishing import markdown, tables
-from ved.markdown import code, plain
+from tests.support.publishing import markdown, tables
+from ved.markdown import code_span, plain_text
 
 PIECES = st.sampled_from(
     [
@@ -34,7 +34,7 @@ def spans(text: str) -> list[Token]:
 
 @given(TEXTS)
 def test_code_is_one_code_span_in_a_table(text: str) -> None:
-    (row,) = tables(f"| a | b |\n| - | - |\n| {code(text)} | x |\n")["a", "b"]
+    (row,) = tables(f"| a | b |\n| - | - |\n| {code_span(text)} | x |\n")["a", "b"]
     shown, other = row
     expected = "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
@@ -44,27 +44,27 @@ def test_code_is_one_code_span_in_a_table(text: str) -> None:
 
 @given(TEXTS)
 def test_code_is_one_code_span_in_a_paragraph(text: str) -> None:
-    before, span, after = spans(f"before {code(text)} after")
+    before, span, after = spans(f"before {code_span(text)} after")
     assert (before.content, span.type, after.content) == ("before ", "code_inline", " after")
 
 
 @given(TEXTS)
 def test_plain_is_words_only(text: str) -> None:
-    for span in spans(f"x{plain(text)}x"):
+    for span in spans(f"x{plain_text(text)}x"):
         assert span.type in ("text", "text_special")
-    shown = "".join(span.content for span in spans(f"x{plain(text)}x"))
+    shown = "".join(span.content for span in spans(f"x{plain_text(text)}x"))
     assert shown == f"x{visible(text)}x"
 
 
 @given(TEXTS)
 def test_plain_is_one_cell_of_a_table(text: str) -> None:
-    (row,) = tables(f"| a | b |\n| - | - |\n| x{plain(text)}x | y |\n")["a", "b"]
+    (row,) = tables(f"| a | b |\n| - | - |\n| x{plain_text(text)}x | y |\n")["a", "b"]
     assert row == [f"x{visible(text)}x", "y"]
 
 
 @given(TEXTS)
 def test_plain_has_no_character_that_means_anything_anywhere(text: str) -> None:
-    escaped = plain(text)
+    escaped = plain_text(text)
     assert not set(string.punctuation) & set(re.sub(r"&#\d+;", "", escaped))
     assert html.unescape(escaped) == visible(text)
 
@@ -81,4 +81,4 @@ def test_plain_has_no_character_that_means_anything_anywhere(text: str) -> None:
     ],
 )
 def test_code_is_written_as_simply_as_can_be(text: str, expected: str) -> None:
-    assert code(text) == expected
+    assert code_span(text) == expected

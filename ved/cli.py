@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 from pydantic import ValidationError
 
 import ved
-from ved import environment, process
+from ved import environment, interruption
 from ved.errors import RequestError, VedError, as_ved_error
-from ved.manifest import ConfigRef, ManifestError, SourceRef, load
+from ved.manifest.loading import ManifestError, load
+from ved.manifest.models import ConfigRef, SourceRef
 
 if TYPE_CHECKING:
-    from ved.build import Options
+    from ved.execution.run import RunOptions
+
 
 FAILED, WRONG_REQUEST = 1, 2
 
@@ -47,13 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return WRONG_REQUEST if isinstance(error, RequestError) else FAILED
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
-        return process.INTERRUPTED
+        return interruption.INTERRUPTED
 
 
 def run() -> NoReturn:
     """Run the command that the process was started with, and end the process."""
-    process.heed_termination()
-    process.end(main())
+    interruption.install_signal_handlers()
+    interruption.exit_process(main())
 
 
 def _validate(options: argparse.Namespace) -> int:
@@ -66,20 +68,22 @@ def _validate(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> int:
     manifest = load(options.manifest)
     # huggingface_hub is imported after the environment is prepared.
-    from ved import report, shards
-    from ved.build import preview
-    from ved.connection import connect
+    from ved.execution.run import preview
+    from ved.hub.http import connect
+    from ved.planning import matrix
+    from ved.results import rows
+    from ved.results.text import format_lines
 
     api = connect()
     planned = preview(manifest, _options(options), api)
     results = [each.as_result(api) for each in planned]
     if options.shards is not None:
         jobs = [each.job for each in planned if each.pending]
-        print(json.dumps(shards.matrix(shards.deal(jobs, options.shards))))
+        print(json.dumps(matrix.build_matrix(matrix.distribute(jobs, options.shards))))
     elif options.json:
-        print(report.to_json([result.row for result in results]))
+        print(rows.to_json([rows.Row.of(result) for result in results]))
     else:
-        print(report.lines(results, findings=True))
+        print(format_lines(results, findings=True))
     return FAILED if any(result.is_bad for result in results) else 0
 
 
@@ -90,54 +94,59 @@ def _build(options: argparse.Namespace) -> int:
             "With --no-push and no --output-dir nothing would come of the build.",
             "Name a directory with --output-dir.",
         )
-    from ved import report
-    from ved.build import build
-    from ved.connection import connect
+    from ved.execution.run import build
+    from ved.hub.http import connect
+    from ved.results.text import format_lines
 
     if options.output_dir is not None:
         options.output_dir.mkdir(parents=True, exist_ok=True)
     results = build(manifest, _options(options), connect())
-    print(report.lines(results))
+    print(format_lines(results))
     return FAILED if any(result.is_bad for result in results) else 0
 
 
-def _options(options: argparse.Namespace) -> "Options":
-    from ved import shards
-    from ved.build import Options
-    from ved.machine import read_size
+def _options(options: argparse.Namespace) -> "RunOptions":
+    from ved.execution.run import RunOptions
+    from ved.planning import matrix
+    from ved.sizes import parse_size
 
-    return Options(
-        only=shards.read(options.shard) if options.shard else tuple(options.only),
+    return RunOptions(
+        only=matrix.parse_shard(options.shard) if options.shard else tuple(options.only),
         output_directory=options.output_dir,
         push=options.push,
-        max_disk=read_size(options.max_disk) if options.max_disk else None,
+        max_disk=parse_size(options.max_disk) if options.max_disk else None,
         bar=sys.stderr.isatty(),
     )
 
 
 def _assemble(options: argparse.Namespace) -> int:
-    from ved.connection import connect
-    from ved.make import check_destination, make_checkpoint, put_in_place, staging
-    from ved.settings import Settings
-    from ved.source import resolve
+    from ved.execution.checkpoint_dir import (
+        build_checkpoint,
+        check_destination,
+        replace_checkpoint,
+        staging_directory,
+    )
+    from ved.hub.http import connect
+    from ved.manifest.settings import CheckpointSettings
+    from ved.sources.source import resolve_source
 
     destination: Path = options.output_dir
     check_destination(destination)
     api = connect()
-    encoder = resolve("encoder", _source_ref(options, "encoder"), api)
-    decoder = resolve("decoder", _source_ref(options, "decoder"), api)
+    encoder = resolve_source("encoder", _source_ref(options, "encoder"), api)
+    decoder = resolve_source("decoder", _source_ref(options, "decoder"), api)
     sources = encoder.fetch(api), decoder.fetch(api)
     destination.parent.mkdir(parents=True, exist_ok=True)
-    with staging(destination.parent) as directory:
-        made = make_checkpoint(*sources, directory / "checkpoint", api, Settings())
-        put_in_place(directory / "checkpoint", destination)
+    with staging_directory(destination.parent) as directory:
+        made = build_checkpoint(*sources, directory / "checkpoint", api, CheckpointSettings())
+        replace_checkpoint(directory / "checkpoint", destination)
     print(f"{destination}: {made.parameters:,} parameters.")
     return 0
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from ved.connection import connect
-    from ved.verify import verify
+    from ved.execution.verify import verify
+    from ved.hub.http import connect
 
     found = verify(options.checkpoint, connect())
     print(found)

@@ -5,7 +5,7 @@ import os
 THREEFRY_PARTITIONABLE = True
 """How jax draws random numbers; the other way gives other bits."""
 
-SETTINGS = {
+VARIABLES = {
     # Fresh parameters have to be the same bits wherever VED runs.
     "JAX_PLATFORMS": "cpu",
     "JAX_THREEFRY_PARTITIONABLE": str(THREEFRY_PARTITIONABLE),
@@ -26,7 +26,7 @@ def prepare(*, progress_bars: bool, endpoint: str | None = None) -> None:
         progress_bars: whether downloads and uploads draw bars, as in a terminal.
         endpoint: the address of the Hub; None leaves what is set already.
     """
-    os.environ.update(SETTINGS)
+    os.environ.update(VARIABLES)
     if endpoint:
         # Giving it to HfApi is not enough: what it returns of a commit is parsed with this one.
         os.environ["HF_ENDPOINT"] = endpoint

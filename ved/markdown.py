@@ -3,7 +3,7 @@
 import re
 
 
-def code(text: str) -> str:
+def code_span(text: str) -> str:
     """Return text as a code span that is safe anywhere in a line, a table's cell included."""
     visible = "".join(char if char.isprintable() else _escaped(char) for char in text)
     ticks = max((len(run) for run in re.findall("`+", visible)), default=0) + 1
@@ -11,7 +11,7 @@ def code(text: str) -> str:
     return f"{fence}{space}{visible}{space}{fence}".replace("|", r"\|")
 
 
-def plain(text: str) -> str:
+def plain_text(text: str) -> str:
     """Return text as a paragraph's words: no markup, no HTML, no line break, no mention."""
     visible = "".join(char if char.isprintable() else " " for char in text)
     return re.sub(r"[!-/:-@\[-`{-~]", _entity, visible)

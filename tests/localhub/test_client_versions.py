@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi
 
-from tests.environments import python
+from tests.support.environments import python
 from ved.localhub import LocalHub
 
 SCENARIO = Path(__file__).with_name("client_scenario.py")

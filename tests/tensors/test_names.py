@@ -7,9 +7,10 @@ import pytest
 from numpy.typing import NDArray
 
 from ved.errors import VedError
-from ved.families import DECODERS, ENCODERS, Family
+from ved.families.family import Family
+from ved.families.table import DECODERS, ENCODERS
 from ved.tensors.files import Layout, StoredWeight
-from ved.tensors.names import SourceNames, pytorch_name, turned
+from ved.tensors.names import SourceNames, pytorch_name, transpose_kernel
 from ved.tensors.tensor import LazyTensor, read
 
 MATRIX = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -143,6 +144,6 @@ def test_kernels_alone_are_turned_into_the_layout_asked_for(
 @pytest.mark.parametrize("array", [MATRIX, IMAGE, MATRIX[0]])
 def test_turning_to_and_fro_changes_nothing(array: NDArray[Any]) -> None:
     tensor = weight("a", array).tensor
-    there = turned(tensor, "flax")
-    np.testing.assert_array_equal(read(turned(there, "pytorch")), array)
+    there = transpose_kernel(tensor, "flax")
+    np.testing.assert_array_equal(read(transpose_kernel(there, "pytorch")), array)
     assert there.shape == {1: (3,), 2: (3, 2), 4: (5, 7, 3, 2)}[array.ndim]

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ved.errors import VedError
-from ved.families import Family
+from ved.families.family import Family
 from ved.tensors.files import Layout, StoredWeight
 from ved.tensors.tensor import Tensor, Transposed
 
-Path = tuple[str, ...]
+ParameterPath = tuple[str, ...]
 
 UNKNOWN = "nothing in the model takes them"
 """Why a tensor is left out that the family's table does not know."""
@@ -31,7 +31,7 @@ _TO_PYTORCH = {2: (1, 0), 4: (3, 2, 0, 1)}
 class Match:
     """A source tensor that is the parameter at `path`."""
 
-    path: Path
+    path: ParameterPath
     weight: StoredWeight
 
     def in_layout(self, layout: Layout) -> Tensor:
@@ -42,15 +42,15 @@ class Match:
         wants_turned = layout == "flax" and self.path[-1] == "kernel"
         if is_turned == wants_turned:
             return stored
-        return turned(stored, layout)
+        return transpose_kernel(stored, layout)
 
 
-def pytorch_name(path: Path) -> str:
+def pytorch_name(path: ParameterPath) -> str:
     """Return the PyTorch name of the Flax parameter at `path`."""
     return ".".join((*path[:-1], _PYTORCH_LEAF.get(path[-1], path[-1])))
 
 
-def turned(tensor: Tensor, layout: Layout) -> Tensor:
+def transpose_kernel(tensor: Tensor, layout: Layout) -> Tensor:
     """Return a kernel of the other layout with its axes in the order that `layout` has them."""
     axes = (_TO_FLAX if layout == "flax" else _TO_PYTORCH).get(len(tensor.shape))
     return Transposed(tensor, axes) if axes else tensor
@@ -82,7 +82,7 @@ class SourceNames:
                 )
             self._weights[name] = weight
 
-    def find(self, path: Path) -> Match | None:
+    def find(self, path: ParameterPath) -> Match | None:
         """Return the tensor for the parameter at `path`, or None where the source has none."""
         name = self.canonical(path)
         for candidate in (name, *self.family.aliases.get(name, ())):
@@ -106,7 +106,7 @@ class SourceNames:
             if weight.name not in taken
         }
 
-    def canonical(self, path: Path) -> str:
+    def canonical(self, path: ParameterPath) -> str:
         """Return the PyTorch name of the parameter at `path`, without the family's prefix."""
         return self._without_prefix(pytorch_name(path))
 

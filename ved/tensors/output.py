@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from ved.process import stop_if_told
+from ved.interruption import raise_if_interrupted
 from ved.tensors.tensor import Array, as_bytes
 
 
@@ -26,7 +26,7 @@ class HashedFile:
 
     def write(self, data: bytes | memoryview) -> None:
         """Append bytes, unless the process is told to stop: nobody waits for the rest then."""
-        stop_if_told()
+        raise_if_interrupted()
         hashed = self._pool.submit(self._hash.update, data)
         written = 0
         while written < len(data):

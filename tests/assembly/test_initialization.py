@@ -1,0 +1,86 @@
+"""Drawing one parameter of a model gives the bits that constructing the whole model gives it."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+from numpy.typing import NDArray
+from transformers import AutoConfig, FlaxAutoModelForCausalLM
+
+from tests.support.building import assert_same_parameters
+from ved.assembly.initialization import Initialization
+from ved.localhub import checkpoints
+
+SEED = 3
+
+
+def decoder_config(family: str, directory: Path) -> Any:
+    config = AutoConfig.from_pretrained(checkpoints.DECODERS[family](directory))
+    config.is_decoder = True
+    config.add_cross_attention = True
+    return config
+
+
+def decoder_initialization(config: Any) -> Initialization:
+    return Initialization(lambda: FlaxAutoModelForCausalLM.from_config(config, seed=SEED).params)
+
+
+@pytest.mark.parametrize("family", checkpoints.DECODERS)
+def test_every_parameter_is_the_one_that_construction_draws(family: str, tmp_path: Path) -> None:
+    config = decoder_config(family, tmp_path)
+    model = FlaxAutoModelForCausalLM.from_config(config, seed=SEED)
+    expected = {path: np.asarray(value) for path, value in flatten_dict(model.params).items()}
+    initialization = decoder_initialization(config)
+    assert {path: (shape.shape, shape.dtype) for path, shape in initialization.shapes.items()} == {
+        path: (value.shape, value.dtype) for path, value in expected.items()
+    }
+    assert_same_parameters({path: initialization.draw(path) for path in expected}, expected)
+
+
+def test_order_and_repetition_of_draws_do_not_matter(tmp_path: Path) -> None:
+    initialization = decoder_initialization(decoder_config("gpt2", tmp_path))
+    paths = list(initialization.shapes)
+    forth = {path: initialization.draw(path) for path in paths}
+    back = {path: initialization.draw(path) for path in reversed(paths)}
+    assert_same_parameters(back, forth)
+
+
+def test_one_draw_computes_nothing_for_the_others() -> None:
+    computed = []
+
+    def compute(name: str) -> NDArray[np.float32]:
+        computed.append(name)
+        return np.zeros(3, np.float32)
+
+    def construct() -> dict[str, Any]:
+        like = np.zeros(3, np.float32)
+        return {
+            name: jax.pure_callback(partial(compute, name), like) + 1 for name in ("one", "other")
+        }
+
+    initialization = Initialization(construct)
+    assert computed == []
+    for name in ("other", "one"):
+        np.testing.assert_array_equal(initialization.draw((name,)), [1, 1, 1])
+    assert computed == ["other", "one"]
+
+
+def test_parameters_that_share_a_value_are_all_there() -> None:
+    def construct() -> dict[str, Any]:
+        value = jax.numpy.arange(3.0)
+        return {"one": value, "other": value}
+
+    initialization = Initialization(construct)
+    np.testing.assert_array_equal(initialization.draw(("one",)), [0, 1, 2])
+    np.testing.assert_array_equal(initialization.draw(("other",)), [0, 1, 2])
+
+
+def test_parameter_that_nothing_computes_is_drawn() -> None:
+    """Biases may be constants of the trace, with no operation that leads to them."""
+    constant = np.arange(3.0, dtype=np.float32)
+    initialization = Initialization(lambda: {"constant": jax.numpy.asarray(constant)})
+    np.testing.assert_array_equal(initialization.draw(("constant",)), constant)

@@ -1,0 +1,222 @@
+"""Every parameter is copied, or drawn for a reason that the ledger gives, or an error."""
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path as FilePath
+from typing import Any
+
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+from transformers import AutoConfig, FlaxAutoModel, FlaxAutoModelForCausalLM
+
+from tests.support.building import groups_of
+from ved.assembly.ledger import Ledger, match_parameters
+from ved.errors import VedError
+from ved.families import lookup
+from ved.families.family import Family, Role
+from ved.families.table import DECODERS
+from ved.localhub import checkpoints
+from ved.tensors.files import StoredWeight, open_weights
+from ved.tensors.names import ParameterPath, pytorch_name
+from ved.tensors.tensor import LazyTensor
+
+FAMILIES: dict[str, Callable[..., FilePath]] = {**checkpoints.ENCODERS, **checkpoints.DECODERS}
+
+# What a source may lack, as patterns of whole names, and what its absence is called.
+MAY_LACK = {
+    "vit": {r"pooler\.dense\.(weight|bias)": "absent from the source"},
+    "beit": {r"beit\.pooler\.layernorm\.(weight|bias)": "absent from the source"},
+    "dinov2": {r"embeddings\.mask_token": "absent from the source"},
+    "bert": {r"cls\.predictions\..*": "absent from the source"},
+    "roberta": {r"lm_head\..*": "absent from the source"},
+    "xlm-roberta": {r"lm_head\..*": "absent from the source"},
+    "roberta-prelayernorm": {r"lm_head\..*": "absent from the source"},
+}
+
+
+def role_of(family: str) -> Role:
+    return "encoder" if family in checkpoints.ENCODERS else "decoder"
+
+
+def shapes_of(family: str, directory: FilePath) -> dict[ParameterPath, tuple[int, ...]]:
+    config = AutoConfig.from_pretrained(directory)
+    model_class: Any = FlaxAutoModel
+    if role_of(family) == "decoder":
+        config.is_decoder = config.add_cross_attention = True
+        model_class = FlaxAutoModelForCausalLM
+    tree = model_class.from_config(config, _do_init=False).params_shape_tree
+    return {path: shape.shape for path, shape in flatten_dict(tree).items()}
+
+
+class Source:
+    """A family's default checkpoint, with its tensors and its parameters' shapes."""
+
+    def __init__(self, family: str, directory: FilePath) -> None:
+        self.role = role_of(family)
+        self.family = lookup.find_family(self.role, family, "a source")
+        FAMILIES[family](directory)
+        self.weights = open_weights([directory / "model.safetensors"])
+        self.shapes = shapes_of(family, directory)
+
+    def match(self, weights: Iterable[StoredWeight] | None = None) -> Ledger:
+        if weights is None:
+            weights = self.weights
+        return match_parameters(
+            self.role, self.shapes, weights, self.family, "org/weights", "org/config"
+        )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_tensor_is_needed_unless_a_source_may_lack_it(
+    family: str, tmp_path: FilePath
+) -> None:
+    source = Source(family, tmp_path)
+    whole = source.match()
+    for missing in source.weights:
+        rest = [weight for weight in source.weights if weight is not missing]
+        reasons = {
+            reason
+            for pattern, reason in MAY_LACK.get(family, {}).items()
+            if re.fullmatch(pattern, missing.name)
+        }
+        if missing.name in whole.left_out:
+            assert source.match(rest).copied == whole.copied
+        elif reasons:
+            (path,) = whole.copied.keys() - source.match(rest).copied.keys()
+            assert {source.match(rest).fresh[path]} == reasons
+        else:
+            with pytest.raises(VedError, match=r"lacks \d+ tensors? of the"):
+                source.match(rest)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_nothing_is_counted_twice_or_forgotten(family: str, tmp_path: FilePath) -> None:
+    source = Source(family, tmp_path)
+    ledger = source.match()
+    assert not ledger.copied.keys() & ledger.fresh.keys()
+    assert ledger.copied.keys() | ledger.fresh.keys() == source.shapes.keys()
+    used = {hit.weight.name for hit in ledger.copied.values()}
+    names = [weight.name for weight in source.weights]
+    assert list(ledger.left_out) == [name for name in names if name not in used]
+
+
+def test_without_any_tensor_the_error_counts_all_and_lists_a_few(tmp_path: FilePath) -> None:
+    source = Source("gpt2", tmp_path)
+    with pytest.raises(VedError) as caught:
+        source.match([])
+    expected = sorted(pytorch_name(path) for path in source.shapes if "cross" not in "/".join(path))
+    assert f"org/weights lacks {len(expected)} tensors of the decoder" in caught.value.cause
+    assert f"{', '.join(expected[:8])} and {len(expected) - 8} more" in caught.value.cause
+    assert "Nearest" not in caught.value.cause
+
+
+def test_missing_tensor_is_told_with_the_nearest_name_that_is_there(tmp_path: FilePath) -> None:
+    source = Source("gpt2", tmp_path)
+    renamed = [
+        StoredWeight("final_ln_f.weight", weight.file, weight.layout, weight.tensor)
+        if weight.name == "ln_f.weight"
+        else weight
+        for weight in source.weights
+    ]
+    with pytest.raises(VedError) as caught:
+        source.match(renamed)
+    assert "transformer.ln_f.weight. Nearest names that it does have: final_ln_f.weight." in (
+        caught.value.cause
+    )
+
+
+def test_every_tensor_of_a_wrong_shape_is_named_with_its_file(tmp_path: FilePath) -> None:
+    source = Source("vit", tmp_path)
+    del source.shapes["layernorm", "scale"]
+    source.shapes["layernorm", "bias"] = (7,)
+    source.shapes["embeddings", "patch_embeddings", "projection", "kernel"] = (4, 4, 3, 32)
+    with pytest.raises(VedError) as caught:
+        source.match()
+    for wrong in (
+        "layernorm.bias in model.safetensors of org/weights has shape (32,), where the config of "
+        "org/config makes encoder/layernorm/bias (7,)",
+        "embeddings.patch_embeddings.projection.weight in model.safetensors of org/weights has "
+        "shape (8, 8, 3, 32), where the config of org/config makes "
+        "encoder/embeddings/patch_embeddings/projection/kernel (4, 4, 3, 32)",
+    ):
+        assert wrong in caught.value.cause
+    assert "layernorm.weight" not in caught.value.cause
+
+
+def test_same_tensor_with_and_without_the_prefix_is_an_error(tmp_path: FilePath) -> None:
+    source = Source("gpt2", tmp_path)
+    twice = next(weight for weight in source.weights if weight.name == "ln_f.bias")
+    again = StoredWeight("transformer.ln_f.bias", "other.safetensors", "pytorch", twice.tensor)
+    with pytest.raises(VedError, match="twice") as caught:
+        source.match([*source.weights, again])
+    assert "'transformer.ln_f.bias'" in caught.value.cause
+
+
+FRESH = LazyTensor((1,), np.dtype(np.float32), lambda: np.zeros(1, np.float32))
+ANY_FAMILY = Family(prefix="model", optional=("pooler.",), cross_attention=(".cross.",))
+
+
+def ledger_of(present: Iterable[str], absent: Iterable[str]) -> Ledger:
+    """Match paths that are written with slashes, of which a source has those that are present."""
+    weights = [StoredWeight(path.replace("/", "."), "file", "flax", FRESH) for path in present]
+    shapes = {tuple(path.split("/")): (1,) for path in (*present, *absent)}
+    return match_parameters("decoder", shapes, weights, ANY_FAMILY, "org/weights", "org/config")
+
+
+@pytest.mark.parametrize(
+    ("present", "absent", "groups"),
+    [
+        (["h/0/attn/bias"], [], {}),
+        (
+            ["h/0/attn/bias", "h/1/attn/bias"],
+            ["h/0/cross/q/bias", "h/0/cross/k/bias", "h/1/cross/q/bias"],
+            {"h/*/cross": "cross-attention"},
+        ),
+        (["norm/bias"], ["pooler/dense/bias"], {"pooler": "absent from the source"}),
+        (
+            ["pooler/dense/kernel"],
+            ["pooler/dense/bias"],
+            {"pooler/dense/bias": "absent from the source"},
+        ),
+        (
+            ["h/0/bias"],
+            ["h/0/cross/q/bias", "pooler/bias"],
+            {"h/*/cross": "cross-attention", "pooler": "absent from the source"},
+        ),
+    ],
+)
+def test_fresh_parameters_are_told_by_the_shortest_start_that_nothing_copied_shares(
+    present: list[str], absent: list[str], groups: dict[str, str]
+) -> None:
+    assert groups_of(ledger_of(present, absent)) == groups
+
+
+def test_cross_attention_of_some_layers_alone_is_an_error() -> None:
+    with pytest.raises(VedError, match=r"lacks 1 tensors of the decoder.*h\.1\.cross\.q\.bias"):
+        ledger_of(["h/0/cross/q/bias"], ["h/1/cross/q/bias"])
+
+
+def test_part_of_one_layer_that_is_fresh_is_told_by_its_whole_path() -> None:
+    ledger = ledger_of(["pooler/0/bias"], ["pooler/1/bias"])
+    assert groups_of(ledger) == {"pooler/1/bias": "absent from the source"}
+
+
+def test_left_out_tensors_have_the_family_s_reason_or_none_that_is_known() -> None:
+    weights = [
+        StoredWeight(name, "file", "pytorch", FRESH)
+        for name in ("h.0.attn.bias", "h.0.attn.c_attn.bias", "score.weight")
+    ]
+    ledger = match_parameters("decoder", {}, weights, DECODERS["gpt2"], "org/weights", "org/config")
+    assert ledger.left_out == {
+        "h.0.attn.bias": "a buffer, computed anew",
+        "h.0.attn.c_attn.bias": "nothing in the model takes them",
+        "score.weight": "a head for another task",
+    }
+
+
+def test_quantized_weights_are_refused() -> None:
+    eight_bits = LazyTensor((1,), np.dtype(np.int8), lambda: np.zeros(1, np.int8))
+    weights = [StoredWeight("norm.bias", "file", "pytorch", eight_bits)]
+    with pytest.raises(VedError, match=r"not floating-point numbers: norm\.bias in file is int8"):
+        match_parameters("decoder", {("norm", "bias"): (1,)}, weights, ANY_FAMILY, "org/x", "org/x")

@@ -1,0 +1,209 @@
+"""The three special ids: the manifest's before the config's before the tokenizer's, and checked."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoConfig, AutoTokenizer
+
+from tests.support.building import assemble_pair, read_json
+from ved.assembly.special_tokens import TokenIds, resolve_token_ids
+from ved.errors import VedError
+from ved.localhub import checkpoints
+from ved.localhub.checkpoints import bert, gpt2, roberta, vit
+from ved.manifest.settings import CheckpointSettings
+
+ORIGIN = "org/decoder"
+
+
+def decoder(family: str, directory: Path, **options: Any) -> tuple[Any, Any]:
+    """Return config and tokenizer of a family's checkpoint, made as asked."""
+    checkpoints.DECODERS[family](directory, **options)
+    return AutoConfig.from_pretrained(directory), AutoTokenizer.from_pretrained(directory)
+
+
+def ids(found: TokenIds) -> tuple[int, int, int]:
+    return found.decoder_start.id, found.pad.id, found.eos.id
+
+
+@pytest.mark.parametrize(
+    ("family", "tokens", "origins"),
+    [
+        (
+            "gpt2",
+            ("<|endoftext|>",) * 3,
+            ("bos_token_id of the decoder's config",)
+            + ("eos_token_id of the decoder's config",) * 2,
+        ),
+        (
+            "bert",
+            ("[CLS]", "[PAD]", "[SEP]"),
+            (
+                "cls_token of the tokenizer",
+                "pad_token_id of the decoder's config",
+                "sep_token of the tokenizer",
+            ),
+        ),
+        *(
+            (
+                family,
+                (start, "<pad>", "</s>"),
+                (
+                    f"{name} of the decoder's config",
+                    "pad_token_id of the decoder's config",
+                    "eos_token_id of the decoder's config",
+                ),
+            )
+            for family, start, name in (
+                ("roberta", "<s>", "bos_token_id"),
+                ("xlm-roberta", "<s>", "bos_token_id"),
+                ("roberta-prelayernorm", "<s>", "bos_token_id"),
+                ("bart", "</s>", "decoder_start_token_id"),
+            )
+        ),
+    ],
+)
+def test_each_family_has_its_tokens_from_where_it_keeps_them(
+    family: str, tokens: tuple[str, ...], origins: tuple[str, ...], tmp_path: Path
+) -> None:
+    config, tokenizer = decoder(family, tmp_path)
+    found = resolve_token_ids({}, config, tokenizer, ORIGIN)
+    assert tuple(token["token"] for token in asdict(found).values()) == tokens
+    assert tuple(token["origin"] for token in asdict(found).values()) == origins
+    assert ids(found) == tuple(tokenizer.convert_tokens_to_ids(list(tokens)))
+    assert found.pad_is_eos == (family == "gpt2")
+
+
+@pytest.mark.parametrize("role", ["decoder_start", "pad", "eos"])
+def test_manifest_goes_before_the_config_for_that_id_alone(role: str, tmp_path: Path) -> None:
+    config, tokenizer = decoder("roberta", tmp_path)
+    without = asdict(resolve_token_ids({}, config, tokenizer, ORIGIN))
+    found = asdict(resolve_token_ids({role: 5}, config, tokenizer, ORIGIN))
+    assert found == without | {
+        role: {"id": 5, "token": tokenizer.convert_ids_to_tokens(5), "origin": "the manifest"}
+    }
+
+
+def test_config_goes_before_the_tokenizer(tmp_path: Path) -> None:
+    config, tokenizer = decoder(
+        "bert", tmp_path, config={"decoder_start_token_id": 7, "pad_token_id": 8, "eos_token_id": 9}
+    )
+    assert ids(resolve_token_ids({}, config, tokenizer, ORIGIN)) == (7, 8, 9)
+
+
+def test_tokenizer_comes_last(tmp_path: Path) -> None:
+    config, tokenizer = decoder("bert", tmp_path, config={"pad_token_id": None})
+    expected = (tokenizer.cls_token_id, tokenizer.pad_token_id, tokenizer.sep_token_id)
+    assert ids(resolve_token_ids({}, config, tokenizer, ORIGIN)) == expected
+
+
+def test_zero_is_an_id_like_any_other(tmp_path: Path) -> None:
+    config, tokenizer = decoder(
+        "roberta", tmp_path, config={"decoder_start_token_id": 3, "pad_token_id": 0}
+    )
+    assert ids(resolve_token_ids({"decoder_start": 0}, config, tokenizer, ORIGIN)) == (0, 0, 2)
+
+
+def test_first_of_several_end_tokens_is_taken(tmp_path: Path) -> None:
+    config, tokenizer = decoder("roberta", tmp_path, config={"eos_token_id": [6, 2]})
+    found = resolve_token_ids({}, config, tokenizer, ORIGIN)
+    assert found.eos.id == 6
+
+
+def test_one_error_names_all_that_is_wrong(tmp_path: Path) -> None:
+    config, tokenizer = decoder("gpt2", tmp_path, config={"vocab_size": 400, "eos_token_id": None})
+    wanted = {"decoder_start": 390, "pad": 400}
+    with pytest.raises(VedError) as caught:
+        resolve_token_ids(wanted, config, tokenizer, ORIGIN)
+    assert caught.value.cause == (
+        "The token ids of org/decoder do not work: "
+        "decoder_start 390 (from the manifest) is unknown to the tokenizer; "
+        "pad 400 (from the manifest) is outside the vocabulary of 400; "
+        "neither the decoder's config nor its tokenizer names a eos token."
+    )
+    assert "token_ids: {decoder_start: ..., pad: ..., eos: ...}" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        ({"pad_token_id": 5000}, "pad 5000 (from pad_token_id of the decoder's config) is outside"),
+        ({"eos_token_id": -1}, "eos -1 (from eos_token_id of the decoder's config) is outside"),
+        ({"eos_token_id": []}, "names a eos token"),
+    ],
+)
+def test_useless_id_of_the_config_is_an_error(
+    config: dict[str, Any], problem: str, tmp_path: Path
+) -> None:
+    changed, tokenizer = decoder("gpt2", tmp_path, config=config)
+    with pytest.raises(VedError) as caught:
+        resolve_token_ids({}, changed, tokenizer, ORIGIN)
+    assert problem in caught.value.cause
+
+
+def test_token_beyond_the_embeddings_is_outside_the_vocabulary(tmp_path: Path) -> None:
+    config, tokenizer = decoder("gpt2", tmp_path, extra_tokens=2)
+    extra = tokenizer.convert_tokens_to_ids("<extra_0>")
+    with pytest.raises(VedError, match=f"pad {extra} .* outside the vocabulary of {extra}"):
+        resolve_token_ids({"pad": extra}, config, tokenizer, ORIGIN)
+
+
+# What is written
+
+
+@pytest.mark.parametrize(
+    ("family", "wanted"),
+    [
+        ("gpt2", {}),
+        ("gpt2", {"decoder_start": 10, "pad": 11, "eos": 12}),
+        ("bert", {}),
+        ("bert", {"eos": 6}),
+        ("bart", {"pad": 4}),
+    ],
+)
+def test_ids_are_in_both_configs_and_the_tokenizer(
+    family: str, wanted: dict[str, int], tmp_path: Path
+) -> None:
+    directory = checkpoints.DECODERS[family](tmp_path / "decoder")
+    settings = CheckpointSettings(token_ids=wanted)
+    checkpoint = assemble_pair(vit(tmp_path / "encoder"), directory, tmp_path / "made", settings)
+    found = checkpoint.token_ids
+    config = AutoConfig.from_pretrained(tmp_path / "made")
+    for part in (config, config.decoder):
+        assert (part.decoder_start_token_id, part.pad_token_id, part.eos_token_id) == ids(found)
+    generation = read_json(tmp_path / "made" / "generation_config.json")
+    assert {f"{role}_token_id": token["id"] for role, token in asdict(found).items()}.items() <= (
+        generation.items()
+    )
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "made")
+    assert (tokenizer.pad_token, tokenizer.eos_token) == (found.pad.token, found.eos.token)
+    assert (tokenizer.pad_token_id, tokenizer.eos_token_id) == (found.pad.id, found.eos.id)
+    assert {role: token["id"] for role, token in asdict(found).items() if role in wanted} == wanted
+
+
+def test_a_decoder_that_counts_from_its_pad_id_keeps_that_and_pads_with_another(
+    tmp_path: Path,
+) -> None:
+    pair = vit(tmp_path / "encoder"), roberta(tmp_path / "decoder")
+    assemble_pair(*pair, tmp_path / "made", CheckpointSettings(token_ids={"pad": 7}))
+    config = AutoConfig.from_pretrained(tmp_path / "made")
+    assert (config.pad_token_id, config.decoder.pad_token_id) == (7, 1)
+    assert read_json(tmp_path / "made" / "generation_config.json")["pad_token_id"] == 7
+    assert AutoTokenizer.from_pretrained(tmp_path / "made").pad_token_id == 7
+
+
+def test_padding_uses_the_pad_id(tmp_path: Path) -> None:
+    settings = CheckpointSettings(token_ids={"pad": 3})
+    pair = vit(tmp_path / "encoder"), gpt2(tmp_path / "decoder")
+    assemble_pair(*pair, tmp_path / "made", settings)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "made")
+    short, _ = tokenizer(["a", "a longer text"], padding=True).input_ids
+    assert short[-1] == 3
+
+
+def test_useless_ids_stop_the_assembly_before_weights_are_written(tmp_path: Path) -> None:
+    pair = vit(tmp_path / "encoder"), bert(tmp_path / "decoder")
+    with pytest.raises(VedError, match="outside the vocabulary"):
+        assemble_pair(*pair, tmp_path / "made", CheckpointSettings(token_ids={"pad": 10**6}))
+    assert not list((tmp_path / "made").iterdir())

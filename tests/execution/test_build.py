@@ -1,0 +1,546 @@
+"""Pairs from manifest to Hub: what is published, what is refused, and that one fails alone."""
+
+import json
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import configure_http_backend
+
+from tests.support.publishing import (
+    SAMPLES,
+    asked_for,
+    build_locally,
+    build_pair,
+    client,
+    download,
+    files_of,
+    header_size,
+    heads,
+    manifest,
+    pair,
+    publish,
+    sent,
+)
+from ved.errors import RequestError
+from ved.execution import checkpoint_dir
+from ved.execution.run import RunOptions, build
+from ved.families.family import Role
+from ved.localhub import LocalHub, checkpoints
+from ved.record.build_record import BuildRecord
+
+NEEDED = {
+    *("flax_model.msgpack", "model.safetensors", "config.json", "generation_config.json"),
+    *("preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"),
+    *("README.md", "ved.json"),
+}
+
+
+@pytest.fixture
+def strangers(session_hub: LocalHub, sources: dict[str, Path]) -> None:
+    """Let somebody else have a gated source and a private one, and ourselves a repo by hand."""
+    session_hub.add_user("stranger", token="hf_stranger")
+    api = client(session_hub, "hf_stranger")
+    for repo, private in (("stranger/gated", False), ("stranger/private", True)):
+        if not api.repo_exists(repo):
+            publish(session_hub, repo, sources["vit"], token="hf_stranger", private=private)
+    api.update_repo_settings("stranger/gated", gated="manual")
+    if not api.repo_exists("owner/by-hand"):
+        publish(session_hub, "owner/by-hand", sources["gpt2"])
+
+
+SEEDS = count(1)
+
+
+@pytest.fixture
+def encoder_of_its_own(hub: LocalHub, tmp_path: Path) -> Iterator[Path]:
+    """Publish team/of-its-own, which nobody has downloaded before, and lend out its weights."""
+    directory = checkpoints.vit(tmp_path / "of-its-own", seed=next(SEEDS))
+    publish(hub, "team/of-its-own", directory)
+    hub.requests.clear()
+    yield directory / "model.safetensors"
+    client(hub).delete_repo("team/of-its-own")
+
+
+# What is published
+
+
+def test_a_pair_is_published_as_one_commit(hub: LocalHub, tmp_path: Path) -> None:
+    result = build_pair(hub, pair("owner/one-commit"))
+
+    assert (result.action, result.reason) == ("built", "The repo is new.")
+    assert heads(hub)["owner/one-commit"] == result.commit
+    assert result.url == f"{hub.endpoint}/owner/one-commit/commit/{result.commit}"
+    commits = [exchange for exchange in hub.requests if "/commit/" in exchange.path]
+    assert [exchange.method for exchange in commits] == ["POST"]
+    served = download(hub, "owner/one-commit", tmp_path)
+    assert served.keys() >= NEEDED
+    del served[".gitattributes"]
+    assert result.size == sum(len(content) for content in served.values())
+
+
+def test_what_is_published_is_what_is_built(hub: LocalHub, tmp_path: Path) -> None:
+    entry = pair("owner/the-same", decoder="team/bart", seed=3, tags=["a tag"])
+    built = files_of(build_locally(hub, entry, tmp_path / "built"))
+    build_pair(hub, entry)
+    served = download(hub, "owner/the-same", tmp_path)
+    assert {**built, ".gitattributes": served[".gitattributes"]} == served
+
+
+def test_a_repo_is_built_again_where_something_changed_and_else_left_alone(hub: LocalHub) -> None:
+    first = build_pair(hub, pair("owner/again"))
+    same = build_pair(hub, pair("owner/again"))
+    other = build_pair(hub, pair("owner/again", seed=1))
+    assert [first.action, same.action, other.action] == ["built", "skipped", "built"]
+    assert (same.commit, same.url) == (first.commit, first.url)
+    assert same.reason == "It is as the manifest has it."
+    assert other.reason == "seed 0 is now 1."
+    assert heads(hub)["owner/again"] == other.commit != first.commit
+    assert len(client(hub).list_repo_commits("owner/again")) == 3
+
+
+def test_a_foreign_repo_is_adopted_where_the_manifest_says_so(
+    hub: LocalHub, sources: dict[str, Path], tmp_path: Path
+) -> None:
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    for name in ("pytorch_model.bin", "tf_model.h5", "notes.txt", "README.md"):
+        (foreign / name).write_text("---\nlicense: mit\n---\nBy hand.\n")
+    publish(hub, "owner/adopted-by-a-pair", foreign)
+
+    result = build_pair(hub, pair("owner/adopted-by-a-pair", adopt=True))
+
+    assert result.action == "built"
+    served = download(hub, "owner/adopted-by-a-pair", tmp_path)
+    assert served.keys() >= NEEDED | {"notes.txt"}
+    assert not served.keys() & {"pytorch_model.bin", "tf_model.h5"}
+    assert b"not trained" in served["README.md"]
+
+
+def test_a_pair_is_private_where_the_manifest_says_so(hub: LocalHub) -> None:
+    build_pair(hub, pair("owner/private-pair", private=True))
+    build_pair(hub, pair("owner/public-pair"))
+    assert client(hub).model_info("owner/private-pair").private
+    assert not client(hub).model_info("owner/public-pair").private
+
+
+def test_after_a_crash_the_next_run_succeeds(hub: LocalHub) -> None:
+    hub.faults.add("POST", "/api/models/owner/crashed/commit/", status=500)
+    crashed = build_pair(hub, pair("owner/crashed"))
+    assert (crashed.action, crashed.commit, crashed.url) == ("failed", None, None)
+    assert "Cannot publish owner/crashed: the Hub answers with status 500" in crashed.reason
+    assert client(hub).list_repo_files("owner/crashed") == [".gitattributes"]
+
+    result = build_pair(hub, pair("owner/crashed"))
+
+    assert result.action == "built"
+    assert heads(hub)["owner/crashed"] == result.commit
+
+
+class Meanwhile(logging.Handler):
+    """Lets a colleague do something as soon as VED is assembling a pair."""
+
+    def __init__(self, repo: str, act: Callable[[], object]) -> None:
+        super().__init__()
+        self.repo, self.act = repo, act
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage().startswith(f"{self.repo}: Assembling"):
+            self.act()
+
+
+@contextmanager
+def meanwhile(
+    repo: str, act: Callable[[], object], caplog: pytest.LogCaptureFixture
+) -> Iterator[None]:
+    caplog.set_level(logging.INFO, "ved")
+    colleague = Meanwhile(repo, act)
+    logging.getLogger("ved").addHandler(colleague)
+    try:
+        yield
+    finally:
+        logging.getLogger("ved").removeHandler(colleague)
+
+
+def test_a_commit_made_during_the_build_is_not_overwritten(
+    hub: LocalHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    build_pair(hub, pair("owner/raced-pair"))
+
+    def commit() -> None:
+        client(hub).upload_file(
+            path_or_fileobj=b"theirs", path_in_repo="notes.txt", repo_id="owner/raced-pair"
+        )
+
+    with meanwhile("owner/raced-pair", commit, caplog):
+        result = build_pair(hub, pair("owner/raced-pair", seed=1))
+
+    assert (result.action, result.commit) == ("failed", None)
+    assert "somebody else committed to it meanwhile. Nothing was changed" in result.reason
+    (latest, *_) = client(hub).list_repo_commits("owner/raced-pair")
+    assert latest.title == "Upload notes.txt with huggingface_hub"
+    assert heads(hub)["owner/raced-pair"] == latest.commit_id
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("keys", "key", "cause", "remedy"),
+    [
+        (
+            {"repo": "stranger/new"},
+            "repo",
+            "The token may not publish to stranger.",
+            "It may publish to owner, team",
+        ),
+        (
+            {"repo": "owner/by-hand"},
+            "repo",
+            "owner/by-hand exists and was not made by VED (it has no ved.json).",
+            "Choose another name, or say adopt: true",
+        ),
+        (
+            {"repo": "team/VIT", "adopt": True},
+            "repo",
+            "team/VIT is one of its own sources, which publishing would replace.",
+            "Choose another name.",
+        ),
+        (
+            {"encoder": "team/missing"},
+            "encoder",
+            "Cannot read team/missing: there is no such repo, or it is private",
+            "Check the spelling of 'team/missing'",
+        ),
+        (
+            {"encoder": "stranger/private"},
+            "encoder",
+            "Cannot read stranger/private: there is no such repo, or it is private",
+            "a private repo needs a token with access to it",
+        ),
+        (
+            {"encoder": "stranger/gated"},
+            "encoder",
+            "Cannot download config.json of stranger/gated@",
+            "Accept its terms at its page (stranger/gated) with the account that owns the token.",
+        ),
+        (
+            {"encoder": "team/vit@v9"},
+            "encoder",
+            "Cannot read team/vit at v9: there is no such revision.",
+            "Name a branch, a tag or a commit of the repo.",
+        ),
+        (
+            {"encoder": f"team/vit@{'0' * 40}"},
+            "encoder",
+            f"Cannot read team/vit at {'0' * 40}: there is no such revision.",
+            "Name a branch, a tag or a commit of the repo.",
+        ),
+        (
+            {"decoder": "team/vit"},
+            "decoder",
+            "is a 'vit' checkpoint, which cannot be the decoder",
+            "These families can be the decoder: bart, bert,",
+        ),
+        (
+            {"token_ids": {"pad": 9999}},
+            "token_ids",
+            "pad 9999 (from the manifest) is outside the vocabulary of 385",
+            "Set them with token_ids:",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("strangers")
+def test_what_cannot_be_built_is_explained_at_its_key_and_nothing_is_published(
+    keys: dict[str, Any], key: str, cause: str, remedy: str, hub: LocalHub
+) -> None:
+    before = heads(hub)
+
+    result = build_pair(hub, pair(**{"repo": "owner/refused", **keys}))
+
+    assert (result.action, result.is_bad) == ("refused", True)
+    assert (result.commit, result.url, result.size) == (None, None, 0)
+    (error,) = [found for found in result.findings if found.level == "error"]
+    assert (error.key, error.message) == (key, result.reason)
+    assert cause in result.reason
+    assert remedy in result.reason
+    assert result.reason.index(cause) < result.reason.index(remedy)
+    assert heads(hub) == before
+
+
+@pytest.mark.parametrize(
+    "keys", [{"repo": "stranger/new"}, {"repo": "owner/by-hand"}, {"token_ids": {"pad": 9999}}]
+)
+@pytest.mark.usefixtures("strangers")
+def test_of_a_refused_pair_no_weight_is_downloaded(
+    keys: dict[str, Any], hub: LocalHub, encoder_of_its_own: Path
+) -> None:
+    entry = pair("owner/refused", encoder="team/of-its-own")
+    assert build_pair(hub, {**entry, **keys}).action == "refused"
+    assert sent(hub, encoder_of_its_own) == header_size(encoder_of_its_own)
+
+
+def test_without_room_on_the_disk_no_weight_is_downloaded(
+    hub: LocalHub, encoder_of_its_own: Path
+) -> None:
+    entry = manifest(pair("owner/too-large", encoder="team/of-its-own"))
+    (result,) = build(entry, RunOptions(max_disk=1000), client(hub))
+
+    assert result.action == "refused"
+    assert "of disk, and there are 1.0 KB. Allow more, free some" in result.reason
+    assert sent(hub, encoder_of_its_own) == header_size(encoder_of_its_own)
+    assert "owner/too-large" not in heads(hub)
+
+
+def test_what_somebody_trained_is_replaced_only_where_the_manifest_says_so(hub: LocalHub) -> None:
+    build_pair(hub, pair("owner/trained"))
+    trained = client(hub).upload_file(
+        path_or_fileobj=b"trained", path_in_repo="flax_model.msgpack", repo_id="owner/trained"
+    )
+
+    refused = build_pair(hub, pair("owner/trained", seed=1))
+    assert refused.action == "refused"
+    assert "somebody changed flax_model.msgpack. Say overwrite: true" in refused.reason
+    assert heads(hub)["owner/trained"] == trained.oid
+
+    replaced = build_pair(hub, pair("owner/trained", seed=1, overwrite=True))
+    assert replaced.action == "built"
+    assert replaced.reason == "overwrite: somebody changed flax_model.msgpack."
+    assert heads(hub)["owner/trained"] == replaced.commit
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"encoder": "stranger/private", "decoder": "team/gpt2@v9"},
+        {"repo": "stranger/new", "encoder": "stranger/private", "token_ids": {"pad": 9999}},
+    ],
+)
+@pytest.mark.usefixtures("strangers")
+def test_everything_that_is_wrong_with_a_pair_is_said_at_once(
+    wrong: dict[str, Any], hub: LocalHub
+) -> None:
+    result = build_pair(hub, pair(**{"repo": "owner/refused", **wrong}))
+    assert result.action == "refused"
+    errors = {found.key: found.message for found in result.findings if found.level == "error"}
+    assert errors.keys() == wrong.keys()
+    assert "Cannot read stranger/private" in errors["encoder"]
+    assert [message for message in errors.values() if message not in result.reason] == []
+
+
+@pytest.mark.parametrize("token", ["hf_wrong", "hf_read", None])
+def test_a_token_that_cannot_publish_stops_everything(token: str | None, hub: LocalHub) -> None:
+    hub.add_user("owner", token="hf_read", role="read")
+    before = heads(hub)
+    with pytest.raises(RequestError):
+        build_pair(hub, pair("owner/without-token"), token=token)
+    assert heads(hub) == before
+    assert {exchange.path for exchange in hub.requests} <= {"/api/whoami-v2"}
+
+
+def test_a_source_that_is_gated_is_read_with_access(hub: LocalHub, tmp_path: Path) -> None:
+    publish(hub, "team/terms", checkpoints.vit(tmp_path / "vit"))
+    client(hub).update_repo_settings("team/terms", gated="auto")
+    assert build_pair(hub, pair("owner/accepted", encoder="team/terms")).action == "built"
+
+
+# One pair's failure stays its own
+
+
+def test_one_pairs_failure_stays_its_own(hub: LocalHub) -> None:
+    hub.faults.add("POST", "/api/models/owner/failing/commit/", status=500)
+    pairs = [
+        pair("owner/good-1"),
+        pair("owner/bad", encoder="team/missing"),
+        pair("owner/failing"),
+        pair("owner/good-2", decoder="team/bart"),
+    ]
+    results = build(manifest(*pairs), RunOptions(), client(hub))
+    assert [(result.pair.repo, result.action) for result in results] == [
+        ("owner/good-1", "built"),
+        ("owner/bad", "refused"),
+        ("owner/failing", "failed"),
+        ("owner/good-2", "built"),
+    ]
+    assert {"owner/good-1", "owner/good-2"} <= heads(hub).keys()
+    assert "owner/bad" not in heads(hub)
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "config", "problem"),
+    [
+        ("deep", "encoder", b"[" * 100_000 + b"]" * 100_000, "config.json of {} cannot be read"),
+        ("wordy", "encoder", {"image_size": "large"}, "The config of {} makes no encoder"),
+        ("short", "encoder", {"image_size": [16]}, "The config of {} makes no encoder"),
+        ("tall", "encoder", {"num_hidden_layers": "two"}, "The config of {} makes no encoder"),
+        ("mute", "decoder", {"vocab_size": "none"}, "The config of {} makes no decoder"),
+    ],
+)
+def test_a_strange_source_is_a_finding_of_its_own_pair(
+    name: str,
+    role: Role,
+    config: bytes | dict[str, Any],
+    problem: str,
+    hub: LocalHub,
+    tmp_path: Path,
+) -> None:
+    directory = SAMPLES["vit" if role == "encoder" else "gpt2"](tmp_path / "strange")
+    strange = directory / "config.json"
+    if isinstance(config, dict):
+        config = json.dumps({**json.loads(strange.read_bytes()), **config}).encode()
+    strange.write_bytes(config)
+    pairs = [pair(f"owner/{name}", **{role: str(directory)}), pair(f"owner/after-{name}")]
+
+    results = build(manifest(*pairs), RunOptions(), client(hub))
+
+    assert [result.action for result in results] == ["refused", "built"]
+    assert problem.format(directory) in results[0].reason
+
+
+def test_a_failure_that_nobody_thought_of_stays_its_own(
+    hub: LocalHub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def make_checkpoint(*arguments: Any) -> BuildRecord:
+        if arguments[-1].repo == "owner/unlucky":
+            raise ZeroDivisionError("a mistake in VED")
+        return checkpoint_dir.build_checkpoint(*arguments)
+
+    monkeypatch.setattr("ved.execution.pipeline.build_checkpoint", make_checkpoint)
+    pairs = [pair("owner/unlucky"), pair("owner/lucky")]
+
+    results = build(manifest(*pairs), RunOptions(), client(hub))
+
+    assert [result.action for result in results] == ["failed", "built"]
+    assert results[0].reason == (
+        "VED itself failed (ZeroDivisionError): please report it with this log."
+    )
+    (traced,) = [record for record in caplog.records if record.exc_info]
+    assert traced.getMessage() == "owner/unlucky: Unexpected error"
+
+
+def test_a_source_that_changes_after_the_plan_is_a_failure(
+    hub: LocalHub, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    weights = checkpoints.vit(tmp_path / "vit") / "model.safetensors"
+    with meanwhile("owner/of-moving", weights.unlink, caplog):
+        result = build_pair(hub, pair("owner/of-moving", encoder=str(weights.parent)))
+    assert result.action == "failed"
+    assert result.reason.startswith("No such file or directory")
+    assert "owner/of-moving" not in heads(hub)
+
+
+# Which pairs
+
+
+@pytest.mark.parametrize(
+    ("only", "expected"),
+    [
+        ((), ["owner/a", "owner/b", "owner/c"]),
+        (("owner/b",), ["owner/b"]),
+        (("owner/c", "OWNER/A", "owner/c"), ["owner/a", "owner/c"]),
+    ],
+)
+def test_only_selects_in_the_manifests_order(
+    only: tuple[str, ...], expected: list[str], hub: LocalHub
+) -> None:
+    pairs = [pair(f"owner/{name}", encoder="team/missing") for name in "abc"]
+    results = build(manifest(*pairs), RunOptions(only), client(hub))
+    assert [result.pair.repo for result in results] == expected
+
+
+def test_only_of_an_unknown_repo_is_a_wrong_request(hub: LocalHub) -> None:
+    with pytest.raises(RequestError) as caught:
+        build(manifest(pair("owner/a")), RunOptions(("owner/a", "owner/x", "y")), client(hub))
+    assert caught.value.cause == "pairs.yaml has no one pair that is called owner/x, y."
+    assert caught.value.remedy == "It has owner/a."
+    assert hub.requests == []
+
+
+# Without publishing
+
+
+def test_without_publishing_no_token_is_needed(hub: LocalHub, tmp_path: Path) -> None:
+    options = RunOptions(output_directory=tmp_path, push=False)
+    before = heads(hub)
+    (result,) = build(manifest(pair("nobody/knows")), options, client(hub, None))
+    assert (result.action, result.commit, result.url) == ("built", None, None)
+    assert files_of(tmp_path / "nobody" / "knows").keys() >= NEEDED
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    assert heads(hub) == before
+
+
+def test_what_is_published_can_be_kept_as_well(hub: LocalHub, tmp_path: Path) -> None:
+    options = RunOptions(output_directory=tmp_path)
+    (result,) = build(manifest(pair("owner/kept")), options, client(hub))
+    assert result.commit == heads(hub)["owner/kept"]
+    assert files_of(tmp_path / "owner" / "kept").keys() >= NEEDED
+
+
+def test_a_checkpoint_of_ved_is_replaced_on_disk(hub: LocalHub, tmp_path: Path) -> None:
+    entry = pair("owner/replaced")
+    first = files_of(build_locally(hub, entry, tmp_path / "built"))
+    options = RunOptions(output_directory=tmp_path / "built", push=False)
+    build(manifest({**entry, "decoder": "team/bert"}), options, client(hub))
+    second = files_of(tmp_path / "built" / "owner" / "replaced")
+    assert "merges.txt" in first
+    assert "merges.txt" not in second
+
+
+@pytest.mark.parametrize("push", [False, True])
+def test_a_directory_that_ved_did_not_make_is_not_replaced(
+    push: bool, hub: LocalHub, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "owner" / "precious"
+    theirs.mkdir(parents=True)
+    (theirs / "thesis.txt").write_text("years of work")
+    before = heads(hub)
+
+    options = RunOptions(output_directory=tmp_path, push=push)
+    (result,) = build(manifest(pair("owner/precious")), options, client(hub))
+
+    assert result.action == "failed"
+    assert f"{theirs} is not empty, and VED did not make it." in result.reason
+    assert "Name another directory" in result.reason
+    assert files_of(theirs) == {"thesis.txt": b"years of work"}
+    assert heads(hub) == before
+
+
+# What is asked of the Hub
+
+
+def test_nobody_but_the_hub_is_asked(hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts = set()
+    look_up = socket.getaddrinfo
+
+    def noted(host: Any, *arguments: Any, **keywords: Any) -> Any:
+        hosts.add(host)
+        return look_up(host, *arguments, **keywords)
+
+    monkeypatch.setattr(socket, "getaddrinfo", noted)
+    configure_http_backend()  # anew, so that every connection is a new one
+    assert build_pair(hub, pair("owner/discreet", seed=5)).action == "built"
+    assert hosts == {"127.0.0.1"}
+
+
+def test_sources_that_pairs_share_are_resolved_and_downloaded_once(
+    hub: LocalHub, encoder_of_its_own: Path
+) -> None:
+    pairs = [
+        pair("owner/shared-1", encoder="team/of-its-own"),
+        pair("owner/shared-2", encoder="team/of-its-own", decoder="team/bart"),
+    ]
+
+    results = build(manifest(*pairs), RunOptions(), client(hub))
+
+    assert [result.action for result in results] == ["built", "built"]
+    asked = [(exchange.method, exchange.path) for exchange in hub.requests]
+    assert asked.count(("GET", "/api/models/team/of-its-own")) == 1
+    whole = encoder_of_its_own.stat().st_size
+    assert sent(hub, encoder_of_its_own) == header_size(encoder_of_its_own) + whole
+    used = {"config.json", "model.safetensors", "preprocessor_config.json"}
+    assert asked_for(hub, "team/of-its-own") == used

@@ -1,0 +1,334 @@
+"""What is left behind when VED is stopped: by its user, a cancelled job, a kill, a full disk.
+
+Each is a process of its own, with a folder for temporary files of its own.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from tests.support.publishing import client, header_size, publish, sent
+from ved.localhub import LocalHub, checkpoints
+
+ROOT = Path(__file__).parents[2]
+OWNER, TOKEN = "stopped", "hf_stopped"
+
+LARGEST_FILE = 100_000  # bytes; the weights are larger, the configs are not
+LONG = 20  # seconds; longer than a process that is told to stop may take
+SOON = 7  # seconds, of which GitHub leaves 7.5 to a process between its two signals
+
+HELD = {
+    "planning": ("GET", "^/api/models/{repo}$", 0),
+    "examining": ("GET", "^/lfs/models/team/roberta/", 1),  # once the header's length is there
+    "downloading": ("GET", "^/lfs/models/team/roberta/", 2),  # once the header is there
+    "assembling": ("PUT", "^/lfs/models/{repo}/", 0),  # if it should come to that
+    "uploading": ("PUT", "^/lfs/models/{repo}/", 0),
+    "committing": ("POST", "^/api/models/{repo}/commit/", 0),
+    "reading back": ("GET", "^/lfs/models/{repo}/", 0),
+}
+"""The request at which a phase is held, after how many of its kind."""
+
+VED = ("-m", "ved", "build", "pairs.yaml")
+ACTION = (str(ROOT / "entrypoint.py"),)
+
+
+@pytest.fixture(scope="module")
+def large_sources(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("sources")
+    large = {"hidden_size": 512, "config": {"num_hidden_layers": 6, "num_attention_heads": 8}}
+    encoder = checkpoints.vit(folder / "vit", **large)  # type: ignore[arg-type]
+    return encoder, checkpoints.gpt2(folder / "gpt2", **large)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A process, and the folder that it keeps its temporary files in."""
+
+    process: "subprocess.Popen[str]"
+    temporary: Path
+
+    @property
+    def log(self) -> IO[str]:
+        """What it prints."""
+        assert self.process.stdout is not None
+        return self.process.stdout
+
+    def read_until(self, pattern: str) -> None:
+        """Read what it prints, up to a line."""
+        read = ""
+        for line in self.log:
+            read += line
+            if re.search(pattern, line):
+                return
+        raise AssertionError(f"it never said {pattern}:\n{read}")
+
+    def ended(self, seconds: float | None = None) -> str:
+        """Wait for its end, and return the rest of what it printed."""
+        printed, _ = self.process.communicate(timeout=seconds)
+        assert "Traceback" not in printed
+        return printed
+
+
+def start(
+    hub: LocalHub,
+    folder: Path,
+    pairs: Sequence[dict[str, str]],
+    command: Sequence[str] = VED,
+    *limited: str,
+) -> Run:
+    """Build pairs, behind a command that limits the process."""
+    hub.add_user(OWNER, token=TOKEN)
+    hub.requests.clear()
+    temporary = folder / "temporary"
+    temporary.mkdir(exist_ok=True)
+    (folder / "pairs.yaml").write_text(json.dumps({"pairs": pairs}))
+    is_action = command == ACTION
+    action = {"INPUT_TOKEN": TOKEN, "INPUT_ENDPOINT": hub.endpoint}
+    process = subprocess.Popen(
+        [*limited, sys.executable, *command],
+        cwd=folder,
+        env={
+            **os.environ,
+            **(action if is_action else {"HF_TOKEN": TOKEN}),
+            "HF_ENDPOINT": hub.endpoint,
+            "HF_HOME": str(folder / "cache"),
+            "TMPDIR": str(temporary),
+            "PYTHONPATH": str(ROOT),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return Run(process, temporary)
+
+
+def entry(repo: str, encoder: str = "team/vit", decoder: str = "team/roberta") -> dict[str, str]:
+    return {"repo": repo, "encoder": encoder, "decoder": decoder}
+
+
+def wait_for(hub: LocalHub, method: str, path: str, count: int, run: Run) -> None:
+    """Wait until so many requests of a kind have arrived."""
+    asked = re.compile(path)
+    while sum(each.method == method and bool(asked.search(each.path)) for each in hub.requests) < (
+        count
+    ):
+        assert run.process.poll() is None, run.process.communicate()[0]
+        time.sleep(0.01)
+
+
+# Told to stop
+
+
+@pytest.mark.parametrize(
+    ("command", "number", "phase"),
+    [
+        *((VED, signal.SIGINT, phase) for phase in HELD),
+        *((ACTION, signal.SIGTERM, phase) for phase in HELD),
+        (VED, signal.SIGTERM, "assembling"),
+        (ACTION, signal.SIGINT, "uploading"),  # what GitHub sends first
+    ],
+)
+def test_a_build_that_is_told_to_stop_ends_soon_and_leaves_nothing(
+    command: Sequence[str], number: signal.Signals, phase: str, hub: LocalHub, tmp_path: Path
+) -> None:
+    repo = f"{OWNER}/{phase.replace(' ', '-')}-{command is ACTION}-{number}"
+    method, path, after = HELD[phase]
+    path = path.format(repo=repo)
+    hub.faults.add(method, path, after=after, delay=LONG)
+    run = start(hub, tmp_path, [entry(repo)], command)
+    if phase == "assembling":
+        run.read_until("Assembling")
+        time.sleep(0.1)  # into jax, or out of it
+    else:
+        wait_for(hub, method, path, after + 1, run)
+    run.process.send_signal(number)
+    printed = run.ended(SOON)
+
+    assert run.process.returncode == 130
+    assert printed.splitlines()[-1] == (
+        "The job was cancelled." if command is ACTION else "Stopped."
+    )
+    assert list(run.temporary.iterdir()) == []
+    api = client(hub, TOKEN)
+    files = set(api.list_repo_files(repo)) if api.repo_exists(repo) else set()
+    if phase == "reading back":
+        assert files >= {"README.md", "flax_model.msgpack", "ved.json"}
+    else:
+        assert files <= {".gitattributes"}
+
+
+def test_a_download_that_is_told_to_stop_takes_no_more_and_leaves_nothing_where_it_was_to_be(
+    hub: LocalHub, tmp_path: Path
+) -> None:
+    encoder = checkpoints.vit(tmp_path / "vit", hidden_size=128)
+    publish(hub, "team/large", encoder)
+    weights = encoder / "model.safetensors"
+    hub.requests.clear()
+    hub.faults.download.rate = 100_000  # bytes per second: the encoder alone takes many
+
+    command = (*VED, "--no-push", "--output-dir", "built")
+    run = start(hub, tmp_path, [entry(f"{OWNER}/of-large", "team/large")], command)
+    while sent(hub, weights) < 2 * header_size(weights):
+        assert run.process.poll() is None, "it ended before it could be interrupted"
+        time.sleep(0.001)
+    run.process.send_signal(signal.SIGINT)
+    printed = run.ended(SOON)
+
+    assert run.process.returncode == 130
+    assert printed.endswith("Stopped.\n")
+    assert sent(hub, weights) < weights.stat().st_size
+    assert list((tmp_path / "built").iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_assembly_that_is_told_to_stop_leaves_nothing(
+    number: signal.Signals, large_sources: tuple[Path, Path], hub: LocalHub, tmp_path: Path
+) -> None:
+    output = tmp_path / "folder" / "output"
+    run = start(hub, tmp_path, [], assembly(large_sources, output))
+    wait_for_weights(run, output.parent)
+    run.process.send_signal(number)
+    run.ended(SOON)
+
+    assert run.process.returncode == 130
+    assert list(output.parent.iterdir()) == list(run.temporary.iterdir()) == []
+
+
+def assembly(sources: tuple[Path, Path], output: Path) -> list[str]:
+    encoder, decoder = map(str, sources)
+    return [
+        *("-m", "ved", "assemble", "--output_dir", str(output)),
+        *("--encoder_model_name_or_path", encoder, "--decoder_model_name_or_path", decoder),
+    ]
+
+
+def wait_for_weights(run: Run, folder: Path) -> None:
+    """Wait until weights are being written somewhere below a folder."""
+    # Unlike Path.rglob, os.walk passes over what goes while it looks.
+    while not any(name.endswith(".partial") for *_, names in os.walk(folder) for name in names):
+        assert run.process.poll() is None, run.process.communicate()[0]
+        time.sleep(0.001)
+
+
+# Killed
+
+
+def test_after_a_kill_the_next_run_completes(hub: LocalHub, tmp_path: Path) -> None:
+    repo = f"{OWNER}/killed"
+    hub.faults.add("POST", f"/{repo}/commit/", delay=LONG)
+    run = start(hub, tmp_path, [entry(repo)])
+    wait_for(hub, "POST", f"/{repo}/commit/", 1, run)
+    run.process.kill()
+    run.process.communicate()
+
+    again = start(hub, tmp_path, [entry(repo)])
+    printed = again.ended()
+    assert again.process.returncode == 0, printed
+    assert "flax_model.msgpack" in client(hub, TOKEN).list_repo_files(repo)
+
+
+def test_a_kill_leaves_no_partial_file_under_a_final_name(
+    large_sources: tuple[Path, Path], hub: LocalHub, tmp_path: Path
+) -> None:
+    output = tmp_path / "folder" / "output"
+    run = start(hub, tmp_path, [], assembly(large_sources, output))
+    wait_for_weights(run, output.parent)
+    run.process.kill()
+    run.process.communicate()
+
+    assert run.process.returncode == -signal.SIGKILL
+    assert not output.exists()
+    assert not list(tmp_path.rglob("flax_model.msgpack"))
+
+
+# A full disk
+
+ROOM = 3_000_000
+"""Bytes that are left on a full disk: more than a small pair takes, and less than a large one."""
+
+FULL_DISK = """
+mount -t tmpfs -o size=500m none "$TMPDIR"
+"$@"
+status=$?
+rm "$TMPDIR/somebody-elses"
+ls -A "$TMPDIR"
+exit $status
+"""
+"""Runs a command with a disk of its own for temporary files, and lists what it leaves there."""
+
+
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "-rm", "true"], check=False).returncode != 0,
+    reason="this user cannot mount a disk to fill it up",
+)
+@pytest.mark.parametrize("phase", ["downloading", "assembling"])
+def test_a_disk_that_others_fill_up_is_the_failure_of_the_pair_that_does_not_fit(
+    phase: str, large_sources: tuple[Path, Path], hub: LocalHub, tmp_path: Path
+) -> None:
+    large, small = f"{OWNER}/large-{phase}", f"{OWNER}/small-{phase}"
+    encoder, decoder = map(str, large_sources)
+    if phase == "downloading":
+        publish(hub, "team/very-large", large_sources[0])
+        encoder = "team/very-large"
+        hub.faults.download.rate = 4_000_000  # bytes per second: the small pair is done by then
+    pairs = [entry(large, encoder, decoder), entry(small)]
+    run = start(hub, tmp_path, pairs, VED, "unshare", "-rm", "bash", "-c", FULL_DISK, "bash")
+    # Beforehand there is room for both; what others write meanwhile, nobody can know.
+    run.read_until("Published" if phase == "downloading" else "Downloading")
+    fill_up(Path(f"/proc/{run.process.pid}/root{run.temporary}"))
+    hub.faults.clear()
+    printed = run.ended()
+
+    assert run.process.returncode == 1
+    (failed,) = re.findall("(?m)^failed .*$", printed)
+    assert failed.startswith(f"failed     {large}  No space left on device")
+    assert "troubleshooting.md#not-enough-disk" in failed
+    assert f"built      {small}" in printed
+    assert printed.splitlines()[-1].startswith("built"), "a temporary file is left"
+    api = client(hub, TOKEN)
+    assert not api.repo_exists(large)
+    assert "flax_model.msgpack" in api.list_repo_files(small)
+
+
+def fill_up(disk: Path) -> None:
+    """Leave no more than `ROOM` on a disk that others write to as well."""
+    with (disk / "somebody-elses").open("wb", buffering=0) as file:
+        while shutil.disk_usage(disk).free > ROOM:
+            file.write(bytes(ROOM // 4))
+
+
+def test_a_file_that_cannot_be_written_is_one_clear_error_and_leaves_nothing(
+    large_sources: tuple[Path, Path], hub: LocalHub, tmp_path: Path
+) -> None:
+    output = tmp_path / "folder" / "output"
+    limit = ("prlimit", f"--fsize={LARGEST_FILE}")
+    run = start(hub, tmp_path, [], assembly(large_sources, output), *limit)
+    printed = run.ended()
+
+    assert run.process.returncode == 1
+    assert "ERROR File too large" in printed
+    assert list(output.parent.iterdir()) == list(run.temporary.iterdir()) == []
+
+
+def test_a_file_that_a_build_cannot_write_is_an_explained_failure(
+    hub: LocalHub, tmp_path: Path
+) -> None:
+    repo = f"{OWNER}/no-room"
+    run = start(hub, tmp_path, [entry(repo)], VED, "prlimit", f"--fsize={LARGEST_FILE}")
+    printed = run.ended()
+
+    assert run.process.returncode == 1
+    assert "File too large" in printed
+    assert list(run.temporary.iterdir()) == []
+    assert not client(hub, TOKEN).repo_exists(repo)

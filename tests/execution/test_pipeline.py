@@ -1,0 +1,481 @@
+"""Many pairs at a time: what overlaps, what is on the disk meanwhile, and what a failure leaves."""
+
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier, Event, Lock, Thread
+from typing import Any
+
+import pytest
+
+from tests.support.publishing import build_pair, client, heads, manifest, pair, publish, sent
+from ved import cli
+from ved.execution.pipeline import order_by_download_cost
+from ved.execution.run import RunOptions, build
+from ved.execution.verify import verify
+from ved.hub.access import HubAccess
+from ved.localhub import LocalHub, checkpoints
+from ved.planning.actions import Planned
+from ved.planning.plan import PlanContext, make_plan
+from ved.results.result import Result
+
+PATIENCE = 60.0  # seconds after which something is not going to happen any more
+LARGE = 100_000  # bytes; weight files are larger, and everything else is smaller
+
+Listener = Callable[[str], None]
+
+
+@pytest.fixture(scope="module")
+def weights(
+    session_hub: LocalHub, sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """Publish sources that no other test downloads; return their weight files by name."""
+    folder = tmp_path_factory.mktemp("sources")
+    directories = {}
+    for seed in (1, 2):
+        # The second encoder is larger than the first.
+        options: dict[str, Any] = {"seed": 200 + seed, "hidden_size": 32 * seed}
+        directories[f"encoder-{seed}"] = checkpoints.vit(folder / f"encoder-{seed}", **options)
+    for seed in range(1, 5):
+        name = f"decoder-{seed}"
+        directories[name] = checkpoints.gpt2(folder / name, seed=200 + seed)
+    for name, directory in directories.items():
+        publish(session_hub, f"team/piped-{name}", directory)
+    return {name: each / "model.safetensors" for name, each in directories.items()}
+
+
+def piped(repo: str, encoder: int, decoder: int, **keys: Any) -> dict[str, Any]:
+    """Return a manifest's entry of those sources."""
+    names = {"encoder": f"team/piped-encoder-{encoder}", "decoder": f"team/piped-decoder-{decoder}"}
+    return pair(repo, **names, **keys)
+
+
+@pytest.fixture
+def listeners(caplog: pytest.LogCaptureFixture) -> Iterator[list[Listener]]:
+    """Have every line of VED's log told, in the thread that is about to do what it says."""
+    caplog.set_level(logging.INFO, "ved")
+    known: list[Listener] = []
+
+    def tell(record: logging.LogRecord) -> bool:
+        for listener in known:
+            listener(record.getMessage())
+        return True
+
+    logger = logging.getLogger("ved")
+    logger.addFilter(tell)
+    yield known
+    logger.removeFilter(tell)
+
+
+def built(hub: LocalHub, entries: Sequence[Mapping[str, Any]], **options: Any) -> list[Result]:
+    return build(manifest(*entries), RunOptions(**options), client(hub))
+
+
+def actions(results: Sequence[Result]) -> list[str]:
+    return [result.action for result in results]
+
+
+def on_disk(directory: Path) -> dict[str, int]:
+    """Return the sizes of the weight files in a directory while files come and go."""
+    found = {}
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            path = Path(folder, name)
+            if not path.is_symlink() and path.exists():
+                try:
+                    found[str(path.relative_to(directory))] = path.stat().st_size
+                except FileNotFoundError:
+                    continue
+    return {name: size for name, size in found.items() if size > LARGE}
+
+
+# What overlaps
+
+
+def appointed(listeners: list[Listener], *events: tuple[str, int]) -> Barrier:
+    """Have events of a build wait for each other, such as the second pair's ("Publishing", 2)."""
+    meeting = Barrier(len(events), timeout=PATIENCE)
+    seen: Counter[str] = Counter()
+    one_by_one = Lock()
+
+    def meet(line: str) -> None:
+        verb = line.partition(": ")[2].partition(" ")[0]
+        with one_by_one:
+            seen[verb] += 1
+            event = verb, seen[verb]
+        if event in events:
+            meeting.wait()
+
+    listeners.append(meet)
+    return meeting
+
+
+def test_pairs_are_downloaded_assembled_and_published_at_the_same_time(
+    hub: LocalHub, weights: dict[str, Path], listeners: list[Listener]
+) -> None:
+    meeting = appointed(
+        listeners, ("Publishing", 1), ("Publishing", 2), ("Assembling", 3), ("Downloading", 4)
+    )
+    entries = [piped(f"owner/overlapping-{number}", 1, number) for number in range(1, 5)]
+    assert actions(built(hub, entries)) == ["built"] * 4
+    assert not meeting.broken
+
+
+def test_pairs_are_checked_while_others_are_published(
+    hub: LocalHub, weights: dict[str, Path], listeners: list[Listener]
+) -> None:
+    meeting = appointed(listeners, ("Checking", 1), ("Publishing", 2), ("Publishing", 3))
+    entries = [piped(f"owner/checked-beside-{number}", 1, number) for number in range(1, 5)]
+    assert actions(built(hub, entries)) == ["built"] * 4
+    assert not meeting.broken
+
+
+@pytest.mark.parametrize("how", ["load", "generate"])
+def test_the_next_pair_waits_for_the_disk_of_a_checkpoint_that_is_run_and_of_no_other(
+    how: str,
+    hub: LocalHub,
+    weights: dict[str, Path],
+    listeners: list[Listener],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ved.execution.readback.flax_snippet", lambda _: "print('It runs.')")
+    entries = [piped(f"owner/waiting-{how}-{number}", 1, 1, seed=number) for number in (1, 2)]
+    for entry in entries:
+        entry["check"] = how
+    limit = max(each.needs.disk for each in needs(hub, entries).values() if each.needs)
+    seen: list[str] = []
+    listeners.append(seen.append)
+    if how == "load":
+        meeting = appointed(listeners, ("Checking", 1), ("Assembling", 2))
+
+    assert actions(built(hub, entries, max_disk=limit)) == ["built", "built"]
+
+    verbs = [line.partition(": ")[2].partition(" ")[0] for line in seen]
+    if how == "load":
+        assert not meeting.broken
+    else:
+        ran = next(i for i, line in enumerate(seen) if "The code of the card printed" in line)
+        assert verbs[:ran].count("Downloading") == 1
+
+
+# What is on the disk
+
+
+def test_sources_that_pairs_share_are_downloaded_once(
+    hub: LocalHub, weights: dict[str, Path]
+) -> None:
+    hub.requests.clear()
+    entries = [
+        piped(f"owner/sharing-{encoder}-{decoder}", encoder, decoder)
+        for encoder in (1, 2)
+        for decoder in (1, 2)
+    ]
+    assert actions(built(hub, entries)) == ["built"] * 4
+    downloaded = {name: sent(hub, file) // file.stat().st_size for name, file in weights.items()}
+    assert downloaded == {
+        **{"encoder-1": 1, "encoder-2": 1, "decoder-1": 1, "decoder-2": 1},
+        **{"decoder-3": 0, "decoder-4": 0},
+    }
+
+
+def test_sources_are_gone_when_their_last_user_is_assembled(
+    hub: LocalHub, weights: dict[str, Path], listeners: list[Listener], tmp_path: Path
+) -> None:
+    held: dict[str, set[str]] = {}
+
+    def look(line: str) -> None:
+        repo, _, step = line.partition(": ")
+        if step.startswith("Assembling"):
+            held[repo] = {
+                path.name.partition("@")[0]
+                for path in tmp_path.glob(".ved-*/sources/*")
+                if on_disk(path)
+            }
+
+    listeners.append(look)
+    entries = [
+        *(piped("owner/gone-1", 1, 1), piped("owner/gone-2", 1, 2), piped("owner/gone-3", 2, 2)),
+    ]
+    assert actions(built(hub, entries, output_directory=tmp_path)) == ["built"] * 3
+    assert list(held) == ["owner/gone-1", "owner/gone-2", "owner/gone-3"]
+    last = {"team--piped-encoder-2", "team--piped-decoder-2"}
+    assert held["owner/gone-1"] >= {"team--piped-encoder-1", "team--piped-decoder-1"}
+    assert "team--piped-decoder-1" not in held["owner/gone-2"]
+    assert held["owner/gone-3"] == last
+    assert list(tmp_path.glob(".ved-*")) == []
+
+
+class Sampler(Thread):
+    """Looks again and again at how many bytes of weight files are below a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(daemon=True)
+        self.directory = directory
+        self.peak = 0
+        self._over = Event()
+
+    def look(self, _: str = "") -> None:
+        size = sum(
+            size for path in self.directory.glob(".ved-*") for size in on_disk(path).values()
+        )
+        self.peak = max(self.peak, size)
+
+    def run(self) -> None:
+        while not self._over.is_set():
+            self.look()
+
+    def __enter__(self) -> "Sampler":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join()
+
+
+def needs(hub: LocalHub, entries: Sequence[Mapping[str, Any]]) -> dict[str, Planned]:
+    """Return the plan, by repo."""
+    planned = make_plan(manifest(*entries).pairs, PlanContext(HubAccess(client(hub)), push=False))
+    return {each.pair.repo: each for each in planned}
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_a_build_stays_within_its_disk(
+    copies: int,
+    hub: LocalHub,
+    weights: dict[str, Path],
+    listeners: list[Listener],
+    tmp_path: Path,
+) -> None:
+    """Every encoder with every decoder: with room for one pair, a source goes and comes again."""
+    entries = [
+        piped(f"owner/limited-{copies}-{encoder}-{decoder}", encoder, decoder)
+        for encoder in (1, 2)
+        for decoder in (1, 2, 3)
+    ]
+    disks = [each.needs.disk for each in needs(hub, entries).values() if each.needs]
+    assert len(disks) == len(entries)
+    limit = copies * max(disks)
+    assert limit < sum(disks) / 2
+    with Sampler(tmp_path) as sampler:
+        listeners.append(sampler.look)
+        results = built(hub, entries, output_directory=tmp_path, push=False, max_disk=limit)
+    assert actions(results) == ["built"] * len(entries)
+    headers = 40_000 * copies  # of weight files, which are not reckoned with, and less than a file
+    assert max(disks) / 2 < sampler.peak <= limit + headers
+
+
+def test_what_the_clients_own_cache_has_is_used_and_left(
+    hub: LocalHub, weights: dict[str, Path]
+) -> None:
+    cached = Path(client(hub).hf_hub_download("team/piped-decoder-4", "model.safetensors"))
+    hub.requests.clear()
+    assert actions(built(hub, [piped("owner/cached", 1, 4)])) == ["built"]
+    assert sent(hub, weights["decoder-4"]) < weights["decoder-4"].stat().st_size
+    assert sent(hub, weights["encoder-1"]) >= weights["encoder-1"].stat().st_size
+    assert cached.read_bytes() == weights["decoder-4"].read_bytes()
+    cached.unlink()
+
+
+# What a failure leaves
+
+
+def test_what_fails_gives_back_what_it_holds_and_the_others_go_on(
+    hub: LocalHub, weights: dict[str, Path], listeners: list[Listener], tmp_path: Path
+) -> None:
+    """A download, an assembly and an upload fail, where the disk has room for one pair only."""
+    entries = [
+        piped("owner/fails-to-download", 1, 1),
+        piped("owner/fails-to-assemble", 1, 2),
+        piped("owner/fails-to-publish", 1, 3),
+        piped("owner/does-not-fail", 2, 2),
+    ]
+    precious = tmp_path / "owner" / "fails-to-assemble" / "thesis.txt"
+    precious.parent.mkdir(parents=True)
+    precious.write_text("years of work")
+    hub.faults.add("POST", "/owner/fails-to-publish/commit/", status=403)
+
+    def forbid(line: str) -> None:
+        if line.startswith("owner/fails-to-download: Downloading"):
+            for method in ("HEAD", "GET"):
+                hub.faults.add(method, "/team/piped-decoder-1/resolve/", status=403, times=99)
+
+    listeners.append(forbid)
+    limit = max(each.needs.disk for each in needs(hub, entries).values() if each.needs)
+    with ThreadPoolExecutor(1) as pool:
+        options = {"output_directory": tmp_path, "max_disk": limit}
+        results = pool.submit(built, hub, entries, **options).result(PATIENCE)
+
+    assert actions(results) == ["failed", "failed", "failed", "built"]
+    for result, reason in zip(
+        results,
+        ("Cannot download", "VED did not make it", "Cannot publish owner/fails-to-publish", ""),
+        strict=True,
+    ):
+        assert reason in result.reason
+    assert "owner/does-not-fail" in heads(hub)
+    assert list(tmp_path.glob(".ved-*")) == []
+    assert precious.read_text() == "years of work"
+    assert sorted(path.name for path in precious.parents[1].iterdir()) == [
+        *("does-not-fail", "fails-to-assemble"),
+    ]
+
+
+# In which order
+
+
+def test_pairs_come_in_the_order_of_what_is_to_be_downloaded_for_each(
+    hub: LocalHub, weights: dict[str, Path]
+) -> None:
+    entries = [
+        *(piped("owner/ordered-a", 2, 1), piped("owner/ordered-b", 1, 2)),
+        *(piped("owner/ordered-c", 2, 3), piped("owner/ordered-d", 1, 3)),
+        piped("owner/ordered-e", 1, 2, seed=1),
+    ]
+    ordered = [each.pair.repo for each in order_by_download_cost(needs(hub, entries).values())]
+    # First the smaller encoder; then what costs nothing; then what shares one of its sources.
+    assert ordered == [f"owner/ordered-{letter}" for letter in "bedca"]
+    assert order_by_download_cost([]) == []
+
+
+# Interrupts
+
+
+def start(
+    hub: LocalHub, entries: Sequence[Mapping[str, Any]], folder: Path
+) -> subprocess.Popen[str]:
+    """Run `ved build` in a process of its own, with its temporary files in `folder/tmp`."""
+    folder.mkdir()
+    (folder / "tmp").mkdir()
+    (folder / "pairs.yaml").write_text(json.dumps({"pairs": entries}))
+    return subprocess.Popen(
+        [sys.executable, "-m", "ved", "build", "pairs.yaml", "--endpoint", hub.endpoint],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(Path(cli.__file__).parents[1]),
+            "HF_HOME": str(folder / "hf-home"),
+            "HF_TOKEN": str(client(hub).token),
+            "TMPDIR": str(folder / "tmp"),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def asked(hub: LocalHub, method: str, path: str) -> bool:
+    return any(each.method == method and path in each.path for each in list(hub.requests))
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+@pytest.mark.parametrize(("method", "path"), [("PUT", "/lfs/"), ("POST", "/commit/")])
+def test_an_interrupt_of_an_upload_ends_at_once_and_leaves_nothing(
+    method: str, path: str, is_new: bool, hub: LocalHub, weights: dict[str, Path], tmp_path: Path
+) -> None:
+    repo = f"owner/interrupted-{method.lower()}-{is_new}".lower()
+    if not is_new:
+        assert build_pair(hub, piped(repo, 1, 1)).action == "built"
+    before = heads(hub).get(repo)
+    hub.requests.clear()
+    hub.faults.add(method, path, delay=10 * PATIENCE, times=9)
+
+    process = start(hub, [piped(repo, 1, 1, seed=1)], tmp_path / "run")
+    try:
+        while not asked(hub, method, path):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        _, printed = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
+
+    assert process.returncode == 130
+    assert printed.endswith("Stopped.\n")
+    assert "Traceback" not in printed
+    assert list((tmp_path / "run" / "tmp").iterdir()) == []
+    if is_new:
+        assert client(hub).list_repo_files(repo) == [".gitattributes"]
+    else:
+        assert heads(hub)[repo] == before
+
+
+@pytest.mark.parametrize("then", ["stop_if_told()", "awaited(Future())"])
+def test_an_interrupt_that_a_callback_drops_is_not_lost(then: str) -> None:
+    program = f"""
+import signal
+from concurrent.futures import Future
+from ved import process
+
+class Careless:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)  # what is raised here nobody gets
+
+process.heed_termination()
+process.stop_if_told()
+Careless()
+print("lost", flush=True)
+process.{then}
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(cli.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert ended.stdout == "lost\n"
+    assert ended.stderr.endswith("KeyboardInterrupt\n")
+    assert ended.returncode != 0
+
+
+# Two runs at once
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+@pytest.mark.parametrize("first_is_done", [True, False])
+def test_of_two_runs_at_once_one_wins_and_the_other_says_so(
+    first_is_done: bool,
+    is_new: bool,
+    hub: LocalHub,
+    weights: dict[str, Path],
+    listeners: list[Listener],
+) -> None:
+    repo = f"owner/raced-{is_new}-{first_is_done}".lower()
+    if not is_new:
+        assert build_pair(hub, piped(repo, 1, 1)).action == "built"
+    both, done, seen = Barrier(2, timeout=PATIENCE), Event(), []
+
+    def meet(line: str) -> None:
+        """Let both publish what they planned when neither had; at once, or one after the other."""
+        if line.startswith(f"{repo}: Publishing"):
+            seen.append(line)
+            is_first = len(seen) == 1
+            both.wait()
+            if first_is_done and not is_first:
+                assert done.wait(PATIENCE)
+        if line.startswith(f"{repo}: Published"):
+            done.set()
+
+    listeners.append(meet)
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(build_pair, hub, piped(repo, 1, 1, seed=seed)) for seed in (1, 2)]
+        results = [run.result(PATIENCE) for run in runs]
+
+    won, lost = sorted(results, key=lambda result: result.action)
+    assert (won.action, lost.action) == ("built", "failed")
+    assert heads(hub)[repo] == won.commit
+    assert re.search("somebody .* meanwhile", lost.reason)
+    assert repo in lost.reason
+    verdict = verify(f"{repo}@{won.commit}", client(hub))
+    assert verdict.is_true, str(verdict)

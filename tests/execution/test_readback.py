@@ -1,0 +1,421 @@
+"""What was published is read back from the Hub, held against its record, and loaded or run."""
+
+import fcntl
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from huggingface_hub import constants
+
+from tests.support.publishing import (
+    asked_for,
+    build_locally,
+    build_pair,
+    client,
+    heads,
+    manifest,
+    pair,
+    publish,
+)
+from ved.errors import VedError
+from ved.execution.readback import PublishedCommit, verify_published
+from ved.execution.run import RunOptions, build
+from ved.hub import http
+from ved.localhub import LocalHub
+from ved.record import build_record
+from ved.record.build_record import BuildRecord, RecordedFile
+from ved.results.result import Result
+
+_numbers = count(1)
+
+PATIENCE = 60.0  # seconds after which something is not going to happen any more
+
+AtStep = Callable[[str, Callable[[], object]], None]
+
+
+@pytest.fixture
+def repo() -> str:
+    """Return the name of a repo that is not there yet."""
+    return f"owner/checked-{next(_numbers)}"
+
+
+@pytest.fixture
+def at_step(caplog: pytest.LogCaptureFixture) -> Iterator[AtStep]:
+    """Have something done when a pair's step begins, such as "Checking"."""
+    caplog.set_level(logging.INFO, "ved")
+    acts: dict[str, Callable[[], object]] = {}
+
+    def tell(entry: logging.LogRecord) -> bool:
+        verb = entry.getMessage().partition(": ")[2].partition(" ")[0]
+        if verb in acts:
+            acts.pop(verb)()
+        return True
+
+    logger = logging.getLogger("ved")
+    logger.addFilter(tell)
+    yield acts.__setitem__
+    logger.removeFilter(tell)
+
+
+def steps(result: Result) -> list[str]:
+    return [step.verb for step in result.steps]
+
+
+def damage(hub: LocalHub, repo: str) -> None:
+    """Turn a bit of the newest file that the Hub stores outside git for a repo."""
+    objects = (hub.repository_path(repo) / "lfs" / "objects").rglob("*")
+    path = max((each for each in objects if each.is_file()), key=lambda each: each.stat().st_ctime)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+# What is looked at
+
+
+def test_every_file_is_downloaded_at_its_commit_and_not_into_the_clients_cache(
+    hub: LocalHub, repo: str
+) -> None:
+    result = build_pair(hub, pair(repo))
+    assert (result.action, steps(result)) == (
+        "built",
+        ["Downloading", "Assembling", "Publishing", "Checking"],
+    )
+    listed = set(client(hub).list_repo_files(repo)) - {".gitattributes"}
+    assert asked_for(hub, repo) == listed
+    asked = {each.path.split("/")[4] for each in hub.requests if f"/{repo}/resolve/" in each.path}
+    assert asked == {result.commit}
+    assert list(Path(constants.HF_HUB_CACHE).glob(f"*{repo.partition('/')[2]}*")) == []
+
+
+def test_without_a_check_nothing_is_read_back(hub: LocalHub, repo: str) -> None:
+    result = build_pair(hub, pair(repo, check="none"))
+    assert (result.action, steps(result)[-1]) == ("built", "Publishing")
+    assert asked_for(hub, repo) == set()
+
+
+def test_what_is_skipped_is_not_checked(hub: LocalHub, repo: str) -> None:
+    build_pair(hub, pair(repo))
+    hub.requests.clear()
+    assert build_pair(hub, pair(repo)).action == "skipped"
+    assert asked_for(hub, repo) <= {"ved.json"}
+
+
+def test_how_to_check_is_no_part_of_the_checkpoint(hub: LocalHub, repo: str) -> None:
+    build_pair(hub, pair(repo, check="none"))
+    served = client(hub).hf_hub_download(repo, "ved.json")
+    assert "check" not in json.loads(Path(served).read_bytes())["pair"]
+    assert build_pair(hub, pair(repo, check="load")).action == "skipped"
+
+
+def test_of_a_new_card_the_card_and_its_record_are_checked(hub: LocalHub, repo: str) -> None:
+    build_pair(hub, pair(repo))
+    hub.requests.clear()
+    result = build_pair(hub, pair(repo, description="In other words."))
+    assert (result.action, steps(result)) == ("card-only", ["Publishing", "Checking"])
+    asked = {
+        each.path.rpartition("/")[2]
+        for each in hub.requests
+        if f"/{repo}/resolve/{result.commit}/" in each.path
+    }
+    assert asked == {"README.md", "ved.json"}
+
+
+@pytest.mark.parametrize("how", ["load", "generate"])
+@pytest.mark.parametrize("keep", [False, True])
+def test_while_it_is_checked_a_checkpoint_is_on_the_disk_where_it_is_kept_or_run(
+    keep: bool,
+    how: str,
+    hub: LocalHub,
+    repo: str,
+    tmp_path: Path,
+    at_step: AtStep,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    code_instead("print('It runs.')", monkeypatch)
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    found: list[Path] = []
+    at_step("Checking", lambda: found.extend(tmp_path.rglob("flax_model.msgpack")))
+
+    options = RunOptions(output_directory=kept if keep else None)
+    (result,) = build(manifest(pair(repo, check=how)), options, client(hub))
+
+    assert result.action == "built"
+    assert [kept in path.parents for path in found] == (
+        [True] if keep else [False] if how == "generate" else []
+    )
+    assert list(tmp_path.glob("**/.ved-*")) == []
+
+
+def test_of_weights_that_are_read_back_only_the_headers_are_kept(
+    hub: LocalHub, repo: str, built: Path, tmp_path: Path
+) -> None:
+    told = published(hub, repo, built, record_in(built))
+    hub.requests.clear()
+
+    verify_published(told, tmp_path / "check", client(hub))
+
+    weights = told.record.weight_files
+    read = [each.bytes_out for each in hub.requests if "/lfs/" in each.path]
+    assert sorted(read) == sorted(file.size for file in weights.values())
+    for name, file in weights.items():
+        (stand_in,) = (tmp_path / "check").rglob(name)
+        assert stand_in.stat().st_blocks * 512 < file.size
+
+
+# What fails
+
+
+def failed(result: Result, hub: LocalHub, repo: str, parent: str | None) -> str:
+    """Return why a check failed, of a result that says what is at which commit."""
+    assert (result.action, result.commit) == ("failed", heads(hub)[repo])
+    assert result.url == f"{hub.endpoint}/{repo}/commit/{result.commit}"
+    assert (result.kinds, result.checksums) == (["check-failed"], {})
+    start = f"Published as {result.commit}, but its check failed: "
+    end = f" The commit before it is {parent}." if parent else ""
+    assert result.reason.startswith(start)
+    assert result.reason.endswith(end)
+    return result.reason.removeprefix(start).removesuffix(end)
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_hub_that_serves_another_bit_is_found_out(
+    is_new: bool, hub: LocalHub, repo: str, at_step: AtStep
+) -> None:
+    parent = None if is_new else build_pair(hub, pair(repo, seed=1)).commit
+    at_step("Checking", lambda: damage(hub, repo))
+    why = failed(build_pair(hub, pair(repo)), hub, repo, parent)
+    name, _, digests = why.partition(" has sha256 ")
+    assert name in ("flax_model.msgpack", "model.safetensors")
+    there, _, published = digests.removesuffix(".").partition(" there, and was published with ")
+    assert len(there) == len(published) == 64
+    assert there != published
+
+
+def test_a_file_of_another_length_is_found_out(hub: LocalHub, repo: str) -> None:
+    hub.faults.add("GET", f"/{repo}/resolve/[0-9a-f]+/config.json", answer=b"{}")
+    why = failed(build_pair(hub, pair(repo)), hub, repo, None)
+    assert "file should be of size" in why
+    assert "\n" not in why
+
+
+def test_a_card_of_another_length_is_found_out(hub: LocalHub, repo: str) -> None:
+    parent = build_pair(hub, pair(repo)).commit
+    hub.faults.add("GET", f"/{repo}/resolve/[0-9a-f]+/README.md", answer=b"#")
+    why = failed(build_pair(hub, pair(repo, tags=["new"])), hub, repo, parent)
+    assert "file should be of size" in why
+
+
+def test_a_hub_that_does_not_serve_what_was_published_is_found_out(
+    hub: LocalHub, repo: str
+) -> None:
+    hub.faults.add("HEAD", f"/{repo}/resolve/", status=403)
+    why = failed(build_pair(hub, pair(repo)), hub, repo, None)
+    assert why.startswith("Cannot download ")
+
+
+def test_a_server_that_has_not_heard_of_a_commit_yet_is_asked_again(
+    hub: LocalHub, repo: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(http, "FIRST_WAIT", 0.001)
+    caplog.set_level("INFO", "ved")
+    hub.faults.add("HEAD", f"/{repo}/resolve/", status=404, times=2)
+    (result,) = build(manifest(pair(repo)), RunOptions(), client(hub))
+    assert result.action == "built", result.reason
+    assert f"{repo} has no commit {result.commit} yet: trying again in" in caplog.text
+
+
+def test_one_failed_check_is_no_other_pairs(hub: LocalHub, repo: str) -> None:
+    hub.faults.add("HEAD", f"/{repo}/resolve/", status=403)
+    both = manifest(pair(repo), pair(f"{repo}-too"))
+    results = build(both, RunOptions(), client(hub))
+    assert [result.action for result in results] == ["failed", "built"]
+
+
+# What is held against the record
+
+
+@pytest.fixture
+def built(hub: LocalHub, repo: str, tmp_path: Path) -> Path:
+    """Build a checkpoint without publishing it."""
+    return build_locally(hub, pair(repo, dtype="float32"), tmp_path / "built")
+
+
+def published(hub: LocalHub, repo: str, directory: Path, told: BuildRecord) -> PublishedCommit:
+    """Publish a checkpoint with a record that may not be true of it."""
+    build_record.write_record(told, directory)
+    return PublishedCommit(told, repo, publish(hub, repo, directory), None)
+
+
+def record_in(directory: Path) -> BuildRecord:
+    return build_record.parse_record((directory / build_record.FILE_NAME).read_bytes(), "here")
+
+
+def test_a_true_record_passes(hub: LocalHub, repo: str, built: Path, tmp_path: Path) -> None:
+    told = published(hub, repo, built, record_in(built))
+    verify_published(told, tmp_path / "check", client(hub))
+
+
+def _without_a_parameter(true: BuildRecord) -> BuildRecord:
+    ledgers = dict(true.ledger)
+    encoder = ledgers["encoder"]
+    copied = dict(encoder.copied)
+    copied.pop(next(iter(copied)))
+    ledgers["encoder"] = encoder.model_copy(update={"copied": copied})
+    return true.model_copy(update={"ledger": ledgers})
+
+
+@pytest.mark.parametrize(
+    ("lie", "why"),
+    [
+        (_without_a_parameter, r"The \.msgpack file and its record differ in encoder\."),
+        (
+            lambda true: true.model_copy(update={"parameters": true.parameters + 1}),
+            r"The \.msgpack file has [0-9]+ numbers, not [0-9]+\.",
+        ),
+        (
+            lambda true: true.model_copy(update={"dtype": "float16"}),
+            r"The \.msgpack file has parameters of float32, not float16\.",
+        ),
+    ],
+)
+def test_weights_that_are_not_those_of_the_record_are_found_out(
+    lie: Callable[[BuildRecord], BuildRecord],
+    why: str,
+    hub: LocalHub,
+    repo: str,
+    built: Path,
+    tmp_path: Path,
+) -> None:
+    told = published(hub, repo, built, lie(record_in(built)))
+    with pytest.raises(VedError, match=why):
+        verify_published(told, tmp_path / "check", client(hub))
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("config.json", "config"),
+        ("preprocessor_config.json", "image processor"),
+        ("tokenizer.json", "tokenizer"),
+    ],
+)
+def test_what_transformers_cannot_load_is_found_out(
+    name: str, what: str, hub: LocalHub, repo: str, built: Path, tmp_path: Path
+) -> None:
+    (built / name).write_text("{")
+    true = record_in(built)
+    files = {**true.files, name: RecordedFile.of(built / name)}
+    told = published(hub, repo, built, true.model_copy(update={"files": files}))
+    with pytest.raises(VedError, match=f"transformers cannot load its {what}: ") as caught:
+        verify_published(told, tmp_path / "check", client(hub))
+    assert caught.value.see == "check-failed"
+
+
+# The card's own code
+
+
+def test_the_code_of_the_card_is_run_and_none_of_the_users(
+    hub: LocalHub, repo: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "ved")
+    mark = tmp_path / "mark"
+    code = f"```python\nopen({str(mark)!r}, 'w')\n```"
+    result = build_pair(hub, pair(repo, check="generate", description=code))
+    assert result.action == "built", result.reason
+    assert not mark.exists()
+    (said,) = (each for each in caplog.messages if "The code of the card printed: " in each)
+    assert said.startswith(f"{repo}: ")
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def code_instead(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the card say something else than VED's own code, which does not fail."""
+    monkeypatch.setattr("ved.execution.readback.flax_snippet", lambda _: code)
+
+
+def run_card(hub: LocalHub, repo: str, built: Path, folder: Path) -> None:
+    told = published(hub, repo, built, record_in(built))
+    verify_published(told, folder / "check", client(hub), run=built)
+
+
+def test_code_that_fails_says_how(
+    hub: LocalHub, repo: str, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code_instead("print('one')\nraise ValueError('such and such')", monkeypatch)
+    with pytest.raises(VedError, match=r"The Flax code of its card ends with 1: .*such and such$"):
+        run_card(hub, repo, built, tmp_path)
+
+
+def test_code_that_does_not_end_is_ended(
+    hub: LocalHub, repo: str, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ved.execution.readback.MAX_SECONDS", 0.1)
+    code_instead("import time; time.sleep(600)", monkeypatch)
+    with pytest.raises(VedError, match="takes longer than"):
+        run_card(hub, repo, built, tmp_path)
+
+
+def test_the_code_ends_with_the_process_that_runs_it_whatever_ends_that(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    code = f"""
+import fcntl, time
+file = open({str(lock)!r}, "w")
+fcntl.flock(file, fcntl.LOCK_EX)
+print("locked", file=file, flush=True)
+time.sleep(600)
+"""
+    program = f"from pathlib import Path; from ved.check import _run; _run({code!r}, Path.cwd())"
+    environment = {**os.environ, "PYTHONPATH": str(Path(build_record.__file__).parents[2])}
+    with subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, env=environment) as ours:
+        wait_until(lambda: lock.exists() and lock.read_text() != "")
+        assert ours.poll() is None
+        ours.kill()
+
+    def is_free() -> bool:
+        with lock.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+    wait_until(is_free)
+
+
+def test_the_code_has_the_checkpoint_and_no_secrets(
+    hub: LocalHub, repo: str, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HF_TOKEN", "INPUT_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "MY_PASSWORD"):
+        monkeypatch.setenv(name, "a secret")
+    code = f"""
+import json, os, pathlib, sys
+there = sorted(path.name for path in pathlib.Path({repo!r}).iterdir())
+raise SystemExit(json.dumps([there, dict(os.environ), "" in sys.path, os.getcwd() in sys.path]))
+"""
+    code_instead(code, monkeypatch)
+    monkeypatch.setattr("ved.execution.readback._LONGEST_MESSAGE", 10_000)
+    with pytest.raises(VedError) as caught:
+        run_card(hub, repo, built, tmp_path)
+    told = caught.value.cause
+    there, variables, *is_on_path = json.loads(told[told.index("[[") :])
+    assert {"config.json", "flax_model.msgpack", "tokenizer.json"} <= {*there}
+    assert "a secret" not in variables.values()
+    assert variables["HF_HUB_OFFLINE"] == "1"
+    assert variables["HOME"].startswith(str(tmp_path))
+    assert is_on_path == [False, False]

@@ -1,0 +1,437 @@
+"""`ved verify`: every bit is accounted for, whatever the settings, and every change is found."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.publishing import (
+    asked_for,
+    build_locally,
+    build_pair,
+    client,
+    files_of,
+    manifest,
+    pair,
+    publish,
+)
+from ved import cli
+from ved.errors import VedError
+from ved.execution.run import RunOptions, build
+from ved.execution.verify import verify
+from ved.localhub import LocalHub, checkpoints
+from ved.record import build_record
+
+ENTRIES: dict[str, dict[str, Any]] = {
+    "gpt2": {},
+    "bert": {"decoder": "team/bert"},
+    "roberta": {"decoder": "team/roberta"},
+    "bart": {"decoder": "team/bart"},
+    "settings": {"seed": 3, "dtype": "float16", "token_ids": {"pad": 1, "eos": 2}},
+    "one-file": {"weights": ["safetensors"]},
+    "other-file": {"weights": ["flax"], "decoder": "team/bart"},
+    "described": {"description": "In words.", "tags": ["one tag"], "license": "mit"},
+    "sharded": {"encoder": "team/verified-sharded"},
+    "pickled": {"encoder": {"model": "team/verified-pickled", "allow_pickle": True}},
+    "other-config": {"encoder": {"model": "team/vit", "config": "team/verified-config"}},
+}
+"""The pairs that are published once, and looked at by many tests."""
+
+
+@pytest.fixture(scope="module")
+def published(
+    session_hub: LocalHub, sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Publish `owner/verified-<name>` for each entry."""
+    folder = tmp_path_factory.mktemp("published")
+    for layout in ("sharded", "pickle"):
+        name = "pickled" if layout == "pickle" else layout
+        source = checkpoints.vit(folder / name, layout=layout, seed=1)
+        publish(session_hub, f"team/verified-{name}", source)
+    config = folder / "config"
+    config.mkdir()
+    values = json.loads((sources["vit"] / "config.json").read_text())
+    (config / "config.json").write_text(json.dumps({**values, "layer_norm_eps": 1e-5}))
+    publish(session_hub, "team/verified-config", config)
+    entries = [pair(f"owner/verified-{name}", **keys) for name, keys in ENTRIES.items()]
+    results = build(manifest(*entries), RunOptions(), client(session_hub))
+    assert [result.reason for result in results if result.action != "built"] == []
+
+
+Change = Callable[[str, bytes | None], str]
+
+
+@pytest.fixture
+def changed(hub: LocalHub, published: None) -> Iterator[Change]:
+    """Change or delete a file of owner/verified-gpt2 on a branch; return the repo at its commit."""
+    api, repo, branch = client(hub), "owner/verified-gpt2", "changed"
+
+    def change(name: str, content: bytes | None) -> str:
+        api.create_branch(repo, branch=branch)
+        if content is None:
+            commit = api.delete_file(name, repo, revision=branch)
+        else:
+            commit = api.upload_file(
+                path_or_fileobj=content, path_in_repo=name, repo_id=repo, revision=branch
+            )
+        return f"{repo}@{commit.oid}"
+
+    yield change
+    api.delete_branch(repo, branch=branch)
+
+
+@pytest.fixture
+def directory(hub: LocalHub, tmp_path: Path) -> Path:
+    """Return a checkpoint that was built and not published."""
+    return build_locally(hub, pair("owner/verified-locally", decoder="team/bart"), tmp_path / "out")
+
+
+def run(
+    *arguments: object, endpoint: str, folder: Path, home: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run `ved verify` in a process of its own, as somebody who has no file of the Hub's."""
+    return subprocess.run(
+        [sys.executable, "-m", "ved", "verify", *map(str, arguments), "--endpoint", endpoint],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(Path(cli.__file__).parents[1]),
+            "HF_HOME": str(home or folder / "hf-home-of-a-stranger"),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def flipped(content: bytes, position: int) -> bytes:
+    """Return bytes with one bit changed."""
+    changed = bytearray(content)
+    changed[position] ^= 1
+    return bytes(changed)
+
+
+# What is what it is said to be
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+@pytest.mark.usefixtures("published")
+def test_what_was_published_is_rebuilt_to_the_bit(name: str, hub: LocalHub) -> None:
+    verdict = verify(f"owner/verified-{name}", client(hub, None))
+    assert verdict.differences == verdict.notes == ()
+    assert verdict.is_true
+    assert verdict.files == len(client(hub).list_repo_files(f"owner/verified-{name}")) - 1
+    weights = {"model.safetensors", "flax_model.msgpack"}
+    assert not asked_for(hub, f"owner/verified-{name}") & weights
+
+
+@pytest.mark.usefixtures("published")
+def test_a_fresh_process_finds_a_repo_to_be_true(hub: LocalHub, tmp_path: Path) -> None:
+    ended = run("owner/verified-settings", endpoint=hub.endpoint, folder=tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    head = client(hub).model_info("owner/verified-settings").sha
+    assert head is not None
+    assert ended.stdout == (
+        f"owner/verified-settings@{head[:12]}: 12 files are what the sources give, bit for bit.\n"
+    )
+    assert asked_for(hub, "owner/verified-settings") == {"ved.json"}
+
+
+def test_a_fresh_process_finds_a_directory_to_be_true(
+    hub: LocalHub, directory: Path, tmp_path: Path
+) -> None:
+    ended = run(directory, endpoint=hub.endpoint, folder=tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith(f"{directory}: {len(files_of(directory))} files are what")
+
+
+def test_what_was_assembled_without_a_manifest_is_verified(hub: LocalHub, tmp_path: Path) -> None:
+    output = tmp_path / "assembled"
+    arguments = ["assemble", "--encoder-model-name-or-path", "team/vit", "--output-dir", output]
+    arguments += ["--decoder-model-name-or-path", "team/bart", "--endpoint", hub.endpoint]
+    assert cli.main([str(argument) for argument in arguments]) == 0
+    assert "README.md" not in files_of(output)
+    verdict = verify(str(output), client(hub, None))
+    assert (verdict.differences, verdict.notes) == ((), ())
+
+
+def test_sources_that_have_moved_on_are_taken_at_their_commits(
+    hub: LocalHub, tmp_path: Path
+) -> None:
+    publish(hub, "team/verified-moving", checkpoints.vit(tmp_path / "first"))
+    result = build_pair(hub, pair("owner/verified-moved", encoder="team/verified-moving"))
+    assert result.action == "built"
+    later = checkpoints.vit(tmp_path / "later", seed=1)
+    client(hub).upload_folder(repo_id="team/verified-moving", folder_path=later)
+    assert verify("owner/verified-moved", client(hub, None)).is_true
+
+
+def test_a_card_that_was_renewed_and_a_commit_before_it_are_both_true(
+    hub: LocalHub,
+) -> None:
+    entry = pair("owner/verified-twice", decoder="team/bart")
+    first = build_pair(hub, entry)
+    second = build_pair(hub, {**entry, "tags": ["of a new card"]})
+    third = build_pair(hub, {**entry, "tags": ["of a new card"], "seed": 9})
+    assert [each.action for each in (first, second, third)] == ["built", "card-only", "built"]
+    for result in (first, second, third):
+        verdict = verify(f"owner/verified-twice@{result.commit}", client(hub, None))
+        assert verdict.is_true, str(verdict)
+
+
+# Local sources
+
+
+@pytest.fixture
+def of_a_folder(hub: LocalHub, tmp_path: Path) -> Path:
+    """Publish a checkpoint of a source that lies beside its manifest; return their folder."""
+    folder = tmp_path / "project"
+    checkpoints.vit(folder / "sources" / "vit")
+    entry = pair("owner/verified-of-a-folder", encoder="./sources/vit", decoder="team/bart")
+    result = build_pair(hub, {**entry, "overwrite": True}, folder=folder)
+    assert not result.is_bad, result.reason
+    return folder
+
+
+def test_a_local_source_is_found_in_the_manifests_folder(hub: LocalHub, of_a_folder: Path) -> None:
+    ended = run("owner/verified-of-a-folder", endpoint=hub.endpoint, folder=of_a_folder)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_local_source_that_is_not_here_is_explained(
+    hub: LocalHub, of_a_folder: Path, tmp_path: Path
+) -> None:
+    ended = run("owner/verified-of-a-folder", endpoint=hub.endpoint, folder=tmp_path)
+    assert ended.returncode == 1
+    assert "made of a local directory, ./sources/vit, which is not here." in ended.stderr
+    assert "TIP Run it in the folder that the directory is in." in ended.stderr
+
+
+def test_a_local_source_that_has_changed_is_explained(
+    hub: LocalHub, of_a_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = of_a_folder / "sources" / "vit" / "model.safetensors"
+    weights.write_bytes(flipped(weights.read_bytes(), -1))
+    monkeypatch.chdir(of_a_folder)
+    with pytest.raises(VedError, match=r"not what the checkpoint was made of: model\.safetensors"):
+        verify("owner/verified-of-a-folder", client(hub, None))
+
+
+# What has been changed
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("config.json", "flax_model.msgpack", "generation_config.json", "model.safetensors"),
+        *("preprocessor_config.json", "tokenizer.json", "tokenizer_config.json", "README.md"),
+    ],
+)
+@pytest.mark.parametrize("position", [0, -1])
+def test_one_bit_is_found_in_every_file_of_a_directory(
+    name: str, position: int, hub: LocalHub, directory: Path
+) -> None:
+    file = directory / name
+    file.write_bytes(flipped(file.read_bytes(), position))
+    verdict = verify(str(directory), client(hub, None))
+    (difference,) = verdict.differences
+    assert difference.startswith(f"{name} differs")
+    assert not verdict.is_true
+
+
+def test_of_a_directory_the_tensors_that_differ_are_named(hub: LocalHub, directory: Path) -> None:
+    before = files_of(directory)
+    for name in ("model.safetensors", "flax_model.msgpack"):
+        (directory / name).write_bytes(flipped(before[name], -1))
+    header = json.loads(before["model.safetensors"][8:].partition(b"}}")[0] + b"}}")
+    header.pop("__metadata__", None)
+    last = max(header, key=lambda name: header[name]["data_offsets"])
+    flax, safetensors = verify(str(directory), client(hub, None)).differences
+    assert safetensors == f"model.safetensors differs: these tensors are others: {last}."
+    assert flax.startswith("flax_model.msgpack differs: these tensors are others: ")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["config.json", "flax_model.msgpack", "model.safetensors", "tokenizer.json", "README.md"],
+)
+def test_one_bit_is_found_in_a_repo_by_its_listing(
+    name: str, hub: LocalHub, changed: Change
+) -> None:
+    path = client(hub).hf_hub_download("owner/verified-gpt2", name)
+    repo = changed(name, flipped(Path(path).read_bytes(), -1))
+    hub.requests.clear()
+    verdict = verify(repo, client(hub, None))
+    (difference,) = verdict.differences
+    assert difference.startswith(f"{name} differs: it has ")
+    assert "where the sources give " in difference
+    assert asked_for(hub, "owner/verified-gpt2") == {"ved.json"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('\n  "seed": 0', '\n  "seed": 1'),
+        ('"format": 1', '"format": 1, "unknown": true'),
+        ('"format": 1', '"format":  1'),
+        ('"parameters": ', '"parameters": 1'),
+        ('"copied": {', '"copied": {"nowhere": {"file": "a", "tensor": "b"}, '),
+        ('"fingerprint": "', '"fingerprint": "' + "0" * 64 + '", "other": "'),
+    ],
+)
+def test_a_record_that_was_changed_is_found(
+    old: str, new: str, hub: LocalHub, directory: Path
+) -> None:
+    file = directory / build_record.FILE_NAME
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+    verdict = verify(str(directory), client(hub, None))
+    assert any(each.startswith(build_record.FILE_NAME) for each in verdict.differences)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('\n    "seed": 0', '\n    "seed": 1', "ved.json says seed: 1, and it was made with 0."),
+        (
+            '"model": "team/bart"',
+            '"model": "team/gpt2"',
+            "ved.json says decoder: team/gpt2, and it was made with team/bart.",
+        ),
+    ],
+)
+def test_a_record_whose_entry_tells_of_another_pair_is_found(
+    old: str, new: str, said: str, hub: LocalHub, directory: Path
+) -> None:
+    file = directory / build_record.FILE_NAME
+    text = file.read_text()
+    assert text.count(old) == 1
+    file.write_text(text.replace(old, new))
+    assert said in verify(str(directory), client(hub, None)).differences
+
+
+def test_a_record_of_other_words_that_knows_no_card_is_explained(
+    hub: LocalHub, directory: Path
+) -> None:
+    file = directory / build_record.FILE_NAME
+    content = json.loads(file.read_text())
+    del content["files"]["README.md"]
+    file.write_text(json.dumps({**content, "words": "0" * 64}))
+    assert not verify(str(directory), client(hub, None)).is_true
+
+
+def test_a_file_that_is_missing_is_found(hub: LocalHub, directory: Path) -> None:
+    (directory / "tokenizer.json").unlink()
+    assert verify(str(directory), client(hub, None)).differences == ("tokenizer.json is missing.",)
+
+
+def test_a_file_that_is_missing_in_a_repo_is_found(hub: LocalHub, changed: Change) -> None:
+    verdict = verify(changed("model.safetensors", None), client(hub, None))
+    assert verdict.differences == ("model.safetensors is missing.",)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model-00001-of-00002.safetensors"])
+def test_a_weight_file_that_was_added_is_found(
+    name: str, hub: LocalHub, directory: Path, changed: Change
+) -> None:
+    (directory / name).write_bytes(b"weights")
+    added = (f"{name} does not come from the sources.",)
+    assert verify(str(directory), client(hub, None)).differences == added
+    assert verify(changed(name, b"weights"), client(hub, None)).differences == added
+
+
+def test_what_belongs_to_no_checkpoint_is_left_alone(
+    hub: LocalHub, directory: Path, changed: Change
+) -> None:
+    (directory / "notes.txt").write_text("mine")
+    assert verify(str(directory), client(hub, None)).is_true
+    assert verify(changed("notes.txt", b"mine"), client(hub, None)).is_true
+
+
+def test_a_change_ends_the_process_with_1(hub: LocalHub, directory: Path, tmp_path: Path) -> None:
+    (directory / "config.json").write_text("{}")
+    ended = run(directory, endpoint=hub.endpoint, folder=tmp_path)
+    assert ended.returncode == 1
+    assert ended.stdout == (f"{directory} is not what its record says:\n  config.json differs.\n")
+
+
+# Another version
+
+
+@pytest.mark.parametrize("name", ["numpy", "transformers", "ved"])
+def test_what_another_version_made_is_noted(name: str, hub: LocalHub, directory: Path) -> None:
+    file = directory / build_record.FILE_NAME
+    content = json.loads(file.read_bytes())
+    mine = content["versions"][name]
+    content["versions"][name] = "0.0.1"
+    published = build_record.parse_record(json.dumps(content).encode(), "")
+    build_record.write_record(published, directory)
+    verdict = verify(str(directory), client(hub, None))
+    assert verdict.differences == ()
+    assert verdict.notes == (f"It was made with {name} 0.0.1, here {mine}.",)
+    assert str(verdict).endswith(f"\n  {verdict.notes[0]}")
+
+
+# What cannot be verified
+
+
+def test_what_the_authors_of_a_source_state_now_is_noted_and_changes_no_verdict(
+    hub: LocalHub, sources: dict[str, Path], tmp_path: Path
+) -> None:
+    publish(hub, "team/to-be-gated", sources["gpt2"])
+    entry = pair("owner/before-the-gate", decoder="team/to-be-gated")
+    built = build_locally(hub, entry, tmp_path / "built")
+    assert not verify(str(built), client(hub)).notes
+
+    client(hub).update_repo_settings("team/to-be-gated", gated="auto")
+
+    verdict = verify(str(built), client(hub))
+    assert verdict.is_true
+    (note,) = verdict.notes
+    assert note.startswith("What the authors of team/to-be-gated@")
+
+
+def test_what_ved_did_not_make_is_explained(hub: LocalHub, sources: dict[str, Path]) -> None:
+    for checkpoint in ("team/vit", str(sources["vit"])):
+        with pytest.raises(VedError, match=r"was not made by VED \(it has no ved\.json\)"):
+            verify(checkpoint, client(hub, None))
+
+
+def test_a_record_that_is_none_is_explained(hub: LocalHub, directory: Path) -> None:
+    (directory / build_record.FILE_NAME).write_text('{"format": 2}')
+    with pytest.raises(VedError, match=r"ved\.json of .* is no build record that this VED reads"):
+        verify(str(directory), client(hub, None))
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "status", "message"),
+    [
+        ("owner/nothing-there", 1, "Cannot read owner/nothing-there: there is no such repo"),
+        ("owner/verified-gpt2@v9", 1, "Cannot read owner/verified-gpt2@v9: there is no such rev"),
+        ("team/vit", 1, "team/vit was not made by VED (it has no ved.json)."),
+        ("not a name", 2, "'not a name' is no repo and no directory that is there."),
+        ("./not-there", 2, "'./not-there' is no repo and no directory that is there."),
+    ],
+)
+def test_what_cannot_be_found_is_explained(
+    checkpoint: str, status: int, message: str, hub: LocalHub, published: None, tmp_path: Path
+) -> None:
+    ended = run(checkpoint, endpoint=hub.endpoint, folder=tmp_path)
+    assert ended.returncode == status
+    assert f"ERROR {message}" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_sources_that_are_gone_are_explained(hub: LocalHub, tmp_path: Path) -> None:
+    publish(hub, "team/verified-passing", checkpoints.vit(tmp_path / "vit"))
+    entry = pair("owner/verified-of-gone", encoder="team/verified-passing", decoder="team/bart")
+    assert build_pair(hub, entry).action == "built"
+    client(hub).delete_repo("team/verified-passing")
+    with pytest.raises(VedError, match=r"Cannot read team/verified-passing at [0-9a-f]{40}: "):
+        verify("owner/verified-of-gone", client(hub, None))

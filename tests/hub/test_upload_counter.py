@@ -1,0 +1,71 @@
+"""How many bytes were really sent."""
+
+import pytest
+from huggingface_hub.utils import get_session
+
+from tests.support.publishing import build_pair, client, pair
+from ved.hub.upload_counter import count_uploads
+from ved.localhub import LocalHub
+from ved.results.rows import Row
+
+
+def sizes(hub: LocalHub, repo: str) -> dict[str, int]:
+    """Return the sizes of the weight files in a repo."""
+    siblings = client(hub).model_info(repo, files_metadata=True).siblings or []
+    return {each.rfilename: each.lfs.size for each in siblings if each.lfs}
+
+
+def test_what_the_hub_has_already_is_not_sent_again(hub: LocalHub) -> None:
+    first = build_pair(hub, pair("owner/sent", weights="flax"))
+    second = build_pair(hub, pair("owner/sent", weights=["flax", "safetensors"]))
+    third = build_pair(hub, pair("owner/sent", weights=["safetensors"]))
+
+    assert [result.action for result in (first, second, third)] == ["built"] * 3
+    assert first.uploaded == Row.of(first).uploaded
+    assert first.size > (first.uploaded or 0) > 0
+    (name,) = sizes(hub, "owner/sent")
+    assert name == "model.safetensors"
+    assert second.uploaded == sizes(hub, "owner/sent")[name]
+    assert third.uploaded == 0
+
+
+def test_of_a_card_and_of_what_is_not_published_nothing_is_known(hub: LocalHub) -> None:
+    build_pair(hub, pair("owner/sent-card"))
+    renewed = build_pair(hub, pair("owner/sent-card", tags=["new"]))
+    assert (renewed.action, renewed.uploaded) == ("card-only", None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "sent"),
+    [
+        (b'{"objects": [{"size": 5}, {"size": 7, "actions": {"upload": {}}}]}', 7),
+        (b'{"objects": [], "transfer": "multipart"}', 0),
+        (b'{"objects": [], "transfer": "xet"}', None),
+        (b'{"objects": 5}', None),
+        (b'{"objects": [{"size": -5, "actions": {}}, {"size": -5, "actions": {"a": 1}}]}', None),
+        (b'{"objects": [{"size": 1e400, "actions": {"upload": {}}}]}', None),
+        (b'{"objects": [{"size": 1180591620717411303424, "actions": {"upload": {}}}]}', None),
+        (b"[]", None),
+        (b"{", None),
+    ],
+    ids=str,
+)
+def test_what_is_sent_is_what_the_hub_asks_for(
+    answer: bytes, sent: int | None, hub: LocalHub
+) -> None:
+    hub.faults.add("POST", "/batch$", answer=answer)
+    url = f"{hub.endpoint}/owner/x.git/info/lfs/objects/batch"
+    with count_uploads() as uploads:
+        get_session().post(url, timeout=10)
+    get_session().post(url, timeout=10)  # after, it is nobody's
+    assert uploads.sent == sent
+
+
+def test_of_several_answers_one_that_is_not_known_makes_none_known(hub: LocalHub) -> None:
+    for transfer in (b"basic", b"xet", b"basic"):
+        answer = b'{"objects": [{"size": 7, "actions": {}}], "transfer": "%s"}' % transfer
+        hub.faults.add("POST", "/batch$", answer=answer)
+    with count_uploads() as uploads:
+        for _ in range(3):
+            get_session().post(f"{hub.endpoint}/x/y.git/info/lfs/objects/batch", timeout=10)
+    assert uploads.sent is None

@@ -1,0 +1,163 @@
+"""What is left of disk and memory, and sizes as people write them."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ved.errors import RequestError
+from ved.machine.disk import free_disk
+from ved.machine.memory import available_memory
+from ved.sizes import format_size, parse_size
+
+GB = 10**9
+MEMINFO = "MemTotal:       9765625 kB\nMemFree:          97656 kB\nMemAvailable:    7812500 kB\n"
+IN_MACHINE = 8 * GB  # what MEMINFO says is available
+V1_UNLIMITED = 2**63 - 4096
+
+
+def write(root: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def v2(folder: str, limit: object, usage: int, inactive_file: int = 0) -> dict[str, str]:
+    """Return the files of a cgroup of version 2."""
+    return {
+        f"sys/fs/cgroup/{folder}/memory.max": f"{limit}\n",
+        f"sys/fs/cgroup/{folder}/memory.current": f"{usage}\n",
+        f"sys/fs/cgroup/{folder}/memory.stat": f"anon 1\nfile 2\ninactive_file {inactive_file}\n",
+    }
+
+
+def v1(folder: str, limit: int, usage: int, inactive_file: int = 0) -> dict[str, str]:
+    """Return the files of a cgroup of version 1."""
+    folder = f"sys/fs/cgroup/memory/{folder}"
+    return {
+        f"{folder}/memory.limit_in_bytes": f"{limit}\n",
+        f"{folder}/memory.usage_in_bytes": f"{usage}\n",
+        f"{folder}/memory.stat": f"inactive_file 5\ntotal_inactive_file {inactive_file}\n",
+    }
+
+
+@pytest.mark.parametrize(
+    ("membership", "files", "expected"),
+    [
+        pytest.param("", {}, IN_MACHINE, id="no cgroups"),
+        pytest.param("0::/\n", {}, IN_MACHINE, id="v2, root group of the machine"),
+        pytest.param("0::/\n", v2("", 5 * GB, 2 * GB), 3 * GB, id="v2, in a container"),
+        pytest.param("0::/\n", v2("", "max", 2 * GB), IN_MACHINE, id="v2, without a limit"),
+        pytest.param("0::/\n", v2("", 99 * GB, 0), IN_MACHINE, id="v2, limit above the machine"),
+        pytest.param("0::/\n", v2("", 5 * GB, 4 * GB, 3 * GB), 4 * GB, id="v2, reclaimable"),
+        pytest.param("0::/\n", v2("", 5 * GB, GB, 3 * GB), 5 * GB, id="v2, counted a moment later"),
+        pytest.param("0::/\n", v2("", GB, 2 * GB), 0, id="v2, above its limit"),
+        pytest.param(
+            "0::/a/b\n",
+            v2("a", 4 * GB, 3 * GB) | v2("a/b", 5 * GB, 2 * GB),
+            1 * GB,
+            id="v2, parent has less",
+        ),
+        pytest.param("0::/a\n", v2("b", GB, 0), IN_MACHINE, id="v2, not this process's group"),
+        pytest.param("0::/../..\n", v2("", 5 * GB, GB), 4 * GB, id="v2, outside the namespace"),
+        pytest.param(
+            "5:memory:/a\n", v1("a", 5 * GB, 4 * GB, 2 * GB), 3 * GB, id="v1, reclaimable"
+        ),
+        pytest.param("5:memory:/a\n", v1("a", V1_UNLIMITED, GB), IN_MACHINE, id="v1, no limit"),
+        pytest.param(
+            "5:memory:/docker/0a1b\n", v1("", 5 * GB, GB), 4 * GB, id="v1, the host's path"
+        ),
+        pytest.param(
+            "9:name=systemd:/a\n5:cpu,memory:/a\n0::/a\n",
+            v1("a", 5 * GB, GB),
+            4 * GB,
+            id="v1 and v2",
+        ),
+    ],
+)
+def test_available_memory_is_the_least_that_is_left(
+    membership: str, files: dict[str, str], expected: int, tmp_path: Path
+) -> None:
+    write(tmp_path, {"proc/meminfo": MEMINFO, "proc/self/cgroup": membership, **files})
+    assert available_memory(tmp_path) == expected
+
+
+def test_cgroup_alone_tells(tmp_path: Path) -> None:
+    write(tmp_path, {"proc/self/cgroup": "0::/\n", **v2("", 5 * GB, 2 * GB)})
+    assert available_memory(tmp_path) == 3 * GB
+
+
+def test_memory_is_unknown_where_the_system_does_not_tell(tmp_path: Path) -> None:
+    assert available_memory(tmp_path) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell")
+def test_memory_of_this_machine_is_at_most_what_is_built_in() -> None:
+    available = available_memory()
+    assert available is not None
+    assert 0 < available < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def test_free_disk_is_that_of_the_nearest_directory_that_exists(tmp_path: Path) -> None:
+    size = os.statvfs(tmp_path)
+    for path in (tmp_path, tmp_path / "not" / "yet"):
+        assert 0 < free_disk(path) < size.f_blocks * size.f_frsize
+
+
+def test_free_disk_of_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert free_disk(Path("not/yet")) > 0
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1500, "1.5 KB"),
+        (1_234_567_890, "1.2 GB"),
+        (14 * 10**12, "14.0 TB"),
+    ],
+)
+def test_size_in_words(number: int, words: str) -> None:
+    assert format_size(number) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("123", 123),
+        ("123 B", 123),
+        ("10GB", 10 * GB),
+        ("10gb", 10 * GB),
+        ("500 MB", 500 * 10**6),
+        ("14 GiB", 14 * 2**30),
+        ("1.5 TB", 1_500 * GB),
+        (" 2 kib\n", 2048),
+        ("9007199254740993", 9007199254740993),
+    ],
+)
+def test_size_is_read(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "GB", "10G", "10 Gbit", "10 GB or so", "1e9", "nan", "٣ GB"),
+        *("0", "0 GB", "0.1 B", "-5GB", "1.5", "1,5 GB", "1_0", "9" * 400),
+    ],
+)
+def test_what_is_no_size_is_refused_with_the_forms_that_are(text: str) -> None:
+    with pytest.raises(RequestError, match="is not a size") as caught:
+        parse_size(text)
+    assert "10GB, 500 MB or 14 GiB" in caught.value.remedy
+
+
+@given(st.integers(1, 10**15))
+def test_what_is_written_in_words_is_read_again(number: int) -> None:
+    assert parse_size(format_size(number)) == pytest.approx(number, rel=0.05)

@@ -1,0 +1,411 @@
+"""ved.modeling, held against PyTorch with transformers 4 and 5: tokens, logits, and training."""
+
+import functools
+import inspect
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+import transformers
+from numpy.typing import NDArray
+
+from tests.support.building import assemble_pair, files_of
+from tests.support.environments import python
+from ved.localhub import checkpoints
+from ved.manifest.settings import CheckpointSettings
+from ved.modeling import vision_encoder_decoder
+from ved.modeling.vision_encoder_decoder import FlaxVisionEncoderDecoderModel
+
+Arrays = dict[str, NDArray[Any]]
+Answers = Callable[[str], NDArray[Any]]
+
+CONSUMER = Path(__file__).parents[1] / "consumers" / "decoding.py"
+ROOT = Path(__file__).parents[2]
+PAIRS = [
+    f"{encoder}-{decoder}" for encoder in checkpoints.ENCODERS for decoder in checkpoints.DECODERS
+]
+OTHER_PAD = "vit-roberta-other-pad"
+# Start, pad and end token of the samples; in GPT-2, and in no other, they are one.
+TOKENS = {
+    "gpt2": (384, 384, 384),
+    "bart": (2, 1, 2),
+    "bert": (2, 0, 3),
+    "roberta": (0, 1, 2),
+    "xlm-roberta": (0, 1, 2),
+    "roberta-prelayernorm": (0, 1, 2),
+}
+COMPILED: dict[tuple[Any, ...], Callable[..., Any]] = {}
+NOT_COUNTED = -100
+TOLERANCE = 1e-4
+
+
+def images(height: int = 16, width: int = 16) -> Arrays:
+    """Return two; 16 pixels is the own size of the sample ViT and BEiT, and half DINOv2's."""
+    shape = (2, 3, height, width)
+    return {"pixel_values": np.random.default_rng(0).normal(size=shape).astype(np.float32)}
+
+
+def prompt(decoder: str) -> Arrays:
+    """Return the start of a text with a pad token in it, which the others may not attend to."""
+    start, pad, _ = TOKENS[decoder]
+    ids, mask = np.array([start, 7, pad, 9]), np.array([1, 1, 0, 1])
+    return {
+        "decoder_input_ids": np.stack([ids] * 2),
+        "decoder_attention_mask": np.stack([mask] * 2),
+    }
+
+
+def batch(decoder: str, *texts: list[int]) -> Arrays:
+    """Return texts and their end token as a training loop has them, padded on the right.
+
+    The padding is told by length, not by id, because the end token may be the pad token.
+    """
+    start, pad, end = TOKENS[decoder]
+    shape = (len(texts), 1 + max(map(len, texts)))
+    ids, mask, labels = np.full(shape, pad), np.zeros(shape, int), np.full(shape, NOT_COUNTED)
+    for row, text in enumerate(texts):
+        length = 1 + len(text)
+        ids[row, :length] = [start, *text]
+        mask[row, :length] = 1
+        labels[row, :length] = [*text, end]
+    return {"decoder_input_ids": ids, "decoder_attention_mask": mask, "labels": labels}
+
+
+def padded_text(decoder: str) -> Arrays:
+    """Return a batch to be read, with a pad token amid a text as well."""
+    inputs = batch(decoder, [5, 17, TOKENS[decoder][1], 42, 9, 200], [7, 30, 8])
+    return {name: array for name, array in inputs.items() if name != "labels"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """What Flax and PyTorch are both asked to do; `inputs` are the model's, by name."""
+
+    task: str
+    pair: str
+    inputs: Arrays = field(default_factory=images)
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+QUESTIONS = {
+    **{pair: Question("generate", pair, arguments={"max_new_tokens": 20}) for pair in PAIRS},
+    **{
+        f"prompt {decoder}": Question(
+            "generate", f"vit-{decoder}", images() | prompt(decoder), {"max_new_tokens": 12}
+        )
+        for decoder in ("gpt2", "roberta")
+    },
+    # Beyond the table of positions, which begins after the pad token of the decoder's training.
+    "other pad": Question("generate", OTHER_PAD, arguments={"max_new_tokens": 12}),
+    "beams": Question("generate", "vit-roberta", arguments={"max_new_tokens": 12, "num_beams": 3}),
+    "end": Question(
+        "generate", "vit-roberta", arguments={"max_new_tokens": 12, "eos_token_id": 304}
+    ),
+    **{
+        f"text {decoder}": Question("read", f"vit-{decoder}", images() | padded_text(decoder))
+        for decoder in checkpoints.DECODERS
+    },
+    "size": Question("read", "dinov2-gpt2", images(24, 40) | padded_text("gpt2")),
+    **{
+        f"training {decoder}": Question(
+            "train",
+            f"vit-{decoder}",
+            images() | batch(decoder, [5, 17, 42, 9], [7, 30]),
+            {"steps": 10, "learning_rate": 0.001},
+        )
+        for decoder in ("gpt2", "roberta")
+    },
+}
+
+
+def generate(model: Any, inputs: Arrays, **arguments: Any) -> Any:
+    pixel_values = inputs["pixel_values"]
+    others = {name: array for name, array in inputs.items() if name != "pixel_values"}
+    # Every encoder's states have one shape: a decoder is compiled once, whatever was its encoder.
+    asked = (model.config.decoder.model_type, *others, *arguments.items())
+    if asked not in COMPILED:
+        COMPILED[asked] = jax.jit(
+            lambda params, **inputs: (
+                model.generate(pixel_values, params=params, **inputs, **arguments).sequences
+            )
+        )
+    params = {name: part for name, part in model.params.items() if name != "encoder"}
+    return COMPILED[asked](params, encoder_outputs=model.encode(pixel_values), **others)
+
+
+def read(model: Any, inputs: Arrays) -> Any:
+    return jax.jit(lambda params: model(**inputs, params=params).logits)(model.params)
+
+
+def train(model: Any, inputs: Arrays, *, steps: int, learning_rate: float) -> Any:
+    others = {name: array for name, array in inputs.items() if name != "labels"}
+    counted = inputs["labels"] != NOT_COUNTED
+    labels = np.where(counted, inputs["labels"], 0)[..., None]
+
+    def loss(params: Any) -> jax.Array:
+        log_probabilities = jax.nn.log_softmax(model(**others, params=params).logits)
+        chosen = jnp.take_along_axis(log_probabilities, labels, axis=-1)[..., 0]
+        return -jnp.mean(chosen, where=counted)
+
+    @jax.jit
+    def step(params: Any) -> tuple[Any, jax.Array]:
+        value, gradient = jax.value_and_grad(loss)(params)
+        return jax.tree.map(lambda old, slope: old - learning_rate * slope, params, gradient), value
+
+    params, losses = model.params, []
+    for _ in range(steps):
+        params, value = step(params)
+        losses.append(value)
+    return jnp.stack(losses)
+
+
+TASKS: dict[str, Callable[..., Any]] = {"generate": generate, "read": read, "train": train}
+
+
+def stronger(source: Path) -> Path:
+    """Make a source's weights large, and its positions larger: all show in the tokens then."""
+    path = source / "model.safetensors"
+    weights = safetensors.numpy.load_file(path)
+    for name, weight in weights.items():
+        if weight.ndim > 1 and weight.dtype == np.float32:
+            weights[name] = weight * np.float32(40 if "position" in name or "wpe" in name else 10)
+    safetensors.numpy.save_file(weights, path, {"format": "pt"})
+    return source
+
+
+@pytest.fixture(scope="module")
+def directories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Assemble every encoder with every decoder; fresh cross-attention is as strong as the rest."""
+    folder = tmp_path_factory.mktemp("modeling")
+    fresh = {"initializer_range": 0.3, "init_std": 0.3}
+    made = {}
+    for encoder, write_encoder in checkpoints.ENCODERS.items():
+        vision = stronger(write_encoder(folder / encoder))
+        for decoder, write_decoder in checkpoints.DECODERS.items():
+            pair = f"{encoder}-{decoder}"
+            source = write_decoder(folder / f"{pair}-source", hidden_size=48, config=fresh)
+            assemble_pair(vision, stronger(source), folder / pair)
+            made[pair] = folder / pair
+    sources = folder / "vit", folder / "vit-roberta-source"
+    assemble_pair(*sources, folder / OTHER_PAD, CheckpointSettings(token_ids={"pad": 300}))
+    return {**made, OTHER_PAD: folder / OTHER_PAD}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation() -> Iterator[None]:
+    """Leave out what XLA does for speed: most of the time here goes to compiling."""
+    jax.config.update("jax_disable_most_optimizations", True)  # type: ignore[no-untyped-call]
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture(scope="module")
+def flax(directories: dict[str, Path]) -> Answers:
+    """Return what answers a question, given its label, with ved.modeling."""
+
+    @functools.cache
+    def load(pair: str) -> Any:
+        return FlaxVisionEncoderDecoderModel.from_pretrained(directories[pair])
+
+    @functools.cache
+    def answer(label: str) -> NDArray[Any]:
+        question = QUESTIONS[label]
+        perform = TASKS[question.task]
+        return np.asarray(perform(load(question.pair), question.inputs, **question.arguments))
+
+    return answer
+
+
+@pytest.fixture(scope="module", params=["transformers4", "transformers5"])
+def pytorch(
+    request: pytest.FixtureRequest,
+    directories: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Answers:
+    """Return what answers the same with PyTorch; one process has answered all questions."""
+    folder = tmp_path_factory.mktemp("pytorch")
+    asked = {}
+    for number, (label, question) in enumerate(QUESTIONS.items()):
+        np.savez(folder / f"{number}.npz", **question.inputs)  # type: ignore[arg-type]
+        asked[label] = {
+            "task": question.task,
+            "directory": str(directories[question.pair]),
+            "inputs": str(folder / f"{number}.npz"),
+            "arguments": question.arguments,
+        }
+    (folder / "request.json").write_text(json.dumps(asked))
+    subprocess.run(
+        [python(request.param), CONSUMER, folder / "request.json", folder / "answer.npz"],
+        # A consumer's process has none of the settings that VED makes for its own.
+        env={name: os.environ[name] for name in ("PATH", "HOME")},
+        check=True,
+    )
+    with np.load(folder / "answer.npz") as answer:
+        return dict(answer).__getitem__
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_every_pair_generates_the_tokens_that_pytorch_generates(
+    pair: str, flax: Answers, pytorch: Answers
+) -> None:
+    first, second = tokens = flax(pair)
+
+    np.testing.assert_array_equal(tokens, pytorch(pair))
+    # Cross-attention tells the images apart, and not every text is one token over and over.
+    assert tokens.shape == (2, 21)
+    assert not np.array_equal(first, second)
+    assert max(len(set(first)), len(set(second))) > 2
+
+
+@pytest.mark.parametrize("decoder", ["gpt2", "roberta"])
+def test_goes_on_from_a_masked_prompt_as_pytorch_does(
+    decoder: str, flax: Answers, pytorch: Answers
+) -> None:
+    tokens = flax(f"prompt {decoder}")
+
+    np.testing.assert_array_equal(tokens, pytorch(f"prompt {decoder}"))
+    np.testing.assert_array_equal(tokens[:, :4], prompt(decoder)["decoder_input_ids"])
+
+
+def test_another_pad_token_moves_no_position(flax: Answers, pytorch: Answers) -> None:
+    tokens = flax("other pad")
+
+    np.testing.assert_array_equal(tokens, pytorch("other pad"))
+    np.testing.assert_array_equal(tokens, flax("vit-roberta")[:, :13])
+
+
+def test_searches_with_beams_as_pytorch_does(flax: Answers, pytorch: Answers) -> None:
+    tokens = flax("beams")
+
+    np.testing.assert_array_equal(tokens, pytorch("beams"))
+    assert not np.array_equal(tokens, flax("vit-roberta")[:, :13])
+
+
+def test_pads_a_text_that_ends_before_the_other_as_pytorch_does(
+    flax: Answers, pytorch: Answers
+) -> None:
+    tokens = flax("end")
+
+    np.testing.assert_array_equal(tokens, pytorch("end"))
+    end = QUESTIONS["end"].arguments["eos_token_id"]
+    ended = [end in row for row in tokens]
+    assert sorted(ended) == [False, True]
+    after = tokens[ended.index(True)].tolist()
+    assert set(after[after.index(end) + 1 :]) == {TOKENS["roberta"][1]}
+
+
+@pytest.mark.parametrize("decoder", checkpoints.DECODERS)
+def test_reads_padded_text_as_pytorch_does(decoder: str, flax: Answers, pytorch: Answers) -> None:
+    inputs = padded_text(decoder)
+    is_text = inputs["decoder_attention_mask"] > 0
+
+    difference = np.abs(flax(f"text {decoder}") - pytorch(f"text {decoder}"))[is_text]
+
+    assert difference.max() < TOLERANCE
+    assert not is_text.all()
+
+
+def test_dinov2_sees_images_of_any_size_as_pytorch_does(flax: Answers, pytorch: Answers) -> None:
+    is_text = padded_text("gpt2")["decoder_attention_mask"] > 0
+
+    difference = np.abs(flax("size") - pytorch("size"))[is_text]
+
+    assert difference.max() < TOLERANCE
+
+
+@pytest.mark.parametrize("decoder", ["gpt2", "roberta"])
+def test_trains_as_pytorch_does(decoder: str, flax: Answers, pytorch: Answers) -> None:
+    losses = flax(f"training {decoder}")
+
+    np.testing.assert_allclose(losses, pytorch(f"training {decoder}"), atol=TOLERANCE)
+    assert (np.diff(losses) < 0).all()
+
+
+def test_decode_after_encode_gives_the_whole_model_s_logits(directories: dict[str, Path]) -> None:
+    model = FlaxVisionEncoderDecoderModel.from_pretrained(directories["vit-roberta"])
+    inputs = padded_text("roberta")
+
+    @jax.jit
+    def decoded(params: Any) -> Any:
+        states = model.encode(**images(), params=params)
+        return model.decode(encoder_outputs=states, params=params, **inputs).logits
+
+    expected = read(model, images() | inputs)
+    np.testing.assert_allclose(decoded(model.params), expected, atol=TOLERANCE)
+
+
+def test_position_ids_that_are_passed_are_used_as_they_are(directories: dict[str, Path]) -> None:
+    positions = {"decoder_position_ids": np.array([[2, 3, 4, 5, 6, 7, 8]] * 2)}
+    ours, theirs = (
+        read(
+            model_class.from_pretrained(directories["vit-roberta"]),
+            images() | padded_text("roberta") | positions,
+        )
+        for model_class in (
+            FlaxVisionEncoderDecoderModel,
+            transformers.FlaxVisionEncoderDecoderModel,
+        )
+    )
+
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_samples_by_the_key(directories: dict[str, Path]) -> None:
+    model = FlaxVisionEncoderDecoderModel.from_pretrained(directories["vit-bert"])
+    pixel_values = images()["pixel_values"]
+
+    @jax.jit
+    def sampled(params: Any, key: jax.Array) -> Any:
+        return model.generate(
+            pixel_values, do_sample=True, prng_key=key, params=params, max_new_tokens=8
+        ).sequences
+
+    first, again, other = (
+        sampled(model.params, jax.random.PRNGKey(seed)).tolist() for seed in (0, 0, 1)
+    )
+
+    assert first == again != other
+
+
+def test_a_call_takes_what_transformers_own_class_takes() -> None:
+    ours, theirs = FlaxVisionEncoderDecoderModel, transformers.FlaxVisionEncoderDecoderModel
+
+    assert inspect.signature(ours.__call__) == inspect.signature(theirs.__call__)
+
+
+def test_saves_what_transformers_own_class_saves(
+    directories: dict[str, Path], tmp_path: Path
+) -> None:
+    for name, model_class in (
+        ("ours", FlaxVisionEncoderDecoderModel),
+        ("theirs", transformers.FlaxVisionEncoderDecoderModel),
+    ):
+        model_class.from_pretrained(directories["vit-roberta"]).save_pretrained(tmp_path / name)
+
+    assert files_of(tmp_path / "ours") == files_of(tmp_path / "theirs")
+
+
+def test_needs_nothing_else_of_ved(tmp_path: Path) -> None:
+    shutil.copy(vision_encoder_decoder.__file__, tmp_path / "copied.py")
+    program = (
+        f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]\n"
+        "for module in ('copied', 'ved.modeling'):\n"
+        "    __import__(module)\n"
+        "    assert sys.modules[module].FlaxVisionEncoderDecoderModel.__module__ == module\n"
+        "    print(*sorted(name for name in sys.modules if name.split('.')[0] == 'ved'))\n"
+    )
+
+    printed = subprocess.check_output([sys.executable, "-I", "-c", program], text=True)
+
+    assert printed.splitlines() == ["", "ved ved.modeling"]

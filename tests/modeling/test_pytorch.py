@@ -1,0 +1,130 @@
+"""model.safetensors, read by PyTorch with transformers 4 and 5, each in its own environment."""
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from transformers import AutoImageProcessor, FlaxVisionEncoderDecoderModel
+
+from tests.support.building import assemble_pair, parameters_in
+from tests.support.environments import python
+from tests.support.reference import parameters
+from ved.localhub import checkpoints
+
+CONSUMER = Path(__file__).parents[1] / "consumers" / "pytorch.py"
+PAIRS = [
+    *((encoder, "gpt2") for encoder in checkpoints.ENCODERS),
+    *(("vit", decoder) for decoder in checkpoints.DECODERS if decoder != "gpt2"),
+]
+# Fresh parameters as large as these, and cross-attention shows in the logits.
+STRONG = {"initializer_range": 0.3, "init_std": 0.3}
+DECODER_INPUT_IDS = [[5, 17, 42, 9, 200], [5, 17, 42, 9, 200]]
+REPORTED = ("missing_keys", "unexpected_keys", "mismatched_keys")
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """A checkpoint, and two images as its image processor prepares them."""
+
+    directory: Path
+    pixel_values: NDArray[np.float32]
+    positions_from: int
+
+    def flax_logits(self) -> NDArray[np.float32]:
+        """Return what Flax gives with the decoder's positions counted as PyTorch counts them."""
+        model = FlaxVisionEncoderDecoderModel.from_pretrained(self.directory)
+        ids = jnp.array(DECODER_INPUT_IDS)
+        positions = self.positions_from + jnp.broadcast_to(jnp.arange(ids.shape[1]), ids.shape)
+        logits = model(self.pixel_values, ids, decoder_position_ids=positions).logits
+        return np.asarray(logits)
+
+
+def make(folder: Path, encoder: str, decoder: str) -> Assembled:
+    # The processor of a real DINOv2 makes images of another size than the encoder's own, and
+    # transformers interpolates position embeddings otherwise in Flax than in PyTorch.
+    source = checkpoints.ENCODERS[encoder](folder / encoder, processor_size=16)
+    sized = checkpoints.ENCODERS[encoder](
+        folder / f"{encoder}-sized", processor_size=16, config={"image_size": 16}
+    )
+    source = sized if encoder == "dinov2" else source
+    text = checkpoints.DECODERS[decoder](folder / decoder, hidden_size=48, config=STRONG)
+    directory = folder / f"{encoder}-{decoder}"
+    checkpoint = assemble_pair(source, text, directory)
+    processor = AutoImageProcessor.from_pretrained(directory)
+    generator = np.random.default_rng(0)
+    images = [generator.integers(0, 256, (24, 24, 3), dtype=np.uint8) for _ in range(2)]
+    pixel_values = processor(images, return_tensors="np").pixel_values.astype(np.float32)
+    shifted = "roberta" in decoder
+    return Assembled(directory, pixel_values, checkpoint.token_ids.pad.id + 1 if shifted else 0)
+
+
+@pytest.fixture(scope="module")
+def assembled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Assembled]:
+    folder = tmp_path_factory.mktemp("pytorch")
+    made = {}
+    for encoder, decoder in PAIRS:
+        made[f"{encoder}-{decoder}"] = make(folder / f"{encoder}-{decoder}", encoder, decoder)
+    return made
+
+
+def read_with_pytorch(
+    environment: str, assembled: dict[str, Assembled], folder: Path
+) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
+    """Return what loading reported, and the logits, by checkpoint."""
+    for name, each in assembled.items():
+        np.save(folder / f"{name}.npy", each.pixel_values)
+    request = {
+        "checkpoints": {name: str(each.directory) for name, each in assembled.items()},
+        "pixel_values": {name: str(folder / f"{name}.npy") for name in assembled},
+        "decoder_input_ids": DECODER_INPUT_IDS,
+        "reported": REPORTED,
+    }
+    (folder / "request.json").write_text(json.dumps(request))
+    # A consumer's process has none of the settings that VED makes for its own.
+    variables = {name: os.environ[name] for name in ("PATH", "HOME")}
+    subprocess.run(
+        [python(environment), CONSUMER, folder / "request.json", folder / "answer.npz"],
+        env=variables,
+        check=True,
+    )
+    with np.load(folder / "answer.npz") as answer:
+        return json.loads(str(answer["report"])), {name: answer[name] for name in assembled}
+
+
+@pytest.mark.parametrize("environment", ["transformers4", "transformers5"])
+def test_pytorch_loads_every_family_without_a_key_missing_and_gives_flax_s_logits(
+    environment: str, assembled: dict[str, Assembled], tmp_path: Path
+) -> None:
+    report, logits = read_with_pytorch(environment, assembled, tmp_path)
+
+    assert report == {name: {kind: [] for kind in REPORTED} for name in assembled}
+    for name, each in assembled.items():
+        expected = each.flax_logits()
+        assert np.abs(logits[name] - expected).max() < 1e-4, name
+        # Both images got the same text, so what differs came through cross-attention.
+        assert logits[name].shape == expected.shape
+        assert np.abs(expected[0, 0] - expected[1, 0]).max() > 1e-3, name
+
+
+@pytest.mark.parametrize("pair", ["-".join(pair) for pair in PAIRS])
+def test_flax_reads_the_same_bits_from_the_safetensors_alone(
+    pair: str, assembled: dict[str, Assembled]
+) -> None:
+    directory = assembled[pair].directory
+    expected = parameters_in(directory)
+    msgpack = directory / "flax_model.msgpack"
+    msgpack.rename(directory / "aside")
+    try:
+        read = parameters(FlaxVisionEncoderDecoderModel.from_pretrained(directory))
+    finally:
+        (directory / "aside").rename(msgpack)
+
+    assert read.keys() == expected.keys()
+    assert all(np.array_equal(read[path], expected[path]) for path in expected)

@@ -1,0 +1,580 @@
+"""What a plan makes of the state of the world: how little is done, and what is refused."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from dulwich.diff_tree import tree_changes
+from dulwich.objects import Commit, ObjectID
+from dulwich.repo import Repo
+from huggingface_hub import HfApi
+
+from tests.support.many import publish_many
+from tests.support.publishing import (
+    TOKEN,
+    asked_for,
+    build_pair,
+    client,
+    download,
+    heads,
+    manifest,
+    pair,
+    publish,
+)
+from ved.errors import RequestError
+from ved.execution.run import RunOptions, build, preview
+from ved.hub.access import HubAccess
+from ved.localhub import LocalHub, checkpoints
+from ved.manifest.loading import Manifest, load
+from ved.planning import plan
+from ved.planning.actions import Planned
+from ved.planning.plan import LOOKS, PlanContext
+from ved.publishing.repos import list_repos
+from ved.results.result import Result
+
+OWN = {"encoder": "team/plan-vit", "decoder": "team/plan-gpt2"}
+"""Sources that nobody else uses, so that nobody else has downloaded them."""
+
+UNCHANGED = "It is as the manifest has it."
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_sources(
+    session_hub: LocalHub, sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("plan")
+    publish(session_hub, OWN["encoder"], checkpoints.vit(folder / "vit", seed=20))
+    publish(session_hub, OWN["decoder"], checkpoints.gpt2(folder / "gpt2", seed=20))
+
+
+NUMBERS = count(1)
+
+
+@pytest.fixture
+def published(hub: LocalHub) -> dict[str, Any]:
+    """Publish a pair in a repo of its own, and return its entry."""
+    entry = pair(f"owner/planned-{next(NUMBERS)}", **OWN)
+    assert build_pair(hub, entry).action == "built"
+    return entry
+
+
+@pytest.fixture(scope="module")
+def neighbour(session_hub: LocalHub, own_sources: None) -> dict[str, Any]:
+    """Publish a pair that never changes, and return its entry."""
+    entry = pair("owner/plan-neighbour", **OWN)
+    assert build_pair(session_hub, entry).action == "built"
+    return entry
+
+
+def run(hub: LocalHub, *entries: Mapping[str, Any]) -> list[Result]:
+    """Build what has to be, and leave in the log what that took."""
+    hub.requests.clear()
+    return build(manifest(*entries), RunOptions(), client(hub))
+
+
+def planned(hub: LocalHub, *entries: Mapping[str, Any], token: str | None = TOKEN) -> list[Planned]:
+    """Plan, make sure that nothing is written by that, and leave in the log what it took."""
+    hub.requests.clear()
+    made = preview(manifest(*entries), RunOptions(), client(hub, token))
+    assert writes(hub) == []
+    return made
+
+
+def writes(hub: LocalHub) -> list[tuple[str, str]]:
+    """Return the requests that may have changed something on the Hub."""
+    return [
+        (exchange.method, exchange.path)
+        for exchange in hub.requests
+        if exchange.method not in ("GET", "HEAD") and exchange.path != "/api/validate-yaml"
+    ]
+
+
+def changed_heads(before: Mapping[str, str], hub: LocalHub) -> set[str]:
+    """Return the repos that somebody committed to since."""
+    return {repo for repo, head in heads(hub).items() if before.get(repo) != head}
+
+
+def files_in_last_commit(hub: LocalHub, repo: str) -> set[str]:
+    """Return the names of the files that the newest commit of a repo changed."""
+    with Repo(str(hub.repository_path(repo))) as git:
+        commit = git[ObjectID(heads(hub)[repo].encode())]
+        assert isinstance(commit, Commit)
+        (parent,) = (git[name] for name in commit.parents)
+        assert isinstance(parent, Commit)
+        changes = tree_changes(git.object_store, parent.tree, commit.tree)
+        entries = [change.new or change.old for change in changes]
+        return {entry.path.decode() for entry in entries if entry is not None and entry.path}
+
+
+# Nothing to do
+
+
+def test_a_second_run_builds_uploads_and_reads_nothing(hub: LocalHub) -> None:
+    entries = [
+        pair("owner/twice-1", **OWN, tags=["captioning"]),
+        pair("owner/twice-2", **OWN, private=True, description="Hidden."),
+    ]
+    first = run(hub, *entries)
+    before = heads(hub)
+
+    second = run(hub, *entries)
+
+    assert [result.action for result in second] == ["skipped", "skipped"]
+    assert [result.reason for result in second] == [UNCHANGED] * 2
+    assert [result.commit for result in second] == [result.commit for result in first]
+    assert writes(hub) == []
+    assert changed_heads(before, hub) == set()
+    assert asked_for(hub, OWN["encoder"]) == asked_for(hub, OWN["decoder"]) == set()
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"encoder": "team/plan-vit@main"},
+        {"encoder": "team/plan-vit@refs/heads/main"},
+        {"encoder": {"model": "team/plan-vit", "revision": "{commit}"}},
+        {"encoder": {"model": "team/plan-vit", "config": "team/plan-vit@{commit}"}},
+        {"weights": ["safetensors", "flax"]},
+        {"seed": 0, "dtype": "source", "tags": [], "token_ids": {}},
+        {"private": False},
+        {"adopt": True},
+        {"overwrite": True},
+    ],
+    ids=str,
+)
+def test_another_spelling_of_the_same_changes_nothing(
+    keys: dict[str, Any], hub: LocalHub, neighbour: dict[str, Any]
+) -> None:
+    before = heads(hub)
+    if isinstance(keys.get("encoder"), dict):
+        commit = before[OWN["encoder"]]
+        spelt = {key: text.format(commit=commit) for key, text in keys["encoder"].items()}
+        keys = {"encoder": spelt}
+
+    (result,) = run(hub, {**neighbour, **keys})
+
+    assert (result.action, result.reason) == ("skipped", UNCHANGED)
+    assert writes(hub) == []
+    assert changed_heads(before, hub) == set()
+
+
+# Something to do, and no more than that
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ({"seed": 1}, "seed 0 is now 1."),
+        ({"dtype": "float16"}, "dtype source is now float16."),
+        ({"weights": ["safetensors"]}, "weights flax, safetensors is now safetensors."),
+        ({"token_ids": {"pad": 3}}, "token_ids not given is now pad: 3."),
+        (
+            {"decoder": "team/bart"},
+            "decoder team/plan-gpt2@{team/plan-gpt2} is now team/bart@{team/bart}.",
+        ),
+        (
+            {"encoder": {"model": "team/plan-vit", "config": "team/vit"}},
+            "encoder's config team/plan-vit@{team/plan-vit} is now team/vit@{team/vit}.",
+        ),
+        (
+            {"seed": 2, "dtype": "bfloat16"},
+            "seed 0 is now 2; dtype source is now bfloat16.",
+        ),
+    ],
+    ids=str,
+)
+def test_what_decides_the_bytes_is_a_reason_to_build(
+    keys: dict[str, Any], reason: str, hub: LocalHub, neighbour: dict[str, Any]
+) -> None:
+    for repo, head in heads(hub).items():
+        reason = reason.replace(f"{{{repo}}}", head[:12])
+    (made,) = planned(hub, {**neighbour, **keys})
+    assert (made.action, made.reason) == ("build", reason)
+
+
+def test_a_pair_with_a_reason_is_built_and_no_other(
+    hub: LocalHub, published: dict[str, Any], neighbour: dict[str, Any]
+) -> None:
+    before = heads(hub)
+    entries = [neighbour, {**published, "seed": 1, "tags": ["new"]}]
+
+    results = run(hub, *entries)
+
+    assert [result.action for result in results] == ["skipped", "built"]
+    assert results[1].reason == "seed 0 is now 1."
+    assert changed_heads(before, hub) == {published["repo"]}
+    assert {"ved.json", "README.md"} < files_in_last_commit(hub, published["repo"])
+    assert [result.action for result in run(hub, *entries)] == ["skipped", "skipped"]
+
+
+def test_a_new_commit_of_a_source_has_its_pairs_built_but_for_those_at_an_older_one(
+    hub: LocalHub, tmp_path: Path, neighbour: dict[str, Any]
+) -> None:
+    old = publish(hub, "team/plan-moving", checkpoints.vit(tmp_path / "old", seed=21))
+    entries = [
+        neighbour,
+        pair("owner/follows", decoder=OWN["decoder"], encoder="team/plan-moving"),
+        pair("owner/stays", decoder=OWN["decoder"], encoder=f"team/plan-moving@{old}"),
+    ]
+    run(hub, *entries)
+    directory = checkpoints.vit(tmp_path / "new", seed=22)
+    new = client(hub).upload_folder(repo_id="team/plan-moving", folder_path=directory).oid
+    before = heads(hub)
+
+    results = run(hub, *entries)
+
+    assert [result.action for result in results] == ["skipped", "built", "skipped"]
+    assert results[1].reason == (
+        f"encoder team/plan-moving@{old[:12]} is now team/plan-moving@{new[:12]}."
+    )
+    assert changed_heads(before, hub) == {"owner/follows"}
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"description": "For captions of photographs."},
+        {"tags": ["captioning"]},
+        {"license": "mit"},
+        {"language": ["en", "de"]},
+        {"tags": ["captioning"], "private": True},
+    ],
+    ids=str,
+)
+def test_of_other_words_the_card_alone_is_published(
+    keys: dict[str, Any],
+    hub: LocalHub,
+    published: dict[str, Any],
+    neighbour: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    before, served = heads(hub), download(hub, published["repo"], tmp_path / "before")
+    entries = [neighbour, {**published, **keys}]
+    assert [each.action for each in planned(hub, *entries)] == ["skip", "card-only"]
+
+    results = run(hub, *entries)
+
+    assert [result.action for result in results] == ["skipped", "card-only"]
+    assert results[1].reason == "Only what the model card says has changed."
+    assert changed_heads(before, hub) == {published["repo"]}
+    assert files_in_last_commit(hub, published["repo"]) == {"README.md", "ved.json"}
+    assert asked_for(hub, OWN["encoder"]) == asked_for(hub, OWN["decoder"]) == set()
+    assert not [path for _, path in writes(hub) if path.startswith("/lfs/")]
+    now = download(hub, published["repo"], tmp_path / "now")
+    assert {name for name in served if served[name] != now[name]} == {"README.md", "ved.json"}
+    assert client(hub).model_info(published["repo"]).private == keys.get("private", False)
+    assert [result.action for result in run(hub, *entries)] == ["skipped", "skipped"]
+
+
+@pytest.mark.parametrize(
+    ("private", "reason"), [(True, "It is to be private."), (False, "It is to be public.")]
+)
+def test_a_repo_is_shown_or_hidden_by_one_call(
+    private: bool, reason: str, hub: LocalHub, published: dict[str, Any], neighbour: dict[str, Any]
+) -> None:
+    client(hub).update_repo_settings(published["repo"], private=not private)
+    before = heads(hub)
+    entries = [neighbour, {**published, "private": private}]
+    assert [each.action for each in planned(hub, *entries)] == ["skip", "card-only"]
+
+    results = run(hub, *entries)
+
+    assert [result.action for result in results] == ["skipped", "card-only"]
+    assert results[1].reason == reason
+    assert writes(hub) == [("PUT", f"/api/models/{published['repo']}/settings")]
+    assert changed_heads(before, hub) == set()
+    assert client(hub).model_info(published["repo"]).private == private
+    assert [result.action for result in run(hub, *entries)] == ["skipped", "skipped"]
+
+
+def test_a_pair_that_does_not_say_so_is_neither_shown_nor_hidden(
+    hub: LocalHub, published: dict[str, Any]
+) -> None:
+    client(hub).update_repo_settings(published["repo"], private=True)
+    (result,) = run(hub, published)
+    assert result.action == "skipped"
+    assert writes(hub) == []
+
+
+@pytest.mark.parametrize("emptied", [True, False])
+def test_an_empty_repo_is_filled(emptied: bool, hub: LocalHub, published: dict[str, Any]) -> None:
+    api, entry = client(hub), published
+    if emptied:
+        api.delete_files(entry["repo"], ["*.json", "*.txt", "*.md", "*.msgpack", "*.safetensors"])
+    else:
+        entry = {**published, "repo": f"{published['repo']}-new"}
+        api.create_repo(entry["repo"])
+    assert api.list_repo_files(entry["repo"]) == [".gitattributes"]
+
+    (result,) = run(hub, entry)
+
+    assert (result.action, result.reason) == ("built", "There was nothing in the repo.")
+    assert [each.action for each in planned(hub, entry)] == ["skip"]
+
+
+# What somebody else did there
+
+
+def _upload(name: str, content: bytes) -> Callable[[HfApi, str], object]:
+    return lambda api, repo: api.upload_file(
+        path_or_fileobj=content, path_in_repo=name, repo_id=repo
+    )
+
+
+def _edit_card(api: HfApi, repo: str) -> object:
+    card = Path(api.hf_hub_download(repo, "README.md")).read_bytes()
+    return _upload("README.md", card + b"\nTrained by me.\n")(api, repo)
+
+
+def _train(api: HfApi, repo: str) -> object:
+    _upload("model.safetensors", b"trained")(api, repo)
+    return _upload("flax_model.msgpack", b"trained")(api, repo)
+
+
+SOMEBODY_DID: dict[str, tuple[Callable[[HfApi, str], object], str]] = {
+    "train": (_train, "somebody changed flax_model.msgpack, model.safetensors."),
+    "edit the card": (_edit_card, "somebody changed README.md."),
+    "replace the card": (
+        _upload("README.md", b"---\nlicense: mit\n---\nMine.\n"),
+        "somebody changed README.md.",
+    ),
+    "add weights": (_upload("pytorch_model.bin", b"trained"), "changed pytorch_model.bin."),
+    "add a tokenizer's file": (_upload("added_tokens.json", b"{}"), "changed added_tokens.json."),
+    "delete a file": (
+        lambda api, repo: api.delete_file("tokenizer.json", repo),
+        "somebody changed tokenizer.json.",
+    ),
+    "damage the record": (_upload("ved.json", b'{"format": 1'), "ved.json of"),
+    "write a record of another format": (
+        _upload("ved.json", b'{"format": 2}'),
+        "is no build record that this VED reads: format:",
+    ),
+}
+
+
+@pytest.mark.parametrize("deed", SOMEBODY_DID)
+def test_what_somebody_did_is_kept_unless_the_manifest_says_otherwise(
+    deed: str, hub: LocalHub, published: dict[str, Any]
+) -> None:
+    do, words = SOMEBODY_DID[deed]
+    do(client(hub), published["repo"])
+    before = heads(hub)
+    for changes in ({}, {"seed": 1, "tags": ["new"], "private": True, "adopt": True}):
+        (refused,) = run(hub, {**published, **changes})
+        assert refused.action == "refused", changes
+        assert words in refused.reason
+        assert "Say overwrite: true in its pair to replace" in refused.reason
+        (error,) = [found for found in refused.findings if found.level == "error"]
+        assert (error.key, error.see) == ("repo", "changed-since")
+        assert writes(hub) == []
+        assert changed_heads(before, hub) == set()
+
+    (made,) = planned(hub, {**published, "overwrite": True})
+    assert made.action == "build"
+    assert made.reason.startswith("overwrite: ")
+
+
+def test_what_is_overwritten_is_as_good_as_new(
+    hub: LocalHub, published: dict[str, Any], tmp_path: Path
+) -> None:
+    served = download(hub, published["repo"], tmp_path / "before")
+    for do, _ in SOMEBODY_DID.values():
+        do(client(hub), published["repo"])
+
+    (result,) = run(hub, {**published, "overwrite": True})
+
+    assert (result.action, result.reason) == (
+        "built",
+        "overwrite: this replaces what was there.",
+    )
+    assert download(hub, published["repo"], tmp_path / "now") == served
+    assert [each.action for each in planned(hub, published)] == ["skip"]
+
+
+def test_what_is_no_part_of_the_checkpoint_may_be_added(
+    hub: LocalHub, published: dict[str, Any]
+) -> None:
+    _upload("notes.txt", b"By hand.")(client(hub), published["repo"])
+    assert [each.action for each in planned(hub, published)] == ["skip"]
+
+
+def test_without_a_record_a_repo_is_somebody_elses(
+    hub: LocalHub, published: dict[str, Any]
+) -> None:
+    client(hub).delete_file("ved.json", published["repo"])
+    before = heads(hub)
+    for changes in ({}, {"overwrite": True}):
+        (refused,) = run(hub, {**published, **changes})
+        assert refused.action == "refused"
+        assert f"{published['repo']} exists and was not made by VED" in refused.reason
+        assert "say adopt: true in its pair" in refused.reason
+    assert changed_heads(before, hub) == set()
+
+    (result,) = run(hub, {**published, "adopt": True})
+
+    assert (result.action, result.reason) == ("built", "adopt: this replaces what was there.")
+    assert [each.action for each in planned(hub, published)] == ["skip"]
+
+
+# Who asks
+
+
+def test_without_a_token_what_is_public_is_planned(
+    hub: LocalHub, published: dict[str, Any], neighbour: dict[str, Any]
+) -> None:
+    hidden = pair("owner/plan-hidden", **OWN, private=True)
+    foreign = pair("nobody/plan-knows", **OWN)
+    run(hub, hidden)
+    entries = [neighbour, {**published, "seed": 1}, hidden, foreign]
+
+    made = planned(hub, *entries, token=None)
+
+    assert [(each.action, each.reason) for each in made] == [
+        ("skip", UNCHANGED),
+        ("build", "seed 0 is now 1."),
+        ("build", "The repo is new."),
+        ("build", "The repo is new."),
+    ]
+    assert planned(hub, hidden)[0].action == "skip"
+
+
+def test_a_token_that_can_only_read_can_plan_and_sees_what_is_private(
+    hub: LocalHub, neighbour: dict[str, Any]
+) -> None:
+    hub.add_user("owner", token="hf_plan_reads", role="read")
+    hidden = pair("owner/plan-read", **OWN, private=True)
+    run(hub, hidden)
+    entries = [neighbour, hidden, pair("owner/plan-unknown", **OWN), pair("nobody/plan", **OWN)]
+
+    made = planned(hub, *entries, token="hf_plan_reads")
+
+    assert [each.action for each in made] == ["skip", "skip", "build", "refuse"]
+    assert "The token may not publish to nobody." in made[3].reason
+    assert [each.action for each in planned(hub, *entries)] == [each.action for each in made]
+
+
+def test_a_token_that_is_not_valid_can_plan_nothing(hub: LocalHub) -> None:
+    with pytest.raises(RequestError):
+        planned(hub, pair("owner/plan-wrong"), token="hf_wrong")
+
+
+MISFORMED = [
+    b"[]",
+    b"null",
+    b"{}",
+    b"<html>",
+    b'{"id": "a/b", "sha": 7, "siblings": []}',
+    b'{"id": "a/b", "sha": "main", "siblings": []}',
+    b'{"id": "a/b", "siblings": [{"rfilename": 5}]}',
+    b'{"id": "a/b", "siblings": [{"rfilename": "config.json", "size": "big"}]}',
+    b'{"id": "a/b", "siblings": [{"rfilename": "x", "lfs": {"size": 1}}]}',
+    b'{"id": "a/b", "siblings": 5}',
+    b'{"id": "a/b", "lastModified": "yesterday"}',
+]
+
+
+@pytest.mark.parametrize("answer", MISFORMED)
+@pytest.mark.parametrize("repo", ["team/gpt2", "owner/plan-lone"])
+def test_an_answer_in_no_hubs_form_is_the_trouble_of_the_pair_that_it_is_about(
+    repo: str, answer: bytes, hub: LocalHub, neighbour: dict[str, Any]
+) -> None:
+    lone = pair("owner/plan-lone", encoder=OWN["encoder"], decoder="team/gpt2")
+    hub.faults.add("GET", f"^/api/models/{repo}$", answer=answer)
+
+    made, beside = planned(hub, lone, neighbour)
+
+    assert (made.action, beside.action) == ("refuse", "skip")
+    assert repo in made.reason
+    assert "VED itself failed" not in made.reason
+
+
+def test_a_namespace_that_cannot_be_listed_is_the_trouble_of_its_own_pairs(
+    hub: LocalHub, neighbour: dict[str, Any]
+) -> None:
+    entries = [neighbour, pair("team/plan-listed", **OWN), pair("owner/plan-listed", **OWN)]
+    run(hub, *entries)
+    # Both are asked for at the same time: whichever comes first fails.
+    hub.faults.add("GET", "^/api/models$", status=403)
+
+    made = planned(hub, *entries)
+
+    refused = {each.pair.repo.partition("/")[0] for each in made if each.action == "refuse"}
+    assert refused in ({"owner"}, {"team"})
+    for each in made:
+        namespace = each.pair.repo.partition("/")[0]
+        if namespace in refused:
+            assert f"Cannot list the models of {namespace}" in each.reason
+            assert [found.key for found in each.findings if found.level == "error"] == ["repo"]
+        else:
+            assert each.action == "skip"
+
+
+# Very many pairs
+
+ManyPairs: TypeAlias = tuple[LocalHub, Manifest]
+
+
+@contextmanager
+def hub_of_many(folder: Path, *, page_size: int, sources: int, pairs: int) -> Iterator[ManyPairs]:
+    """Serve a Hub where every one of many pairs is published."""
+    vit, gpt2 = checkpoints.vit(folder / "vit"), checkpoints.gpt2(folder / "gpt2")
+    encoders = [f"team/vit-{number}" for number in range(sources // 2)]
+    decoders = [f"team/gpt2-{number}" for number in range(sources - sources // 2)]
+    with LocalHub(page_size=page_size) as hub:
+        hub.add_user("owner", token=TOKEN, organisations=("team",))
+        for directory, repos in ((vit, encoders), (gpt2, decoders)):
+            for repo in repos:
+                publish(hub, repo, directory)
+        yield hub, load(publish_many(hub, encoders, decoders, pairs, folder))
+
+
+def make_plan(hub: LocalHub, pairs: Manifest) -> list[Planned]:
+    """Plan with the owner's token, and leave in the log what that took."""
+    hub.requests.clear()
+    return plan.make_plan(pairs.pairs, PlanContext(HubAccess(client(hub))))
+
+
+def test_of_500_unchanged_pairs_few_are_looked_at_and_those_changed_last(tmp_path: Path) -> None:
+    with hub_of_many(tmp_path, page_size=1000, sources=20, pairs=500) as (hub, pairs):
+        made = make_plan(hub, pairs)
+
+        assert Counter((each.action, each.reason) for each in made) == {("skip", UNCHANGED): 500}
+        asked = Counter(re.sub(r"(team|owner)/.*", r"\1", each.path) for each in hub.requests)
+        assert asked == {
+            "/api/models/team": 20,
+            "/api/models": 1,
+            "/api/models/owner": LOOKS,
+            "/owner": LOOKS,
+        }
+        assert len(hub.requests) <= 20 + 15
+        modified = {repo: each.modified for repo, each in list_repos("owner", client(hub)).items()}
+        last = sorted(modified, key=lambda repo: modified[repo])[-LOOKS:]
+        looked_at = {each.pair.repo for each in made if each.target is not None}
+        assert looked_at == {*last} != {each.pair.repo for each in made[-LOOKS:]}
+        assert {repo for repo in modified if asked_for(hub, repo)} == looked_at
+
+
+def test_a_listing_of_several_pages_is_read_to_its_end_and_whoever_trained_is_found(
+    tmp_path: Path,
+) -> None:
+    with hub_of_many(tmp_path, page_size=4, sources=2, pairs=11) as (hub, pairs):
+        made = make_plan(hub, pairs)
+        assert [each.action for each in made] == ["skip"] * 11
+        assert [each.path for each in hub.requests].count("/api/models") == 3
+
+        # Of all of them it was the one that had been left alone for longest.
+        modified = {repo: each.modified for repo, each in list_repos("owner", client(hub)).items()}
+        trained = min(modified, key=lambda repo: modified[repo])
+        assert trained not in {each.pair.repo for each in made if each.target is not None}
+        _train(client(hub), trained)
+
+        made = make_plan(hub, pairs)
+
+        assert {each.pair.repo for each in made if each.action != "skip"} == {trained}
+        (refused,) = [each for each in made if each.action == "refuse"]
+        assert "somebody changed flax_model.msgpack, model.safetensors." in refused.reason

@@ -1,0 +1,62 @@
+"""The container, built from the Dockerfile and run as a GitHub runner runs it.
+
+VED_CONTAINER_RUNNER names a program that does that: `PROGRAM CONTEXT -e KEY=VALUE... -w WORKSPACE
+-o OUTPUT`, which leaves the runner's files in OUTPUT/file_commands.
+"""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from huggingface_hub import HfApi
+
+from tests.conftest import TOKEN
+from ved.localhub import LocalHub, checkpoints
+
+ROOT = Path(__file__).parents[2]
+RUNNER = os.environ.get("VED_CONTAINER_RUNNER")
+
+
+@pytest.mark.skipif(RUNNER is None, reason="VED_CONTAINER_RUNNER names no program")
+def test_container_publishes_to_a_hub_on_the_hosts_loopback(
+    session_hub: LocalHub, tmp_path: Path
+) -> None:
+    api = HfApi(session_hub.endpoint, token=TOKEN)
+    for source in (checkpoints.vit(tmp_path / "vit"), checkpoints.gpt2(tmp_path / "gpt2")):
+        api.create_repo(f"team/container-{source.name}")
+        api.upload_folder(repo_id=f"team/container-{source.name}", folder_path=source)
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    (workspace / "pairs.yaml").write_text(
+        "pairs:\n"
+        "  - repo: owner/from-container\n"
+        "    encoder: team/container-vit\n"
+        "    decoder: team/container-gpt2\n"
+    )
+    inputs = {"MANIFEST": "pairs.yaml", "TOKEN": TOKEN, "ENDPOINT": session_hub.endpoint}
+    settings = [word for key, value in inputs.items() for word in ("-e", f"INPUT_{key}={value}")]
+
+    assert RUNNER is not None
+    output = tmp_path / "output"
+    run = subprocess.run(
+        [ROOT / RUNNER, ROOT, *settings, "-w", workspace, "-o", output],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "**1 built.**" in (output / "file_commands" / "step_summary").read_text()
+    (line,) = [
+        line
+        for line in (output / "file_commands" / "output").read_text().splitlines()
+        if line.startswith("[{")
+    ]
+    (result,) = json.loads(line)
+    published = api.model_info("owner/from-container")
+    assert result["commit"] == published.sha
+    assert {"flax_model.msgpack", "ved.json", "README.md"} <= {
+        file.rfilename for file in published.siblings or ()
+    }

@@ -1,0 +1,109 @@
+"""The files that GitHub and package installers read."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from markdown_it import MarkdownIt
+
+from docs import generate
+from ved.action.inputs import Inputs
+from ved.manifest.models import Pair
+
+ROOT = Path(__file__).parents[2]
+ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
+REQUIREMENTS = sorted((ROOT / "requirements").glob("*.txt"))
+REQUIREMENT = r"""
+    [a-z0-9][a-z0-9._-]* (\[[a-z0-9,-]+\])? ==[\w.+!]+   # name, extras, one version
+    ([ ];[ ][^;]+?)?                                     # for some platforms only
+    ([ ]+--hash=sha256:[0-9a-f]{64})+ [ ]*
+"""
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+
+
+class Noted(dict[str, str]):
+    """Environment variables that remember which of them were asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.names.add(name)
+        return super().get(name, default)
+
+
+def test_the_inputs_of_the_action_are_those_that_are_read() -> None:
+    variables = Noted()
+    Inputs.read(variables)
+    assert variables.names == {f"INPUT_{name.upper()}" for name in ACTION["inputs"]}
+
+
+def test_what_the_action_leaves_out_has_the_same_default_in_the_code() -> None:
+    defaults = {
+        f"INPUT_{name.upper()}": value["default"] for name, value in ACTION["inputs"].items()
+    }
+    # Without an endpoint it is huggingface_hub that knows the Hub's address.
+    assert replace(Inputs.read(defaults), endpoint="") == Inputs.read({})
+
+
+@pytest.mark.parametrize("path", generate.pages(), ids=lambda path: path.name)
+def test_pages_say_what_the_code_says(path: Path) -> None:
+    assert path.read_text("utf-8") == generate.pages()[path], "run make docs"
+
+
+@pytest.mark.parametrize(
+    ("path", "heading", "names"),
+    [
+        ("README.md", "Inputs", ACTION["inputs"]),
+        ("README.md", "Outputs", ACTION["outputs"]),
+        ("docs/manifest.md", "A pair", Pair.model_fields),
+        ("docs/manifest.md", "A grid", {"encoders", "decoders", "exclude", "overrides"}),
+    ],
+)
+def test_every_name_has_a_row_below_its_heading(
+    path: str, heading: str, names: Iterable[str]
+) -> None:
+    page = MarkdownIt("commonmark").enable("table").parse((ROOT / path).read_text("utf-8"))
+    texts = [token.content for token in page if token.type == "inline"]
+    rest = texts[texts.index(heading) :]
+    assert {f"`{name}`" for name in names} <= {*rest}
+
+
+@pytest.mark.parametrize("path", REQUIREMENTS, ids=lambda path: path.name)
+def test_every_requirement_is_pinned_and_hashed_and_comes_from_no_special_place(
+    path: Path,
+) -> None:
+    text = path.read_text()
+    assert "://" not in text
+    lines = [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
+    for line in lines:
+        assert line.lstrip().startswith("#") or re.fullmatch(REQUIREMENT, line, re.VERBOSE), line
+
+
+def steps(workflow: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for job in workflow["jobs"].values():
+        yield from job.get("steps", [])
+        yield job
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflows_pin_actions_and_begin_without_permissions(path: Path) -> None:
+    workflow = yaml.safe_load(path.read_text())
+    assert workflow["permissions"] == {}
+    used = [step["uses"] for step in steps(workflow) if "uses" in step]
+    assert used
+    for action in used:
+        ours = action == "./" or action.startswith("ved-action/ved@")
+        assert ours or re.fullmatch(r"[\w.-]+(/[\w.-]+)+@[0-9a-f]{40}", action), action
+
+
+def test_there_are_pages_workflows_and_requirements_to_look_at() -> None:
+    assert {"README.md", "architecture.md", "workflows.md"} <= {path.name for path in PAGES}
+    assert "ci.yml" in [path.name for path in WORKFLOWS]
+    assert {"run.txt", "dev.txt"} <= {path.name for path in REQUIREMENTS}

@@ -1,0 +1,262 @@
+"""What a release pins, and what its workflow may do."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+import ved
+from ved.record.fingerprint import REPRODUCIBILITY_LIBRARIES
+
+ROOT = Path(__file__).parents[2]
+PIN = ROOT / ".github/release/pin.py"
+WORKFLOW = ".github/workflows/build-pairs.yml"
+VERSION = "1.2.3"
+JOBS = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]
+IMAGE = f"ghcr.io/ved-action/ved@sha256:{'0123456789abcdef' * 4}"
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
+    **{
+        f"GIT_{who}_{what}": "t@example.org"
+        for who in ("AUTHOR", "COMMITTER")
+        for what in ("NAME", "EMAIL")
+    },
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_SYSTEM": os.devnull,
+}
+
+
+def git(directory: Path, *arguments: str) -> str:
+    run = subprocess.run(
+        ["git", *arguments],
+        cwd=directory,
+        env=ENVIRONMENT,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return run.stdout.rstrip("\n")
+
+
+def pin(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(PIN), *arguments]
+    return subprocess.run(
+        command, cwd=directory, env=ENVIRONMENT, check=False, capture_output=True, text=True
+    )
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A clone at a commit that is ready for release, with the files that a release looks at."""
+    clone = tmp_path / "clone"
+    for name in ("action.yml", WORKFLOW, "ved/__init__.py"):
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        (clone / name).write_text((ROOT / name).read_text())
+    edit(clone / "ved/__init__.py", ved.__version__, VERSION)
+    (clone / "CHANGELOG.md").write_text(f"## Unreleased\n\n## {VERSION} - 2026-01-02\n")
+    git(tmp_path, "init", "--quiet", "--bare", "origin")
+    git(clone, "init", "--quiet", "--initial-branch", "main")
+    git(clone, "remote", "add", "origin", "../origin")
+    save(clone)
+    git(clone, "switch", "--quiet", "--detach")
+    return clone
+
+
+def save(clone: Path) -> None:
+    git(clone, "add", ".")
+    git(clone, "commit", "--quiet", "--message", "Prepare")
+
+
+def changed(clone: Path, commit: str) -> list[str]:
+    """Return the changed lines of a commit, and the files that they are in."""
+    lines = git(clone, "show", "--format=", "--unified=0", commit).splitlines()
+    return [line for line in lines if line.startswith(("+", "-")) and not line.startswith("---")]
+
+
+def test_first_commit_pins_the_image_and_the_second_the_first(clone: Path) -> None:
+    run = pin(clone, "commit", VERSION, IMAGE)
+
+    assert run.returncode == 0, run.stderr
+    first = git(clone, "rev-parse", "HEAD~1")
+    assert changed(clone, first) == [
+        "+++ b/action.yml",
+        "-  image: Dockerfile",
+        f"+  image: docker://{IMAGE}",
+    ]
+    assert set(changed(clone, "HEAD")) == {
+        f"+++ b/{WORKFLOW}",
+        "-      - uses: ved-action/ved@main # zizmor: ignore[unpinned-uses] see the top",
+        f"+      - uses: ved-action/ved@{first} # v{VERSION}",
+    }
+    assert git(clone, "rev-parse", "main") == git(clone, "rev-parse", "HEAD~2")
+
+
+def test_every_use_of_the_action_is_pinned(clone: Path) -> None:
+    pin(clone, "commit", VERSION, IMAGE)
+
+    first = git(clone, "rev-parse", "HEAD~1")
+    jobs = yaml.safe_load((clone / WORKFLOW).read_text())["jobs"].values()
+    uses = [step.get("uses", "") for job in jobs for step in job["steps"]]
+    assert {use for use in uses if use.startswith("ved-action/")} == {f"ved-action/ved@{first}"}
+
+
+def test_version_tag_stays_and_major_tag_moves(clone: Path) -> None:
+    pin(clone, "commit", VERSION, IMAGE)
+    released = git(clone, "rev-parse", "HEAD")
+    assert git(clone, "rev-parse", "v1^{}") == released
+    git(clone, "switch", "--quiet", "--detach", "main")
+    edit(clone / "ved/__init__.py", VERSION, "1.3.0")
+    edit(clone / "CHANGELOG.md", f"## {VERSION} -", "## 1.3.0 -")
+    save(clone)
+
+    run = pin(clone, "commit", "1.3.0", IMAGE)
+
+    assert run.returncode == 0, run.stderr
+    assert git(clone, "rev-parse", f"v{VERSION}^{{}}") == released
+    assert git(clone, "rev-parse", "v1.3.0^{}") == git(clone, "rev-parse", "HEAD")
+    assert git(clone, "rev-parse", "v1^{}") == git(clone, "rev-parse", "HEAD")
+
+
+def test_check_changes_nothing(clone: Path) -> None:
+    before = git(clone, "rev-parse", "HEAD")
+
+    assert pin(clone, "check", VERSION).returncode == 0
+    assert git(clone, "rev-parse", "HEAD") == before
+    assert git(clone, "status", "--porcelain") == git(clone, "tag") == ""
+
+
+def another_version(clone: Path) -> None:
+    edit(clone / "ved/__init__.py", VERSION, "9.9.9")
+    save(clone)
+
+
+def no_heading(clone: Path) -> None:
+    edit(clone / "CHANGELOG.md", f"## {VERSION} - 2026-01-02", f"## {VERSION}")
+    save(clone)
+
+
+def another_image_line(clone: Path) -> None:
+    edit(clone / "action.yml", "image: Dockerfile", "image: ./Dockerfile")
+    save(clone)
+
+
+def one_step_without_the_comment(clone: Path) -> None:
+    text = (clone / WORKFLOW).read_text()
+    (clone / WORKFLOW).write_text(
+        text.replace(" # zizmor: ignore[unpinned-uses] see the top", "", 1)
+    )
+    save(clone)
+
+
+def released_before(clone: Path) -> None:
+    git(clone, "push", "--quiet", "origin", f"HEAD:refs/tags/v{VERSION}")
+
+
+def on_a_branch(clone: Path) -> None:
+    git(clone, "switch", "--quiet", "main")
+
+
+def unsaved(clone: Path) -> None:
+    (clone / "new.py").touch()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (another_version, "ved/__init__.py has another version"),
+        (no_heading, "CHANGELOG.md has no heading"),
+        (another_image_line, "action.yml has no line '  image: Dockerfile'"),
+        (one_step_without_the_comment, "build-pairs.yml has to use the action in lines"),
+        (released_before, "has been released already"),
+        (on_a_branch, "A branch is checked out"),
+        (unsaved, "The checkout has changes of its own"),
+    ],
+)
+def test_what_is_not_ready_is_refused_before_anything_is_changed(
+    clone: Path, spoil: Callable[[Path], None], message: str
+) -> None:
+    spoil(clone)
+    before = git(clone, "rev-parse", "HEAD"), git(clone, "status", "--porcelain")
+
+    run = pin(clone, "commit", VERSION, IMAGE)
+
+    assert (run.returncode, run.stdout) == (1, "")
+    assert message in run.stderr
+    assert (git(clone, "rev-parse", "HEAD"), git(clone, "status", "--porcelain")) == before
+
+
+@pytest.mark.parametrize("version", ["v1.2.3", "1.2", "01.2.3", "1.2.3\n", "1.2.3; true", ""])
+def test_what_is_no_version_is_refused(clone: Path, version: str) -> None:
+    run = pin(clone, "check", version)
+
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "is no version" in run.stderr
+
+
+@pytest.mark.parametrize(
+    "image",
+    ["ghcr.io/ved-action/ved:1.2.3", IMAGE[:-1], f"docker://{IMAGE}", f"{IMAGE}\n  env: {{}}"],
+)
+def test_image_that_is_not_named_by_digest_is_refused(clone: Path, image: str) -> None:
+    run = pin(clone, "commit", VERSION, image)
+
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "is no image" in run.stderr
+
+
+def test_unknown_command_shows_the_usage(clone: Path) -> None:
+    run = pin(clone, "push")
+
+    assert run.returncode == 2
+    assert "usage: pin.py check VERSION" in run.stderr
+
+
+def test_each_job_of_the_release_may_do_one_thing() -> None:
+    assert {name: job["permissions"] for name, job in JOBS.items()} == {
+        "test": {"contents": "read"},
+        "image": {"contents": "read", "packages": "write"},
+        "try": {"contents": "read", "packages": "read"},
+        "attest": {"packages": "read", "id-token": "write", "attestations": "write"},
+    }
+
+
+def test_nothing_is_pushed_without_review_and_nothing_attested_untried() -> None:
+    assert JOBS["image"]["environment"] == "release"
+    assert {name: job.get("needs") for name, job in JOBS.items()} == {
+        "test": None,
+        "image": "test",
+        "try": "image",
+        "attest": ["image", "try"],
+    }
+
+
+def test_dependabot_leaves_alone_what_decides_the_bytes() -> None:
+    updates = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())["updates"]
+    (pip,) = (update for update in updates if update["package-ecosystem"] == "pip")
+    ignored = {
+        (rule["dependency-name"], kind.removeprefix("version-update:semver-"))
+        for rule in pip["ignore"]
+        for kind in rule["update-types"]
+    }
+
+    assert ("*", "major") in ignored
+    assert {
+        (name, kind) for name in REPRODUCIBILITY_LIBRARIES for kind in ("minor", "patch")
+    } <= ignored
+
+
+def test_base_image_is_named_by_digest() -> None:
+    (base,) = (line for line in (ROOT / "Dockerfile").read_text().splitlines() if "FROM" in line)
+    name, _, digest = base.removeprefix("FROM ").partition("@sha256:")
+    assert name == "python:3.11-slim"
+    assert len(bytes.fromhex(digest)) == 32

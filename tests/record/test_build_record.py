@@ -1,0 +1,490 @@
+"""The build record: what it says of a checkpoint is so, and the same goes in and out."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from importlib import metadata
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import constants
+from hypothesis import given
+from hypothesis import strategies as st
+
+import ved
+from tests.support import golden
+from tests.support.publishing import (
+    TOKEN,
+    build_locally,
+    build_pair,
+    client,
+    download,
+    files_of,
+    heads,
+    manifest,
+    pair,
+    publish,
+)
+from ved.errors import VedError
+from ved.localhub import LocalHub, checkpoints
+from ved.manifest.settings import CheckpointSettings
+from ved.record import build_record, fingerprint
+from ved.record.build_record import BuildRecord, Copied, RecordedFile, RecordedLedger
+from ved.record.fingerprint import (
+    ASSEMBLY_VERSION,
+    LIBRARIES,
+    REPRODUCIBILITY_LIBRARIES,
+    compute_fingerprint,
+)
+from ved.sources.source import resolve_source
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def record_of(directory: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((directory / "ved.json").read_bytes())
+    return content
+
+
+@pytest.fixture(scope="module")
+def built(
+    session_hub: LocalHub, sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Build team/vit with team/gpt2, in a directory whose name ought to stay out of the files."""
+    entry = pair("owner/recorded", tags=["a"], license="mit", token_ids={"pad": 7}, seed=3)
+    return build_locally(session_hub, entry, tmp_path_factory.mktemp("machine") / "built")
+
+
+def test_the_pair_is_recorded_as_the_manifest_has_it(built: Path) -> None:
+    recorded = record_of(built)
+    assert recorded["format"] == 1
+    assert recorded["seed"] == 3
+    said = {"repo": "owner/recorded", "license": "mit", "tags": ["a"]}
+    assert recorded["pair"].items() >= said.items()
+    assert recorded["pair"]["token_ids"] == {"pad": 7}
+    assert recorded["pair"]["encoder"].items() >= {"model": "team/vit"}.items()
+
+
+def test_sources_are_recorded_with_commits_and_digests(
+    built: Path, hub: LocalHub, sources: dict[str, Path]
+) -> None:
+    recorded = record_of(built)["sources"]
+    used = {
+        "encoder": ("vit", {"config.json", "model.safetensors", "preprocessor_config.json"}),
+        "decoder": (
+            "gpt2",
+            {
+                *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
+                *("vocab.json", "merges.txt", "special_tokens_map.json"),
+            },
+        ),
+    }
+    for role, (name, files) in used.items():
+        identity = {"name": f"team/{name}", "commit": heads(hub)[f"team/{name}"]}
+        digests = {file: digest((sources[name] / file).read_bytes()) for file in files}
+        described = {"config": identity, "family": name, "files": digests}
+        assert recorded[role].items() >= {**identity, **described}.items()
+
+
+def test_what_the_sources_authors_state_is_recorded(built: Path) -> None:
+    recorded = record_of(built)["sources"]
+    nothing = {"gated": False, "tags": [], "language": []}
+    assert recorded["encoder"]["stated"] == {**nothing, "license": "apache-2.0"}
+    assert recorded["decoder"]["stated"] == {**nothing, "license": "mit", "language": ["en"]}
+
+
+def test_sizes_are_recorded_by_the_configs_and_the_weights(
+    built: Path, sources: dict[str, Path]
+) -> None:
+    recorded = record_of(built)
+    small = {"layers": 2, "hidden_size": 32, "heads": 2}
+    words = json.loads((sources["gpt2"] / "config.json").read_bytes())["vocab_size"]
+    pixels = {"image_size": [16, 16], "patch_size": [8, 8]}
+    assert recorded["sources"]["encoder"]["architecture"] == {**small, **pixels}
+    assert recorded["sources"]["decoder"]["architecture"] == {**small, "vocabulary": words}
+    contents = [ledger["contents"] for ledger in recorded["ledger"].values()]
+    assert sum(each["copied"] + each["fresh"] for each in contents) == recorded["parameters"]
+
+
+def test_a_config_of_another_repo_is_recorded_as_such(
+    hub: LocalHub, sources: dict[str, Path], tmp_path: Path
+) -> None:
+    other = checkpoints.vit(tmp_path / "other", config={"hidden_dropout_prob": 0.25})
+    commit = publish(hub, "team/another-config", other)
+    entry = pair(
+        "owner/x", encoder={"model": "team/vit", "config": {"model": "team/another-config"}}
+    )
+
+    recorded = record_of(build_locally(hub, entry, tmp_path / "built"))["sources"]["encoder"]
+
+    assert recorded["commit"] == heads(hub)["team/vit"]
+    assert recorded["config"] == {"name": "team/another-config", "commit": commit}
+    assert recorded["files"]["config.json"] == digest((other / "config.json").read_bytes())
+    weights = (sources["vit"] / "model.safetensors").read_bytes()
+    assert recorded["files"]["model.safetensors"] == digest(weights)
+
+
+def test_shards_are_recorded_one_by_one(hub: LocalHub, tmp_path: Path) -> None:
+    sharded = checkpoints.vit(tmp_path / "sharded", layout="sharded")
+    entry = pair("owner/x", encoder=str(sharded))
+    recorded = record_of(build_locally(hub, entry, tmp_path / "built"))["sources"]["encoder"]
+    shards = {path.name: digest(path.read_bytes()) for path in sharded.glob("*.safetensors")}
+    assert len(shards) == 2
+    assert recorded["files"].items() >= shards.items()
+
+
+def test_token_ids_are_recorded_with_their_origins(built: Path, tmp_path: Path) -> None:
+    vocabulary = json.loads((built / "vocab.json").read_bytes())
+    (token,) = [token for token, number in vocabulary.items() if number == 7]
+    assert record_of(built)["token_ids"] == {
+        "decoder_start": {
+            "id": 384,
+            "token": "<|endoftext|>",
+            "origin": "bos_token_id of the decoder's config",
+        },
+        "pad": {"id": 7, "token": token, "origin": "the manifest"},
+        "eos": {
+            "id": 384,
+            "token": "<|endoftext|>",
+            "origin": "eos_token_id of the decoder's config",
+        },
+    }
+
+
+def test_versions_are_those_that_are_installed(built: Path) -> None:
+    versions = record_of(built)["versions"]
+    assert versions.pop("ved") == ved.__version__
+    assert {"jax", "flax", "transformers"} <= versions.keys()
+    assert versions == {name: version(name) for name in versions}
+
+
+def test_the_ledger_accounts_for_every_tensor_of_the_sources(built: Path) -> None:
+    ledger = record_of(built)["ledger"]
+    assert ledger.keys() == {"encoder", "decoder"}
+    assert ledger["decoder"]["left_out"] == {
+        "h.0.attn.bias": "a buffer, computed anew",
+        "h.1.attn.bias": "a buffer, computed anew",
+    }
+    assert set(ledger["decoder"]["fresh"].values()) == {"cross-attention"}
+    assert ledger["encoder"]["fresh"] == {}
+    assert ledger["encoder"]["copied"]["layernorm/scale"] == {
+        "file": "model.safetensors",
+        "tensor": "layernorm.weight",
+    }
+
+
+def test_every_published_file_is_recorded_as_the_hub_describes_it(
+    hub: LocalHub, tmp_path: Path
+) -> None:
+    result = build_pair(hub, pair("owner/digests", decoder="team/roberta"))
+    served = download(hub, "owner/digests", tmp_path)
+    recorded = json.loads(served.pop("ved.json"))["files"]
+    del served[".gitattributes"]
+    assert {name: (file["size"], file["sha256"]) for name, file in recorded.items()} == {
+        name: (len(content), digest(content)) for name, content in served.items()
+    }
+    info = client(hub).model_info("owner/digests", revision=result.commit, files_metadata=True)
+    files = {file.rfilename: file for file in info.siblings or ()}
+    large = {name: file.lfs.sha256 for name, file in files.items() if file.lfs}
+    assert large == {name: recorded[name]["sha256"] for name in large}
+    small = {name: file.blob_id for name, file in files.items() if name in served.keys() - large}
+    assert small == {name: recorded[name]["git_oid"] for name in small}
+    assert {*large, *small} == recorded.keys()
+    assert {"flax_model.msgpack", "model.safetensors"} <= large.keys()
+    assert {"README.md", "config.json"} <= small.keys()
+
+
+def test_a_file_too_large_for_git_has_no_git_object(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"")
+    os.truncate(path, build_record.MAX_GIT_BLOB_BYTES)
+    assert RecordedFile.of(path).git_oid is not None
+    os.truncate(path, build_record.MAX_GIT_BLOB_BYTES + 1)
+    assert RecordedFile.of(path).git_oid is None
+
+
+def test_nothing_of_this_machine_is_in_any_file(
+    hub: LocalHub, sources: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    shutil.copytree(sources["gpt2"], folder / "decoder")
+
+    result = build_pair(hub, pair("owner/of-no-machine", decoder="./decoder"), folder=folder)
+
+    assert result.action == "built", result.reason
+    served = b"".join(download(hub, "owner/of-no-machine", tmp_path).values())
+    assert b"./decoder" in served
+    traces = (TOKEN, str(tmp_path), str(Path.cwd()), constants.HF_HOME)
+    assert [trace for trace in traces if trace.encode() in served] == []
+
+
+def test_the_same_manifest_gives_the_same_bytes_on_another_machine(
+    hub: LocalHub, built: Path, tmp_path: Path
+) -> None:
+    """Another machine: a new process, cache, folder, user, time and order of sets."""
+    recorded = record_of(built)["pair"]
+    (tmp_path / "pairs.yaml").write_text(json.dumps({"pairs": [recorded]}))
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HF_HOME": str(tmp_path / "cache"),
+        "HOME": str(tmp_path),
+        "PYTHONHASHSEED": "1",
+        "TZ": "Asia/Tokyo",
+    }
+    command: list[str | Path] = [sys.executable, "-m", "ved", "build", tmp_path / "pairs.yaml"]
+    options: list[str | Path] = ["--no-push", "--output-dir", tmp_path / "built"]
+    subprocess.run(
+        [*command, *options, "--endpoint", hub.endpoint],
+        env=environment,
+        check=True,
+        cwd=Path(ved.__file__).parents[1],
+    )
+    assert files_of(tmp_path / "built" / "owner" / "recorded") == files_of(built)
+
+
+# The fingerprint
+
+
+def fingerprint_of(hub: LocalHub, folder: Path = Path(), **keys: Any) -> str:
+    """Return the fingerprint of a manifest's entry, of team/vit and team/gpt2 if not said."""
+    (entry,) = manifest(pair(**{"repo": "owner/x", **keys}), folder=folder).pairs
+    api = client(hub)
+    encoder = resolve_source("encoder", entry.encoder, api).pinned
+    decoder = resolve_source("decoder", entry.decoder, api).pinned
+    return compute_fingerprint(encoder, decoder, CheckpointSettings.of(entry), api)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"weights": ["safetensors", "flax"]},
+        {"encoder": "team/vit@main"},
+        {"encoder": {"model": "team/vit", "config": "team/vit"}},
+        {"decoder": {"model": "team/gpt2", "allow_pickle": True}},
+        {"repo": "owner/another-name"},
+        {"description": "Words.", "tags": ["a"], "license": "mit", "language": "en"},
+        {"private": True, "adopt": True, "overwrite": True},
+        {"seed": 0, "dtype": "source", "token_ids": {}},
+    ],
+)
+def test_what_does_not_decide_the_bytes_is_not_in_the_fingerprint(
+    keys: dict[str, Any], hub: LocalHub
+) -> None:
+    assert fingerprint_of(hub, **keys) == fingerprint_of(hub)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"seed": 1},
+        {"dtype": "float32"},
+        {"weights": ["flax"]},
+        {"weights": ["safetensors"]},
+        {"token_ids": {"pad": 7}},
+        {"token_ids": {"eos": 7}},
+        {"decoder": "team/bart"},
+    ],
+)
+def test_what_the_manifest_says_of_the_bytes_is_in_the_fingerprint(
+    keys: dict[str, Any], hub: LocalHub
+) -> None:
+    assert fingerprint_of(hub, **keys) != fingerprint_of(hub)
+
+
+def test_a_commit_is_in_the_fingerprint_however_it_is_spelt(hub: LocalHub, tmp_path: Path) -> None:
+    first = publish(hub, "team/two-commits", checkpoints.vit(tmp_path / "vit"))
+    api = client(hub)
+    api.create_tag("team/two-commits", tag="v1")
+    second = api.upload_file(
+        path_or_fileobj=b"new", path_in_repo="notes.txt", repo_id="team/two-commits"
+    ).oid
+
+    def of(revision: str) -> tuple[str, str]:
+        ref = {"model": "team/two-commits", "revision": revision}
+        config = {"model": "team/vit", "config": ref}
+        return fingerprint_of(hub, encoder=ref), fingerprint_of(hub, encoder=config)
+
+    assert of(first) == of("v1")
+    assert of(second) == of("main")
+    assert len({*of(first), *of(second), fingerprint_of(hub)}) == 5
+
+
+def test_a_directory_is_in_the_fingerprint_by_the_files_that_are_used(
+    hub: LocalHub, sources: dict[str, Path], tmp_path: Path
+) -> None:
+    for name in ("vit", "gpt2"):
+        shutil.copytree(sources[name], tmp_path / name)
+    shutil.copytree(sources["vit"], tmp_path / "other")
+
+    def now() -> str:
+        encoder = {"model": "./vit", "config": "./other"}
+        return fingerprint_of(hub, tmp_path, encoder=encoder, decoder="./gpt2")
+
+    before = now()
+    for unused in ("vit/README.md", "vit/notes.txt", "vit/pytorch_model.bin", "other/vocab.json"):
+        (tmp_path / unused).write_text("changed")
+        assert now() == before
+
+    found = {before}
+    used = ("vit/model.safetensors", "vit/preprocessor_config.json", "gpt2/tokenizer.json")
+    for name in (*used, "gpt2/model.safetensors", "gpt2/config.json", "other/config.json"):
+        with (tmp_path / name).open("ab") as file:
+            file.write(b"\n")
+        found.add(now())
+    assert len(found) == 7
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_the_version_of_a_library_is_in_the_fingerprint_if_it_decides_the_bytes(
+    library: str, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = fingerprint_of(hub)
+    monkeypatch.setattr(
+        fingerprint, "version", lambda name: "99" if name == library else metadata.version(name)
+    )
+    assert (fingerprint_of(hub) != before) == (library in REPRODUCIBILITY_LIBRARIES)
+
+
+def test_a_change_of_assembly_is_in_the_fingerprint(
+    hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = fingerprint_of(hub)
+    monkeypatch.setattr(fingerprint, "ASSEMBLY_VERSION", ASSEMBLY_VERSION + 1)
+    assert fingerprint_of(hub) != before
+
+
+def test_the_fingerprint_of_a_checkpoint_is_that_of_its_record(built: Path, hub: LocalHub) -> None:
+    assert record_of(built)["fingerprint"] == fingerprint_of(hub, seed=3, token_ids={"pad": 7})
+
+
+def test_a_change_of_the_assembled_bytes_does_not_go_unnoticed(tmp_path: Path) -> None:
+    found, expected = golden.describe(tmp_path), json.loads(golden.PATH.read_bytes())
+    other = [name for name in golden.INPUTS if found[name] != expected[name]]
+    assert not other, (
+        f"golden.json was written with other {' and '.join(other)} than there are now: "
+        "write it anew with `python -m tests.golden`."
+    )
+    changed = {name for name, _ in found["files"].items() ^ expected["files"].items()}
+    assert not changed, (
+        f"The same inputs give other bytes in {', '.join(sorted(changed))}. If that is intended, "
+        "raise record.ASSEMBLY, so that what is published is built again, and write golden.json "
+        "anew with `python -m tests.golden`."
+    )
+
+
+# What is read back
+
+
+def test_a_record_that_is_read_back_is_the_same(built: Path) -> None:
+    content = (built / "ved.json").read_bytes()
+    read = build_record.parse_record(content, "here")
+    assert read.encoded() == content
+    assert build_record.parse_record(read.encoded(), "there") == read
+    assert read.settings == CheckpointSettings({"pad": 7}, seed=3)
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(token=TEXTS, tensor=TEXTS, path=TEXTS, pad=st.integers(0, 2**64))
+def test_a_record_of_a_strange_source_is_read_back_as_it_was(
+    token: str, tensor: str, path: str, pad: int, built: Path
+) -> None:
+    honest = build_record.parse_record((built / "ved.json").read_bytes(), "here")
+    found = honest.token_ids["pad"].model_copy(update={"token": token, "id": pad})
+    copied = {path: Copied(file="model.safetensors", tensor=tensor)}
+    ledger = RecordedLedger(copied=copied, fresh={path: "projection"}, left_out={tensor: "a, b"})
+    update = {"token_ids": {**honest.token_ids, "pad": found}, "ledger": {"encoder": ledger}}
+    strange = honest.model_copy(update=update)
+    assert build_record.parse_record(strange.encoded(), "there") == strange
+
+
+HOSTILE = "x](https://example.org) <img src=x>"
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("format", 2),
+        ("fingerprint", "0" * 63),
+        ("fingerprint", "A" * 64),
+        ("words", "../" * 21 + "0"),
+        ("seed", "seven"),
+        ("dtype", HOSTILE),
+        ("weights", [HOSTILE]),
+        ("weights", "flax"),
+        ("sources", {}),
+        ("sources.encoder", None),
+        ("sources.encoder.commit", "main"),
+        ("sources.encoder.commit", "0" * 40 + "\n"),
+        ("sources.encoder.name", HOSTILE),
+        ("sources.encoder.name", "../../settings"),
+        ("sources.encoder.name", "a/b/c"),
+        ("sources.encoder.name", "a" * 200),
+        ("sources.encoder.config.name", HOSTILE),
+        ("sources.encoder.files", {"config.json": HOSTILE}),
+        ("sources.third", {}),
+        ("token_ids", {}),
+        ("token_ids.pad", None),
+        ("token_ids.pad.id", HOSTILE),
+        ("token_ids.pad.origin", HOSTILE),
+        ("token_ids.pad.origin", "the manifest\n"),
+        ("token_ids.pad.origin", "x" * 101),
+        ("versions", {"transformers": HOSTILE}),
+        ("versions", {"transformers": "4.57.6\n"}),
+        ("versions", {"transformers": "4" * 51}),
+        ("ledger.decoder.left_out", {"h.0.attn.bias": HOSTILE}),
+        ("ledger.decoder.left_out", {"h.0.attn.bias": "`|`"}),
+        ("ledger.decoder.fresh", {"a": HOSTILE}),
+        ("ledger.decoder.copied", {"a": "b"}),
+        ("pair.repo", HOSTILE),
+        ("pair.license", HOSTILE),
+        ("pair.encoder", HOSTILE),
+        ("parameters", HOSTILE),
+        ("files", {"README.md": {"size": 1, "sha256": HOSTILE}}),
+        ("files", {"README.md": {"size": 1, "sha256": "0" * 64, "git_oid": HOSTILE}}),
+    ],
+)
+def test_a_record_that_ved_would_not_write_is_refused(
+    place: str, value: object, built: Path
+) -> None:
+    content = record_of(built)
+    *parents, last = place.split(".")
+    inner = content
+    for name in parents:
+        inner = inner[name]
+    inner[last] = value
+    with pytest.raises(VedError) as caught:
+        build_record.parse_record(json.dumps(content).encode(), "owner/x@0123")
+    assert caught.value.cause.startswith("ved.json of owner/x@0123 is no build record that this")
+    # A name is checked with its commit, so that what is wrong is the source.
+    assert f"reads: {place.removesuffix('.name')}" in caught.value.cause
+    assert caught.value.remedy == "Another version of VED may have written it."
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no JSON", b"null", b"[]", b"{}", b"\xff\xfe", b'{"format": NaN}', b"[" * 100_000],
+)
+def test_what_is_no_record_at_all_is_refused(content: bytes) -> None:
+    with pytest.raises(VedError, match=r"^ved\.json of owner/x is no build record"):
+        build_record.parse_record(content, "owner/x")
+
+
+@given(data=st.data())
+def test_a_damaged_record_is_read_or_refused(data: st.DataObject, built: Path) -> None:
+    content = bytearray((built / "ved.json").read_bytes())
+    start = data.draw(st.integers(0, len(content)))
+    length = data.draw(st.integers(0, 20))
+    content[start : start + length] = data.draw(st.binary(max_size=20))
+    with suppress(VedError):
+        assert isinstance(build_record.parse_record(bytes(content), "owner/x"), BuildRecord)

@@ -1,0 +1,582 @@
+"""Headers are read from the Hub without the weights, and tell all that the whole files do."""
+
+import struct
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import flax.serialization
+import numpy as np
+import pytest
+from huggingface_hub import HfApi
+
+from tests.support.publishing import TOKEN, client, publish
+from tests.tensors.test_pickled import PROGRAM, archived, named, number, state
+from ved.errors import VedError
+from ved.hub import http
+from ved.localhub import Exchange, LocalHub, checkpoints
+from ved.sources import headers
+from ved.tensors.files import open_weights
+from ved.tensors.tensor import read
+
+SUFFIXES = (".safetensors", ".msgpack", ".bin")
+
+
+@pytest.fixture
+def connected() -> None:
+    """Talk to the Hub as VED does."""
+    http.connect()
+
+
+def weights_in(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir() if path.suffix in SUFFIXES)
+
+
+def fetched(hub: LocalHub, repo: str, commit: str, names: list[str], directory: Path) -> Path:
+    directory.mkdir()
+    hub.requests.clear()
+    headers.fetch_headers(repo, commit, names, directory, client(hub))
+    return directory
+
+
+def told(directory: Path, names: list[str]) -> list[str]:
+    """Return all that is known of each tensor: its name, file, layout, shape, dtype and place."""
+    weights = open_weights([directory / name for name in names])
+    return [repr(weight).replace(str(directory), "") for weight in weights]
+
+
+def downloads(hub: LocalHub) -> list[Exchange]:
+    return [exchange for exchange in hub.requests if exchange.method == "GET"]
+
+
+def transferred(hub: LocalHub) -> int:
+    return sum(exchange.bytes_out for exchange in hub.requests)
+
+
+# What stand-ins tell
+
+
+@pytest.mark.parametrize("make", [checkpoints.vit, checkpoints.gpt2])
+@pytest.mark.parametrize("layout", ["safetensors", "sharded", "flax", "pickle"])
+def test_stand_ins_tell_what_the_files_do(
+    layout: str, make: Callable[..., Path], hub: LocalHub, tmp_path: Path
+) -> None:
+    repo = f"team/headers-{make.__name__}-{layout}"
+    directory = make(tmp_path / "real", layout=layout)
+    commit = publish(hub, repo, directory)
+    names = weights_in(directory)
+
+    stand_ins = fetched(hub, repo, commit, names, tmp_path / "standing")
+
+    assert weights_in(stand_ins) == names
+    assert told(stand_ins, names) == told(directory, names)
+    for name in names:
+        assert (stand_ins / name).stat().st_size == (directory / name).stat().st_size
+
+
+def test_headers_are_those_of_the_commit(hub: LocalHub, tmp_path: Path) -> None:
+    first = checkpoints.vit(tmp_path / "first")
+    commit = publish(hub, "team/headers-moving", first)
+    client(hub).upload_folder(
+        repo_id="team/headers-moving", folder_path=checkpoints.vit(tmp_path / "b", hidden_size=48)
+    )
+    names = ["model.safetensors"]
+    stand_ins = fetched(hub, "team/headers-moving", commit, names, tmp_path / "standing")
+    assert told(stand_ins, names) == told(first, names)
+
+
+def test_arrays_that_flax_splits_are_told_alike(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flax.serialization, "MAX_CHUNK_SIZE", 40_000)
+    tree = {"kernel": np.ones((100, 300), np.float32), "bias": np.ones(300, np.float32)}
+    names = one_file(tmp_path, "flax_model.msgpack", flax.serialization.msgpack_serialize(tree))
+    commit = publish(hub, "team/headers-chunked", tmp_path / "real")
+    stand_ins = fetched(hub, "team/headers-chunked", commit, names, tmp_path / "standing")
+    assert told(stand_ins, names) == told(tmp_path / "real", names)
+
+
+def test_archives_of_the_64_bit_kind_are_told_alike(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # PyTorch writes this kind whatever the size is; Python needs to be made to.
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 0)
+    content = archived(PROGRAM)
+    assert b"PK\x06\x06" in content
+    names = one_file(tmp_path, "pytorch_model.bin", content)
+    commit = publish(hub, "team/headers-zip64", tmp_path / "real")
+    stand_ins = fetched(hub, "team/headers-zip64", commit, names, tmp_path / "standing")
+    assert told(stand_ins, names) == told(tmp_path / "real", names)
+
+
+def one_file(folder: Path, name: str, content: bytes) -> list[str]:
+    (folder / "real").mkdir()
+    (folder / "real" / name).write_bytes(content)
+    return [name]
+
+
+# What it costs
+
+
+@pytest.fixture
+def large(request: pytest.FixtureRequest, hub: LocalHub, tmp_path: Path) -> tuple[Path, str]:
+    """Publish weights large enough for headers to be little of them, as `team/large-<layout>`."""
+    directory = checkpoints.vit(tmp_path / "real", layout=request.param, hidden_size=256)
+    return directory, publish(hub, f"team/large-{request.param}", directory)
+
+
+@pytest.mark.parametrize("large", ["safetensors"], indirect=True)
+def test_of_safetensors_the_header_is_transferred_and_no_other_byte(
+    large: tuple[Path, str], hub: LocalHub, tmp_path: Path
+) -> None:
+    directory, commit = large
+    name = "model.safetensors"
+    fetched(hub, "team/large-safetensors", commit, [name], tmp_path / "standing")
+
+    length = int.from_bytes((directory / name).read_bytes()[:8], "little")
+    assert transferred(hub) == 8 + length
+    assert len(downloads(hub)) == 2
+    for weight in open_weights([tmp_path / "standing" / name]):
+        assert not read(weight.tensor).any(), weight.name
+    stand_in = (tmp_path / "standing" / name).stat()
+    assert stand_in.st_blocks * 512 < stand_in.st_size / 20, "it is not sparse"
+
+
+@pytest.mark.parametrize("large", ["pickle"], indirect=True)
+def test_of_archives_no_weights_are_transferred(
+    large: tuple[Path, str], hub: LocalHub, tmp_path: Path
+) -> None:
+    directory, commit = large
+    name = "pytorch_model.bin"
+    fetched(hub, "team/large-pickle", commit, [name], tmp_path / "standing")
+
+    with zipfile.ZipFile(directory / name) as archive:
+        weights = [entry.file_size for entry in archive.infolist() if "/data/" in entry.filename]
+    assert transferred(hub) < (directory / name).stat().st_size - sum(weights)
+    assert len(downloads(hub)) <= 8
+
+
+@pytest.mark.parametrize("large", ["flax"], indirect=True)
+def test_of_msgpack_a_window_a_tensor_is_transferred(
+    large: tuple[Path, str], hub: LocalHub, tmp_path: Path
+) -> None:
+    directory, commit = large
+    name = "flax_model.msgpack"
+    fetched(hub, "team/large-flax", commit, [name], tmp_path / "standing")
+
+    tensors = len(open_weights([directory / name]))
+    assert len(downloads(hub)) <= tensors
+    assert transferred(hub) <= len(downloads(hub)) * headers.WINDOW_BYTES
+    assert transferred(hub) < (directory / name).stat().st_size / 20
+
+
+# Damaged files
+
+
+def with_length(length: int, rest: bytes) -> bytes:
+    return length.to_bytes(8, "little") + rest
+
+
+SAFETENSORS = with_length(
+    64, b'{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}'.ljust(64) + b"xy"
+)
+MSGPACK = flax.serialization.msgpack_serialize({"a": np.ones(2000), "b": np.ones(3)})
+ARCHIVE = archived(PROGRAM)
+DAMAGED: dict[str, bytes] = {
+    "no-length.safetensors": SAFETENSORS[:5],
+    "cut-in-the-header.safetensors": SAFETENSORS[:50],
+    "cut-in-the-weights.safetensors": SAFETENSORS[:-1],
+    "longer.safetensors": SAFETENSORS + b"z",
+    "header-past-the-end.safetensors": with_length(1000, SAFETENSORS[8:]),
+    "absurd-header.safetensors": with_length(100_000_001, SAFETENSORS[8:]),
+    "most-absurd-header.safetensors": with_length(2**64 - 1, SAFETENSORS[8:]),
+    "no-json.safetensors": with_length(64, b"{" * 64 + b"xy"),
+    "other-dtype.safetensors": SAFETENSORS.replace(b'"U8","shape":[2]', b'"U16","shape":[1]'),
+    "cut-in-the-weights.msgpack": MSGPACK[:4000],
+    "cut-in-the-header.msgpack": MSGPACK[:10],
+    "longer.msgpack": MSGPACK + b"z",
+    "other-type.msgpack": b"\x90" + MSGPACK[1:],
+    "no-archive.bin": b"\x80\x02" + bytes(100_000),
+    "cut.bin": ARCHIVE[:-30],
+    "without-directory.bin": ARCHIVE.replace(b"PK\x01\x02", b"PK\x00\x00"),
+    "directory-before-the-beginning.bin": ARCHIVE[:-10] + b"\xff" * 4 + ARCHIVE[-6:],
+    "damaged-program.bin": ARCHIVE.replace(b"FloatStorage", b"FloatSt0rage"),
+    "harmful.bin": archived(state({"a": named("os", "system")})),
+    "no-tensors.bin": archived(number(1) + b"."),
+}
+
+
+@pytest.fixture(scope="module")
+def damaged(session_hub: LocalHub, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Put damaged files on the Hub as `team/damaged`, and return their directory and commit."""
+    directory = tmp_path_factory.mktemp("damaged")
+    for name, content in DAMAGED.items():
+        (directory / name).write_bytes(content)
+    return directory, publish(session_hub, "team/damaged", directory)
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damage_is_told_as_of_the_whole_file(
+    name: str, damaged: tuple[Path, str], hub: LocalHub, tmp_path: Path
+) -> None:
+    directory, commit = damaged
+    with pytest.raises(VedError) as of_the_file:
+        open_weights([directory / name])
+
+    fetched(hub, "team/damaged", commit, [name], tmp_path / "standing")
+
+    with pytest.raises(VedError) as of_the_stand_in:
+        open_weights([tmp_path / "standing" / name])
+    assert str(of_the_stand_in.value) == str(of_the_file.value)
+
+
+def test_header_that_claims_to_be_most_of_the_file_is_not_transferred(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(headers, "LARGEST_HEADER", 10_000)
+    content = archived(PROGRAM, {"0": bytes(10**6)})
+    everything = struct.pack("<LL", len(content) - 22, 0)  # length and place of its directory
+    names = one_file(tmp_path, "pytorch_model.bin", content[:-10] + everything + content[-2:])
+    commit = publish(hub, "team/headers-endless", tmp_path / "real")
+
+    with pytest.raises(VedError, match=r"Cannot read the header of pytorch_model\.bin in team/"):
+        fetched(hub, "team/headers-endless", commit, names, tmp_path / "standing")
+
+    assert transferred(hub) < 10_000
+
+
+# What the Hub and the network do
+
+
+@pytest.mark.usefixtures("connected")
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+def test_hub_that_is_busy_for_a_moment_is_asked_again(
+    method: str,
+    hub: LocalHub,
+    sources: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http, "FIRST_WAIT", 0.0)
+    hub.faults.add(method, "(/resolve/|/lfs/)", status=503)
+    names = ["model.safetensors"]
+    stand_ins = fetched(hub, "team/vit", head(hub, "team/vit"), names, tmp_path / "standing")
+    assert [exchange.status for exchange in hub.requests].count(503) == 1
+    assert told(stand_ins, names) == told(sources["vit"], names)
+
+
+def head(hub: LocalHub, repo: str) -> str:
+    return str(client(hub).model_info(repo).sha)
+
+
+@pytest.mark.parametrize("layout", ["safetensors", "flax", "pickle"])
+def test_answer_that_breaks_off_is_no_damage_of_the_file(
+    layout: str, hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "FIRST_WAIT", 0.0)
+    repo = f"team/headers-cut-{layout}"
+    directory = checkpoints.vit(tmp_path / "real", layout=layout)  # type: ignore[arg-type]
+    commit = publish(hub, repo, directory)
+    hub.faults.add("GET", "/lfs/", times=http.ATTEMPTS, cut_response=5)
+    with pytest.raises(VedError, match=rf"Cannot read the header of .* in {repo}@{commit[:12]}: "):
+        fetched(hub, repo, commit, weights_in(directory), tmp_path / "standing")
+
+
+def test_missing_file_is_explained(hub: LocalHub, tmp_path: Path) -> None:
+    commit = head(hub, "team/vit")
+    with pytest.raises(VedError) as caught:
+        fetched(hub, "team/vit", commit, ["model.safetensors", "absent.bin"], tmp_path / "standing")
+    assert str(caught.value).startswith(
+        f"Cannot read the header of absent.bin in team/vit@{commit[:12]}: a file is not there. "
+    )
+
+
+def test_private_repo_needs_the_token(hub: LocalHub, tmp_path: Path) -> None:
+    directory = checkpoints.vit(tmp_path / "real")
+    commit = publish(hub, "team/headers-private", directory, private=True)
+    names = ["model.safetensors"]
+    stand_ins = fetched(hub, "team/headers-private", commit, names, tmp_path / "standing")
+    assert told(stand_ins, names) == told(directory, names)
+    with pytest.raises(VedError, match="there is no such repo, or it is private"):
+        headers.fetch_headers(
+            "team/headers-private", commit, names, tmp_path, client(hub, token=None)
+        )
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../model.safetensors", "/tmp/a.bin", "onnx/a.bin", "a.bin/"]
+)
+def test_name_that_leads_elsewhere_is_refused_before_anything_is_asked(
+    name: str, hub: LocalHub, tmp_path: Path
+) -> None:
+    with pytest.raises(VedError, match=f"weights in '{name}', which is not a plain file name"):
+        fetched(hub, "team/vit", "0" * 40, ["model.safetensors", name], tmp_path / "standing")
+    assert hub.requests == []
+    assert list(tmp_path.iterdir()) == [tmp_path / "standing"]
+    assert list((tmp_path / "standing").iterdir()) == []
+
+
+# Files that are read to their ends
+
+
+READ = [name for name in DAMAGED if not name.endswith(".bin")]
+
+
+def test_files_are_read_once_and_hashed_and_get_the_same_stand_ins(
+    damaged: tuple[Path, str], hub: LocalHub, tmp_path: Path
+) -> None:
+    directory, commit = damaged
+    fetched(hub, "team/damaged", commit, READ, tmp_path / "standing")
+    hub.requests.clear()
+
+    (tmp_path / "read").mkdir()
+    digests = headers.read_to_end("team/damaged", commit, READ, tmp_path / "read", client(hub))
+
+    contents = {name: (directory / name).read_bytes() for name in READ}
+    assert digests == {name: sha256(content).hexdigest() for name, content in contents.items()}
+    assert transferred(hub) == sum(map(len, contents.values()))
+    for name in READ:
+        assert saying(tmp_path / "read" / name) == saying(tmp_path / "standing" / name)
+
+
+def saying(path: Path) -> str:
+    """Return what is said of a damaged weight file."""
+    with pytest.raises(VedError) as caught:
+        open_weights([path])
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("layout", ["safetensors", "flax"])
+def test_where_a_file_breaks_off_reading_goes_on_however_often(
+    layout: str, hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "FIRST_WAIT", 0.0)
+    repo = f"team/headers-read-{layout}"
+    directory = checkpoints.vit(tmp_path / "real", layout=layout)  # type: ignore[arg-type]
+    commit = publish(hub, repo, directory)
+    (name,) = weights_in(directory)
+    size = (directory / name).stat().st_size
+    cuts, piece = 2 * http.ATTEMPTS, 1000
+    monkeypatch.setattr(http, "CHUNK_BYTES", piece)
+    hub.faults.add("GET", "/lfs/", times=cuts, cut_response=size // (cuts + 1))
+    (tmp_path / "read").mkdir()
+    hub.requests.clear()
+
+    digests = headers.read_to_end(repo, commit, [name], tmp_path / "read", client(hub))
+
+    assert digests == {name: sha256((directory / name).read_bytes()).hexdigest()}
+    assert told(tmp_path / "read", [name]) == told(directory, [name])
+    assert transferred(hub) < size + cuts * piece  # unfinished pieces are asked for again
+    # A signed address may have run out by then.
+    assert [each.method for each in hub.requests] == ["HEAD", "GET"] * (cuts + 1)
+
+
+def test_a_file_that_does_not_go_on_is_given_up(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "FIRST_WAIT", 0.0)
+    names = ["model.safetensors"]
+    hub.faults.add("GET", "/lfs/", cut_response=1000)
+    hub.faults.add("GET", "/lfs/", times=http.ATTEMPTS, cut_response=0)
+    with pytest.raises(VedError, match=r"Cannot read model\.safetensors of team/vit@.* breaks off"):
+        headers.read_to_end("team/vit", head(hub, "team/vit"), names, tmp_path, client(hub))
+
+
+def test_nothing_is_read_before_all_files_are_found(hub: LocalHub, tmp_path: Path) -> None:
+    names = ["model.safetensors", "absent.msgpack"]
+    commit = head(hub, "team/vit")
+    hub.requests.clear()
+    with pytest.raises(VedError, match=r"Cannot read absent\.msgpack of team/vit@"):
+        headers.read_to_end("team/vit", commit, names, tmp_path, client(hub))
+    assert transferred(hub) < 1000
+    assert downloads(hub) == []
+
+
+# Servers that are not as the local Hub is
+
+
+@contextmanager
+def serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
+    """Answer every request on a port of its own, and return the URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_HEAD(self) -> None:
+            answer(self)
+
+        def do_GET(self) -> None:
+            answer(self)
+
+        def log_message(self, *_: object) -> None:
+            """Keep the tests' output clean."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def send(
+    request: BaseHTTPRequestHandler, status: int, fields: dict[str, str], body: bytes = b""
+) -> None:
+    request.send_response(status)
+    for name, value in {"Content-Length": str(len(body)), **fields}.items():
+        request.send_header(name, value)
+    request.end_headers()
+    request.wfile.write(body)
+
+
+def send_part(request: BaseHTTPRequestHandler, content: bytes) -> None:
+    """Answer with a file or, where it is asked for, a part of it."""
+    if request.command == "HEAD":
+        send(request, 200, {"Content-Length": str(len(content))})
+        return
+    first, last = map(int, request.headers["Range"].removeprefix("bytes=").split("-"))
+    part = content[first : last + 1]
+    send(request, 206, {"Content-Range": f"bytes {first}-{last}/{len(content)}"}, part)
+
+
+def test_token_goes_to_the_hub_and_not_to_where_it_redirects(tmp_path: Path) -> None:
+    of_the_hub, of_the_other = [], []
+
+    def other(request: BaseHTTPRequestHandler) -> None:
+        of_the_other.append((request.command, request.headers["Authorization"]))
+        send_part(request, SAFETENSORS)
+
+    def hub(request: BaseHTTPRequestHandler) -> None:
+        of_the_hub.append((request.command, request.headers["Authorization"]))
+        size = {"X-Linked-Size": str(len(SAFETENSORS))}
+        send(request, 302, {"Location": f"{elsewhere}/signed", **size})
+
+    with serving(other) as elsewhere, serving(hub) as endpoint:
+        api = HfApi(endpoint, token=TOKEN)
+        headers.fetch_headers("team/vit", "0" * 40, ["a.safetensors"], tmp_path, api)
+
+    assert of_the_hub == [("HEAD", f"Bearer {TOKEN}")]
+    assert of_the_other == [("GET", None), ("GET", None)]
+    assert [weight.name for weight in open_weights([tmp_path / "a.safetensors"])] == ["a"]
+
+
+def test_file_that_the_hub_itself_holds_is_read_with_the_token_on_one_connection(
+    tmp_path: Path,
+) -> None:
+    seen = []
+
+    def hub(request: BaseHTTPRequestHandler) -> None:
+        seen.append((request.command, request.headers["Authorization"], request.client_address))
+        send_part(request, SAFETENSORS)
+
+    with serving(hub) as endpoint:
+        api = HfApi(endpoint, token=TOKEN)
+        headers.fetch_headers("team/vit", "0" * 40, ["a.safetensors"], tmp_path, api)
+
+    methods, tokens, connections = zip(*seen, strict=True)
+    assert methods == ("HEAD", "GET", "GET")
+    assert set(tokens) == {f"Bearer {TOKEN}"}
+    assert len(set(connections)) == 1
+
+
+@pytest.mark.usefixtures("connected")
+def test_server_that_ignores_ranges_is_not_listened_to(tmp_path: Path) -> None:
+    size = 2**30
+    sent: list[int] = []
+
+    def hub(request: BaseHTTPRequestHandler) -> None:
+        send(request, 200, {"Content-Length": str(size)})
+        request.close_connection = True
+        try:
+            while request.command == "GET" and sum(sent) < size:
+                sent.append(request.wfile.write(bytes(2**16)))
+        except OSError:
+            pass  # nobody listens
+
+    with serving(hub) as endpoint, pytest.raises(VedError, match="not the part that was asked for"):
+        headers.fetch_headers("team/vit", "0" * 40, ["a.safetensors"], tmp_path, HfApi(endpoint))
+
+    assert sum(sent) < size / 10
+
+
+@pytest.mark.parametrize(
+    ("content_range", "body"),
+    [
+        pytest.param("bytes 1-8/74", SAFETENSORS[1:9], id="another part"),
+        pytest.param("bytes 0-7/75", SAFETENSORS[:8], id="of another size"),
+        pytest.param("bytes 0-7/74", SAFETENSORS[:7], id="too short"),
+        pytest.param("bytes 0-7/74", SAFETENSORS[:9], id="too long"),
+    ],
+)
+def test_part_that_was_not_asked_for_is_refused(
+    content_range: str, body: bytes, tmp_path: Path
+) -> None:
+    def hub(request: BaseHTTPRequestHandler) -> None:
+        if request.command == "HEAD":
+            send_part(request, SAFETENSORS)
+        else:
+            send(request, 206, {"Content-Range": content_range}, body)
+
+    with serving(hub) as endpoint, pytest.raises(VedError) as caught:
+        headers.fetch_headers("team/vit", "0" * 40, ["a.safetensors"], tmp_path, HfApi(endpoint))
+
+    assert "Cannot read the header of a.safetensors in team/vit@000000000000: " in str(caught.value)
+    assert "what was sent is not the part that was asked for" in str(caught.value)
+
+
+def test_file_of_unknown_size_is_refused(tmp_path: Path) -> None:
+    def hub(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.end_headers()
+
+    with serving(hub) as endpoint, pytest.raises(VedError, match="does not say its size"):
+        headers.fetch_headers("team/vit", "0" * 40, ["a.safetensors"], tmp_path, HfApi(endpoint))
+
+
+@pytest.mark.usefixtures("connected")
+def test_of_a_file_that_is_longer_than_the_hub_says_not_all_is_read(tmp_path: Path) -> None:
+    length = 10**9
+    sent: list[int] = []
+
+    def hub(request: BaseHTTPRequestHandler) -> None:
+        is_head = request.command == "HEAD"
+        send(request, 200, {"Content-Length": str(len(SAFETENSORS) if is_head else length)})
+        request.close_connection = True
+        try:
+            if not is_head:
+                sent.append(request.wfile.write(SAFETENSORS))
+                while sum(sent) < length:
+                    sent.append(request.wfile.write(bytes(2**16)))
+        except OSError:
+            pass  # nobody listens
+
+    with serving(hub) as endpoint:
+        names = ["a.safetensors"]
+        digests = headers.read_to_end("team/vit", "0" * 40, names, tmp_path, HfApi(endpoint))
+
+    assert digests["a.safetensors"] != sha256(SAFETENSORS).hexdigest()
+    assert sum(sent) < length / 10
+
+
+@pytest.mark.usefixtures("connected")
+def test_a_server_that_begins_anew_where_it_is_to_go_on_is_not_listened_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "FIRST_WAIT", 0.0)
+    monkeypatch.setattr(http, "CHUNK_BYTES", 8)
+
+    def hub(request: BaseHTTPRequestHandler) -> None:
+        # The end of it never comes.
+        send(request, 200, {"Content-Length": str(len(SAFETENSORS))})
+        if request.command == "GET":
+            request.wfile.write(SAFETENSORS[:-1])
+        request.close_connection = True
+
+    with serving(hub) as endpoint, pytest.raises(VedError, match="not the part that was asked for"):
+        headers.read_to_end("team/vit", "0" * 40, ["a.safetensors"], tmp_path, HfApi(endpoint))

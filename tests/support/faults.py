@@ -1,0 +1,320 @@
+"""What the tests of faults share: the requests of a build of two pairs, and ways to break them."""
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from huggingface_hub import HfApi, constants
+
+from tests.support.publishing import client, manifest
+from ved.assembly import assemble
+from ved.execution.run import RunOptions, build
+from ved.hub import http
+from ved.localhub import Exchange, LocalHub
+from ved.manifest.settings import CheckpointSettings
+from ved.results.result import Result
+from ved.sources.source import Source
+
+OWNER, TOKEN = "faulty", "hf_faulty"
+
+TIME_LIMIT = 0.3
+"""Seconds to wait for an answer of a Hub that may be silent."""
+
+SILENCE = 0.5
+"""Seconds for which a silent Hub is silent; it answers then, and nobody listens."""
+
+ASKED_FOR = 1
+"""Seconds that a busy Hub asks to wait for."""
+
+FEW = 3
+"""Attempts in all; one more than what breaks once needs."""
+
+BOUND = 0.01
+"""Seconds to wait at most, whatever the Hub asks for."""
+
+ILL = (500, 502, 503, 504)
+"""What a Hub in trouble answers."""
+
+FAULTS: Mapping[str, Mapping[str, Any]] = {
+    "429": {"status": 429, "retry_after": ASKED_FOR},
+    **{str(status): {"status": status} for status in ILL},
+    "silence": {"delay": SILENCE},
+    "cut request": {"cut_request": 0},
+    "cut answer": {"cut_response": 1},
+    "lost answer": {"lose": True},
+}
+"""Each way to break a request, as `LocalHub.faults.add` takes it."""
+
+PATIENCE = 60.0
+"""Seconds to wait for an answer of a Hub that is not silent."""
+
+FOREVER = 10**6
+
+TURNS = 20
+"""How often each of several ways comes, which is more often than a build makes most requests."""
+
+BROKEN = "requests broken"
+"""The property of a test's report that counts them."""
+
+SHA = "[0-9a-f]{40}"
+FILE = r"[\w.-]+$"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A kind of request that a build makes.
+
+    Attributes:
+        method: its method.
+        path: a regular expression of its path, where NEW and OLD are the repos of the pairs.
+        times: how often the build makes it.
+        concerns: the pairs that fail with it; none where the whole run does.
+        has_body: whether its body is more than a few bytes.
+        answers: whether there is anything in the answer's body.
+    """
+
+    method: str
+    path: str
+    times: int
+    concerns: tuple[str, ...] = ("new", "old")
+    has_body: bool = False
+    answers: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path.rstrip('$')}"
+
+    def to(self, name: str) -> "Request":
+        """Return it with one of the two repos in the place of any."""
+        return replace(self, path=self.path.replace("REPO", name.upper()), concerns=(name,))
+
+    def of(self, case: "Case") -> "Request":
+        """Return it with the repos of a case."""
+        return replace(self, path=case.in_particular(self.path))
+
+    def matches(self, exchange: Exchange) -> bool:
+        """Tell whether an exchange is one of these."""
+        return exchange.method == self.method and bool(re.search(self.path, exchange.path))
+
+    def fault(self, name: str) -> Mapping[str, Any]:
+        """Return what breaks it in a way, so that it does break: not all have bodies to cut."""
+        if name == "cut answer" and not self.answers:
+            return FAULTS["lost answer"]
+        if name == "cut request" and self.has_body:
+            return {"cut_request": 100}
+        return FAULTS[name]
+
+    def break_for_good(self, names: Sequence[str], hub: LocalHub) -> None:
+        """Break every one of these from now on, in several ways by turns."""
+        for name in [*names] * TURNS:
+            hub.faults.add(self.method, self.path, **self.fault(name))
+        hub.faults.add(self.method, self.path, times=FOREVER, **self.fault(names[0]))
+
+
+READING = (
+    Request("GET", "^/api/whoami-v2$", 1, concerns=()),
+    Request("GET", "^/api/models/team/vit$", 1),
+    Request("GET", "^/api/models/team/gpt2$", 1, ("new",)),
+    Request("GET", "^/api/models/team/bert$", 1, ("old",)),
+    Request("GET", "^/api/models$", 1),
+    Request("GET", "^/api/models/NEW$", 2, ("new",)),
+    Request("GET", "^/api/models/OLD$", 1, ("old",)),
+    # By the plan, and when what was published is read back.
+    Request("GET", f"^/OLD/resolve/{SHA}/ved.json$", 2, ("old",)),
+    # Small files are asked for by the plan and by the build, which downloads sources anew.
+    Request("HEAD", f"^/team/vit/resolve/{SHA}/{FILE}", 5, answers=False),
+    Request("HEAD", f"^/team/gpt2/resolve/{SHA}/{FILE}", 13, ("new",), answers=False),
+    Request("HEAD", f"^/team/bert/resolve/{SHA}/{FILE}", 11, ("old",), answers=False),
+    Request("GET", f"^/team/vit/resolve/{SHA}/{FILE}", 3),
+    Request("GET", f"^/team/gpt2/resolve/{SHA}/{FILE}", 11, ("new",)),
+    Request("GET", f"^/team/bert/resolve/{SHA}/{FILE}", 9, ("old",)),
+    # Weights: the length of the header, the header, all.
+    Request("GET", "^/lfs/models/team/vit/", 3),
+    Request("GET", "^/lfs/models/team/gpt2/", 3, ("new",)),
+    Request("GET", "^/lfs/models/team/bert/", 3, ("old",)),
+)
+
+_PUBLISHING = (
+    Request("POST", "^/api/models/REPO/preupload/main$", 1, has_body=True),
+    Request("POST", "^/REPO.git/info/lfs/objects/batch$", 1, has_body=True),
+    Request("PUT", "^/lfs/models/REPO/", 2, has_body=True, answers=False),
+    Request("POST", "^/REPO.git/info/lfs/objects/verify$", 2),
+    Request("POST", "^/api/models/REPO/commit/main$", 1, has_body=True),
+)
+
+PUBLISHING = (
+    # Of each pair: once in the plan, once by the client before it commits.
+    Request("POST", "^/api/validate-yaml$", 4, has_body=True),
+    Request("POST", "^/api/repos/create$", 1, ("new",)),
+    *(request.to(name) for name in ("new", "old") for request in _PUBLISHING),
+)
+
+_OTHERS = rf"(?!ved\.json$){FILE}"
+CHECKING = (
+    # What was published is read back. Of the old repo the record was read before.
+    Request("HEAD", f"^/NEW/resolve/{SHA}/{FILE}", 12, ("new",), answers=False),
+    Request("HEAD", f"^/OLD/resolve/{SHA}/{FILE}", 11, ("old",), answers=False),
+    Request("GET", f"^/NEW/resolve/{SHA}/{FILE}", 10, ("new",)),
+    Request("GET", f"^/OLD/resolve/{SHA}/{_OTHERS}", 8, ("old",)),
+    Request("GET", "^/lfs/models/NEW/", 2, ("new",)),
+    Request("GET", "^/lfs/models/OLD/", 2, ("old",)),
+)
+
+REQUESTS = (*READING, *PUBLISHING, *CHECKING)
+
+
+def alike(kinds: Sequence[Request]) -> list[list[Request]]:
+    """Return kinds in groups: what one pair asks for, and the same of the other."""
+    groups: dict[tuple[str, str], list[Request]] = {}
+    for kind in kinds:
+        path = re.sub("NEW|OLD|gpt2|bert", "", kind.path.replace(_OTHERS, FILE))
+        groups.setdefault((kind.method, path), []).append(kind)
+    return [*groups.values()]
+
+
+SEEDS = {"before": 0, "after": 1}
+"""The seeds of what the old repo holds before, and of what both are to hold."""
+
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Two repos of their own: one that is not there yet, and one to be built again."""
+
+    hub: LocalHub
+    new: str
+    old: str
+    old_head: str
+
+    def in_particular(self, path: str) -> str:
+        """Return a path with these repos in the place of NEW and OLD."""
+        return path.replace("NEW", self.new).replace("OLD", self.old)
+
+    def in_general(self, path: str) -> str:
+        """Return a path with NEW and OLD in the place of these repos."""
+        return path.replace(self.new, "NEW").replace(self.old, "OLD")
+
+    def build(self) -> dict[str, Result]:
+        """Build both pairs as the command line does, and return what became of each."""
+        seed = SEEDS["after"]
+        pairs = [
+            {"repo": self.new, "encoder": "team/vit", "decoder": "team/gpt2", "seed": seed},
+            {"repo": self.old, "encoder": "team/vit", "decoder": "team/bert", "seed": seed},
+        ]
+        self.hub.requests.clear()
+        forget_downloads()
+        results = build(manifest(*pairs), RunOptions(), http.connect(TOKEN))
+        return dict(zip(("new", "old"), results, strict=True))
+
+    def seed(self, name: str) -> int | None:
+        """Return the seed of the checkpoint that a repo holds, once it is seen to be whole.
+
+        None: there is no repo, or nothing in it.
+        """
+        repo, api = getattr(self, name), client(self.hub, TOKEN)
+        if not api.repo_exists(repo):
+            return None
+        siblings = api.model_info(repo, files_metadata=True).siblings or []
+        found = {each.rfilename: each for each in siblings}
+        found.pop(".gitattributes")
+        if not found:
+            return None
+        record = json.loads(_read(api, repo, "ved.json"))
+        assert found.keys() == record["files"].keys() | {"ved.json"}
+        for path, recorded in record["files"].items():
+            file = found[path]
+            stored = file.lfs.sha256 if file.lfs else file.blob_id
+            assert (file.size, stored) == (
+                recorded["size"],
+                recorded["sha256"] if file.lfs else recorded["git_oid"],
+            )
+        seed: int = record["seed"]
+        return seed
+
+    def settle(self) -> None:
+        """Wait until a silent Hub has done with what nobody waits for any more."""
+        deadline = time.monotonic() + 10
+        while any(each.status is None for each in self.hub.requests):
+            assert time.monotonic() < deadline, "a request is not done with"
+            time.sleep(0.01)
+
+    def asked(self, request: Request) -> list[Exchange]:
+        """Return the requests of a kind that the last build made, again and again or not."""
+        return [each for each in self.hub.requests if request.matches(each)]
+
+
+def _read(api: HfApi, repo: str, name: str) -> bytes:
+    answer = requests.get(f"{api.endpoint}/{repo}/resolve/main/{name}", timeout=10)
+    answer.raise_for_status()
+    return answer.content
+
+
+def forget_downloads() -> None:
+    """Empty huggingface_hub's cache, so that small files are downloaded again, too."""
+    shutil.rmtree(constants.HF_HUB_CACHE, ignore_errors=True)
+
+
+@contextmanager
+def new_case(hub: LocalHub, template: str) -> Iterator[Case]:
+    """Lend out two repos; the old one is a copy of a template."""
+    number = next(_numbers)
+    new, old = f"{OWNER}/new-{number}", f"{OWNER}/old-{number}"
+    path = hub.repository_path(template)
+    folder = path.parent.parent / OWNER
+    shutil.copytree(path, folder / f"old-{number}.git")
+    head = client(hub, TOKEN).model_info(old).sha
+    assert head is not None
+    yield Case(hub, new, old, head)
+    for kind in ("new", "old"):
+        shutil.rmtree(folder / f"{kind}-{number}.git", ignore_errors=True)
+
+
+def publish_template(hub: LocalHub) -> str:
+    """Publish what the old repo of every case holds before, and return its name."""
+    hub.add_user(OWNER, token=TOKEN)
+    hub.add_user("template", token="hf_template")
+    entry = {"repo": "template/old", "encoder": "team/vit", "decoder": "team/bert"}
+    pair = manifest({**entry, "seed": SEEDS["before"]})
+    (result,) = build(pair, RunOptions(), client(hub, "hf_template"))
+    assert result.action == "built", result.reason
+    return "template/old"
+
+
+class AssembledOnce:
+    """Assembles each pair once, and copies that afterwards: assembling asks the Hub nothing."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.assemble = assemble.assemble
+        self.made: dict[tuple[str, str, str], assemble.Checkpoint] = {}
+
+    def __call__(
+        self, encoder: Source, decoder: Source, directory: Path, settings: CheckpointSettings
+    ) -> assemble.Checkpoint:
+        """Do what `assemble.assemble` does."""
+        key = (str(encoder), str(decoder), repr(settings))
+        if key not in self.made:
+            kept = self.directory / str(len(self.made))
+            kept.mkdir()
+            self.made[key] = self.assemble(encoder, decoder, kept, settings)
+        shutil.copytree(self.made[key].directory, directory, dirs_exist_ok=True)
+        return replace(self.made[key], directory=directory)
+
+
+def be_quick(monkeypatch: pytest.MonkeyPatch, fault: str = "") -> None:
+    """Have nobody wait for long, or try often."""
+    monkeypatch.setattr(http, "ATTEMPTS", FEW)
+    monkeypatch.setattr(http, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(http, "LONGEST_WAIT", BOUND)
+    # Short only where somebody is silent: on a busy machine, others may take as long.
+    limit = TIME_LIMIT if fault == "silence" else PATIENCE
+    monkeypatch.setattr(http, "TIMEOUT", (5.0, limit))

@@ -1,0 +1,1 @@
+"""The GitHub Action: inputs, events, workflow commands, outputs, job summary."""

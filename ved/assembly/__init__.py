@@ -1,0 +1,1 @@
+"""Assemble one checkpoint from two sources: parameters, special tokens, processor files."""

@@ -1,0 +1,1 @@
+"""Run a plan: download, assemble, publish and check; verify a published checkpoint."""

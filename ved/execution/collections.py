@@ -1,0 +1,52 @@
+"""Put published repos into the collections that their pairs name."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from huggingface_hub import HfApi
+
+from ved.errors import VedError
+from ved.manifest.models import Pair
+from ved.planning.findings import Finding
+from ved.publishing.collections import KEY, sync_collection
+from ved.results.result import Action, Result
+
+log = logging.getLogger("ved")
+
+PUBLISHED: tuple[Action, ...] = ("built", "card-only", "skipped")
+"""What became of pairs whose repos are on the Hub as they should be."""
+
+
+def sync_collections(pairs: Sequence[Pair], results: Sequence[Result], api: HfApi) -> list[Result]:
+    """Put what is published into its collections; return the results, with what failed at that.
+
+    Args:
+        pairs: all of the manifest, by which the items are put in order.
+        results: what became of those of them that were asked for.
+    """
+    named: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        if pair.collection:
+            named.setdefault(pair.collection.lower(), []).append(pair)
+    failed: dict[str, VedError] = {}
+    for name, its_pairs in named.items():
+        wanted = [
+            result.pair.repo
+            for result in results
+            if (result.pair.collection or "").lower() == name and result.action in PUBLISHED
+        ]
+        if wanted:
+            failed |= sync_collection(wanted, its_pairs, api)
+    return [
+        _failure(result, failed[result.pair.repo]) if result.pair.repo in failed else result
+        for result in results
+    ]
+
+
+def _failure(result: Result, error: VedError) -> Result:
+    published = f"Published as {result.commit}" if result.commit else "Published"
+    reason = f"{published}, but not in its collection: {error}"
+    log.error("%s: Failed: %s", result.pair.repo, reason)
+    finding = Finding("error", KEY, reason, "collection-not-changed")
+    return replace(result, action="failed", reason=reason, findings=(*result.findings, finding))

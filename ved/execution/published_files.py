@@ -1,0 +1,101 @@
+"""Compare the files of a published checkpoint with rebuilt ones, on the Hub or in a directory."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ved.errors import VedError, describe
+from ved.publishing import repos
+from ved.publishing.repos import TargetRepo
+from ved.record.build_record import RecordedFile
+from ved.tensors.files import StoredWeight, open_weights
+from ved.tensors.tensor import as_bytes
+from ved.text import join_limited
+
+_WEIGHTS = (".safetensors", ".msgpack")
+
+
+class PublishedCheckpoint(Protocol):
+    """A published checkpoint, wherever it is."""
+
+    def names(self) -> set[str]:
+        """Return the names of its files that are loaded as a checkpoint."""
+        ...
+
+    def difference(self, name: str, rebuilt: RecordedFile, directory: Path) -> str | None:
+        """Say how a file differs from the one that was rebuilt in a directory, if it does."""
+        ...
+
+
+@dataclass(frozen=True)
+class CheckpointOnHub:
+    """A checkpoint in a repo, of which only the listing is read."""
+
+    target: TargetRepo
+
+    def names(self) -> set[str]:
+        """Return the names of the files that are loaded as a checkpoint."""
+        return {*self.target.checkpoint_files()}
+
+    def difference(self, name: str, rebuilt: RecordedFile, directory: Path) -> str | None:
+        """Return how a file differs from the one rebuilt in a directory; None if it does not."""
+        file = self.target.files.get(name)
+        if file is None:
+            return f"{name} is missing."
+        if file.holds(rebuilt):
+            return None
+        held = f"sha256 {file.sha256}" if file.sha256 else f"git object {file.git_oid}"
+        wanted = f"sha256 {rebuilt.sha256}" if file.sha256 else f"git object {rebuilt.git_oid}"
+        return f"{name} differs: it has {held}, where the sources give {wanted}."
+
+
+@dataclass(frozen=True)
+class CheckpointOnDisk:
+    """A checkpoint in a directory, which can be read tensor by tensor."""
+
+    directory: Path
+
+    def names(self) -> set[str]:
+        """Return the names of the files that are loaded as a checkpoint."""
+        files = {path.name for path in self.directory.iterdir()}
+        return {*repos.checkpoint_files(files)}
+
+    def difference(self, name: str, rebuilt: RecordedFile, directory: Path) -> str | None:
+        """Return how a file differs from the one rebuilt in a directory; None if it does not."""
+        path = self.directory / name
+        if not path.is_file():
+            return f"{name} is missing."
+        if RecordedFile.of(path).sha256 == rebuilt.sha256:
+            return None
+        if path.suffix not in _WEIGHTS:
+            return f"{name} differs."
+        return f"{name} differs: {_different_tensors(path, directory / name)}."
+
+
+def _different_tensors(path: Path, rebuilt: Path) -> str:
+    """Say which tensors of a weight file are others than those of the file that was rebuilt."""
+    try:
+        mine, theirs = (
+            {each.name: each for each in open_weights([file])} for file in (rebuilt, path)
+        )
+        other = [name for name in mine if name in theirs and not _same(mine[name], theirs[name])]
+    except VedError as error:
+        return str(error).rstrip(".")
+    except OSError as error:
+        return describe(error).rstrip(".")
+    parts = {
+        "these tensors are others": other,
+        "these are missing": [name for name in mine if name not in theirs],
+        "these were added": [name for name in theirs if name not in mine],
+    }
+    said = [f"{words}: {join_limited(names)}" for words, names in parts.items() if names]
+    return "; ".join(said) or "its tensors are the same, and its header is not"
+
+
+def _same(mine: StoredWeight, theirs: StoredWeight) -> bool:
+    first, second = mine.tensor, theirs.tensor
+    if (first.shape, first.dtype) != (second.shape, second.dtype):
+        return False
+    return all(
+        as_bytes(a) == as_bytes(b) for a, b in zip(first.blocks(), second.blocks(), strict=True)
+    )

@@ -1,0 +1,241 @@
+"""Rebuilds a checkpoint from its record, and compares every file with what is there.
+
+Of a repo no weights are downloaded: the Hub lists what it holds by digest.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import HfApi
+from pydantic import ValidationError
+
+from ved.errors import RequestError, VedError
+from ved.execution.checkpoint_dir import build_checkpoint, staging_directory
+from ved.execution.published_files import CheckpointOnDisk, CheckpointOnHub, PublishedCheckpoint
+from ved.families.family import Role
+from ved.hub.errors import translated_errors
+from ved.manifest.models import ConfigRef, SourceRef
+from ved.publishing import repos
+from ved.record import build_record, card
+from ved.record.build_record import BuildRecord, RecordedFile, RecordedSnapshot
+from ved.sources.source import Source, resolve_source
+from ved.text import join_limited
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a comparison.
+
+    Attributes:
+        origin: the checkpoint.
+        files: how many files were made anew and compared.
+        differences: what is not as the record's sources give it, a sentence each.
+        notes: what could not be compared, and why.
+    """
+
+    origin: str
+    files: int
+    differences: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_true(self) -> bool:
+        """Whether every file is what it is said to be."""
+        return not self.differences
+
+    def __str__(self) -> str:
+        head = (
+            f"{self.origin}: {self.files} files are what the sources give, bit for bit."
+            if self.is_true
+            else f"{self.origin} is not what its record says:"
+        )
+        return "\n".join((head, *(f"  {text}" for text in (*self.differences, *self.notes))))
+
+
+def verify(checkpoint: str, api: HfApi) -> Verdict:
+    """Rebuild a checkpoint that VED made, and compare.
+
+    Args:
+        checkpoint: `owner/name`, `owner/name@revision`, or a directory.
+        api: the Hub.
+
+    Raises:
+        RequestError: it is neither.
+        VedError: it has no record, or cannot be rebuilt.
+        OSError: a file cannot be read or written.
+    """
+    published, there, origin = _open(checkpoint, api)
+    encoder = _source(published, "encoder", api)
+    decoder = _source(published, "decoder", api)
+    with staging_directory(None) as directory:
+        rebuilt = build_checkpoint(encoder, decoder, directory, api, published.settings)
+        rebuilt, notes = _with_words(rebuilt, published, directory)
+        differences = [*_compare(rebuilt, published, there, directory)]
+        compared = 1 + sum((directory / name).exists() for name in rebuilt.files)
+    return Verdict(origin, compared, tuple(differences), tuple(notes))
+
+
+def _open(checkpoint: str, api: HfApi) -> tuple[BuildRecord, PublishedCheckpoint, str]:
+    directory = Path(checkpoint)
+    if directory.is_dir():
+        path = directory / build_record.FILE_NAME
+        if not path.is_file():
+            raise VedError(f"{directory} was not made by VED (it has no {build_record.FILE_NAME}).")
+        return (
+            build_record.parse_record(path.read_bytes(), checkpoint),
+            CheckpointOnDisk(directory),
+            checkpoint,
+        )
+    ref = _repo(checkpoint)
+    with translated_errors(f"read {checkpoint}", ref.model):
+        info = api.model_info(ref.model, revision=ref.revision, files_metadata=True)
+        target = repos.repo_from_info(ref.model, info)
+    if build_record.FILE_NAME not in target.files:
+        raise VedError(f"{checkpoint} was not made by VED (it has no {build_record.FILE_NAME}).")
+    origin = f"{target.repo}@{(target.head or '')[:12]}"
+    return repos.read_published_record(target, api), CheckpointOnHub(target), origin
+
+
+def _repo(checkpoint: str) -> ConfigRef:
+    """Read `owner/name` or `owner/name@revision`."""
+    try:
+        ref = ConfigRef.model_validate(checkpoint)
+    except ValidationError:
+        ref = None
+    if ref is None or ref.directory is not None:
+        raise RequestError(
+            f"{checkpoint!r} is no repo and no directory that is there.",
+            "Write owner/name, owner/name@revision, or the path of a directory.",
+        )
+    return ref
+
+
+def _source(published: BuildRecord, role: Role, api: HfApi) -> Source:
+    """Return a source at its recorded commit, with what is used of it downloaded."""
+    recorded = published.sources[role]
+    written: SourceRef | None = getattr(published.pair, role, None)
+    is_own = (recorded.config.name, recorded.config.commit) == (recorded.name, recorded.commit)
+    ref = SourceRef(
+        **_named(recorded),
+        config=None if is_own else ConfigRef(**_named(recorded.config)),
+        allow_pickle=written is not None and written.allow_pickle,
+    )
+    source = resolve_source(role, ref, api).fetch(api)
+    digests = source.digests()
+    other = sorted(name for name in recorded.files if digests.get(name) != recorded.files[name])
+    if other:
+        raise VedError(
+            f"{source} is not what the checkpoint was made of: {join_limited(other)} differ.",
+            f"Have the files there whose sha256 {build_record.FILE_NAME} names.",
+        )
+    return source
+
+
+def _named(recorded: RecordedSnapshot) -> dict[str, str]:
+    """Return the model, and the revision, of a reference to what was recorded."""
+    if recorded.commit is not None:
+        return {"model": recorded.name, "revision": recorded.commit}
+    directory = recorded.name if recorded.name.startswith(".") else f"./{recorded.name}"
+    if not Path(directory).is_dir():
+        raise VedError(
+            f"The checkpoint was made of a local directory, {recorded.name}, which is not here.",
+            "Run it in the folder that the directory is in.",
+        )
+    return {"model": directory}
+
+
+def _with_words(
+    rebuilt: BuildRecord, published: BuildRecord, directory: Path
+) -> tuple[BuildRecord, list[str]]:
+    """Return the rebuilt record with the words of the published one, and what VED cannot tell."""
+    notes = []
+    if rebuilt.versions != published.versions:
+        other = [
+            f"{name} {published.versions.get(name)}, here {mine}"
+            for name, mine in rebuilt.versions.items()
+            if published.versions.get(name) != mine
+        ]
+        notes.append(f"It was made with {'; '.join(other)}.")
+    notes += [
+        f"What the authors of {source} state of it is not what it was."
+        for role, source in published.sources.items()
+        if rebuilt.sources[role].stated != source.stated
+    ]
+    rebuilt = _as_told(rebuilt, published)
+    if published.pair is None:
+        return rebuilt, notes
+    if published.words == card.card_digest(
+        published.pair, published.sources.values(), published.endpoint
+    ):
+        return card.write_card(rebuilt, directory), notes
+    notes.append(
+        f"{card.FILE_NAME} has the words of another version of VED, and is held against its digest"
+        " alone."
+    )
+    told = {name: file for name, file in published.files.items() if name == card.FILE_NAME}
+    known = dict(sorted({**rebuilt.files, **told}.items()))
+    return rebuilt.model_copy(update={"files": known}), notes
+
+
+def _as_told(rebuilt: BuildRecord, published: BuildRecord) -> BuildRecord:
+    """Return the rebuilt record with what only the published one can tell, and no more than it."""
+    sources = {
+        role: rebuilt.sources[role].model_copy(
+            update={"stated": source.stated}
+            | ({} if source.architecture else {"architecture": None})
+        )
+        for role, source in published.sources.items()
+    }
+    ledger = {
+        role: part
+        if role in published.ledger and published.ledger[role].contents
+        else part.model_copy(update={"contents": None})
+        for role, part in rebuilt.ledger.items()
+    }
+    said = {"pair": published.pair, "words": published.words, "endpoint": published.endpoint}
+    return rebuilt.model_copy(update={**said, "sources": sources, "ledger": ledger})
+
+
+def _compare(
+    rebuilt: BuildRecord, published: BuildRecord, there: PublishedCheckpoint, directory: Path
+) -> Iterator[str]:
+    for name, file in sorted(rebuilt.files.items()):
+        difference = there.difference(name, file, directory)
+        if difference is not None:
+            yield difference
+    for name in sorted(there.names() - rebuilt.files.keys()):
+        yield f"{name} does not come from the sources."
+    yield from _contradictions(published)
+    versions = {"versions": published.versions, "fingerprint": published.fingerprint}
+    same_versions = rebuilt.versions == published.versions
+    mine = rebuilt if same_versions else rebuilt.model_copy(update=versions)
+    build_record.write_record(mine, directory)
+    written = RecordedFile.of(directory / build_record.FILE_NAME)
+    difference = there.difference(build_record.FILE_NAME, written, directory)
+    if mine.encoded() != published.encoded():
+        yield f"{build_record.FILE_NAME} tells of something else than what was rebuilt."
+    elif same_versions and difference is not None:
+        # It has what no record has, and another version may have a record with more in it.
+        yield difference
+
+
+def _contradictions(published: BuildRecord) -> Iterator[str]:
+    """Say what the manifest's entry in a record has that the checkpoint was not made with."""
+    pair = published.pair
+    if pair is None:
+        return
+    told: dict[str, tuple[object, object]] = {
+        "seed": (pair.seed, published.seed),
+        "dtype": (pair.dtype, published.dtype),
+        "weights": (pair.weights, published.weights),
+        **{
+            role: (getattr(pair, role).model, source.name)
+            for role, source in published.sources.items()
+            if source.commit is not None
+        },
+    }
+    for key, (in_pair, made_with) in told.items():
+        if in_pair != made_with:
+            said = f"{build_record.FILE_NAME} says {key}: {in_pair}"
+            yield f"{said}, and it was made with {made_with}."

@@ -1,0 +1,1 @@
+"""What VED knows of each encoder and decoder family."""

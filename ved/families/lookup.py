@@ -1,0 +1,39 @@
+"""Find the family of a config, or explain why it is not supported."""
+
+from collections.abc import Mapping
+
+from ved.errors import VedError
+from ved.families.family import Family, Role
+from ved.families.table import DECODERS, ENCODERS, REFUSED_DECODERS, REFUSED_ENCODERS
+
+_BY_ROLE: Mapping[Role, tuple[Mapping[str, Family], Mapping[str, str]]] = {
+    "encoder": (ENCODERS, REFUSED_ENCODERS),
+    "decoder": (DECODERS, REFUSED_DECODERS),
+}
+
+
+def find_family(role: Role, model_type: object, origin: str) -> Family:
+    """Return the family called `model_type`.
+
+    Args:
+        role: what a checkpoint of it is to become.
+        model_type: `model_type` of its config.json.
+        origin: the checkpoint, for the error.
+
+    Raises:
+        VedError: it cannot play that role in a Flax vision encoder-decoder model.
+    """
+    families, refused = _BY_ROLE[role]
+    if isinstance(model_type, str) and model_type in families:
+        return families[model_type]
+    remedy = f"These families can be the {role}: {', '.join(sorted(families))}."
+    if not isinstance(model_type, str):
+        cause = f"The config.json of {origin} names no model_type."
+        raise VedError(cause, remedy, see="config-not-usable")
+    reason = refused.get(model_type, "transformers has no Flax classes that fit")
+    raise VedError(
+        f"{origin} is a {model_type!r} checkpoint, which cannot be the {role} of a Flax vision "
+        f"encoder-decoder model: {reason}.",
+        remedy,
+        see="family-that-does-not-work",
+    )

@@ -1,0 +1,166 @@
+"""The encoder and decoder families that work, and what is known of each: one table.
+
+A family is what a checkpoint's config calls `model_type`. Nothing else in VED asks which family it
+has before it; what differs between families is a field here.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from ved.families.family import Family
+
+_BERT_DECODE = "`decode` hands the encoder's states to the decoder's argument for token type ids"
+_ROBERTA_POSITIONS = (
+    "positions are counted from 0 instead of `pad_token_id + 1`, unless `decoder_position_ids` are "
+    "passed"
+)
+_DINOV2_INTERPOLATION = (
+    "position embeddings are interpolated otherwise for images of another size than the config's "
+    "`image_size`"
+)
+
+
+_BUFFER = "a buffer, computed anew"
+_OTHER_HEAD = "a head for another task"
+_TIED = "the same tensor under another name"
+_POOLER = "a decoder has no use for a pooler"
+_NOT_CONFIGURED = "the encoder is configured to do without it"
+_ABSOLUTE = MappingProxyType({"position_embedding_type": "absolute"})
+_VISION_LEFT_OUT = MappingProxyType(
+    {
+        ".classifier.": _OTHER_HEAD,
+        ".decoder.": _OTHER_HEAD,
+        ".lm_head.": _OTHER_HEAD,
+        ".relative_position_index": _BUFFER,
+        ".mask_token": "it stands for hidden patches, in pretraining alone",
+        ".layernorm.": _NOT_CONFIGURED,
+        ".pooler.": _NOT_CONFIGURED,
+    }
+)
+
+
+def _roberta(prefix: str) -> Family:
+    return Family(
+        prefix=prefix,
+        left_out={
+            ".position_ids": _BUFFER,
+            ".pooler.": _POOLER,
+            ".classifier.": _OTHER_HEAD,
+            ".lm_head.decoder.": _TIED,
+        },
+        requires=_ABSOLUTE,
+        optional=("lm_head.",),
+        cross_attention=(".crossattention.",),
+        aliases={
+            "embeddings.word_embeddings.weight": ("lm_head.decoder.weight",),
+            "lm_head.decoder.weight": ("embeddings.word_embeddings.weight",),
+            "lm_head.bias": ("lm_head.decoder.bias",),
+        },
+        generate_fails=_BERT_DECODE,
+        flax_differs=_ROBERTA_POSITIONS,
+        counts_from_pad=True,
+    )
+
+
+_GPT2 = Family(
+    prefix="transformer",
+    cross_attention=(".crossattention.", ".ln_cross_attn."),
+    aliases={"wte.weight": ("lm_head.weight",)},
+    left_out={
+        ".attn.bias": _BUFFER,
+        ".attn.masked_bias": _BUFFER,
+        ".lm_head.weight": _TIED,
+        ".score.": _OTHER_HEAD,
+        ".multiple_choice_head.": _OTHER_HEAD,
+    },
+    requires={"scale_attn_by_inverse_layer_idx": False},
+)
+
+ENCODERS: Mapping[str, Family] = MappingProxyType(
+    {
+        "vit": Family(prefix="vit", optional=("pooler.",), left_out=_VISION_LEFT_OUT),
+        "beit": Family(prefix="beit", optional=("pooler.",), left_out=_VISION_LEFT_OUT),
+        "dinov2": Family(
+            prefix="dinov2",
+            optional=("embeddings.mask_token",),
+            left_out=_VISION_LEFT_OUT,
+            requires={"layerscale_value": 1.0},
+            takes_any_size=True,
+            flax_differs=_DINOV2_INTERPOLATION,
+        ),
+    }
+)
+
+DECODERS: Mapping[str, Family] = MappingProxyType(
+    {
+        "gpt2": _GPT2,
+        "gpt-sw3": _GPT2,
+        "bart": Family(
+            prefix="model",
+            cross_attention=(".encoder_attn.", ".encoder_attn_layer_norm."),
+            aliases={
+                "decoder.embed_tokens.weight": ("shared.weight", "lm_head.weight"),
+                "lm_head.weight": ("shared.weight", "decoder.embed_tokens.weight"),
+            },
+            left_out={
+                ".encoder.": "the other half of the source",
+                ".shared.weight": _TIED,
+                ".lm_head.weight": _TIED,
+                ".final_logits_bias": "Flax's decoder adds no bias to its logits",
+                ".classification_head.": _OTHER_HEAD,
+                ".qa_outputs.": _OTHER_HEAD,
+            },
+            layers="decoder_layers",
+            heads="decoder_attention_heads",
+        ),
+        "bert": Family(
+            prefix="bert",
+            optional=("cls.predictions.",),
+            cross_attention=(".crossattention.",),
+            aliases={
+                "embeddings.word_embeddings.weight": ("cls.predictions.decoder.weight",),
+                "cls.predictions.decoder.weight": ("embeddings.word_embeddings.weight",),
+                "cls.predictions.bias": ("cls.predictions.decoder.bias",),
+            },
+            left_out={
+                ".position_ids": _BUFFER,
+                ".pooler.": _POOLER,
+                ".cls.seq_relationship.": _OTHER_HEAD,
+                ".cls.predictions.decoder.": _TIED,
+                ".classifier.": _OTHER_HEAD,
+                ".qa_outputs.": _OTHER_HEAD,
+            },
+            requires=_ABSOLUTE,
+            generate_fails=_BERT_DECODE,
+        ),
+        "roberta": _roberta("roberta"),
+        "xlm-roberta": _roberta("roberta"),
+        "roberta-prelayernorm": _roberta("roberta_prelayernorm"),
+    }
+)
+
+_DUAL = (
+    "it is a dual model of text and image, and transformers has no Flax class for its image half"
+)
+_POOLED = "its output is a map of features, not a sequence that a decoder can attend to"
+_NO_CROSS_ATTENTION = "transformers' Flax class for it has no cross-attention"
+_NO_TOKEN_TYPES = "transformers' Flax composite gives it no token type ids, which it demands"  # noqa: S105
+
+REFUSED_ENCODERS: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("clip", "vision-text-dual-encoder", "siglip"), _DUAL),
+        **dict.fromkeys(("resnet", "regnet"), _POOLED),
+        **dict.fromkeys((*DECODERS, "t5", "mt5"), "it reads text, not images"),
+    }
+)
+
+REFUSED_DECODERS: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(
+            ("bloom", "gemma", "gpt_neo", "gptj", "llama", "mistral", "opt"), _NO_CROSS_ATTENTION
+        ),
+        **dict.fromkeys(("electra", "big_bird"), _NO_TOKEN_TYPES),
+        "xglm": "transformers' Flax composite reads settings that its config does not have",
+        **dict.fromkeys(ENCODERS, "it reads images, not text"),
+    }
+)

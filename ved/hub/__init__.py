@@ -1,0 +1,1 @@
+"""Talk to a Hugging Face Hub: HTTP with limits and retries, accounts, OIDC, ranges of files."""

@@ -1,0 +1,1 @@
+"""What the machine has left: disk and memory."""

@@ -1,0 +1,78 @@
+"""What the machine has left, and sizes as people write them."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def available_memory(root: Path = Path("/")) -> int | None:
+    """Return the bytes that this process may still use; None where the system does not tell.
+
+    On Linux that is the least of what the machine has and what each cgroup that it is in, up
+    to the root, leaves to it. Swap does not count.
+
+    Args:
+        root: where /proc and /sys/fs/cgroup are.
+    """
+    machine = _fields(root / "proc/meminfo").get("MemAvailable")
+    told = [] if machine is None else [machine * 1024]
+    return min((*told, *_left_by_cgroups(root)), default=None)
+
+
+@dataclass(frozen=True)
+class _CgroupFiles:
+    """Where a version of cgroups keeps the memory of a group and of those below it."""
+
+    folder: str
+    limit: str
+    usage: str
+    reclaimable: str
+
+
+# By the controllers of a line of /proc/self/cgroup: see cgroups(7). The files are described in the
+# kernel's Documentation/admin-guide, as cgroup-v2.rst and cgroup-v1/memory.rst.
+_V2 = _CgroupFiles("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file")
+_V1 = _CgroupFiles(
+    "sys/fs/cgroup/memory",
+    "memory.limit_in_bytes",
+    "memory.usage_in_bytes",
+    "total_inactive_file",
+)
+
+
+def _left_by_cgroups(root: Path) -> Iterator[int]:
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, controllers, group = line.split(":", 2)
+        if controllers == "":
+            files = _V2
+        elif "memory" in controllers.split(","):
+            files = _V1
+        else:
+            continue
+        # A limit on any level counts. In a container the path may be the host's, and of its levels
+        # only the container's own is there, as the folder itself.
+        path = Path(group.lstrip("/"))
+        for level in (path, *path.parents):
+            yield from _left_by_cgroup(root / files.folder / level, files)
+
+
+def _left_by_cgroup(directory: Path, files: _CgroupFiles) -> Iterator[int]:
+    """Find what one cgroup leaves, if it is there and has a limit."""
+    limit, usage = _text(directory / files.limit).strip(), _text(directory / files.usage).strip()
+    if limit.isdecimal() and usage.isdecimal():  # the limit may be "max"
+        # File pages that nobody used lately are charged to the group, but dropped when needed.
+        reclaimable = _fields(directory / "memory.stat").get(files.reclaimable, 0)
+        yield max(0, int(limit) - max(0, int(usage) - reclaimable))
+
+
+def _fields(path: Path) -> dict[str, int]:
+    """Return a file's numbers by name, from lines such as ``name 1`` or ``name:  1 kB``."""
+    return {name: int(number) for name, number in re.findall(r"(?m)^(\w+):? +(\d+)", _text(path))}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "surrogateescape")  # a cgroup's name may be any bytes
+    except OSError:  # another system, or a kernel without it
+        return ""

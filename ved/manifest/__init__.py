@@ -1,0 +1,1 @@
+"""pairs.yaml to typed pairs, or to every problem in it as file:line:column."""

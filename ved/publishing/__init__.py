@@ -1,0 +1,1 @@
+"""Read and change the repos and collections that VED publishes to."""

@@ -1,0 +1,119 @@
+"""Create the build record of an assembled checkpoint."""
+
+from typing import TYPE_CHECKING, Any
+
+from huggingface_hub import HfApi
+
+import ved
+from ved.assembly.ledger import Contents, Ledger
+from ved.assembly.special_tokens import TokenId
+from ved.environment import THREEFRY_PARTITIONABLE
+from ved.families.family import Family
+from ved.manifest.models import Pair
+from ved.sources.snapshot import Snapshot
+from ved.sources.source import Source
+
+if TYPE_CHECKING:
+    # Importing it imports jax and transformers, which what only reads a record does not need.
+    from ved.assembly.assemble import Checkpoint
+
+from ved.record.build_record import (
+    Architecture,
+    BuildRecord,
+    Copied,
+    RecordedLedger,
+    RecordedSnapshot,
+    RecordedSource,
+    RecordedTokenId,
+    recorded_pair,
+)
+from ved.record.fingerprint import LIBRARIES, compute_fingerprint, version
+
+
+def create_record(
+    encoder: Source,
+    decoder: Source,
+    checkpoint: "Checkpoint",
+    api: HfApi,
+    pair: Pair | None = None,
+    words: str | None = None,
+) -> BuildRecord:
+    """Return the record of a checkpoint whose files, but for the model card, are all there.
+
+    Args:
+        api: the Hub that the sources come from.
+        pair: the manifest's entry, where there is one.
+        words: the digest of what its card says besides what the fingerprint decides.
+    """
+    settings = checkpoint.settings
+    pinned = encoder.resolved.pinned, decoder.resolved.pinned
+    record = BuildRecord(
+        fingerprint=compute_fingerprint(*pinned, settings, api),
+        words=words,
+        endpoint=api.endpoint,
+        pair=pair and recorded_pair(pair),
+        sources={
+            "encoder": _source(encoder, checkpoint.config.encoder),
+            "decoder": _source(decoder, checkpoint.config.decoder),
+        },
+        token_ids={
+            "decoder_start": _token_id(checkpoint.token_ids.decoder_start),
+            "pad": _token_id(checkpoint.token_ids.pad),
+            "eos": _token_id(checkpoint.token_ids.eos),
+        },
+        seed=settings.seed,
+        dtype=settings.dtype,
+        weights=settings.weights,
+        parameters=checkpoint.parameters,
+        threefry_partitionable=THREEFRY_PARTITIONABLE,
+        versions={"ved": ved.__version__, **{name: version(name) for name in LIBRARIES}},
+        ledger={
+            ledger.role: _ledger(ledger, checkpoint.contents[ledger.role])
+            for ledger in checkpoint.ledgers
+        },
+    )
+    return record.with_files(checkpoint.directory, checkpoint.weights_sha256)
+
+
+def _source(source: Source, config: Any) -> RecordedSource:
+    resolved = source.resolved
+    return RecordedSource(
+        **_snapshot(resolved.snapshot),
+        config=RecordedSnapshot(**_snapshot(resolved.config_snapshot)),
+        family=str(resolved.config["model_type"]),
+        architecture=_architecture(resolved.family, config),
+        stated=resolved.snapshot.stated,
+        files=source.digests(),
+    )
+
+
+def _architecture(known: Family, config: Any) -> Architecture:
+    """Return what a transformers config of a family says of the model's size."""
+    return Architecture(
+        layers=getattr(config, known.layers),
+        hidden_size=config.hidden_size,
+        heads=getattr(config, known.heads),
+        vocabulary=getattr(config, "vocab_size", None),
+        image_size=getattr(config, "image_size", None),
+        patch_size=getattr(config, "patch_size", None),
+    )
+
+
+def _token_id(found: TokenId) -> RecordedTokenId:
+    return RecordedTokenId(id=found.id, token=found.token, origin=found.origin)
+
+
+def _snapshot(snapshot: Snapshot) -> dict[str, Any]:
+    return {"name": snapshot.name, "commit": snapshot.commit}
+
+
+def _ledger(ledger: Ledger, contents: Contents) -> RecordedLedger:
+    return RecordedLedger(
+        contents=contents,
+        copied={
+            "/".join(path): Copied(file=match.weight.file, tensor=match.weight.name)
+            for path, match in ledger.copied.items()
+        },
+        fresh={"/".join(path): reason for path, reason in ledger.fresh.items()},
+        left_out=dict(ledger.left_out),
+    )

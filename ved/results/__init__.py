@@ -1,0 +1,1 @@
+"""Report what became of each pair, for people and for programs."""

@@ -1,0 +1,113 @@
+"""The output `results`: one JSON object for each pair."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from ved.errors import RequestError
+from ved.manifest.fields import is_repo
+from ved.results.result import Action, Result
+
+
+def _with_owner(repo: str) -> str:
+    """Let nothing but a repo's id become part of a link."""
+    if "/" not in repo or not is_repo(repo):
+        raise ValueError("no repo id")
+    return repo
+
+
+def _encodable(text: str) -> str:
+    """Spell out half a character, which a source's JSON can hold and UTF-8 cannot."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+_Words = Annotated[str, AfterValidator(_encodable)]
+_Bytes = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class Row(BaseModel):
+    """A result as other programs get it: one object of the output `results`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    repo: Annotated[str, AfterValidator(_with_owner)]
+    encoder: str
+    decoder: str
+    action: Action
+    reason: _Words
+    see: list[Annotated[str, Field(pattern="^[a-z-]+$")]] = []
+    warnings: list[_Words]
+    commit: Annotated[str, Field(pattern="^[0-9a-f]{40}$")] | None
+    url: str | None
+    fingerprint: str
+    bytes: _Bytes
+    uploaded: _Bytes | None = None
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+    @classmethod
+    def of(cls, result: Result) -> "Row":
+        """Return a result as other programs get it."""
+        return cls(
+            repo=result.pair.repo,
+            encoder=result.pair.encoder.model,
+            decoder=result.pair.decoder.model,
+            action=result.action,
+            reason=result.reason,
+            see=result.kinds,
+            warnings=result.warnings,
+            commit=result.commit,
+            url=result.url,
+            fingerprint=result.fingerprint,
+            bytes=result.size,
+            uploaded=result.uploaded,
+            seconds=round(result.seconds, 1),
+        )
+
+
+_ROWS = TypeAdapter(list[Row])
+
+
+def to_json(rows: Sequence[Row]) -> str:
+    """Return rows as the output `results` has them."""
+    return _ROWS.dump_json(list(rows)).decode()
+
+
+def collect(folder: Path) -> list[Row]:
+    """Return the rows of every JSON file in a folder, and of the folders in it.
+
+    What comes later by a file's name replaces what was said of a repo before. What was planned and
+    nobody did has failed: the job that was to do it has died.
+
+    Raises:
+        RequestError: there are none, or a file holds something else.
+    """
+    found: dict[str, Row] = {}
+    for path in sorted(folder.rglob("*.json")):
+        try:
+            found |= {row.repo: row for row in _ROWS.validate_json(path.read_bytes())}
+        except (ValidationError, OSError) as error:
+            raise RequestError(
+                f"{path.name} does not hold the output results of this action.",
+                "Put nothing else into the folder.",
+                see="job-without-results",
+            ) from error
+    if not found:
+        raise RequestError(
+            f"There are no results in {folder}.",
+            "Name the folder that has them.",
+            see="job-without-results",
+        )
+    return [_ended(row) for row in found.values()]
+
+
+def _ended(row: Row) -> Row:
+    """Return what became of a pair for which this was the last word."""
+    if row.action in ("skip", "refuse"):
+        return row.model_copy(update={"action": "skipped" if row.action == "skip" else "refused"})
+    if row.action == "build" or (row.action == "card-only" and row.commit is None):
+        reason = "The job that was to do it told nothing; its log may."
+        told = {"action": "failed", "reason": reason, "see": ["job-without-results"], "bytes": 0}
+        return row.model_copy(update=told)
+    return row

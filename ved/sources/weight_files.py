@@ -1,0 +1,56 @@
+"""Select the weight files of a source."""
+
+from pathlib import Path
+
+from huggingface_hub import HfApi
+
+from ved.errors import VedError
+from ved.sources.snapshot import Snapshot, read_json
+
+WEIGHTS = ("model.safetensors", "flax_model.msgpack")
+"""Weight files that VED reads, best first. `<name>.index.json` lists the shards of one."""
+
+PICKLED_WEIGHTS = ("pytorch_model.bin",)
+"""Weight files that VED reads only where the manifest allows it, because they are programs."""
+
+
+def select_weight_files(snapshot: Snapshot, allow_pickle: bool, api: HfApi) -> tuple[str, ...]:
+    """Return the names of the weight files to read, in order.
+
+    Raises:
+        VedError: there is none that VED reads.
+    """
+    for name in WEIGHTS + (PICKLED_WEIGHTS if allow_pickle else ()):
+        if name in snapshot.files:
+            return (name,)
+        if f"{name}.index.json" in snapshot.files:
+            return _shards(snapshot, f"{name}.index.json", api)
+    pickled = sorted(
+        name for name in snapshot.files if name.removesuffix(".index.json") in PICKLED_WEIGHTS
+    )
+    if pickled:
+        raise VedError(
+            f"{snapshot} has pickled weights only ({pickled[0]}), and a pickle is a program.",
+            "Use a revision that has model.safetensors, or allow it for this source with "
+            "{model: ..., allow_pickle: true}: VED reads the tensors and refuses everything else.",
+            see="no-usable-weights",
+        )
+    raise VedError(
+        f"{snapshot} has no weights that VED can read.",
+        f"It looks for {', '.join(WEIGHTS)} and their sharded forms.",
+        see="no-usable-weights",
+    )
+
+
+def _shards(snapshot: Snapshot, index: str, api: HfApi) -> tuple[str, ...]:
+    weight_map = read_json(snapshot, index, api).get("weight_map")
+    shards = set(map(str, weight_map.values())) if isinstance(weight_map, dict) else set()
+    # A shard of another format would get past the choice that was just made.
+    suffix = Path(index.removesuffix(".index.json")).suffix
+    missing = {name for name in shards if name not in snapshot.files or Path(name).suffix != suffix}
+    if not shards or missing:
+        absent = f"shards that are not there: {', '.join(map(repr, missing))}"
+        listed = absent if missing else "no shards"
+        cause = f"{index} of {snapshot} lists {listed}."
+        raise VedError(cause, "The source is incomplete.", see="damaged-source")
+    return tuple(sorted(shards))
