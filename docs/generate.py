@@ -8,21 +8,8 @@ import yaml
 
 from docs import reference
 from docs.tables import code, table
-from ved.troubles import TROUBLES, Trouble
 
 ROOT = Path(__file__).parents[1]
-HEAD = """\
-<!-- Written from ved/troubles.py by `make docs`. -->
-
-# Troubleshooting
-
-An error of VED says what is wrong and what to do. Where there is more to say, it ends in a link to
-a heading of this page. Errors of a pair are annotated at its lines of `pairs.yaml`, and the job
-summary has all of them. `ved plan pairs.yaml` on your own machine finds most of them, too, and
-writes nothing.
-
-`OWNER/NAME` stands for the repo that the message names.
-"""
 
 
 def pages() -> dict[Path, str]:
@@ -42,26 +29,7 @@ def pages() -> dict[Path, str]:
         readme: _with_tables(readme, tables),
         workflows: _with_tables(workflows, of_called),
         ROOT / "docs" / "manifest.md": reference.manifest(),
-        ROOT / "docs" / "troubleshooting.md": troubleshooting(),
     }
-
-
-def troubleshooting() -> str:
-    """Return the page of failures: an index, and what to do for each."""
-    index = "\n".join(
-        f"- **{section}:** {', '.join(f'[{each.title}](#{kind})' for kind, each in kinds.items())}"
-        for section, kinds in TROUBLES.items()
-    )
-    sections = (
-        "\n".join((f"## {section}\n", *map(_entry, kinds.values())))
-        for section, kinds in TROUBLES.items()
-    )
-    return "\n".join((HEAD, index, "", *sections)).rstrip() + "\n"
-
-
-def _entry(trouble: Trouble) -> str:
-    steps = "".join(f"{number}. {step}\n" for number, step in enumerate(trouble.steps, start=1))
-    return f"### {trouble.title}\n\n{trouble.meaning}\n\n{steps}"
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from huggingface_hub import HfApi
 import ved
 from tests.support.publishing import TOKEN, files_of, heads, pair
 from ved.cli import main
+from ved.errors import ErrorCode
 from ved.localhub import LocalHub
 from ved.results.rows import Row
-from ved.troubles import link
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ("validate", "plan", "build", "assemble", "verify", "localhub")
@@ -164,7 +164,7 @@ def test_validate_says_everything_that_is_wrong(run: Run, tmp_path: Path) -> Non
     first, second, last = outcome.err.splitlines()
     assert first.startswith(f"{path}:2:10: 'x' has no owner")
     assert second.startswith(f"{path}:2:27: unknown key 'decodr'; did you mean 'decoder'?")
-    assert last == f"  SEE {link('wrong-manifest')}"
+    assert last == f"  SEE {ErrorCode.WRONG_MANIFEST.url}"
 
 
 def test_validate_explains_a_file_that_is_not_there(run: Run, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_validate_explains_a_file_that_is_not_there(run: Run, tmp_path: Path) ->
     assert outcome.status == 2
     assert outcome.err == (
         f"{tmp_path}/none.yaml:1:1: the file cannot be read: No such file or directory\n"
-        f"  SEE {link('wrong-manifest')}\n"
+        f"  SEE {ErrorCode.WRONG_MANIFEST.url}\n"
     )
 
 
@@ -360,7 +360,7 @@ def test_build_without_a_token_says_what_to_do(run: Run, manifest: Path, hub: Lo
         "",
         "ERROR There is no token, so nothing can be published.\n"
         "  TIP Give one that can write: the action's input token, or the variable HF_TOKEN.\n"
-        f"  SEE {link('no-token')}\n",
+        f"  SEE {ErrorCode.NO_TOKEN.url}\n",
     )
 
 
@@ -439,7 +439,7 @@ def test_assemble_takes_underscores_and_dashes(run: Run, hub: LocalHub, tmp_path
     assert written["_"] == written["-"]
     assert written["_"].keys() >= {"flax_model.msgpack", "config.json", "tokenizer.json"}
     assert "README.md" not in written["_"]
-    assert not json.loads(written["_"]["ved.json"]).keys() & {"pair", "words"}
+    assert not json.loads(written["_"]["ved.json"]).keys() & {"pair", "card_digest"}
 
 
 def test_assemble_takes_directories_and_configs(

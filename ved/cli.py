@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 import ved
 from ved import environment, interruption
-from ved.errors import RequestError, VedError, as_ved_error
+from ved.errors import ErrorCode, RequestError, VedError, as_ved_error
 from ved.manifest.loading import ManifestError, load
 from ved.manifest.models import ConfigRef, SourceRef
 
@@ -38,11 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ManifestError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
-        print(f"  SEE {error.link}", file=sys.stderr)
+        print(f"  SEE {error.code.url}", file=sys.stderr)
         return WRONG_REQUEST
     except (VedError, OSError) as error:
         said = as_ved_error(error)
-        lines = {"ERROR": said.cause, "  TIP": said.remedy, "  SEE": said.link}
+        lines = {"ERROR": said.cause, "  TIP": said.remedy, "  SEE": said.code.url}
         for word, text in lines.items():
             if text:
                 print(word, text, file=sys.stderr)
@@ -93,6 +93,7 @@ def _build(options: argparse.Namespace) -> int:
         raise RequestError(
             "With --no-push and no --output-dir nothing would come of the build.",
             "Name a directory with --output-dir.",
+            code=ErrorCode.WRONG_INPUT,
         )
     from ved.execution.run import build
     from ved.hub.http import connect
@@ -170,7 +171,7 @@ def _config_ref(name: str) -> ConfigRef:
     try:
         return ConfigRef.model_validate(name)
     except ValidationError as error:
-        raise RequestError(f"{error.errors()[0]['msg']}.") from error
+        raise RequestError(f"{error.errors()[0]['msg']}.", code=ErrorCode.WRONG_INPUT) from error
 
 
 def _localhub(options: argparse.Namespace) -> int:
@@ -180,6 +181,7 @@ def _localhub(options: argparse.Namespace) -> int:
         raise RequestError(
             f"The local Hub needs {error.name}, which is not installed.",
             "Install VED with its extra, from its own folder: pip install '.[localhub]'.",
+            code=ErrorCode.WRONG_INPUT,
         ) from error
     with LocalHub(options.root, port=options.port) as hub:
         hub.add_user("me", token="hf_local")  # noqa: S106 - it opens nothing but this Hub

@@ -1,56 +1,136 @@
-"""The one kind of failure that VED explains to its user instead of showing a traceback."""
+"""The errors that VED explains to its user instead of showing a traceback.
+
+Each has a code, and a heading in docs/troubleshooting.md that explains it.
+"""
 
 import errno
+from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
 
-from ved import troubles
+TROUBLESHOOTING = "https://github.com/ved-action/ved/blob/main/docs/troubleshooting.md"
+
+
+class ErrorCode(StrEnum):
+    """The code of an error: the anchor of its heading in docs/troubleshooting.md."""
+
+    # Token and rights
+    NO_TOKEN = "no-token"  # noqa: S105 - a heading, like the others
+    TOKEN_NOT_VALID = "token-not-valid"  # noqa: S105
+    TOKEN_MAY_NOT_WRITE = "token-may-not-write"  # noqa: S105
+    NAMESPACE_NOT_ALLOWED = "namespace-not-allowed"
+    # Sources
+    GATED_SOURCE = "gated-source"
+    NO_SUCH_REPO = "no-such-repo"
+    NO_SUCH_REVISION = "no-such-revision"
+    NO_SUCH_DIRECTORY = "no-such-directory"
+    CONFIG_NOT_USABLE = "config-not-usable"
+    UNSUPPORTED_SETTINGS = "unsupported-settings"
+    UNSUPPORTED_FAMILY = "unsupported-family"
+    UNSUPPORTED_WEIGHTS = "unsupported-weights"
+    NO_USABLE_WEIGHTS = "no-usable-weights"
+    DAMAGED_SOURCE = "damaged-source"
+    WEIGHTS_DO_NOT_FIT = "weights-do-not-fit"
+    TOKEN_IDS = "token-ids"  # noqa: S105
+    PROCESSOR_NOT_USABLE = "processor-not-usable"
+    GENERATION_SETTINGS = "generation-settings"
+    NUMBER_TOO_LARGE = "number-too-large"
+    RANDOM_PARAMETERS = "random-parameters"
+    IMAGE_SIZE = "image-size"
+    VOCABULARY_SIZE = "vocabulary-size"
+    LICENSE_UNCLEAR = "license-unclear"
+    # Repo to publish to
+    REPO_NOT_MADE_BY_VED = "repo-not-made-by-ved"
+    REPO_IS_ITS_OWN_SOURCE = "repo-is-its-own-source"
+    CHANGED_SINCE = "changed-since"
+    CHANGED_MEANWHILE = "changed-meanwhile"
+    VISIBILITY_NOT_CHANGED = "visibility-not-changed"
+    CHECK_FAILED = "check-failed"
+    COLLECTION_NOT_CHANGED = "collection-not-changed"
+    MODEL_CARD_REFUSED = "model-card-refused"
+    SECRET_IN_CHECKPOINT = "secret-in-checkpoint"  # noqa: S105
+    # The Hub
+    HUB_DOES_NOT_ANSWER = "hub-does-not-answer"
+    RATE_LIMIT = "rate-limit"
+    # The machine
+    NOT_ENOUGH_DISK = "not-enough-disk"
+    NOT_ENOUGH_MEMORY = "not-enough-memory"
+    FILE_NOT_WRITABLE = "file-not-writable"
+    DIRECTORY_IN_USE = "directory-in-use"
+    # GitHub Actions
+    ID_TOKEN_PERMISSION = "id-token-permission"  # noqa: S105
+    TRUSTED_PUBLISHER = "trusted-publisher"
+    PULL_REQUESTS_NEVER_PUBLISH = "pull-requests-never-publish"
+    OUTSIDE_THE_WORKSPACE = "outside-the-workspace"
+    JOB_WITHOUT_RESULTS = "job-without-results"
+    JOB_CANCELLED = "job-cancelled"
+    # The request
+    WRONG_INPUT = "wrong-input"
+    NO_SUCH_PAIR = "no-such-pair"
+    WRONG_MANIFEST = "wrong-manifest"
+    # Verification
+    NOT_MADE_BY_VED = "not-made-by-ved"
+    RECORD_NOT_READABLE = "record-not-readable"
+    SOURCES_DIFFER = "sources-differ"
+    # VED itself
+    LOCAL_HUB = "local-hub"
+    VED_ITSELF_FAILED = "ved-itself-failed"
+
+    @property
+    def url(self) -> str:
+        """The address of the heading that explains the code."""
+        return f"{TROUBLESHOOTING}#{self}"
 
 
 class VedError(Exception):
-    """A failure its reader can act on.
+    """An error that its reader can act on.
 
     Args:
         cause: what is wrong, and where, as one sentence or clause.
         remedy: what to do about it, as one sentence; may be empty where the cause says it all.
-        see: its kind in `troubles.TROUBLES`; empty where there is no more to say.
+        code: the heading of docs/troubleshooting.md that explains it.
     """
 
-    def __init__(self, cause: str, remedy: str = "", see: str = "") -> None:
+    def __init__(self, cause: str, remedy: str = "", *, code: ErrorCode) -> None:
         super().__init__(cause, remedy)
         self.cause = cause
         self.remedy = remedy
-        self.see = see
+        self.code = code
 
     def __str__(self) -> str:
         return f"{self.cause} {self.remedy}".strip()
 
     @property
     def text(self) -> str:
-        """All of it in one line, with the address of more at its end."""
-        return troubles.with_links(str(self), [self.see])
-
-    @property
-    def link(self) -> str:
-        """The address where its kind is explained; empty where there is no more to say."""
-        return troubles.link(self.see) if self.see else ""
+        """Cause, remedy and the address of the explanation, in one line."""
+        return with_links(str(self), [self.code])
 
 
-def describe(error: OSError) -> str:
+class RequestError(VedError):
+    """The request itself is wrong (a bad manifest, an unknown repo name): exit status 2."""
+
+
+def with_links(text: str, codes: Iterable[str]) -> str:
+    """Return a message with the addresses that explain its error codes at the end."""
+    links = " and ".join(f"{TROUBLESHOOTING}#{code}" for code in codes if code)
+    return f"{text} See {links}" if links else text
+
+
+def describe_os_error(error: OSError) -> str:
     """Return what the system says of a failed read or write, without the machine's own path."""
     name = f" ({Path(error.filename).name})" if isinstance(error.filename, str) else ""
     return f"{str(error.strerror or error).rstrip('.')}{name}."
 
 
 def as_ved_error(error: Exception) -> VedError:
-    """Return any failure as one that its reader can act on; of others, the log has a traceback."""
+    """Return an exception as an error for its reader; the caller logs unexpected ones."""
     if isinstance(error, VedError):
         return error
     if isinstance(error, OSError):
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        return VedError(describe(error), see="not-enough-disk" if is_full else "")
-    cause = f"VED itself failed ({type(error).__name__}): please report it with this log."
-    return VedError(cause, see="ved-itself-failed")
-
-
-class RequestError(VedError):
-    """The request itself is wrong (a bad manifest, an unknown repo name): exit status 2."""
+        code = ErrorCode.NOT_ENOUGH_DISK if is_full else ErrorCode.FILE_NOT_WRITABLE
+        return VedError(describe_os_error(error), code=code)
+    return VedError(
+        f"VED itself failed ({type(error).__name__}): please report it with this log.",
+        code=ErrorCode.VED_ITSELF_FAILED,
+    )

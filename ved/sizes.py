@@ -4,7 +4,7 @@ import re
 
 from pydantic import ByteSize, TypeAdapter
 
-from ved.errors import RequestError
+from ved.errors import ErrorCode, RequestError
 from ved.text import quoted
 
 # By itself pydantic ignores what follows the unit, and takes bits as well.
@@ -27,5 +27,6 @@ def parse_size(text: str) -> int:
             f"{quoted(text)} is not a size.",
             "Write a number above zero with a unit, such as 10GB, 500 MB or 14 GiB,"
             " or a whole number of bytes.",
+            code=ErrorCode.WRONG_INPUT,
         )
     return size

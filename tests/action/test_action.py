@@ -22,9 +22,9 @@ from tests.support.publishing import TOKEN, heads, markdown, pair, publish, tabl
 from tests.support.workflow_commands import Command, commands
 from ved.action import files, workflow_commands
 from ved.action.inputs import Inputs
+from ved.errors import TROUBLESHOOTING
 from ved.localhub import LocalHub, checkpoints
 from ved.manifest.yaml_nodes import Location
-from ved.troubles import PAGE
 
 ACTION = yaml.safe_load((Path(__file__).parents[2] / "action.yml").read_text())
 RESULTS = ("checkpoint", "action", "reason", "sources", "size", "time")
@@ -41,7 +41,7 @@ def annotations(run: Run, name: str = "error") -> list[Command]:
 
 def words(annotation: Command) -> str:
     """Return what an annotation says, without the addresses of more."""
-    return annotation.message.partition(f" See {PAGE}")[0]
+    return annotation.message.partition(f" See {TROUBLESHOOTING}")[0]
 
 
 Act = Callable[..., Run]
@@ -106,15 +106,15 @@ pairs:
     }
     assert "is a 'vit' checkpoint, which cannot be the decoder" in error.message
     assert words(error) == bad["reason"]
-    assert bad["see"] == ["family-that-does-not-work"]
-    assert error.message.endswith(f" See {PAGE}#family-that-does-not-work")
+    assert bad["codes"] == ["unsupported-family"]
+    assert error.message.endswith(f" See {TROUBLESHOOTING}#unsupported-family")
     rows = tables(run.summary)[RESULTS]
     said = f"{bad['reason']} See family that does not work."
     assert [row[:4] for row in rows] == [
         ["owner/action-bad", "⛔ refused", said, "team/vit + team/vit"],
         ["owner/action-good", "✅ built", good["reason"], "team/vit + team/bart"],
     ]
-    assert explanations(run.summary) == (["family-that-does-not-work"], [url])
+    assert explanations(run.summary) == (["unsupported-family"], [url])
     assert "**1 built, 1 refused.**" in run.summary
 
 
@@ -252,7 +252,7 @@ def links(summary: str) -> list[str]:
 
 def explanations(summary: str) -> tuple[list[str], list[str]]:
     """Return which headings of the page on failures a summary leads to, and where else."""
-    start = f"{PAGE}#"
+    start = f"{TROUBLESHOOTING}#"
     addresses = links(summary)
     explained = [each.removeprefix(start) for each in addresses if each.startswith(start)]
     return explained, [each for each in addresses if not each.startswith(start)]

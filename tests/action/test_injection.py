@@ -21,7 +21,7 @@ from tests.support.publishing import TOKEN, build_locally, client, markdown, pai
 from tests.support.workflow_commands import Command, commands
 from ved.action import main, workflow_commands
 from ved.action.inputs import Inputs
-from ved.errors import RequestError, VedError
+from ved.errors import ErrorCode, RequestError, VedError
 from ved.families.family import Role
 from ved.hub.access import HubAccess
 from ved.localhub import LocalHub, checkpoints
@@ -113,11 +113,14 @@ def visible(text: str) -> str:
 def test_reasons_and_findings_are_only_text(texts: tuple[str, str, str], tmp_path: Path) -> None:
     reason, warning, error = texts
     (described,) = loads(json.dumps({"pairs": [pair("owner/x")]}).encode()).pairs
-    findings = (Finding("warning", "encoder", warning), Finding("error", "decoder", error))
+    findings = (
+        Finding("warning", "encoder", warning, ErrorCode.IMAGE_SIZE),
+        Finding("error", "decoder", error, ErrorCode.TOKEN_IDS),
+    )
     result = Result(described, "failed", reason, findings)
     outcome = main.RunOutcome([Row.of(result)], [result])
 
-    run, status = told(outcome, [VedError(reason)], tmp_path)
+    run, status = told(outcome, [VedError(reason, code=ErrorCode.WRONG_INPUT)], tmp_path)
 
     assert status == main.WRONG_REQUEST
     first, second = told_only(run, "warning", "error")
@@ -518,7 +521,7 @@ def test_what_a_hub_tells_of_repos_is_only_text(
             return Answer.of_json({"error": text}, 403, **header)
         value: Any = text
         if kind == "cardData":
-            value = {"license": text, "ved": {"fingerprint": text, "words": text}, text: text}
+            value = {"license": text, "ved": {"fingerprint": text, "card_digest": text}, text: text}
         if kind == "siblings":
             value = [{"rfilename": text, "size": 1}, {"rfilename": "config.json", "size": 1}]
         content = answer.json()

@@ -203,7 +203,7 @@ def test_ledger_says_which_parameters_no_source_has(pair: Pair) -> None:
     fresh = {
         path if ledger.role == "projection" else (ledger.role, *path): reason
         for ledger in pair.checkpoint.ledgers
-        for path, reason in ledger.fresh.items()
+        for path, reason in ledger.initialized.items()
     }
     assert fresh == {
         path: "projection" if path[0] == "enc_to_dec_proj" else CROSS_ATTENTION
@@ -314,7 +314,7 @@ def test_prefixed_vit_with_a_classifier_differs_in_the_pooler_alone(
         {path: actual[path] for path in actual if path not in poolers},
         {path: expected[path] for path in expected if path not in poolers},
     )
-    assert checkpoint.ledgers[0].left_out == {
+    assert checkpoint.ledgers[0].unused == {
         "classifier.bias": "a head for another task",
         "classifier.weight": "a head for another task",
     }

@@ -80,11 +80,11 @@ def test_every_tensor_is_needed_unless_a_source_may_lack_it(
             for pattern, reason in MAY_LACK.get(family, {}).items()
             if re.fullmatch(pattern, missing.name)
         }
-        if missing.name in whole.left_out:
+        if missing.name in whole.unused:
             assert source.match(rest).copied == whole.copied
         elif reasons:
             (path,) = whole.copied.keys() - source.match(rest).copied.keys()
-            assert {source.match(rest).fresh[path]} == reasons
+            assert {source.match(rest).initialized[path]} == reasons
         else:
             with pytest.raises(VedError, match=r"lacks \d+ tensors? of the"):
                 source.match(rest)
@@ -94,11 +94,11 @@ def test_every_tensor_is_needed_unless_a_source_may_lack_it(
 def test_nothing_is_counted_twice_or_forgotten(family: str, tmp_path: FilePath) -> None:
     source = Source(family, tmp_path)
     ledger = source.match()
-    assert not ledger.copied.keys() & ledger.fresh.keys()
-    assert ledger.copied.keys() | ledger.fresh.keys() == source.shapes.keys()
+    assert not ledger.copied.keys() & ledger.initialized.keys()
+    assert ledger.copied.keys() | ledger.initialized.keys() == source.shapes.keys()
     used = {hit.weight.name for hit in ledger.copied.values()}
     names = [weight.name for weight in source.weights]
-    assert list(ledger.left_out) == [name for name in names if name not in used]
+    assert list(ledger.unused) == [name for name in names if name not in used]
 
 
 def test_without_any_tensor_the_error_counts_all_and_lists_a_few(tmp_path: FilePath) -> None:
@@ -208,7 +208,7 @@ def test_left_out_tensors_have_the_family_s_reason_or_none_that_is_known() -> No
         for name in ("h.0.attn.bias", "h.0.attn.c_attn.bias", "score.weight")
     ]
     ledger = match_parameters("decoder", {}, weights, DECODERS["gpt2"], "org/weights", "org/config")
-    assert ledger.left_out == {
+    assert ledger.unused == {
         "h.0.attn.bias": "a buffer, computed anew",
         "h.0.attn.c_attn.bias": "nothing in the model takes them",
         "score.weight": "a head for another task",

@@ -179,7 +179,7 @@ def failed(result: Result, hub: LocalHub, repo: str, parent: str | None) -> str:
     """Return why a check failed, of a result that says what is at which commit."""
     assert (result.action, result.commit) == ("failed", heads(hub)[repo])
     assert result.url == f"{hub.endpoint}/{repo}/commit/{result.commit}"
-    assert (result.kinds, result.checksums) == (["check-failed"], {})
+    assert (result.codes, result.checksums) == (["check-failed"], {})
     start = f"Published as {result.commit}, but its check failed: "
     end = f" The commit before it is {parent}." if parent else ""
     assert result.reason.startswith(start)
@@ -318,7 +318,7 @@ def test_what_transformers_cannot_load_is_found_out(
     told = published(hub, repo, built, true.model_copy(update={"files": files}))
     with pytest.raises(VedError, match=f"transformers cannot load its {what}: ") as caught:
         verify_published(told, tmp_path / "check", client(hub))
-    assert caught.value.see == "check-failed"
+    assert caught.value.code == "check-failed"
 
 
 # The card's own code

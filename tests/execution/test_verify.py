@@ -322,7 +322,7 @@ def test_a_record_of_other_words_that_knows_no_card_is_explained(
     file = directory / build_record.FILE_NAME
     content = json.loads(file.read_text())
     del content["files"]["README.md"]
-    file.write_text(json.dumps({**content, "words": "0" * 64}))
+    file.write_text(json.dumps({**content, "card_digest": "0" * 64}))
     assert not verify(str(directory), client(hub, None)).is_true
 
 

@@ -114,7 +114,7 @@ def test_free_disk_of_a_relative_path(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("number", "words"),
+    ("number", "card_digest"),
     [
         (0, "0 B"),
         (999, "999 B"),

@@ -370,7 +370,7 @@ def test_what_somebody_did_is_kept_unless_the_manifest_says_otherwise(
         assert words in refused.reason
         assert "Say overwrite: true in its pair to replace" in refused.reason
         (error,) = [found for found in refused.findings if found.level == "error"]
-        assert (error.key, error.see) == ("repo", "changed-since")
+        assert (error.key, error.code) == ("repo", "changed-since")
         assert writes(hub) == []
         assert changed_heads(before, hub) == set()
 

@@ -244,7 +244,7 @@ def test_what_could_not_be_put_into_its_collection_has_failed_and_is_published(
         ((level, key, said),) = result.annotations()
         assert (level, key) == ("error", "collection")
         assert said.startswith(result.reason)
-        assert result.kinds == ["collection-not-changed"]
+        assert result.codes == ["collection-not-changed"]
     assert rest == published[2:]
 
 
@@ -365,7 +365,7 @@ def test_a_job_without_a_stored_token_cannot_change_a_collection(hub: LocalHub) 
     (result,) = build(wanted, RunOptions(), client(hub, None), publisher)
 
     finding = error_of(result)
-    assert (result.action, finding.key, finding.see) == (
+    assert (result.action, finding.key, finding.code) == (
         *("refused", "collection"),
         "collection-not-changed",
     )

@@ -60,7 +60,7 @@ def test_a_listing_tells_of_a_published_pair_what_its_record_does(
 ) -> None:
     made = read_published_record(read_repo(built, client(hub)), client(hub))
     told = listing_of(hub, built)
-    assert (told.fingerprint, told.words) == (made.fingerprint, made.words)
+    assert (told.fingerprint, told.card_digest) == (made.fingerprint, made.card_digest)
     assert (told.head, told.private) == (heads(hub)[built], False)
     newest, *_ = client(hub).list_repo_commits(built)
     assert told.modified == newest.created_at.timestamp()
@@ -92,7 +92,7 @@ def test_a_card_that_says_nothing_of_ved_leaves_it_unknown(
 ) -> None:
     head = commit(hub, repo, {"README.md": card.encode(), "ved.json": b"{}"})
     told = listing_of(hub, repo)
-    assert (told.head, told.fingerprint, told.words) == (head, "", "")
+    assert (told.head, told.fingerprint, told.card_digest) == (head, "", "")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_whatever_a_card_says_is_text_that_no_digest_equals(
     card = f"---\nved: {state}\n---\n".encode()
     commit(hub, repo, {"README.md": card, "ved.json": b"{}"})
     told = listing_of(hub, repo)
-    assert (told.fingerprint, told.words) == (fingerprint, words)
+    assert (told.fingerprint, told.card_digest) == (fingerprint, words)
 
 
 def test_a_card_that_was_copied_to_a_repo_without_a_record_counts_for_nothing(

@@ -97,8 +97,8 @@ def test_sources_are_recorded_with_commits_and_digests(
 def test_what_the_sources_authors_state_is_recorded(built: Path) -> None:
     recorded = record_of(built)["sources"]
     nothing = {"gated": False, "tags": [], "language": []}
-    assert recorded["encoder"]["stated"] == {**nothing, "license": "apache-2.0"}
-    assert recorded["decoder"]["stated"] == {**nothing, "license": "mit", "language": ["en"]}
+    assert recorded["encoder"]["metadata"] == {**nothing, "license": "apache-2.0"}
+    assert recorded["decoder"]["metadata"] == {**nothing, "license": "mit", "language": ["en"]}
 
 
 def test_sizes_are_recorded_by_the_configs_and_the_weights(
@@ -111,7 +111,7 @@ def test_sizes_are_recorded_by_the_configs_and_the_weights(
     assert recorded["sources"]["encoder"]["architecture"] == {**small, **pixels}
     assert recorded["sources"]["decoder"]["architecture"] == {**small, "vocabulary": words}
     contents = [ledger["contents"] for ledger in recorded["ledger"].values()]
-    assert sum(each["copied"] + each["fresh"] for each in contents) == recorded["parameters"]
+    assert sum(each["copied"] + each["initialized"] for each in contents) == recorded["parameters"]
 
 
 def test_a_config_of_another_repo_is_recorded_as_such(
@@ -169,12 +169,12 @@ def test_versions_are_those_that_are_installed(built: Path) -> None:
 def test_the_ledger_accounts_for_every_tensor_of_the_sources(built: Path) -> None:
     ledger = record_of(built)["ledger"]
     assert ledger.keys() == {"encoder", "decoder"}
-    assert ledger["decoder"]["left_out"] == {
+    assert ledger["decoder"]["unused"] == {
         "h.0.attn.bias": "a buffer, computed anew",
         "h.1.attn.bias": "a buffer, computed anew",
     }
-    assert set(ledger["decoder"]["fresh"].values()) == {"cross-attention"}
-    assert ledger["encoder"]["fresh"] == {}
+    assert set(ledger["decoder"]["initialized"].values()) == {"cross-attention"}
+    assert ledger["encoder"]["initialized"] == {}
     assert ledger["encoder"]["copied"]["layernorm/scale"] == {
         "file": "model.safetensors",
         "tensor": "layernorm.weight",
@@ -402,7 +402,9 @@ def test_a_record_of_a_strange_source_is_read_back_as_it_was(
     honest = build_record.parse_record((built / "ved.json").read_bytes(), "here")
     found = honest.token_ids["pad"].model_copy(update={"token": token, "id": pad})
     copied = {path: Copied(file="model.safetensors", tensor=tensor)}
-    ledger = RecordedLedger(copied=copied, fresh={path: "projection"}, left_out={tensor: "a, b"})
+    ledger = RecordedLedger(
+        copied=copied, initialized={path: "projection"}, unused={tensor: "a, b"}
+    )
     update = {"token_ids": {**honest.token_ids, "pad": found}, "ledger": {"encoder": ledger}}
     strange = honest.model_copy(update=update)
     assert build_record.parse_record(strange.encoded(), "there") == strange
@@ -417,7 +419,7 @@ HOSTILE = "x](https://example.org) <img src=x>"
         ("format", 2),
         ("fingerprint", "0" * 63),
         ("fingerprint", "A" * 64),
-        ("words", "../" * 21 + "0"),
+        ("card_digest", "../" * 21 + "0"),
         ("seed", "seven"),
         ("dtype", HOSTILE),
         ("weights", [HOSTILE]),
@@ -442,9 +444,9 @@ HOSTILE = "x](https://example.org) <img src=x>"
         ("versions", {"transformers": HOSTILE}),
         ("versions", {"transformers": "4.57.6\n"}),
         ("versions", {"transformers": "4" * 51}),
-        ("ledger.decoder.left_out", {"h.0.attn.bias": HOSTILE}),
-        ("ledger.decoder.left_out", {"h.0.attn.bias": "`|`"}),
-        ("ledger.decoder.fresh", {"a": HOSTILE}),
+        ("ledger.decoder.unused", {"h.0.attn.bias": HOSTILE}),
+        ("ledger.decoder.unused", {"h.0.attn.bias": "`|`"}),
+        ("ledger.decoder.initialized", {"a": HOSTILE}),
         ("ledger.decoder.copied", {"a": "b"}),
         ("pair.repo", HOSTILE),
         ("pair.license", HOSTILE),

@@ -105,7 +105,7 @@ def test_metadata_is_complete_and_the_hub_takes_it(hub: LocalHub, tmp_path: Path
         "license": "apache-2.0",
         "language": ["en", "no"],
         "tags": ["vision-encoder-decoder", "warm-start", "ved", "captioning"],
-        "ved": {name: card.record[name] for name in ("fingerprint", "words")},
+        "ved": {name: card.record[name] for name in ("fingerprint", "card_digest")},
     }
     checks = [exchange.status for exchange in hub.requests if "validate-yaml" in exchange.path]
     # Once in the plan, once with the commit.
@@ -119,9 +119,9 @@ def test_one_listing_tells_the_state_of_every_card(cards: dict[str, Card], hub: 
     listed = repos.list_repos("owner", client(hub))
     for name, card in cards.items():
         found = listed[f"owner/card-{name}"]
-        assert (found.fingerprint, found.words) == (
+        assert (found.fingerprint, found.card_digest) == (
             card.record["fingerprint"],
-            card.record["words"],
+            card.record["card_digest"],
         )
     assert len({found.fingerprint for found in listed.values()}) >= len(DECODERS)
 
@@ -208,17 +208,17 @@ def test_fresh_parameters_are_those_of_the_record(decoder: str, cards: dict[str,
     card = cards[decoder]
     groups = dict(tables(card.text)[FRESH])
     ledger = card.record["ledger"]["decoder"]
-    for path, reason in ledger["fresh"].items():
+    for path, reason in ledger["initialized"].items():
         (group,) = starts(f"decoder/{path}") & groups.keys()
         assert groups[group] == reason
     for path in ledger["copied"]:
         assert not starts(f"decoder/{path}") & groups.keys()
-    assert set(groups.values()) == set(ledger["fresh"].values()) == {"cross-attention"}
+    assert set(groups.values()) == set(ledger["initialized"].values()) == {"cross-attention"}
 
 
 def test_without_fresh_parameters_the_card_says_so(cards: dict[str, Card]) -> None:
     assert "None: every parameter is a source's" in cards["bart"].text
-    assert not cards["bart"].record["ledger"]["decoder"]["fresh"]
+    assert not cards["bart"].record["ledger"]["decoder"]["initialized"]
 
 
 def test_a_projection_and_a_missing_pooler_are_fresh(hub: LocalHub, tmp_path: Path) -> None:
@@ -371,7 +371,7 @@ def test_a_record_of_an_older_version_gives_a_card_without_what_it_does_not_tell
 ) -> None:
     old = json.loads(json.dumps(cards["bert"].record))
     for source in old["sources"].values():
-        del source["architecture"], source["stated"]
+        del source["architecture"], source["metadata"]
     for ledger in old["ledger"].values():
         del ledger["contents"]
     text = render_card(build_record.parse_record(json.dumps(old).encode(), "old"))
@@ -426,7 +426,7 @@ def test_what_strangers_named_is_shown_and_not_obeyed(cards: dict[str, Card]) ->
     """A record comes back from the Hub, where somebody else may have written it."""
     honest = build_record.parse_record(json.dumps(cards["gpt2"].record).encode(), "here")
     part = honest.ledger["decoder"]
-    (copied, *_), (fresh, *_) = part.copied.values(), part.fresh.values()
+    (copied, *_), (fresh, *_) = part.copied.values(), part.initialized.values()
 
     def with_names(name: str) -> str:
         local = RecordedSnapshot(name=name)
@@ -434,8 +434,8 @@ def test_what_strangers_named_is_shown_and_not_obeyed(cards: dict[str, Card]) ->
         update: dict[str, Any] = {"name": name, "commit": None, "config": local}
         ledger = RecordedLedger(
             copied={name: copied.model_copy(update={"file": name, "tensor": name})},
-            fresh={name: fresh},
-            left_out={name: "a buffer"},
+            initialized={name: fresh},
+            unused={name: "a buffer"},
         )
         token_ids = {
             role: found.model_copy(update={"token": name})

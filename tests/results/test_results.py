@@ -238,7 +238,7 @@ def test_nothing_in_any_row_is_obeyed(source: str, reason: str, warning: str) ->
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("key", ["repo", "commit", "see"])
 def test_what_becomes_part_of_a_link_is_nothing_else(key: str, text: str, tmp_path: Path) -> None:
-    value = {"repo": f"owner/{text}", "commit": text, "see": [text]}[key]
+    value = {"repo": f"owner/{text}", "commit": text, "codes": [text]}[key]
     hostile = row().model_copy(update={key: value})
     (tmp_path / "shard.json").write_text(to_json([hostile]))
     with pytest.raises(RequestError, match="does not hold the output results"):

@@ -22,7 +22,7 @@ def of(encoder: str | None, decoder: str | None) -> dict[str, str | None]:
     return {ENCODER: encoder, DECODER: decoder}
 
 
-@pytest.mark.parametrize("stated", [None, "apache-2.0", "mit", "gpl-3.0", "other"])
+@pytest.mark.parametrize("metadata", [None, "apache-2.0", "mit", "gpl-3.0", "other"])
 def test_permissive_sources_let_anything_be_stated(stated: str | None) -> None:
     assert problems(stated, of("apache-2.0", "mit")) == []
 
@@ -39,7 +39,7 @@ def test_two_sources_under_one_licence_that_binds_agree(license: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stated", "words"),
+    ("metadata", "card_digest"),
     [("mit", "the checkpoint states mit"), (None, "the checkpoint states no licence")],
 )
 @pytest.mark.parametrize("license", BINDING)
@@ -53,7 +53,7 @@ def test_licence_that_binds_has_to_be_the_one_stated(
     assert f"say license: {license} in the pair" in problem
 
 
-@pytest.mark.parametrize("stated", [None, "gpl-3.0", "llama2", "mit"])
+@pytest.mark.parametrize("metadata", [None, "gpl-3.0", "llama2", "mit"])
 def test_two_licences_that_bind_are_one_conflict_whatever_is_stated(stated: str | None) -> None:
     assert problems(stated, of("gpl-3.0", "llama2")) == [
         "org/encoder is under gpl-3.0 and org/decoder is under llama2, and one may forbid what the"
@@ -62,7 +62,7 @@ def test_two_licences_that_bind_are_one_conflict_whatever_is_stated(stated: str 
     ]
 
 
-@pytest.mark.parametrize("stated", [None, "mit", "cc-by-nd-4.0"])
+@pytest.mark.parametrize("metadata", [None, "mit", "cc-by-nd-4.0"])
 @pytest.mark.parametrize("license", sorted(NO_DERIVATIVES))
 def test_what_allows_nothing_to_be_made_of_it_is_a_problem_whatever_is_stated(
     license: str, stated: str | None
@@ -81,7 +81,7 @@ def test_other_names_no_licence_so_two_of_them_need_not_agree() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stated", "remedy"),
+    ("metadata", "remedy"),
     [
         (None, "say it with license: in the pair"),
         ("mit", "make sure that its authors allow mit"),
@@ -103,7 +103,7 @@ def test_silent_sources_come_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stated", "sources", "words"),
+    ("metadata", "sources", "card_digest"),
     [
         ("mit", ("mit", "mit"), "mit is permissive: "),
         ("gpl-3.0", ("mit", "isc"), "where their conditions are kept for what is copied"),

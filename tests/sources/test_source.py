@@ -112,7 +112,8 @@ def test_the_license_is_that_of_the_card_at_the_commit(
     client(hub).create_repo("team/licensed", exist_ok=True)
     commit = client(hub).upload_folder(repo_id="team/licensed", folder_path=tmp_path / "vit").oid
     assert (
-        resolved(hub, "encoder", "team/licensed", revision=commit).snapshot.stated.license == known
+        resolved(hub, "encoder", "team/licensed", revision=commit).snapshot.metadata.license
+        == known
     )
 
 

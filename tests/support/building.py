@@ -79,7 +79,7 @@ def assert_same_parameters(
 
 
 def groups_of(ledger: Ledger) -> dict[str, Reason]:
-    return initialized_groups(ledger.copied, ledger.fresh)
+    return initialized_groups(ledger.copied, ledger.initialized)
 
 
 def files_of(directory: Path) -> dict[str, bytes]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ved.errors import RequestError
+from ved.errors import ErrorCode, RequestError
 
 _SHOWN = 100  # characters of a name from outside
 
@@ -25,7 +25,7 @@ def check_may_publish(environ: Mapping[str, str]) -> None:
         raise RequestError(
             f"This run is for {whose}, which never publishes.",
             "Publish once it is merged; for pull requests, use mode: plan, which needs no secret.",
-            see="pull-requests-never-publish",
+            code=ErrorCode.PULL_REQUESTS_NEVER_PUBLISH,
         )
 
 

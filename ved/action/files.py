@@ -5,7 +5,7 @@ import secrets
 from pathlib import Path
 
 from ved.action.workflow_commands import UNENCODABLE
-from ved.errors import RequestError, describe
+from ved.errors import ErrorCode, RequestError, describe_os_error
 
 SUMMARY_BYTES = 1_000_000
 """A little below the 1 MiB that the runner takes of a step."""
@@ -22,7 +22,7 @@ def path_in_workspace(what: str, name: str) -> Path:
         raise RequestError(
             f"The {what} file {name!r} is outside the workspace.",
             "Name one inside of it.",
-            see="outside-the-workspace",
+            code=ErrorCode.OUTSIDE_THE_WORKSPACE,
         )
     return path
 
@@ -40,7 +40,10 @@ def write_file(what: str, name: str, content: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
     except OSError as error:
-        raise RequestError(f"The {what} file cannot be written: {describe(error)}") from error
+        raise RequestError(
+            f"The {what} file cannot be written: {describe_os_error(error)}",
+            code=ErrorCode.FILE_NOT_WRITABLE,
+        ) from error
 
 
 def set_output(name: str, value: str) -> None:

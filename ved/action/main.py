@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ved import environment, interruption
 from ved.action import events
-from ved.errors import RequestError, VedError, as_ved_error
+from ved.errors import ErrorCode, RequestError, VedError, as_ved_error
 from ved.manifest.loading import ManifestError, load
 from ved.markdown import plain_text
 from ved.results.rows import Row
-from ved.troubles import in_markdown
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -82,7 +81,7 @@ def main() -> int:
         with StopCommands() as unheeded:
             outcome = _run(inputs, unheeded.mask)
     except ManifestError as error:
-        problems = [VedError(str(problem), see=error.see) for problem in error.problems]
+        problems = [VedError(str(problem), code=error.code) for problem in error.problems]
         for problem in error.problems:
             annotate(problem.message, problem)
     except RequestError as error:
@@ -94,7 +93,10 @@ def main() -> int:
         problems, status = [as_ved_error(error)], FAILED
         annotate(problems[0].text)
     except KeyboardInterrupt:
-        problems, status = [VedError("The job was cancelled.")], interruption.INTERRUPTED
+        problems, status = (
+            [VedError("The job was cancelled.", code=ErrorCode.JOB_CANCELLED)],
+            interruption.INTERRUPTED,
+        )
         print(problems[0])
     return write_reports(inputs, outcome, problems, status)
 
@@ -109,7 +111,9 @@ def _run(inputs: Inputs, mask: Callable[[str], None]) -> RunOutcome:
     modes = {"build": _build, "plan": _plan, "report": _report}
     if inputs.mode not in modes:
         raise RequestError(
-            f"There is no mode {inputs.mode!r}.", f"It is one of {', '.join(modes)}."
+            f"There is no mode {inputs.mode!r}.",
+            f"It is one of {', '.join(modes)}.",
+            code=ErrorCode.WRONG_INPUT,
         )
     path_in_workspace("results", inputs.results_file)
     path_in_workspace("checksums", inputs.checksums_file)
@@ -156,7 +160,7 @@ def _report(inputs: Inputs, _: Callable[[str], None]) -> RunOutcome:
         raise RequestError(
             "Mode report has no results.",
             "Name their folder in the input results.",
-            see="job-without-results",
+            code=ErrorCode.JOB_WITHOUT_RESULTS,
         )
     rows = collect(Path(inputs.results))
     for row in rows:
@@ -188,7 +192,7 @@ def write_reports(
     inputs: Inputs, outcome: RunOutcome, problems: Sequence[VedError], status: int
 ) -> int:
     """Annotate the manifest, set the outputs, write the summary, and return the exit status."""
-    from ved.action.summary import results_table
+    from ved.action.summary import help_links, results_table
     from ved.action.timeline import gantt
     from ved.results.result import BAD
     from ved.results.rows import to_json
@@ -219,7 +223,7 @@ def write_reports(
     told = [] if rows else ["Nothing was done."]
     if problems:
         told.append("\n".join(f"- {plain_text(redact(str(problem)))}" for problem in problems))
-        told.append(in_markdown(dict.fromkeys(problem.see for problem in problems)))
+        told.append(help_links(dict.fromkeys(problem.code for problem in problems)))
     if rows:
         told.append(results_table(rows, inputs.endpoint or "https://huggingface.co"))
         told.append(gantt({result.pair.repo: result.steps for result in outcome.results}))

@@ -1,14 +1,14 @@
 """Format results as Markdown for the job summary."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
+from ved.errors import TROUBLESHOOTING
 from ved.markdown import code_span, plain_text
 from ved.results.result import BAD, Action
 from ved.results.rows import Row
 from ved.sizes import format_size
-from ved.troubles import in_markdown
 
 _SHOWN: dict[Action, tuple[str, str]] = {
     "build": ("🔨", "to build"),
@@ -58,7 +58,7 @@ def _line(row: Row, endpoint: str) -> str:
     cells = (
         name,
         " ".join(_SHOWN[row.action]),
-        f"{plain_text(row.reason)} {in_markdown(row.see)}".rstrip(),
+        f"{plain_text(row.reason)} {help_links(row.codes)}".rstrip(),
         f"{code_span(row.encoder)} + {code_span(row.decoder)}",
         _size(row),
         f"{row.seconds:.0f} s" if row.seconds else "",
@@ -69,3 +69,11 @@ def _line(row: Row, endpoint: str) -> str:
 def _size(row: Row) -> str:
     sent = "" if row.uploaded is None else f", {format_size(row.uploaded)} sent"
     return f"{format_size(row.bytes)}{sent}" if row.bytes else ""
+
+
+def help_links(codes: Iterable[str]) -> str:
+    """Return a Markdown sentence that links error codes to their explanations; "" for no code."""
+    links = " and ".join(
+        f"[{code.replace('-', ' ')}]({TROUBLESHOOTING}#{code})" for code in codes if code
+    )
+    return f"See {links}." if links else ""

@@ -16,7 +16,7 @@ from ved.assembly import processing, special_tokens
 from ved.assembly.ledger import Contents, Ledger
 from ved.assembly.parts import Part, load_config, projection_part, source_part, stored_dtype
 from ved.assembly.special_tokens import TokenIds
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.manifest.fields import Dtype, WeightFormat
 from ved.manifest.settings import CheckpointSettings
 from ved.sources.source import Source
@@ -56,7 +56,7 @@ class Checkpoint:
     @property
     def parameters(self) -> int:
         """How many numbers its parameters hold."""
-        return sum(part.copied + part.fresh for part in self.contents.values())
+        return sum(part.copied + part.initialized for part in self.contents.values())
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -143,13 +143,13 @@ def _tensors(
     parts: Sequence[Part], layout: Layout, dtype: Dtype
 ) -> Iterator[tuple[ParameterPath, Tensor]]:
     """Yield every parameter of the checkpoint: the sources' in their order, then the fresh ones."""
-    fresh_dtype = stored_dtype(parts) if dtype == "source" else DTYPES[dtype]
+    initialized_dtype = stored_dtype(parts) if dtype == "source" else DTYPES[dtype]
     for part in parts:
         for path, tensor in part.copied(layout):
             yield path, _cast(path, tensor, tensor.dtype if dtype == "source" else DTYPES[dtype])
     for part in parts:
-        for path, tensor in part.fresh(layout):
-            yield path, _cast(path, tensor, fresh_dtype)
+        for path, tensor in part.initialized(layout):
+            yield path, _cast(path, tensor, initialized_dtype)
 
 
 def _cast(path: ParameterPath, tensor: Tensor, dtype: np.dtype[Any]) -> Tensor:
@@ -168,4 +168,5 @@ def _write_configs(config: Any, directory: FilePath, dtype: Dtype) -> None:
         raise VedError(
             f"The decoder's config has generation settings that do not fit together: {error}",
             "Use a config without them: decoder: {model: ..., config: ...}.",
+            code=ErrorCode.GENERATION_SETTINGS,
         ) from error

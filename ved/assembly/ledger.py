@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.families.family import Family, Role
 from ved.tensors.files import StoredWeight
 from ved.tensors.names import UNKNOWN, Match, ParameterPath, SourceNames, pytorch_name
@@ -26,7 +26,7 @@ class Contents:
     """How many numbers of a part are copied and fresh, and the dtypes that they are written in."""
 
     copied: int
-    fresh: int
+    initialized: int
     dtypes: tuple[str, ...]
 
 
@@ -45,29 +45,29 @@ class Ledger:
 
     role: Role | Literal["projection"]
     copied: Mapping[ParameterPath, Match] = field(default_factory=dict)
-    fresh: Mapping[ParameterPath, Reason] = field(default_factory=dict)
-    left_out: Mapping[str, str] = field(default_factory=dict)
+    initialized: Mapping[ParameterPath, Reason] = field(default_factory=dict)
+    unused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What its owner should know: parameters and tensors that were not expected so."""
         absent = tuple(
             f"The {self.role} has no {group}, which is drawn at random instead."
-            for group, reason in initialized_groups(self.copied, self.fresh).items()
+            for group, reason in initialized_groups(self.copied, self.initialized).items()
             if reason == "absent from the source"
         )
-        left_out = unused_groups(self.left_out)
-        unknown = [name for name, reason in left_out.items() if reason == UNKNOWN]
+        unused = unused_groups(self.unused)
+        unknown = [name for name, reason in unused.items() if reason == UNKNOWN]
         if not unknown:
             return absent
-        unused = (
+        message = (
             f"Tensors of the {self.role} are not used, because {UNKNOWN}: {join_limited(unknown)}."
         )
-        return (*absent, unused)
+        return (*absent, message)
 
 
 def initialized_groups(
-    copied: Iterable[ParameterPath], fresh: Mapping[ParameterPath, Reason]
+    copied: Iterable[ParameterPath], initialized: Mapping[ParameterPath, Reason]
 ) -> dict[str, Reason]:
     """Return the fresh parameters in short, by group, with why they are fresh.
 
@@ -77,13 +77,13 @@ def initialized_groups(
     taken = {start for path in copied for start in _starts(path)}
     return {
         "/".join(next((start for start in _starts(path) if start not in taken), path)): reason
-        for path, reason in fresh.items()
+        for path, reason in initialized.items()
     }
 
 
-def unused_groups(left_out: Mapping[str, str]) -> dict[str, str]:
+def unused_groups(unused: Mapping[str, str]) -> dict[str, str]:
     """Return why tensors are not used, by name, layers counted as one: `h.*.attn.bias`."""
-    return {".".join(_layers_as_one(name.split("."))): reason for name, reason in left_out.items()}
+    return {".".join(_layers_as_one(name.split("."))): reason for name, reason in unused.items()}
 
 
 def _starts(path: ParameterPath) -> Iterator[ParameterPath]:
@@ -124,21 +124,23 @@ def match_parameters(
     _check_shapes(role, shapes, copied, origin, config_origin)
     _check_dtypes(role, copied, origin)
     unused = names.unused(copied.values())
-    fresh: dict[ParameterPath, Reason] = {}
+    initialized: dict[ParameterPath, Reason] = {}
     missing = []
     for path in shapes.keys() - copied.keys():
         if _is_cross_attention(path, family):
-            fresh[path] = "cross-attention"
+            initialized[path] = "cross-attention"
         elif names.canonical(path).startswith(family.optional):
-            fresh[path] = "absent from the source"
+            initialized[path] = "absent from the source"
         else:
             missing.append(pytorch_name(path))
     if any(_is_cross_attention(path, family) for path in copied):
         # Trained in part is not trained: half of it at random would ruin the other half.
-        missing += [pytorch_name(path) for path, why in fresh.items() if why == "cross-attention"]
+        missing += [
+            pytorch_name(path) for path, why in initialized.items() if why == "cross-attention"
+        ]
     if missing:
         raise _missing_error(role, sorted(missing), list(unused), origin)
-    return Ledger(role, copied, dict(sorted(fresh.items())), unused)
+    return Ledger(role, copied, dict(sorted(initialized.items())), unused)
 
 
 def _check_shapes(
@@ -159,7 +161,7 @@ def _check_shapes(
             f"The weights of the {role} do not fit its config: {join_limited(wrong, '; ')} "
             "(with all axes in Flax's order).",
             "Use the config that belongs to the weights.",
-            see="weights-that-do-not-fit",
+            code=ErrorCode.WEIGHTS_DO_NOT_FIT,
         )
 
 
@@ -178,7 +180,7 @@ def _check_dtypes(role: Role, copied: Mapping[ParameterPath, Match], origin: str
             f"The weights of the {role} {origin} are not floating-point numbers: "
             f"{join_limited(wrong, '; ')}.",
             "Use a source that is not quantized.",
-            see="settings-that-flax-ignores",
+            code=ErrorCode.UNSUPPORTED_SETTINGS,
         )
 
 
@@ -191,5 +193,5 @@ def _missing_error(role: Role, missing: list[str], unused: list[str], origin: st
         f"{origin} lacks {len(missing)} tensors of the {role}, which would be random: "
         f"{join_limited(missing)}.{hint}",
         "Check that it is a transformers checkpoint of the family that its config names.",
-        see="weights-that-do-not-fit",
+        code=ErrorCode.WEIGHTS_DO_NOT_FIT,
     )

@@ -22,7 +22,7 @@ from transformers import (
 from ved.assembly import ledger
 from ved.assembly.initialization import Initialization
 from ved.assembly.ledger import Contents, Ledger
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.sources.source import Source
 from ved.tensors.files import Layout, open_weights
@@ -49,17 +49,19 @@ class Part:
     initialization: Initialization
     path: ParameterPath = ()
 
-    def contents(self, asked: np.dtype[Any] | None, fresh: np.dtype[Any]) -> Contents:
+    def contents(self, asked: np.dtype[Any] | None, initialized: np.dtype[Any]) -> Contents:
         """Return what its parameters amount to; the arguments are those of `nbytes`."""
         copied, drawn = (
             sum(prod(self.initialization.shapes[path].shape) for path in paths)
-            for paths in (self.ledger.copied, self.ledger.fresh)
+            for paths in (self.ledger.copied, self.ledger.initialized)
         )
         matches = self.ledger.copied.values()
         dtypes = {(asked or match.weight.tensor.dtype).name for match in matches}
-        return Contents(copied, drawn, tuple(sorted(dtypes | ({fresh.name} if drawn else set()))))
+        return Contents(
+            copied, drawn, tuple(sorted(dtypes | ({initialized.name} if drawn else set())))
+        )
 
-    def nbytes(self, asked: np.dtype[Any] | None, fresh: np.dtype[Any]) -> int:
+    def nbytes(self, asked: np.dtype[Any] | None, initialized: np.dtype[Any]) -> int:
         """Return how many bytes its parameters take in one weight file.
 
         Args:
@@ -67,7 +69,7 @@ class Part:
             fresh: the dtype of what is drawn.
         """
         shapes = self.initialization.shapes
-        sizes = dict.fromkeys(self.ledger.fresh, fresh.itemsize)
+        sizes = dict.fromkeys(self.ledger.initialized, initialized.itemsize)
         for path, match in self.ledger.copied.items():
             sizes[path] = (asked or match.weight.tensor.dtype).itemsize
         return sum(prod(shapes[path].shape) * size for path, size in sizes.items())
@@ -80,14 +82,14 @@ class Part:
     @cached_property
     def _draw(self) -> Callable[[ParameterPath], Array]:
         """Draws a fresh parameter; keeps it for the other weight file, if all of them are few."""
-        shapes = [self.initialization.shapes[path] for path in self.ledger.fresh]
+        shapes = [self.initialization.shapes[path] for path in self.ledger.initialized]
         size = sum(prod(shape.shape) * shape.dtype.itemsize for shape in shapes)
         draw = self.initialization.draw
         return cache(draw) if size <= KEPT_BYTES else draw
 
-    def fresh(self, layout: Layout) -> Iterator[tuple[ParameterPath, Tensor]]:
+    def initialized(self, layout: Layout) -> Iterator[tuple[ParameterPath, Tensor]]:
         """Yield the others; each is drawn when it is read."""
-        for path in self.ledger.fresh:
+        for path in self.ledger.initialized:
             drawn = self.initialization.shapes[path]
             tensor: Tensor = LazyTensor(drawn.shape, drawn.dtype, partial(self._draw, path))
             if layout == "pytorch" and path[-1] == "kernel":
@@ -108,7 +110,7 @@ def load_config(source: Source) -> Any:
     except Exception as error:  # whatever a damaged config makes transformers raise
         raise VedError(
             f"The config of {source.resolved.config_snapshot} cannot be read: {error}.",
-            see="config-not-usable",
+            code=ErrorCode.CONFIG_NOT_USABLE,
         ) from error
     # A path of this machine has no place in a published config, and neither has remote code.
     config._name_or_path = source.resolved.config_snapshot.name
@@ -141,7 +143,7 @@ def source_part(source: Source, config: Any, seed: int) -> Part:
         raise VedError(
             f"The config of {resolved.config_snapshot} makes no {resolved.role}: {error}.",
             "Use a config that transformers can make a model of.",
-            see="config-not-usable",
+            code=ErrorCode.CONFIG_NOT_USABLE,
         ) from error
     # BART's decoder, for one, says on construction that it is no encoder-decoder any more.
     vars(config).update(
@@ -183,7 +185,7 @@ def projection_part(config: Any, seed: int) -> list[Part]:
         config.decoder.initializer_range = config.decoder.init_std
     whole = Initialization(lambda: FlaxVisionEncoderDecoderModel(config, seed=seed).params)
     paths = [path for path in whole.shapes if path[0] not in ("encoder", "decoder")]
-    return [Part(Ledger("projection", fresh=dict.fromkeys(paths, "projection")), whole)]
+    return [Part(Ledger("projection", initialized=dict.fromkeys(paths, "projection")), whole)]
 
 
 def stored_dtype(parts: Iterable[Part]) -> np.dtype[Any]:

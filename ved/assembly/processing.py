@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers import AutoImageProcessor, AutoTokenizer, PreTrainedTokenizerFast
 
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.sources.snapshot import PROCESSING_FILES
 from ved.sources.source import Source
 
@@ -50,7 +50,7 @@ def load_image_processor(encoder: Source, config: Any = None) -> Any:
         raise VedError(
             f"{encoder} has no image processor ({name}).",
             "Use an encoder checkpoint that has one; without it nobody can prepare an image.",
-            see="image-processor-or-tokenizer",
+            code=ErrorCode.PROCESSOR_NOT_USABLE,
         )
     try:
         # The slow class reads every config, and needs neither torch nor torchvision.
@@ -64,7 +64,7 @@ def load_image_processor(encoder: Source, config: Any = None) -> Any:
     except Exception as error:  # whatever a damaged file makes transformers raise
         raise VedError(
             f"The image processor of {encoder} cannot be loaded: {_first_line(error)}.",
-            see="image-processor-or-tokenizer",
+            code=ErrorCode.PROCESSOR_NOT_USABLE,
         ) from error
     # What names code for others to run is not passed on.
     vars(processor).pop("auto_map", None)
@@ -101,7 +101,7 @@ def _load_tokenizer(decoder: Source, config: Any, directory: Path) -> Any:
         raise VedError(
             f"The tokenizer of {decoder} cannot be loaded: {_first_line(error)}.",
             "The source needs tokenizer.json, or the vocabulary files of its family.",
-            see="image-processor-or-tokenizer",
+            code=ErrorCode.PROCESSOR_NOT_USABLE,
         ) from error
 
 
@@ -118,7 +118,10 @@ def save_processing(image_processor: Any, tokenizer: Any, directory: Path) -> No
             raise
         except Exception as error:  # whatever strange settings make transformers raise
             name = type(part).__name__
-            raise VedError(f"The {name} cannot be saved: {_first_line(error)}.") from error
+            raise VedError(
+                f"The {name} cannot be saved: {_first_line(error)}.",
+                code=ErrorCode.PROCESSOR_NOT_USABLE,
+            ) from error
 
 
 def _copy_tokenizer(source: Path, destination: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 
 TokenRole = Literal["decoder_start", "pad", "eos"]
 
@@ -74,7 +74,7 @@ def resolve_token_ids(
         raise VedError(
             f"The token ids of {origin} do not work: {'; '.join(problems)}.",
             "Set them with token_ids: {decoder_start: ..., pad: ..., eos: ...}.",
-            see="token-ids",
+            code=ErrorCode.TOKEN_IDS,
         )
     return TokenIds(**found)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.interruption import thread_pool
 from ved.manifest.models import Pair
 from ved.manifest.settings import CheckpointSettings
@@ -45,8 +45,8 @@ def build_checkpoint(
         for each in digests:
             each.result()
     sources = [source.resolved.snapshot for source in (encoder, decoder)]
-    words = card.card_digest(pair, sources, api.endpoint) if pair else None
-    made = creation.create_record(encoder, decoder, checkpoint, api, pair, words)
+    digest = card.card_digest(pair, sources, api.endpoint) if pair else None
+    made = creation.create_record(encoder, decoder, checkpoint, api, pair, digest)
     if pair:
         made = card.write_card(made, directory)
     build_record.write_record(made, directory)
@@ -69,12 +69,15 @@ def check_destination(destination: Path) -> None:
         VedError: something else is.
     """
     if destination.exists() and not destination.is_dir():
-        raise VedError(f"{destination} is a file.", "Name a directory.")
+        raise VedError(
+            f"{destination} is a file.", "Name a directory.", code=ErrorCode.DIRECTORY_IN_USE
+        )
     made_by_ved = (destination / build_record.FILE_NAME).exists()
     if destination.exists() and not made_by_ved and any(destination.iterdir()):
         raise VedError(
             f"{destination} is not empty, and VED did not make it.",
             f"Name another directory; one that VED made has {build_record.FILE_NAME}.",
+            code=ErrorCode.DIRECTORY_IN_USE,
         )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from huggingface_hub import HfApi
 
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.manifest.models import Pair
 from ved.planning.findings import Finding
 from ved.publishing.collections import KEY, sync_collection
@@ -48,5 +48,5 @@ def _failure(result: Result, error: VedError) -> Result:
     published = f"Published as {result.commit}" if result.commit else "Published"
     reason = f"{published}, but not in its collection: {error}"
     log.error("%s: Failed: %s", result.pair.repo, reason)
-    finding = Finding("error", KEY, reason, "collection-not-changed")
+    finding = Finding("error", KEY, reason, ErrorCode.COLLECTION_NOT_CHANGED)
     return replace(result, action="failed", reason=reason, findings=(*result.findings, finding))

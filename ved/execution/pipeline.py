@@ -220,7 +220,7 @@ class Pipeline:
         assert target is not None
         assert published is not None
         try:
-            if published.words == planned.words:
+            if published.card_digest == planned.card_digest:
                 assert pair.private is not None
                 commits.set_visibility(pair.repo, pair.private, self.api)
                 commit = target.head
@@ -255,7 +255,7 @@ class Pipeline:
         log.error("%s: Failed: %s", planned.pair.repo, said)
         seconds = time.monotonic() - start
         result = planned.result("failed", self.api, commit, seconds=seconds)
-        return replace(result, reason=str(said), see=said.see)
+        return replace(result, reason=str(said), code=said.code)
 
 
 def order_by_download_cost(planned: Iterable[Planned]) -> list[Planned]:

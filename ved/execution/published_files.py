@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ved.errors import VedError, describe
+from ved.errors import VedError, describe_os_error
 from ved.publishing import repos
 from ved.publishing.repos import TargetRepo
 from ved.record.build_record import RecordedFile
@@ -82,7 +82,7 @@ def _different_tensors(path: Path, rebuilt: Path) -> str:
     except VedError as error:
         return str(error).rstrip(".")
     except OSError as error:
-        return describe(error).rstrip(".")
+        return describe_os_error(error).rstrip(".")
     parts = {
         "these tensors are others": other,
         "these are missing": [name for name in mine if name not in theirs],

@@ -23,7 +23,7 @@ from huggingface_hub import HfApi
 
 import ved
 from ved.environment import VARIABLES
-from ved.errors import VedError, as_ved_error
+from ved.errors import ErrorCode, VedError, as_ved_error
 from ved.hub.errors import is_not_found
 from ved.hub.http import ATTEMPTS, wait_before_retry
 from ved.record import card
@@ -124,7 +124,7 @@ def _failures(published: PublishedCommit) -> Iterator[None]:
         raise VedError(
             f"Published as {published.commit}, but its check failed: {cause}",
             before,
-            see="check-failed",
+            code=ErrorCode.CHECK_FAILED,
         ) from error
 
 
@@ -151,7 +151,7 @@ def _read_back(
     differences = (_difference(served / name, digests[name], files[name]) for name in names)
     said = "; ".join(filter(None, differences))
     if said:
-        raise VedError(f"{said}.")
+        raise VedError(f"{said}.", code=ErrorCode.CHECK_FAILED)
     return served
 
 
@@ -194,7 +194,7 @@ def _load(served: Path) -> None:
         except Exception as error:  # whatever transformers raises
             first, *_ = f"{error}\n".replace(f"{served}/", "").splitlines()
             cause = f"transformers cannot load its {what}: {first.rstrip('.')}."
-            raise VedError(cause) from error
+            raise VedError(cause, code=ErrorCode.CHECK_FAILED) from error
 
 
 def _check_parameters(record: BuildRecord, served: Path) -> None:
@@ -210,21 +210,30 @@ def _check_parameters(record: BuildRecord, served: Path) -> None:
         }
         other = sorted(found.keys() ^ names)
         if other:
-            raise VedError(f"The {suffix} file and its record differ in {join_limited(other)}.")
+            raise VedError(
+                f"The {suffix} file and its record differ in {join_limited(other)}.",
+                code=ErrorCode.CHECK_FAILED,
+            )
         dtypes = {tensor.dtype for tensor in found.values()}
         if record.dtype != "source" and dtypes != {DTYPES[record.dtype]}:
             kinds = join_limited(sorted(map(str, dtypes)))
-            raise VedError(f"The {suffix} file has parameters of {kinds}, not {record.dtype}.")
+            raise VedError(
+                f"The {suffix} file has parameters of {kinds}, not {record.dtype}.",
+                code=ErrorCode.CHECK_FAILED,
+            )
         count = sum(prod(tensor.shape) for tensor in found.values())
         if count != record.parameters:
-            raise VedError(f"The {suffix} file has {count} numbers, not {record.parameters}.")
+            raise VedError(
+                f"The {suffix} file has {count} numbers, not {record.parameters}.",
+                code=ErrorCode.CHECK_FAILED,
+            )
 
 
 def _parameters(record: BuildRecord) -> Iterator[tuple[str, ...]]:
     """Yield the Flax path of every parameter."""
     for role, ledger in record.ledger.items():
         start = () if role == "projection" else (role,)
-        for path in (*ledger.copied, *ledger.fresh):
+        for path in (*ledger.copied, *ledger.initialized):
             yield (*start, *path.split("/"))
 
 
@@ -243,10 +252,13 @@ def _run_card(record: BuildRecord, checkpoint: Path, directory: Path) -> str:
         ended = _run(flax_snippet(record), place)
     except subprocess.TimeoutExpired as error:
         cause = f"The Flax code of its card takes longer than {MAX_SECONDS // 60} minutes."
-        raise VedError(cause) from error
+        raise VedError(cause, code=ErrorCode.CHECK_FAILED) from error
     said = " ".join(ended.stdout.strip().splitlines()[-_LAST_LINES:])[-_LONGEST_MESSAGE:]
     if ended.returncode:
-        raise VedError(f"The Flax code of its card ends with {ended.returncode}: {said}")
+        raise VedError(
+            f"The Flax code of its card ends with {ended.returncode}: {said}",
+            code=ErrorCode.CHECK_FAILED,
+        )
     return said
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
-from ved.errors import RequestError
+from ved.errors import ErrorCode, RequestError
 from ved.execution import collections
 from ved.execution.pipeline import Pipeline, order_by_download_cost
 from ved.execution.progress import progress_bar
@@ -106,6 +106,7 @@ def select(manifest: Manifest, only: Iterable[str]) -> list[Pair]:
         raise RequestError(
             f"{manifest.name} has no one pair that is called {', '.join(unknown)}.",
             f"It has {', '.join(pair.repo for pair in manifest.pairs)}.",
+            code=ErrorCode.NO_SUCH_PAIR,
         )
     wanted = {pair.repo for pairs in found.values() for pair in pairs}
     return [pair for pair in manifest.pairs if not wanted or pair.repo in wanted]

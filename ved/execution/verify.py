@@ -10,7 +10,7 @@ from pathlib import Path
 from huggingface_hub import HfApi
 from pydantic import ValidationError
 
-from ved.errors import RequestError, VedError
+from ved.errors import ErrorCode, RequestError, VedError
 from ved.execution.checkpoint_dir import build_checkpoint, staging_directory
 from ved.execution.published_files import CheckpointOnDisk, CheckpointOnHub, PublishedCheckpoint
 from ved.families.family import Role
@@ -81,7 +81,10 @@ def _open(checkpoint: str, api: HfApi) -> tuple[BuildRecord, PublishedCheckpoint
     if directory.is_dir():
         path = directory / build_record.FILE_NAME
         if not path.is_file():
-            raise VedError(f"{directory} was not made by VED (it has no {build_record.FILE_NAME}).")
+            raise VedError(
+                f"{directory} was not made by VED (it has no {build_record.FILE_NAME}).",
+                code=ErrorCode.NOT_MADE_BY_VED,
+            )
         return (
             build_record.parse_record(path.read_bytes(), checkpoint),
             CheckpointOnDisk(directory),
@@ -92,7 +95,10 @@ def _open(checkpoint: str, api: HfApi) -> tuple[BuildRecord, PublishedCheckpoint
         info = api.model_info(ref.model, revision=ref.revision, files_metadata=True)
         target = repos.repo_from_info(ref.model, info)
     if build_record.FILE_NAME not in target.files:
-        raise VedError(f"{checkpoint} was not made by VED (it has no {build_record.FILE_NAME}).")
+        raise VedError(
+            f"{checkpoint} was not made by VED (it has no {build_record.FILE_NAME}).",
+            code=ErrorCode.NOT_MADE_BY_VED,
+        )
     origin = f"{target.repo}@{(target.head or '')[:12]}"
     return repos.read_published_record(target, api), CheckpointOnHub(target), origin
 
@@ -107,6 +113,7 @@ def _repo(checkpoint: str) -> ConfigRef:
         raise RequestError(
             f"{checkpoint!r} is no repo and no directory that is there.",
             "Write owner/name, owner/name@revision, or the path of a directory.",
+            code=ErrorCode.WRONG_INPUT,
         )
     return ref
 
@@ -128,6 +135,7 @@ def _source(published: BuildRecord, role: Role, api: HfApi) -> Source:
         raise VedError(
             f"{source} is not what the checkpoint was made of: {join_limited(other)} differ.",
             f"Have the files there whose sha256 {build_record.FILE_NAME} names.",
+            code=ErrorCode.SOURCES_DIFFER,
         )
     return source
 
@@ -141,6 +149,7 @@ def _named(recorded: RecordedSnapshot) -> dict[str, str]:
         raise VedError(
             f"The checkpoint was made of a local directory, {recorded.name}, which is not here.",
             "Run it in the folder that the directory is in.",
+            code=ErrorCode.NO_SUCH_DIRECTORY,
         )
     return {"model": directory}
 
@@ -160,12 +169,12 @@ def _with_words(
     notes += [
         f"What the authors of {source} state of it is not what it was."
         for role, source in published.sources.items()
-        if rebuilt.sources[role].stated != source.stated
+        if rebuilt.sources[role].metadata != source.metadata
     ]
     rebuilt = _as_told(rebuilt, published)
     if published.pair is None:
         return rebuilt, notes
-    if published.words == card.card_digest(
+    if published.card_digest == card.card_digest(
         published.pair, published.sources.values(), published.endpoint
     ):
         return card.write_card(rebuilt, directory), notes
@@ -182,7 +191,7 @@ def _as_told(rebuilt: BuildRecord, published: BuildRecord) -> BuildRecord:
     """Return the rebuilt record with what only the published one can tell, and no more than it."""
     sources = {
         role: rebuilt.sources[role].model_copy(
-            update={"stated": source.stated}
+            update={"metadata": source.metadata}
             | ({} if source.architecture else {"architecture": None})
         )
         for role, source in published.sources.items()
@@ -193,7 +202,11 @@ def _as_told(rebuilt: BuildRecord, published: BuildRecord) -> BuildRecord:
         else part.model_copy(update={"contents": None})
         for role, part in rebuilt.ledger.items()
     }
-    said = {"pair": published.pair, "words": published.words, "endpoint": published.endpoint}
+    said = {
+        "pair": published.pair,
+        "card_digest": published.card_digest,
+        "endpoint": published.endpoint,
+    }
     return rebuilt.model_copy(update={**said, "sources": sources, "ledger": ledger})
 
 

@@ -29,7 +29,7 @@ class Family:
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     """For a name, other names that hold the same (tied) tensor, best first."""
 
-    left_out: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    unused: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Parts of the names of tensors that the Flax model has no use for, and why not. As in
     `cross_attention`, a name begins with a dot here."""
 

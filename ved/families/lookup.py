@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.families.family import Family, Role
 from ved.families.table import DECODERS, ENCODERS, REFUSED_DECODERS, REFUSED_ENCODERS
 
@@ -29,11 +29,11 @@ def find_family(role: Role, model_type: object, origin: str) -> Family:
     remedy = f"These families can be the {role}: {', '.join(sorted(families))}."
     if not isinstance(model_type, str):
         cause = f"The config.json of {origin} names no model_type."
-        raise VedError(cause, remedy, see="config-not-usable")
+        raise VedError(cause, remedy, code=ErrorCode.CONFIG_NOT_USABLE)
     reason = refused.get(model_type, "transformers has no Flax classes that fit")
     raise VedError(
         f"{origin} is a {model_type!r} checkpoint, which cannot be the {role} of a Flax vision "
         f"encoder-decoder model: {reason}.",
         remedy,
-        see="family-that-does-not-work",
+        code=ErrorCode.UNSUPPORTED_FAMILY,
     )

@@ -26,7 +26,7 @@ _TIED = "the same tensor under another name"
 _POOLER = "a decoder has no use for a pooler"
 _NOT_CONFIGURED = "the encoder is configured to do without it"
 _ABSOLUTE = MappingProxyType({"position_embedding_type": "absolute"})
-_VISION_LEFT_OUT = MappingProxyType(
+_VISION_UNUSED = MappingProxyType(
     {
         ".classifier.": _OTHER_HEAD,
         ".decoder.": _OTHER_HEAD,
@@ -42,7 +42,7 @@ _VISION_LEFT_OUT = MappingProxyType(
 def _roberta(prefix: str) -> Family:
     return Family(
         prefix=prefix,
-        left_out={
+        unused={
             ".position_ids": _BUFFER,
             ".pooler.": _POOLER,
             ".classifier.": _OTHER_HEAD,
@@ -66,7 +66,7 @@ _GPT2 = Family(
     prefix="transformer",
     cross_attention=(".crossattention.", ".ln_cross_attn."),
     aliases={"wte.weight": ("lm_head.weight",)},
-    left_out={
+    unused={
         ".attn.bias": _BUFFER,
         ".attn.masked_bias": _BUFFER,
         ".lm_head.weight": _TIED,
@@ -78,12 +78,12 @@ _GPT2 = Family(
 
 ENCODERS: Mapping[str, Family] = MappingProxyType(
     {
-        "vit": Family(prefix="vit", optional=("pooler.",), left_out=_VISION_LEFT_OUT),
-        "beit": Family(prefix="beit", optional=("pooler.",), left_out=_VISION_LEFT_OUT),
+        "vit": Family(prefix="vit", optional=("pooler.",), unused=_VISION_UNUSED),
+        "beit": Family(prefix="beit", optional=("pooler.",), unused=_VISION_UNUSED),
         "dinov2": Family(
             prefix="dinov2",
             optional=("embeddings.mask_token",),
-            left_out=_VISION_LEFT_OUT,
+            unused=_VISION_UNUSED,
             requires={"layerscale_value": 1.0},
             takes_any_size=True,
             flax_differs=_DINOV2_INTERPOLATION,
@@ -102,7 +102,7 @@ DECODERS: Mapping[str, Family] = MappingProxyType(
                 "decoder.embed_tokens.weight": ("shared.weight", "lm_head.weight"),
                 "lm_head.weight": ("shared.weight", "decoder.embed_tokens.weight"),
             },
-            left_out={
+            unused={
                 ".encoder.": "the other half of the source",
                 ".shared.weight": _TIED,
                 ".lm_head.weight": _TIED,
@@ -122,7 +122,7 @@ DECODERS: Mapping[str, Family] = MappingProxyType(
                 "cls.predictions.decoder.weight": ("embeddings.word_embeddings.weight",),
                 "cls.predictions.bias": ("cls.predictions.decoder.bias",),
             },
-            left_out={
+            unused={
                 ".position_ids": _BUFFER,
                 ".pooler.": _POOLER,
                 ".cls.seq_relationship.": _OTHER_HEAD,

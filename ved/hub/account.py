@@ -7,7 +7,7 @@ from huggingface_hub import (
     get_token,
 )
 
-from ved.errors import RequestError, VedError
+from ved.errors import ErrorCode, RequestError, VedError
 from ved.hub.errors import translated_errors
 
 
@@ -37,32 +37,34 @@ def writable_namespaces(api: HfApi, *, must_write: bool = True) -> frozenset[str
         raise RequestError(
             "There is no token, so nothing can be published.",
             "Give one that can write: the action's input token, or the variable HF_TOKEN.",
-            see="no-token",
+            code=ErrorCode.NO_TOKEN,
         )
     if not re.fullmatch("[!-~]+", token):
         raise RequestError(
             "The token has characters that no token has, such as a space or a line break.",
             "Paste it anew where it is kept.",
-            see="token-not-valid",
+            code=ErrorCode.TOKEN_NOT_VALID,
         )
     try:
         with translated_errors("log in to the Hub"):
             account = api.whoami()
     except VedError as error:
-        raise RequestError(error.cause, error.remedy, error.see) from error
+        raise RequestError(error.cause, error.remedy, code=error.code) from error
     try:
         role = account["auth"]["accessToken"].get("role")
         writable = [each for each in account["orgs"] if each.get("roleInOrg") != "read"]
         names = frozenset(each["name"].lower() for each in (account, *writable))
     except (AttributeError, KeyError, TypeError) as error:
         raise RequestError(
-            "The Hub does not say in its own form whose token this is.", "Check the endpoint."
+            "The Hub does not say in its own form whose token this is.",
+            "Check the endpoint.",
+            code=ErrorCode.HUB_DOES_NOT_ANSWER,
         ) from error
     if role == "read" and must_write:
         raise RequestError(
             "The token can only read, so nothing can be published.",
             "Make one with the role 'write' in the Hub's settings.",
-            see="token-may-not-write",
+            code=ErrorCode.TOKEN_MAY_NOT_WRITE,
         )
     return names
 
@@ -79,7 +81,7 @@ def check_namespace(repo: str, namespaces: frozenset[str]) -> None:
             f"The token may not publish to {namespace}.",
             f"It may publish to {', '.join(sorted(namespaces))}: check the name in the manifest, "
             "or use a token of a member.",
-            see="token-may-not-write",
+            code=ErrorCode.TOKEN_MAY_NOT_WRITE,
         )
 
 
@@ -94,4 +96,5 @@ def check_allowed(repo: str, allowed: frozenset[str]) -> None:
         raise VedError(
             f"Publishing to {namespace} is not allowed here.",
             f"The input allowed-namespaces has {', '.join(sorted(allowed))}.",
+            code=ErrorCode.NAMESPACE_NOT_ALLOWED,
         )

@@ -20,7 +20,7 @@ from huggingface_hub.errors import (
     XetRefreshTokenError,
 )
 
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 401, 403, 404
 CONFLICT, PRECONDITION_FAILED, TOO_MANY = 409, 412, 429
@@ -71,7 +71,7 @@ def translated_errors(action: str, repo: str = "", *, writing: bool = False) -> 
         *MALFORMED,
     ) as error:
         why = _explain(error, repo, writing)
-        raise VedError(f"Cannot {action}: {why.cause}.", why.remedy, why.see) from error
+        raise VedError(f"Cannot {action}: {why.cause}.", why.remedy, code=why.code) from error
 
 
 class _Why(NamedTuple):
@@ -79,7 +79,7 @@ class _Why(NamedTuple):
 
     cause: str
     remedy: str = ""
-    see: str = ""
+    code: ErrorCode = ErrorCode.HUB_DOES_NOT_ANSWER
 
 
 def _explain(error: Exception, repo: str, writing: bool) -> _Why:
@@ -92,56 +92,60 @@ def _explain(error: Exception, repo: str, writing: bool) -> _Why:
         return _Why(
             "it is gated, and this token has no access",
             f"Accept its terms at its page ({repo}) with the account that owns the token.",
-            see="gated-source",
+            code=ErrorCode.GATED_SOURCE,
         )
     if isinstance(error, RepositoryNotFoundError):
         return _Why(
             "there is no such repo, or it is private and this token may not see it",
             f"Check the spelling of {repo!r}; a private repo needs a token with access to it.",
-            see="no-such-repo",
+            code=ErrorCode.NO_SUCH_REPO,
         )
     if isinstance(error, RevisionNotFoundError):
         return _Why(
             "there is no such revision",
             "Name a branch, a tag or a commit of the repo.",
-            see="no-such-revision",
+            code=ErrorCode.NO_SUCH_REVISION,
         )
     if isinstance(error, EntryNotFoundError):
         return _Why(
             "a file is not there",
             "The source may be incomplete, or have changed meanwhile.",
-            see="damaged-source",
+            code=ErrorCode.DAMAGED_SOURCE,
         )
     if isinstance(error, LocalTokenNotFoundError):
         remedy = "Give one with the input token or the variable HF_TOKEN."
-        return _Why("there is no token", remedy, see="no-token")
+        return _Why("there is no token", remedy, code=ErrorCode.NO_TOKEN)
     if isinstance(error, MALFORMED):
         return _Why(
             "the answer is not in the Hub's form",
             "Check that the endpoint is a Hub.",
-            see="hub-does-not-answer",
+            code=ErrorCode.HUB_DOES_NOT_ANSWER,
         )
     if isinstance(error, ValueError) and not isinstance(error, requests.RequestException):
-        return _Why(" ".join(str(error).split()).rstrip("."))
+        return _Why(" ".join(str(error).split()).rstrip("."), code=ErrorCode.HUB_DOES_NOT_ANSWER)
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return _explain_status(error, error.response.status_code, writing)
     if isinstance(error, OfflineModeIsEnabled):
         remedy = "Unset it; publishing needs the Hub."
-        return _Why("HF_HUB_OFFLINE is set", remedy, see="hub-does-not-answer")
+        return _Why("HF_HUB_OFFLINE is set", remedy, code=ErrorCode.HUB_DOES_NOT_ANSWER)
     remedy = "Check the endpoint and the network, and run again."
     answered = re.search(r"HTTP status \w+ error \((\d{3})", str(error))
     if answered and isinstance(error, ConnectionError):  # hf_xet has no error of its own for it
         cause = f"the Hub's storage answers with status {answered[1]}"
-        return _Why(cause, "Run again; if it stays, the Hub is ill.", see="hub-does-not-answer")
+        return _Why(
+            cause, "Run again; if it stays, the Hub is ill.", code=ErrorCode.HUB_DOES_NOT_ANSWER
+        )
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return _Why("the connection breaks off", remedy, see="hub-does-not-answer")
-    return _Why("the Hub does not answer", remedy, see="hub-does-not-answer")
+        return _Why("the connection breaks off", remedy, code=ErrorCode.HUB_DOES_NOT_ANSWER)
+    return _Why("the Hub does not answer", remedy, code=ErrorCode.HUB_DOES_NOT_ANSWER)
 
 
 def _explain_upload(error: UploadError, repo: str, writing: bool) -> _Why:
     cause = error.__cause__
     if isinstance(cause, BadRequestError):
-        return _Why("a file did not arrive as it was sent", "Run again.", "hub-does-not-answer")
+        return _Why(
+            "a file did not arrive as it was sent", "Run again.", ErrorCode.HUB_DOES_NOT_ANSWER
+        )
     assert isinstance(cause, Exception)
     return _explain(cause, repo, writing)
 
@@ -151,7 +155,7 @@ def _explain_status(error: requests.HTTPError, status: int, writing: bool) -> _W
     said = f" ({message})" if message else ""
     if status == UNAUTHORIZED:
         remedy = "Make a new one in the Hub's settings."
-        return _Why(f"the token is not valid{said}", remedy, see="token-not-valid")
+        return _Why(f"the token is not valid{said}", remedy, code=ErrorCode.TOKEN_NOT_VALID)
     if status == FORBIDDEN:
         remedy = (
             "Use a token that can write to this namespace."
@@ -161,28 +165,28 @@ def _explain_status(error: requests.HTTPError, status: int, writing: bool) -> _W
         return _Why(
             f"the token may not do that{said}",
             remedy,
-            see="token-may-not-write" if writing else "gated-source",
+            code=ErrorCode.TOKEN_MAY_NOT_WRITE if writing else ErrorCode.GATED_SOURCE,
         )
     if status == CONFLICT:
         return _Why(
             "it exists: somebody made it meanwhile, or this token may not see it",
             "Run again; if it stays, choose another name, or use a token with access to it.",
-            see="changed-meanwhile",
+            code=ErrorCode.CHANGED_MEANWHILE,
         )
     if status == PRECONDITION_FAILED:
         return _Why(
             "somebody else committed to it meanwhile",
             "Nothing was changed; run again.",
-            see="changed-meanwhile",
+            code=ErrorCode.CHANGED_MEANWHILE,
         )
     if status == TOO_MANY:
         remedy = "Wait a few minutes and run again."
-        return _Why("the Hub asks for fewer requests", remedy, see="rate-limit")
+        return _Why("the Hub asks for fewer requests", remedy, code=ErrorCode.RATE_LIMIT)
     if isinstance(error, BadRequestError):
         remedy = "Correct what it names in the manifest."
-        return _Why(f"the Hub refuses it{said}", remedy, see="model-card-refused")
+        return _Why(f"the Hub refuses it{said}", remedy, code=ErrorCode.MODEL_CARD_REFUSED)
     return _Why(
         f"the Hub answers with status {status}{said}",
         "Run again; if it stays, the Hub is ill.",
-        see="hub-does-not-answer",
+        code=ErrorCode.HUB_DOES_NOT_ANSWER,
     )

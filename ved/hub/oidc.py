@@ -22,7 +22,7 @@ import requests
 from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.utils import get_session
 
-from ved.errors import RequestError, VedError
+from ved.errors import ErrorCode, RequestError, VedError
 from ved.hub import oidc_errors
 
 REQUEST_URL, _REQUEST_TOKEN = "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
@@ -76,6 +76,7 @@ class Publisher:
             raise RequestError(
                 f"The variable {_REQUEST_TOKEN} has characters that no token has.",
                 "GitHub sets it; leave it as it is.",
+                code=ErrorCode.ID_TOKEN_PERMISSION,
             )
         self._on_secret = on_secret
         self._tokens: dict[str, _AccessToken] = {}
@@ -118,6 +119,7 @@ class Publisher:
             raise VedError(
                 f"Cannot publish {repo}: the Hub's answer to the job's id token is no token.",
                 "Check the endpoint.",
+                code=ErrorCode.HUB_DOES_NOT_ANSWER,
             )
         self._on_secret(value)
         if not isinstance(lifetime, int | float) or not lifetime >= 0:
@@ -170,6 +172,7 @@ def _check_address(url: str, name: str) -> None:
         raise RequestError(
             f"{name} does not begin with https, so the job's identity is not sent there.",
             "Correct the address; only a loopback address may begin with http.",
+            code=ErrorCode.HUB_DOES_NOT_ANSWER,
         )
 
 

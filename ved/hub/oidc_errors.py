@@ -14,7 +14,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
 from ved.action.events import fork
-from ved.errors import RequestError, VedError
+from ved.errors import ErrorCode, RequestError, VedError
 
 _SHOWN = 300  # characters of a text from outside
 
@@ -27,7 +27,7 @@ def not_offered(environ: Mapping[str, str]) -> RequestError:
         return RequestError(
             "This is no job of GitHub Actions, so it has no identity to publish with.",
             "Give a token that can write: the action's input token, or the variable HF_TOKEN.",
-            see="no-token",
+            code=ErrorCode.NO_TOKEN,
         )
     origin = fork(environ)
     if origin:
@@ -35,13 +35,13 @@ def not_offered(environ: Mapping[str, str]) -> RequestError:
             f"This run is for a pull request from a fork ({origin}), which gets neither secrets "
             "nor an identity, so nothing can be published.",
             "Publish once it is merged; for pull requests, use mode: plan, which needs neither.",
-            see="pull-requests-never-publish",
+            code=ErrorCode.PULL_REQUESTS_NEVER_PUBLISH,
         )
     return RequestError(
         "The job may not ask GitHub for an id token, so nothing can be published without a token.",
         "Add to the job, and to a job that calls it as a reusable workflow: "
         "permissions: {id-token: write, contents: read}; or give a token that can write.",
-        see="id-token-permission",
+        code=ErrorCode.ID_TOKEN_PERMISSION,
     )
 
 
@@ -50,7 +50,7 @@ def no_answer(who: str, reason: str) -> VedError:
     return VedError(
         f"{who} does not answer when asked for a token ({reason}).",
         "Check the endpoint and the network, and run again.",
-        see="hub-does-not-answer",
+        code=ErrorCode.HUB_DOES_NOT_ANSWER,
     )
 
 
@@ -59,6 +59,7 @@ def no_id_token(response: requests.Response, request_token: str) -> VedError:
     return VedError(
         f"GitHub gives the job no id token: it answers with {_said(response, request_token)}.",
         "Run the job again; if it stays, see https://www.githubstatus.com.",
+        code=ErrorCode.ID_TOKEN_PERMISSION,
     )
 
 
@@ -72,21 +73,25 @@ def refused(response: requests.Response, repo: str, endpoint: str, id_token: str
     if response.status_code == BAD_REQUEST and members(response).get("error") == "invalid_grant":
         cause, remedy = _not_trusted(repo, endpoint, id_token)
         message = f"{cannot}{cause} (the Hub answers with {said})."
-        return VedError(message, remedy, see="trusted-publisher")
+        return VedError(message, remedy, code=ErrorCode.TRUSTED_PUBLISHER)
     if response.status_code in (NOT_FOUND, NOT_ALLOWED):
         return VedError(
             f"{cannot}{endpoint} knows no trusted publishers; it answers with {said}.",
             "Check the endpoint, or give a token that can write.",
+            code=ErrorCode.TRUSTED_PUBLISHER,
         )
     if response.is_redirect:
         return VedError(
             f"{cannot}{endpoint} sends elsewhere, where the job's identity is not sent.",
             "Give the endpoint as it is spelt there.",
+            code=ErrorCode.HUB_DOES_NOT_ANSWER,
         )
     message = f"{cannot}the Hub answers with {said}."
     if response.status_code == TOO_MANY:
-        return VedError(message, "Wait a few minutes and run again.", see="rate-limit")
-    return VedError(message, "Run again; if it stays, the Hub is ill.", see="hub-does-not-answer")
+        return VedError(message, "Wait a few minutes and run again.", code=ErrorCode.RATE_LIMIT)
+    return VedError(
+        message, "Run again; if it stays, the Hub is ill.", code=ErrorCode.HUB_DOES_NOT_ANSWER
+    )
 
 
 def members(response: requests.Response) -> dict[str, Any]:

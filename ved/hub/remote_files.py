@@ -12,7 +12,7 @@ from huggingface_hub import HfApi, hf_hub_url
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 from requests.exceptions import ChunkedEncodingError
 
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.hub import http
 from ved.hub.http import CHUNK_BYTES, read_limited, retry_truncated, wait_before_retry
 from ved.interruption import raise_if_interrupted
@@ -99,7 +99,7 @@ class LocatedFile:
         return VedError(
             f"Cannot {self.action}: what was sent is not the part that was asked for.",
             "Check the endpoint: it, or a proxy on the way, seems not to serve ranges.",
-            see="hub-does-not-answer",
+            code=ErrorCode.HUB_DOES_NOT_ANSWER,
         )
 
 
@@ -136,7 +136,10 @@ class FileStream:
                 assert offset >= 0, "what has passed is gone"
                 content += self._piece[offset : offset + length - len(content)]
             elif not self._advance():
-                raise VedError(f"Cannot {self.action}: it ends after {self._end} bytes.")
+                raise VedError(
+                    f"Cannot {self.action}: it ends after {self._end} bytes.",
+                    code=ErrorCode.HUB_DOES_NOT_ANSWER,
+                )
         return bytes(content)
 
     def sha256(self) -> str:
@@ -169,7 +172,11 @@ def locate_file(repo: str, commit: str, name: str, action: str, api: HfApi) -> L
     url = hf_hub_url(repo, name, revision=commit, endpoint=api.endpoint)
     found = api.get_hf_file_metadata(url=url)
     if found.size is None:
-        raise VedError(f"Cannot {action}: the Hub does not say its size.", "Check the endpoint.")
+        raise VedError(
+            f"Cannot {action}: the Hub does not say its size.",
+            "Check the endpoint.",
+            code=ErrorCode.HUB_DOES_NOT_ANSWER,
+        )
     # Large files are on other hosts, at signed addresses; the token is for the Hub alone.
     token = api.token if _origin(found.location) == _origin(url) else False
     again = partial(locate_file, repo, commit, name, action, api)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.localhub.files import replace_text
 
 Role = Literal["read", "write"]
@@ -94,7 +94,11 @@ class Accounts:
         """Add a user, or to a user who is there already a token or memberships."""
         with self._lock:
             if _checked(name) in self._state.organisations:
-                raise VedError(f"{name!r} is an organisation.", "Give the user another name.")
+                raise VedError(
+                    f"{name!r} is an organisation.",
+                    "Give the user another name.",
+                    code=ErrorCode.LOCAL_HUB,
+                )
             memberships = self._state.memberships.setdefault(name, [])
             for organisation in organisations:
                 self._add_organisation(organisation)
@@ -121,7 +125,11 @@ class Accounts:
 
     def _add_organisation(self, name: str) -> None:
         if _checked(name) in self._state.memberships:
-            raise VedError(f"{name!r} is a user.", "Give the organisation another name.")
+            raise VedError(
+                f"{name!r} is a user.",
+                "Give the organisation another name.",
+                code=ErrorCode.LOCAL_HUB,
+            )
         if name not in self._state.organisations:
             self._state.organisations.append(name)
 
@@ -131,5 +139,9 @@ class Accounts:
 
 def _checked(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise VedError(f"{name!r} is no account name.", "Use letters, digits and inner dashes.")
+        raise VedError(
+            f"{name!r} is no account name.",
+            "Use letters, digits and inner dashes.",
+            code=ErrorCode.LOCAL_HUB,
+        )
     return name

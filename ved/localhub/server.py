@@ -14,7 +14,7 @@ from typing import Self
 
 import uvicorn
 
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.localhub.accounts import Accounts, Role
 from ved.localhub.app import create_app
 from ved.localhub.call import Hub
@@ -135,7 +135,9 @@ class LocalHub:
                 one), or the user whose gated repos they may read; either has to be there.
         """
         if publisher(resource, self._storage, self._accounts) is None:
-            raise VedError(f"The local Hub has no repo and no user {resource}.")
+            raise VedError(
+                f"The local Hub has no repo and no user {resource}.", code=ErrorCode.LOCAL_HUB
+            )
         wanted = {"workflow": workflow, "environment": environment, "ref": ref}
         given = {name: value for name, value in wanted.items() if value is not None}
         self._publishers.add(resource, {"repository": repository, **given})
@@ -144,7 +146,9 @@ class LocalHub:
         """Return where a repo's bare git repository is; kind is models, datasets or spaces."""
         repository = self._storage.find(kind, identifier)
         if repository is None:
-            raise VedError(f"The local Hub has no {identifier} among its {kind}.")
+            raise VedError(
+                f"The local Hub has no {identifier} among its {kind}.", code=ErrorCode.LOCAL_HUB
+            )
         return repository.path
 
     def serve_forever(self) -> None:
@@ -163,7 +167,7 @@ class LocalHub:
         except OSError as error:
             self._on_exit.close()
             cause = f"Port {self._port} of {self._host} cannot be served: {error.strerror}."
-            raise VedError(cause, "Choose another port.") from error
+            raise VedError(cause, "Choose another port.", code=ErrorCode.LOCAL_HUB) from error
         self._port = listener.getsockname()[1]
         server = uvicorn.Server(self._configuration(f"http://{self._host}:{cdn.getsockname()[1]}"))
         self._thread = threading.Thread(target=server.run, args=([listener, cdn],), daemon=True)
@@ -233,4 +237,5 @@ def _require_loopback(host: str) -> None:
         raise VedError(
             f"The local Hub does not serve {host!r}: it has no defence but being out of reach.",
             "Use 127.0.0.1.",
+            code=ErrorCode.LOCAL_HUB,
         )

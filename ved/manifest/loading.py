@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ved.errors import RequestError
+from ved.errors import ErrorCode, RequestError
 from ved.manifest.fields import MAX_PAIRS, Check, Context, Dtype, WeightFormat
 from ved.manifest.grid import expand
 from ved.manifest.messages import problems_in
@@ -51,7 +51,7 @@ class ManifestError(RequestError):
         # A set, because what is wrong under an anchor is found again under each alias.
         self.problems = tuple(sorted(set(problems)))
         said = "\n".join(str(problem) for problem in self.problems)
-        super().__init__(said, see="wrong-manifest")
+        super().__init__(said, code=ErrorCode.WRONG_MANIFEST)
 
 
 def load(path: Path) -> Manifest:

@@ -36,7 +36,7 @@ class Planned:
         findings: what is wrong with it, or worth knowing.
         pinned: its sources at their commits, where they can be had.
         fingerprint: of what it would be built from; empty where a source cannot be had.
-        words: the digest of what its card would say besides.
+        card_digest: the digest of what its card would say besides.
         listed: what its namespace's listing tells of its repo.
         target: its repo; None where it was not looked at closely.
         published: the record of what is there, where that is to get a new card.
@@ -51,7 +51,7 @@ class Planned:
     findings: tuple[Finding, ...] = ()
     pinned: Mapping[Role, Pinned] = field(default_factory=dict)
     fingerprint: str = ""
-    words: str = ""
+    card_digest: str = ""
     listed: ListedRepo | None = None
     target: TargetRepo | None = None
     published: BuildRecord | None = None

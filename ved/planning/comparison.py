@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 from huggingface_hub import HfApi
 
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.manifest.settings import CheckpointSettings
 from ved.planning.actions import Planned
 from ved.publishing import repos
@@ -34,7 +34,7 @@ def compare_with_repo(planned: Planned, api: HfApi) -> Planned:
         raise VedError(
             f"{target.repo} exists and was not made by VED (it has no {build_record.FILE_NAME}).",
             "Choose another name, or say adopt: true in its pair to replace what is there.",
-            see="repo-not-made-by-ved",
+            code=ErrorCode.REPO_NOT_MADE_BY_VED,
         )
     if build_record.FILE_NAME not in target.files:
         return replace(planned, action="build", reason="There was nothing in the repo.")
@@ -53,14 +53,14 @@ def _compare_with_record(planned: Planned, target: TargetRepo, api: HfApi) -> Pl
             raise VedError(
                 str(error),
                 "Say overwrite: true in its pair to replace what is there.",
-                see="changed-since",
+                code=ErrorCode.CHANGED_SINCE,
             ) from error
         return replace(planned, action="build", reason="overwrite: this replaces what was there.")
     if changed and not pair.overwrite:
         raise VedError(
             f"{target.repo} is no longer what VED published: somebody changed {in_words(changed)}.",
             "Say overwrite: true in its pair to replace that, or take the pair out.",
-            see="changed-since",
+            code=ErrorCode.CHANGED_SINCE,
         )
     if changed:
         reason = f"overwrite: somebody changed {in_words(changed)}."
@@ -68,7 +68,7 @@ def _compare_with_record(planned: Planned, target: TargetRepo, api: HfApi) -> Pl
     if published.fingerprint != planned.fingerprint:
         return replace(planned, action="build", reason=_difference(planned, published))
     to_turn = pair.private is not None and pair.private != target.private
-    if published.words != planned.words:
+    if published.card_digest != planned.card_digest:
         reason = "Only what the model card says has changed."
     elif to_turn:
         reason = f"It is to be {'private' if pair.private else 'public'}."

@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from ved import troubles
-from ved.errors import VedError, as_ved_error
+from ved.errors import ErrorCode, VedError, as_ved_error, with_links
 from ved.interruption import raise_if_interrupted
 
 log = logging.getLogger("ved")
@@ -23,18 +22,18 @@ class Finding:
         level: whether it prevents the build, is likely to be a mistake, or is good to know.
         key: the key of the manifest's entry that it is about.
         message: what it is, and what to do.
-        see: its kind in `troubles.TROUBLES`; empty where there is no more to say.
+        code: the heading of docs/troubleshooting.md that explains it.
     """
 
     level: Level
     key: str
     message: str
-    see: str = ""
+    code: ErrorCode
 
     @property
     def text(self) -> str:
         """The message, with the address of more."""
-        return troubles.with_links(self.message, [self.see])
+        return with_links(self.message, [self.code])
 
 
 class Findings(list[Finding]):
@@ -53,12 +52,12 @@ class Findings(list[Finding]):
             if not isinstance(error, VedError | OSError):
                 log.error("Unexpected error", exc_info=error)
             said = as_ved_error(error)
-            self.append(Finding("error", key, str(said), said.see))
+            self.append(Finding("error", key, str(said), said.code))
 
-    def warn(self, key: str, message: str, see: str = "") -> None:
+    def warn(self, key: str, message: str, code: ErrorCode) -> None:
         """Add a warning."""
-        self.append(Finding("warning", key, message, see))
+        self.append(Finding("warning", key, message, code))
 
-    def tell(self, key: str, message: str) -> None:
+    def notice(self, key: str, message: str, code: ErrorCode) -> None:
         """Add a notice."""
-        self.append(Finding("notice", key, message))
+        self.append(Finding("notice", key, message, code))

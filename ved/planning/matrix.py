@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from ved.errors import RequestError
+from ved.errors import ErrorCode, RequestError
 from ved.text import quoted
 
 MAX_SHARDS = 256
@@ -60,6 +60,7 @@ def distribute(jobs: Sequence[PairCost], count: int) -> list[Shard]:
         raise RequestError(
             f"{count} shards are not possible.",
             f"Ask for 1 to {MAX_SHARDS}, which is GitHub's limit of jobs in a matrix.",
+            code=ErrorCode.WRONG_INPUT,
         )
     if not jobs:
         return []
@@ -150,7 +151,11 @@ def parse_shard_count(text: str) -> int:
         RequestError: it is not a whole number.
     """
     if not re.fullmatch("[0-9]{1,9}", text):
-        raise RequestError(f"{quoted(text)} is not a number of shards.", "Write it in digits.")
+        raise RequestError(
+            f"{quoted(text)} is not a number of shards.",
+            "Write it in digits.",
+            code=ErrorCode.WRONG_INPUT,
+        )
     return int(text)
 
 
@@ -174,4 +179,5 @@ def parse_shard(text: str) -> tuple[str, ...]:
         raise RequestError(
             f"The shard cannot be read: {where and f'{where}: '}{problem['msg']}.",
             "Give it as ${{ toJSON(matrix) }}, in a job whose matrix is the one that was planned.",
+            code=ErrorCode.WRONG_INPUT,
         ) from None

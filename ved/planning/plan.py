@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from ved.errors import VedError, as_ved_error
+from ved.errors import ErrorCode, VedError, as_ved_error
 from ved.families.family import Role
 from ved.hub import account, card_validation
 from ved.hub.access import HubAccess
@@ -124,7 +124,7 @@ class _Planner:
             sources = [pinned.snapshot for pinned in planned.pinned.values()]
             with findings.about("license"):
                 metadata = card.card_metadata(
-                    planned.pair, sources, planned.fingerprint, planned.words
+                    planned.pair, sources, planned.fingerprint, planned.card_digest
                 )
                 card_validation.validate_card(metadata, planned.pair.repo, self.api)
         planned = replace(planned, needs=found.needs, sources=found.sources)
@@ -166,8 +166,8 @@ class _Planner:
                     pinned["encoder"], pinned["decoder"], CheckpointSettings.of(pair), self.api
                 )
         sources = [each.snapshot for each in pinned.values()]
-        words = card.card_digest(pair, sources, self.api.endpoint)
-        planned = Planned(pair, "build", "", (), pinned, fingerprint, words)
+        digest = card.card_digest(pair, sources, self.api.endpoint)
+        planned = Planned(pair, "build", "", (), pinned, fingerprint, digest)
         return planned.with_findings(findings)
 
     def _check_target(self, pair: Pair) -> None:
@@ -175,6 +175,7 @@ class _Planner:
             raise VedError(
                 f"{pair.repo} is one of its own sources, which publishing would replace.",
                 "Choose another name.",
+                code=ErrorCode.REPO_IS_ITS_OWN_SOURCE,
             )
         if self.circumstances.allowed is not None:
             account.check_allowed(pair.repo, self.circumstances.allowed)
@@ -233,7 +234,7 @@ class _Planner:
         private = planned.pair.private
         as_it_should_be = (
             known is not None
-            and (known.fingerprint, known.words) == (planned.fingerprint, planned.words)
+            and (known.fingerprint, known.card_digest) == (planned.fingerprint, planned.card_digest)
             and private in (None, known.private)
             and not planned.pair.overwrite
         )
@@ -251,7 +252,10 @@ class _Planner:
             kept = build_record.parse_record(path.read_bytes(), str(path))
         except (OSError, VedError):
             kept = None
-        alike = kept and (kept.fingerprint, kept.words) == (planned.fingerprint, planned.words)
+        alike = kept and (kept.fingerprint, kept.card_digest) == (
+            planned.fingerprint,
+            planned.card_digest,
+        )
         if not alike and (planned.action != "build" or not self.circumstances.push):
             return replace(planned, action="build", reason="It is not in the output directory.")
         if alike and not self.circumstances.push:
@@ -288,5 +292,5 @@ def _or_error(function: Callable[[], _Answer]) -> _Answer | VedError:
 def _raised(answer: _Answer | VedError) -> _Answer:
     if isinstance(answer, VedError):
         # Raised for many pairs, one and the same would have a longer traceback for each.
-        raise VedError(answer.cause, answer.remedy, answer.see)
+        raise VedError(answer.cause, answer.remedy, code=answer.code)
     return answer

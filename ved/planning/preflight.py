@@ -18,6 +18,7 @@ from huggingface_hub import HfApi
 
 from ved.assembly import processing, special_tokens
 from ved.assembly.parts import KEPT_BYTES, Part, load_config, source_part, stored_dtype
+from ved.errors import ErrorCode
 from ved.families.family import Role
 from ved.machine.disk import free_disk
 from ved.machine.memory import available_memory
@@ -135,7 +136,7 @@ class Preflight:
             # Shapes are the same whatever the seed.
             examined.part = source_part(source, config, seed=0)
             for warning in examined.part.ledger.warnings:
-                findings.warn(role, warning)
+                findings.warn(role, warning, code=ErrorCode.RANDOM_PARAMETERS)
         # Of a config that no model can be made of, sizes may be anything.
         if examined.processing is not None and examined.part is not None:
             with findings.about(role):
@@ -176,7 +177,7 @@ class Preflight:
                     f"Its sources and the checkpoint take {format_size(needs.disk)} of disk, and "
                     f"there are {format_size(self._disk)}. Allow more, free some, or publish one "
                     "weight file only with weights:.",
-                    see="not-enough-disk",
+                    code=ErrorCode.NOT_ENOUGH_DISK,
                 )
             )
         if self._memory is not None and needs.memory > self._memory:
@@ -184,29 +185,34 @@ class Preflight:
                 "repo",
                 f"Building it may take {format_size(needs.memory)} of memory, and "
                 f"{format_size(self._memory)} are free.",
-                see="not-enough-memory",
+                code=ErrorCode.NOT_ENOUGH_MEMORY,
             )
 
 
 def _check_licenses(pair: Pair, pinned: Iterable[Pinned], findings: Findings) -> None:
     repos = [each.snapshot for each in pinned if each.snapshot.commit]
-    stated = {each.name: each.stated.license for each in repos}
+    stated = {each.name: each.metadata.license for each in repos}
     for problem in licenses.license_problems(pair.license, stated):
-        findings.warn("license", str(problem))
+        findings.warn("license", str(problem), code=ErrorCode.LICENSE_UNCLEAR)
 
 
 def _check_gate(pair: Pair, source: ResolvedSource, findings: Findings) -> None:
     """Find that not everybody may have what the checkpoint is to hold."""
-    if not source.snapshot.stated.gated:
+    if not source.snapshot.metadata.gated:
         return
     text = f"{source} is gated, and the checkpoint holds what is copied from it"
     if pair.private:
-        findings.tell(source.role, f"{text}: read its terms before you let others have it.")
+        findings.notice(
+            source.role,
+            f"{text}: read its terms before you let others have it.",
+            code=ErrorCode.GATED_SOURCE,
+        )
     else:
         findings.warn(
             source.role,
             f"{text}: publishing it for everybody may break the terms. Read them, and unless they "
             "allow it, say private: true in the pair.",
+            code=ErrorCode.GATED_SOURCE,
         )
 
 
@@ -219,10 +225,11 @@ def _check_token_ids(pair: Pair, decoder: _SourceReport, findings: Findings) -> 
         origin = str(decoder.resolved)
         ids = special_tokens.resolve_token_ids(wanted, decoder.config, decoder.processing, origin)
         if ids.pad_is_eos:
-            findings.tell(
+            findings.notice(
                 "token_ids",
                 f"Pad and eos are both {ids.pad.id}: training has to mask padding by the attention "
                 "mask, not by the pad token.",
+                code=ErrorCode.TOKEN_IDS,
             )
 
 
@@ -245,9 +252,13 @@ def _check_images(encoder: _SourceReport) -> None:
     )
     assert encoder.resolved is not None
     if encoder.resolved.family.takes_any_size:
-        encoder.findings.tell("encoder", f"{text}: position embeddings are interpolated.")
+        encoder.findings.notice(
+            "encoder", f"{text}: position embeddings are interpolated.", code=ErrorCode.IMAGE_SIZE
+        )
     else:
-        encoder.findings.warn("encoder", f"{text}: the model will refuse such images.")
+        encoder.findings.warn(
+            "encoder", f"{text}: the model will refuse such images.", code=ErrorCode.IMAGE_SIZE
+        )
 
 
 def _image_size(processor: Any) -> tuple[int, int] | None:
@@ -274,18 +285,20 @@ def _check_vocabulary(decoder: _SourceReport) -> None:
             "decoder",
             f"{len(beyond)} of the tokenizer's tokens, such as {min(beyond)!r}, are beyond the "
             f"{rows} rows of the embedding: text that holds one cannot be encoded.",
+            code=ErrorCode.VOCABULARY_SIZE,
         )
     elif len(vocabulary) < rows:
-        decoder.findings.tell(
+        decoder.findings.notice(
             "decoder",
             f"The embedding has {rows} rows, and the tokenizer {len(vocabulary)} tokens.",
+            code=ErrorCode.VOCABULARY_SIZE,
         )
 
 
 def _estimate(
     examined: list[_SourceReport], parts: list[Part], settings: CheckpointSettings
 ) -> ResourceEstimate:
-    fresh = stored_dtype(parts) if settings.dtype == "source" else DTYPES[settings.dtype]
+    initialized = stored_dtype(parts) if settings.dtype == "source" else DTYPES[settings.dtype]
     asked = None if settings.dtype == "source" else DTYPES[settings.dtype]
     sources = [each.resolved for each in examined if each.resolved]
     largest = max(
@@ -296,7 +309,7 @@ def _estimate(
             str(source): 0 if source.snapshot.directory else source.weights_size
             for source in sources
         },
-        output=len(settings.weights) * sum(part.nbytes(asked, fresh) for part in parts),
+        output=len(settings.weights) * sum(part.nbytes(asked, initialized) for part in parts),
         # A kernel is turned as a whole, in each of the two files; float32 at most, as a rule.
         memory=PROCESS_BYTES + KEPT_BYTES + 2 * len(settings.weights) * 4 * largest,
     )

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from huggingface_hub import Collection, CollectionItem, HfApi
 
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.hub.access import HubAccess
 from ved.hub.account import check_namespace
 from ved.hub.errors import translated_errors
@@ -37,7 +37,7 @@ def check_collection(name: str, access: HubAccess, namespaces: frozenset[str] | 
         raise VedError(
             "A job's identity publishes to one repo, and cannot change a collection.",
             f"Give a token as well, or take {KEY} out.",
-            see="collection-not-changed",
+            code=ErrorCode.COLLECTION_NOT_CHANGED,
         )
     if namespaces is not None:
         check_namespace(name, namespaces)

@@ -14,7 +14,7 @@ from huggingface_hub import (
 )
 from huggingface_hub.errors import HfHubHTTPError
 
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.hub.answers import is_commit
 from ved.hub.errors import CONFLICT, PRECONDITION_FAILED, UploadError, status_of, translated_errors
 from ved.publishing.repos import TargetRepo
@@ -66,7 +66,10 @@ def publish(
     if private is False and target.private:
         set_visibility(target.repo, private, api)
     if not is_commit(commit):
-        raise VedError(f"The Hub says that {target.repo} is at {commit!r}, not a commit.")
+        raise VedError(
+            f"The Hub says that {target.repo} is at {commit!r}, not a commit.",
+            code=ErrorCode.HUB_DOES_NOT_ANSWER,
+        )
     return commit
 
 
@@ -108,6 +111,7 @@ def _check_no_secret(directory: Path, tokens: Iterable[str | bool | None]) -> No
             raise VedError(
                 f"{path.name} holds the token that it would be published with.",
                 "Do not trust this endpoint, and revoke the token.",
+                code=ErrorCode.SECRET_IN_CHECKPOINT,
             )
 
 
@@ -131,7 +135,7 @@ def _create(repo: str, private: bool | None, api: HfApi) -> TargetRepo:
         raise VedError(
             f"Cannot publish {repo}: somebody else committed to it meanwhile.",
             "Nothing was changed; run again.",
-            see="changed-meanwhile",
+            code=ErrorCode.CHANGED_MEANWHILE,
         )
     return made
 

@@ -49,14 +49,14 @@ class ListedRepo:
         private: whether only its owners see it.
         modified: when it was last changed, in seconds since 1970.
         fingerprint: what its card says that it was built from; empty without such a card.
-        words: the digest of what its card says besides.
+        card_digest: the digest of what its card says besides.
     """
 
     head: str
     private: bool
     modified: float
     fingerprint: str
-    words: str
+    card_digest: str
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ def _listed_repo(info: ModelInfo) -> ListedRepo:
         private=bool(info.private),
         modified=info.last_modified.timestamp() if info.last_modified else 0.0,
         fingerprint=str(state.get("fingerprint", "")),
-        words=str(state.get("words", "")),
+        card_digest=str(state.get("card_digest", "")),
     )
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from ved.assembly.ledger import Contents, Reason
 from ved.assembly.special_tokens import TokenRole
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.manifest.fields import Dtype, WeightFormat, is_repo
 from ved.manifest.models import Pair
@@ -89,13 +89,13 @@ class RecordedSource(RecordedSnapshot):
 
     Attributes:
         architecture: None in records of versions of VED that did not tell.
-        stated: what its authors state of it.
+        metadata: what its authors state of it.
     """
 
     config: RecordedSnapshot
     family: str
     architecture: Architecture | None = None
-    stated: SourceMetadata = SourceMetadata()
+    metadata: SourceMetadata = SourceMetadata()
     files: Mapping[str, _Digest]
 
 
@@ -123,8 +123,8 @@ class RecordedLedger(_Model):
 
     contents: Contents | None = None
     copied: Mapping[str, Copied]
-    fresh: Mapping[str, Reason]
-    left_out: Mapping[str, _Text]
+    initialized: Mapping[str, Reason]
+    unused: Mapping[str, _Text]
 
 
 class RecordedFile(_Model):
@@ -147,7 +147,7 @@ class BuildRecord(_Model):
 
     Attributes:
         fingerprint: of all that decides the checkpoint's bytes, the model card aside.
-        words: a digest of what the model card says besides; None without a card.
+        card_digest: a digest of what the model card says besides; None without a card.
         endpoint: the Hub that the sources came from.
         pair: the manifest's entry, without what it says of publishing; None without a manifest.
         parameters: how many numbers the parameters hold.
@@ -158,7 +158,7 @@ class BuildRecord(_Model):
 
     format: Literal[1] = 1
     fingerprint: _Digest
-    words: _Digest | None = None
+    card_digest: _Digest | None = None
     endpoint: str
     pair: Pair | None = None
     sources: Annotated[Mapping[Role, RecordedSource], Field(min_length=2)]
@@ -230,7 +230,9 @@ def parse_record(content: bytes, origin: str) -> BuildRecord:
         VedError: it is none of this format.
     """
     if len(content) > MAX_BYTES:
-        raise VedError(f"{FILE_NAME} of {origin} is absurdly large.")
+        raise VedError(
+            f"{FILE_NAME} of {origin} is absurdly large.", code=ErrorCode.RECORD_NOT_READABLE
+        )
     try:
         return BuildRecord.model_validate_json(content)
     except ValidationError as error:
@@ -240,6 +242,7 @@ def parse_record(content: bytes, origin: str) -> BuildRecord:
             f"{FILE_NAME} of {origin} is no build record that this VED reads: "
             f"{f'{place}: ' if place else ''}{first['msg']}.",
             "Another version of VED may have written it.",
+            code=ErrorCode.RECORD_NOT_READABLE,
         ) from error
 
 

@@ -66,14 +66,14 @@ def renew_card(
         directory: an empty directory for the two files.
     """
     sources = {
-        role: published.sources[role].model_copy(update={"stated": each.snapshot.stated})
+        role: published.sources[role].model_copy(update={"metadata": each.snapshot.metadata})
         for role, each in pinned.items()
     }
     others = {name: file for name, file in published.files.items() if name != FILE_NAME}
     update = {
         "pair": recorded_pair(pair),
         "sources": sources,
-        "words": card_digest(pair, sources.values(), endpoint),
+        "card_digest": card_digest(pair, sources.values(), endpoint),
         "endpoint": endpoint,
         "files": others,
     }
@@ -88,7 +88,7 @@ def render_card(record: BuildRecord) -> str:
     roles: tuple[Role, ...] = ("encoder", "decoder")
     encoder, decoder = (find_family(role, record.sources[role].family, role) for role in roles)
     sources = [record.sources[role] for role in roles]
-    fresh = dict(_fresh(record))
+    initialized = dict(_initialized(record))
     text = (
         snippets.environment()
         .get_template(_TEMPLATE)
@@ -104,26 +104,26 @@ def render_card(record: BuildRecord) -> str:
             # A tokenizer without it is one of SentencePiece's own kind.
             also="" if "tokenizer.json" in record.files else " sentencepiece",
             files={role: _files(ledger) for role, ledger in record.ledger.items()},
-            fresh=fresh,
-            connection_is_fresh="cross-attention" in fresh.values(),
-            left_out=[*_left_out(record)],
+            initialized=initialized,
+            connection_is_initialized="cross-attention" in initialized.values(),
+            unused=[*_unused(record)],
             local=[source.name for source in sources if not source.commit],
             licence=_licence(record.pair, sources),
             HUB=_HUB,
-            fresh_in_encoder=any(group.startswith("encoder/") for group in fresh),
+            initialized_in_encoder=any(group.startswith("encoder/") for group in initialized),
             install_ved=_INSTALL_VED,
             install_flax=_install_flax(record),
         )
     )
-    head = card_metadata(record.pair, sources, record.fingerprint, record.words or "")
+    head = card_metadata(record.pair, sources, record.fingerprint, record.card_digest or "")
     return f"---\n{head}\n---\n\n{text}"
 
 
 def card_metadata(
-    pair: Pair, sources: Sequence[Snapshot | RecordedSource], fingerprint: str, words: str
+    pair: Pair, sources: Sequence[Snapshot | RecordedSource], fingerprint: str, digest: str
 ) -> str:
     """Return what the card tells the Hub, as YAML."""
-    said = [source.stated for source in sources]
+    said = [source.metadata for source in sources]
     data = ModelCardData(
         library_name="transformers",
         pipeline_tag="image-to-text",
@@ -132,7 +132,7 @@ def card_metadata(
         language=merge_languages(pair.language, said) or None,
         tags=list(dict.fromkeys((*TAGS, *merge_tags(pair.tags, said)))),
     )
-    data[STATE_KEY] = {"fingerprint": fingerprint, "words": words}
+    data[STATE_KEY] = {"fingerprint": fingerprint, "card_digest": digest}
     return str(data.to_yaml())
 
 
@@ -148,7 +148,7 @@ def card_digest(pair: Pair, sources: Iterable[Snapshot | RecordedSource], endpoi
     content = {
         **pair.model_dump(mode="json", include={"repo", "license", "language", "tags"}),
         "description": pair.description,
-        "stated": [source.stated.model_dump(mode="json") for source in sources],
+        "metadata": [source.metadata.model_dump(mode="json") for source in sources],
         "licence": _licence(pair, sources),
         "endpoint": endpoint,
         "own": _card_text(),
@@ -170,7 +170,7 @@ def _card_text() -> list[object]:
 
 def _licence(pair: Pair, sources: Iterable[Snapshot | RecordedSource]) -> dict[str, object]:
     """Return what there is to say of licences, in Markdown."""
-    found = {code_span(each.name): each.stated.license for each in sources if each.commit}
+    found = {code_span(each.name): each.metadata.license for each in sources if each.commit}
     problems = licenses.license_problems(pair.license, found)
     reasoning = licenses.reasoning(pair.license, found) if found and not problems else ""
     return {"problems": [problem.cause for problem in problems], "reasoning": reasoning}
@@ -186,20 +186,22 @@ def _files(ledger: RecordedLedger) -> list[str]:
     return sorted({copied.file for copied in ledger.copied.values()})
 
 
-def _fresh(record: BuildRecord) -> Iterator[tuple[str, str]]:
+def _initialized(record: BuildRecord) -> Iterator[tuple[str, str]]:
     """Yield the groups of fresh parameters by their path in the checkpoint, and why."""
     for role, ledger in record.ledger.items():
         copied = [tuple(path.split("/")) for path in ledger.copied]
-        fresh = {tuple(path.split("/")): reason for path, reason in ledger.fresh.items()}
-        for group, reason in initialized_groups(copied, fresh).items():
+        initialized = {
+            tuple(path.split("/")): reason for path, reason in ledger.initialized.items()
+        }
+        for group, reason in initialized_groups(copied, initialized).items():
             yield group if role == "projection" else f"{role}/{group}", reason
 
 
-def _left_out(record: BuildRecord) -> Iterator[tuple[str, str, list[str]]]:
+def _unused(record: BuildRecord) -> Iterator[tuple[str, str, list[str]]]:
     """Yield a part, why its source has tensors that the checkpoint has not, and their names."""
     for role, ledger in record.ledger.items():
         names: dict[str, list[str]] = {}
-        for name, reason in unused_groups(ledger.left_out).items():
+        for name, reason in unused_groups(ledger.unused).items():
             names.setdefault(reason, []).append(name)
         for reason, alike in names.items():
             yield role, reason, alike

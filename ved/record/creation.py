@@ -36,20 +36,20 @@ def create_record(
     checkpoint: "Checkpoint",
     api: HfApi,
     pair: Pair | None = None,
-    words: str | None = None,
+    card_digest: str | None = None,
 ) -> BuildRecord:
     """Return the record of a checkpoint whose files, but for the model card, are all there.
 
     Args:
         api: the Hub that the sources come from.
         pair: the manifest's entry, where there is one.
-        words: the digest of what its card says besides what the fingerprint decides.
+        card_digest: the digest of what its card says besides what the fingerprint decides.
     """
     settings = checkpoint.settings
     pinned = encoder.resolved.pinned, decoder.resolved.pinned
     record = BuildRecord(
         fingerprint=compute_fingerprint(*pinned, settings, api),
-        words=words,
+        card_digest=card_digest,
         endpoint=api.endpoint,
         pair=pair and recorded_pair(pair),
         sources={
@@ -82,7 +82,7 @@ def _source(source: Source, config: Any) -> RecordedSource:
         config=RecordedSnapshot(**_snapshot(resolved.config_snapshot)),
         family=str(resolved.config["model_type"]),
         architecture=_architecture(resolved.family, config),
-        stated=resolved.snapshot.stated,
+        metadata=resolved.snapshot.metadata,
         files=source.digests(),
     )
 
@@ -114,6 +114,6 @@ def _ledger(ledger: Ledger, contents: Contents) -> RecordedLedger:
             "/".join(path): Copied(file=match.weight.file, tensor=match.weight.name)
             for path, match in ledger.copied.items()
         },
-        fresh={"/".join(path): reason for path, reason in ledger.fresh.items()},
-        left_out=dict(ledger.left_out),
+        initialized={"/".join(path): reason for path, reason in ledger.initialized.items()},
+        unused=dict(ledger.unused),
     )

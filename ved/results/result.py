@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ved.errors import ErrorCode, with_links
 from ved.manifest.models import Pair
 from ved.planning.findings import Finding, Level
-from ved.troubles import with_links
 
 Action = Literal["build", "card-only", "skip", "refuse", "built", "skipped", "refused", "failed"]
 BAD: tuple[Action, ...] = ("refuse", "refused", "failed")
@@ -37,7 +37,7 @@ class Result:
         seconds: how long it took.
         checksums: the sha256 of the weight files that were published, and of their record.
         steps: what was done when.
-        see: the kind of what made it fail, in `troubles.TROUBLES`; empty where there is none.
+        code: what made it fail; None where nothing did.
         uploaded: how many of the bytes were sent, of large files that the Hub did not have; None
             where that is not known.
     """
@@ -53,7 +53,7 @@ class Result:
     seconds: float = 0.0
     checksums: Mapping[str, str] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
-    see: str = ""
+    code: ErrorCode | None = None
     uploaded: int | None = None
 
     @property
@@ -67,10 +67,10 @@ class Result:
         return [found.message for found in self.findings if found.level == "warning"]
 
     @property
-    def kinds(self) -> list[str]:
-        """The kinds of all that is wrong, each once."""
-        refused = [found.see for found in self.findings if found.level == "error"]
-        return [kind for kind in dict.fromkeys([*refused, self.see]) if kind]
+    def codes(self) -> list[str]:
+        """The codes of all errors, each once."""
+        refused = [found.code for found in self.findings if found.level == "error"]
+        return [code for code in dict.fromkeys([*refused, self.code]) if code]
 
     def annotations(self) -> list[tuple[Level, str, str]]:
         """Return what to say at the manifest: how grave, at which key, and what.
@@ -84,5 +84,5 @@ class Result:
         ]
         failed = self.is_bad and not any(level == "error" for level, _, _ in said)
         if failed:
-            said.append(("error", "", with_links(self.reason, self.kinds)))
+            said.append(("error", "", with_links(self.reason, self.codes)))
         return said

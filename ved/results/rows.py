@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from ved.errors import RequestError
+from ved.errors import ErrorCode, RequestError
 from ved.manifest.fields import is_repo
 from ved.results.result import Action, Result
 
@@ -37,7 +37,7 @@ class Row(BaseModel):
     decoder: str
     action: Action
     reason: _Words
-    see: list[Annotated[str, Field(pattern="^[a-z-]+$")]] = []
+    codes: list[Annotated[str, Field(pattern="^[a-z-]+$")]] = []
     warnings: list[_Words]
     commit: Annotated[str, Field(pattern="^[0-9a-f]{40}$")] | None
     url: str | None
@@ -55,7 +55,7 @@ class Row(BaseModel):
             decoder=result.pair.decoder.model,
             action=result.action,
             reason=result.reason,
-            see=result.kinds,
+            codes=result.codes,
             warnings=result.warnings,
             commit=result.commit,
             url=result.url,
@@ -91,13 +91,13 @@ def collect(folder: Path) -> list[Row]:
             raise RequestError(
                 f"{path.name} does not hold the output results of this action.",
                 "Put nothing else into the folder.",
-                see="job-without-results",
+                code=ErrorCode.JOB_WITHOUT_RESULTS,
             ) from error
     if not found:
         raise RequestError(
             f"There are no results in {folder}.",
             "Name the folder that has them.",
-            see="job-without-results",
+            code=ErrorCode.JOB_WITHOUT_RESULTS,
         )
     return [_ended(row) for row in found.values()]
 
@@ -108,6 +108,11 @@ def _ended(row: Row) -> Row:
         return row.model_copy(update={"action": "skipped" if row.action == "skip" else "refused"})
     if row.action == "build" or (row.action == "card-only" and row.commit is None):
         reason = "The job that was to do it told nothing; its log may."
-        told = {"action": "failed", "reason": reason, "see": ["job-without-results"], "bytes": 0}
+        told = {
+            "action": "failed",
+            "reason": reason,
+            "codes": [ErrorCode.JOB_WITHOUT_RESULTS],
+            "bytes": 0,
+        }
         return row.model_copy(update=told)
     return row

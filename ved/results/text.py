@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from ved.errors import with_links
 from ved.manifest.models import Pair
 from ved.planning.findings import Finding
 from ved.results.result import Result
-from ved.troubles import with_links
 
 
 def format_lines(results: Sequence[Result], *, findings: bool = False) -> str:
@@ -14,7 +14,7 @@ def format_lines(results: Sequence[Result], *, findings: bool = False) -> str:
     for result in results:
         found = [_placed(result.pair, each) for each in result.findings if findings]
         # A refusal's reason is what was found.
-        reason = with_links(result.reason, result.kinds)
+        reason = with_links(result.reason, result.codes)
         if found and result.is_bad:
             reason = ""
         detail = " ".join(filter(None, (reason, result.url)))

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from huggingface_hub import HfApi
 
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.hub.errors import translated_errors
 from ved.hub.remote_files import FileStream, LocatedFile, locate_file
 from ved.interruption import thread_pool
@@ -110,7 +110,10 @@ def read_to_end(
 def _each(act: Callable[[str], _Result], names: Sequence[str], repo: str) -> dict[str, _Result]:
     for name in names:
         if name in ("", "..") or name != Path(name).name:
-            raise VedError(f"{repo} has weights in {name!r}, which is not a plain file name.")
+            raise VedError(
+                f"{repo} has weights in {name!r}, which is not a plain file name.",
+                code=ErrorCode.DAMAGED_SOURCE,
+            )
     with thread_pool(FILES) as pool:
         return dict(zip(names, pool.map(act, names), strict=True))
 
@@ -191,6 +194,6 @@ class _Recording(io.RawIOBase):
             raise VedError(
                 f"Cannot {self.source.action}: {limit} of it do not tell which tensors there are.",
                 "The source is damaged.",
-                see="damaged-source",
+                code=ErrorCode.DAMAGED_SOURCE,
             )
         return self.source.part(self.position, length)

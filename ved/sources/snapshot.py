@@ -9,7 +9,7 @@ from typing import Any
 
 from huggingface_hub import HfApi
 
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.hub.answers import is_commit, repo_files
 from ved.hub.errors import translated_errors
@@ -54,7 +54,7 @@ class Snapshot:
         commit: 40 hexadecimal digits; None for a local directory.
         files: the size of each of its files, in bytes, by name.
         directory: the local directory; None for a repo.
-        stated: what its authors state of it; nothing for a local directory.
+        metadata: what its authors state of it; nothing for a local directory.
         sha256: by the Hub's account, of each file that it stores by that, by name.
     """
 
@@ -62,7 +62,7 @@ class Snapshot:
     commit: str | None
     files: Mapping[str, int]
     directory: Path | None
-    stated: SourceMetadata = field(default_factory=SourceMetadata)
+    metadata: SourceMetadata = field(default_factory=SourceMetadata)
     sha256: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -94,7 +94,7 @@ class Snapshot:
                     f"{name} of {self} is stored with sha256 {self.sha256[name]}, and what was "
                     f"downloaded, twice, has {file_sha256(path)}.",
                     "Run again; if that does not help, the Hub has damaged it.",
-                    see="damaged-source",
+                    code=ErrorCode.DAMAGED_SOURCE,
                 )
             return path.parents[name.count("/")]
 
@@ -129,17 +129,24 @@ def pin(ref: ConfigRef, api: HfApi) -> Snapshot:
     with translated_errors(f"read {ref.model}{at}", ref.model):
         info = api.model_info(ref.model, revision=ref.revision, files_metadata=True)
         found = repo_files(info)
-        stated = SourceMetadata.of(info)
+        metadata = SourceMetadata.of(info)
     if not is_commit(info.sha):
-        raise VedError(f"The Hub says that {ref.model} is at {info.sha!r}, which is not a commit.")
+        raise VedError(
+            f"The Hub says that {ref.model} is at {info.sha!r}, which is not a commit.",
+            code=ErrorCode.HUB_DOES_NOT_ANSWER,
+        )
     files = {each.rfilename: each.size or 0 for each in found}
     digests = {each.rfilename: each.lfs.sha256 for each in found if each.lfs}
-    return Snapshot(ref.model, info.sha, files, None, stated, digests)
+    return Snapshot(ref.model, info.sha, files, None, metadata, digests)
 
 
 def _local_snapshot(name: str, directory: Path) -> Snapshot:
     if not directory.is_dir():
-        raise VedError(f"There is no directory {directory}.", "Check the path.")
+        raise VedError(
+            f"There is no directory {directory}.",
+            "Check the path.",
+            code=ErrorCode.NO_SUCH_DIRECTORY,
+        )
     files = {path.name: path.stat().st_size for path in directory.iterdir() if path.is_file()}
     # Where on this machine it lies is nobody else's business.
     shown = directory.name if Path(name).is_absolute() else name
@@ -156,15 +163,15 @@ def read_json(snapshot: Snapshot, name: str, api: HfApi) -> dict[str, Any]:
         raise VedError(
             f"{snapshot} has no {name}.",
             "Name a transformers checkpoint; another one's config can be used with config:.",
-            see="config-not-usable",
+            code=ErrorCode.CONFIG_NOT_USABLE,
         )
     path = snapshot.fetch([name], api) / name
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         cause = f"{name} of {snapshot} cannot be read: {error}."
-        raise VedError(cause, see="damaged-source") from error
+        raise VedError(cause, code=ErrorCode.DAMAGED_SOURCE) from error
     if not isinstance(content, dict):
         cause = f"{name} of {snapshot} does not hold a JSON object."
-        raise VedError(cause, see="damaged-source")
+        raise VedError(cause, code=ErrorCode.DAMAGED_SOURCE)
     return content

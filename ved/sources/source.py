@@ -12,7 +12,7 @@ from typing import Any
 
 from huggingface_hub import HfApi
 
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.families.family import Family, Role
 from ved.families.lookup import find_family
 from ved.manifest.models import SourceRef
@@ -191,5 +191,5 @@ def _check_settings(
         raise VedError(
             f"The config of {snapshot} asks for what Flax does not do: {'; '.join(wrong)}.",
             f"Use another {role}.",
-            see="settings-that-flax-ignores",
+            code=ErrorCode.UNSUPPORTED_SETTINGS,
         )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.sources.snapshot import Snapshot, read_json
 
 WEIGHTS = ("model.safetensors", "flax_model.msgpack")
@@ -33,12 +33,12 @@ def select_weight_files(snapshot: Snapshot, allow_pickle: bool, api: HfApi) -> t
             f"{snapshot} has pickled weights only ({pickled[0]}), and a pickle is a program.",
             "Use a revision that has model.safetensors, or allow it for this source with "
             "{model: ..., allow_pickle: true}: VED reads the tensors and refuses everything else.",
-            see="no-usable-weights",
+            code=ErrorCode.NO_USABLE_WEIGHTS,
         )
     raise VedError(
         f"{snapshot} has no weights that VED can read.",
         f"It looks for {', '.join(WEIGHTS)} and their sharded forms.",
-        see="no-usable-weights",
+        code=ErrorCode.NO_USABLE_WEIGHTS,
     )
 
 
@@ -52,5 +52,5 @@ def _shards(snapshot: Snapshot, index: str, api: HfApi) -> tuple[str, ...]:
         absent = f"shards that are not there: {', '.join(map(repr, missing))}"
         listed = absent if missing else "no shards"
         cause = f"{index} of {snapshot} lists {listed}."
-        raise VedError(cause, "The source is incomplete.", see="damaged-source")
+        raise VedError(cause, "The source is incomplete.", code=ErrorCode.DAMAGED_SOURCE)
     return tuple(sorted(shards))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.tensors import msgpack, pickled, safetensors
 from ved.tensors.tensor import Tensor
 
@@ -51,6 +51,7 @@ def _open(path: Path) -> list[StoredWeight]:
             raise VedError(
                 f"{path.name} says that its tensors are in the layout of {framework!r}.",
                 "VED reads the layouts of PyTorch ('pt') and Flax ('flax').",
+                code=ErrorCode.UNSUPPORTED_WEIGHTS,
             )
         layout = "flax" if framework == "flax" else "pytorch"
         return [StoredWeight(name, path.name, layout, tensor) for name, tensor in tensors.items()]

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import msgpack
 import numpy as np
 
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.tensors import safetensors
 from ved.tensors.output import HashedFile, hashed_file
 from ved.tensors.tensor import Array, StoredTensor, Tensor, nbytes
@@ -87,7 +87,7 @@ def index_of(path: Path, file: BinaryIO) -> dict[str, Tensor]:
         raise VedError(
             f"{path.name} is not a Flax checkpoint: {error}.",
             "Download it again; if that does not help, the source itself is damaged.",
-            see="damaged-source",
+            code=ErrorCode.DAMAGED_SOURCE,
         ) from error
     return dict(_flatten(tree, ())) if isinstance(tree, dict) else {}
 

@@ -9,7 +9,7 @@ either of their names. `ved.families` lists them.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.families.family import Family
 from ved.tensors.files import Layout, StoredWeight
 from ved.tensors.tensor import Tensor, Transposed
@@ -78,7 +78,7 @@ class SourceNames:
                     f"{origin} holds the tensor {name!r} twice: as {weight.name!r} and as "
                     f"{self._weights[name].name!r}.",
                     "VED cannot tell which one is meant; remove one from the source.",
-                    see="damaged-source",
+                    code=ErrorCode.DAMAGED_SOURCE,
                 )
             self._weights[name] = weight
 
@@ -111,8 +111,8 @@ class SourceNames:
         return self._without_prefix(pytorch_name(path))
 
     def _reason(self, name: str) -> str:
-        parts = (part for part in self.family.left_out if part in f".{name}")
-        return self.family.left_out.get(next(parts, ""), UNKNOWN)
+        parts = (part for part in self.family.unused if part in f".{name}")
+        return self.family.unused.get(next(parts, ""), UNKNOWN)
 
     def _stored(self, weight: StoredWeight) -> str:
         """Return a stored tensor's name as `canonical` has it."""

@@ -20,7 +20,7 @@ from typing import IO, Any, BinaryIO, cast
 
 import numpy as np
 
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.tensors.tensor import BFLOAT16, Array, StoredTensor
 
 _STORAGES = {
@@ -125,10 +125,10 @@ def index_of(path: Path, file: BinaryIO) -> dict[str, ArchivedTensor]:
         raise
     except Exception as error:  # whatever a damaged or hostile pickle makes the unpickler raise
         cause = f"{path.name} cannot be read: {error}."
-        raise VedError(cause, _CONVERT, see="no-usable-weights") from error
+        raise VedError(cause, _CONVERT, code=ErrorCode.NO_USABLE_WEIGHTS) from error
     if not isinstance(state, dict):
         cause = f"{path.name} does not hold a mapping of tensors."
-        raise VedError(cause, _CONVERT, see="no-usable-weights")
+        raise VedError(cause, _CONVERT, code=ErrorCode.NO_USABLE_WEIGHTS)
     return {str(key): value for key, value in state.items() if isinstance(value, ArchivedTensor)}
 
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.tensors.output import HashedFile, hashed_file
 from ved.tensors.tensor import BFLOAT16, StoredTensor, Tensor, nbytes
 
@@ -57,7 +57,7 @@ def read_header(path: Path) -> tuple[dict[str, StoredTensor], dict[str, str]]:
             raise VedError(
                 f"{path.name} is not a valid safetensors file: {error}.",
                 "Download it again; if that does not help, the source itself is damaged.",
-                see="damaged-source",
+                code=ErrorCode.DAMAGED_SOURCE,
             ) from error
         encoded = encoded_header(file)
     header = json.loads(encoded)
@@ -84,6 +84,7 @@ def _stored(path: Path, start: int, name: str, entry: dict[str, Any]) -> StoredT
         raise VedError(
             f"Tensor {name!r} in {path.name} has dtype {dtype}, which VED does not read.",
             f"Convert it to one of {', '.join(DTYPES)}.",
+            code=ErrorCode.UNSUPPORTED_WEIGHTS,
         )
     return StoredTensor(path, start + offset, tuple(entry["shape"]), DTYPES[dtype])
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import ml_dtypes
 import numpy as np
 
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 
 BLOCK_BYTES = 2**20
 """How much of a tensor is read, hashed and written at a time: little enough for the processor's
@@ -166,6 +166,7 @@ class Cast:
                 raise VedError(
                     f"A number in {self.name} is too large for {self.dtype.name}.",
                     "Use dtype: bfloat16, which has the range of float32, or float32.",
+                    code=ErrorCode.NUMBER_TOO_LARGE,
                 ) from error
             yield converted
 
