@@ -10,8 +10,9 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
+from tests import checkpoints
 from tests.support.many import publish_many
-from ved.localhub import LocalHub, checkpoints
+from ved.localhub import LocalHub
 
 TITLE = "A plan of many pairs"
 OWNER, TOKEN = "bench", "hf_bench"

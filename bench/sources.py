@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ved.localhub import checkpoints
+from tests import checkpoints
 
 _VIT = {"num_hidden_layers": 12, "image_size": 224, "patch_size": 16}
 _GPT2 = {"num_hidden_layers": 12, "n_positions": 1024, "vocab_size": 50257}

@@ -18,12 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from examples.demo.runner import Run, run_action
+from tests import checkpoints
 from tests.support.publishing import TOKEN, heads, markdown, pair, publish, tables
 from tests.support.workflow_commands import Command, commands
 from ved.action import files, workflow_commands
 from ved.action.inputs import Inputs
 from ved.errors import TROUBLESHOOTING
-from ved.localhub import LocalHub, checkpoints
+from ved.localhub import LocalHub
 from ved.manifest.yaml_nodes import Location
 
 ACTION = yaml.safe_load((Path(__file__).parents[2] / "action.yml").read_text())

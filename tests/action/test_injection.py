@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from examples.demo.runner import Run, _parse_outputs, run_action
+from tests import checkpoints
 from tests.support.hostile import Answer, Request, Watch, impostor
 from tests.support.publishing import TOKEN, build_locally, client, markdown, pair, publish, tables
 from tests.support.workflow_commands import Command, commands
@@ -24,7 +25,7 @@ from ved.action.inputs import Inputs
 from ved.errors import ErrorCode, RequestError, VedError
 from ved.families.family import Role
 from ved.hub.access import HubAccess
-from ved.localhub import LocalHub, checkpoints
+from ved.localhub import LocalHub
 from ved.manifest.loading import ManifestError, loads
 from ved.manifest.models import Pair
 from ved.manifest.yaml_nodes import Problem

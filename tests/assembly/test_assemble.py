@@ -33,6 +33,8 @@ from transformers import (
 )
 from transformers.modeling_flax_pytorch_utils import load_pytorch_checkpoint_in_flax_state_dict
 
+from tests import checkpoints
+from tests.checkpoints import bart, beit, bert, config_only, gpt2, roberta, vit
 from tests.support import reference
 from tests.support.building import (
     Parameters,
@@ -48,8 +50,6 @@ from tests.support.building import (
 from ved.assembly.assemble import Checkpoint
 from ved.errors import VedError
 from ved.families.family import Role
-from ved.localhub import checkpoints
-from ved.localhub.checkpoints import bart, beit, bert, config_only, gpt2, roberta, vit
 from ved.manifest.models import SourceRef
 from ved.manifest.settings import CheckpointSettings
 from ved.sources.source import resolve_source

@@ -11,9 +11,9 @@ from flax.traverse_util import flatten_dict
 from numpy.typing import NDArray
 from transformers import AutoConfig, FlaxAutoModelForCausalLM
 
+from tests import checkpoints
 from tests.support.building import assert_same_parameters
 from ved.assembly.initialization import Initialization
-from ved.localhub import checkpoints
 
 SEED = 3
 

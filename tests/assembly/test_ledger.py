@@ -10,13 +10,13 @@ import pytest
 from flax.traverse_util import flatten_dict
 from transformers import AutoConfig, FlaxAutoModel, FlaxAutoModelForCausalLM
 
+from tests import checkpoints
 from tests.support.building import groups_of
 from ved.assembly.ledger import Ledger, match_parameters
 from ved.errors import VedError
 from ved.families import lookup
 from ved.families.family import Family, Role
 from ved.families.table import DECODERS
-from ved.localhub import checkpoints
 from ved.tensors.files import StoredWeight, open_weights
 from ved.tensors.names import ParameterPath, pytorch_name
 from ved.tensors.tensor import LazyTensor

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
 
+from tests import checkpoints
+from tests.checkpoints import bert, gpt2, vit
 from tests.support.building import edit_json, files_of, source
 from ved.assembly.processing import load_image_processor, open_tokenizer, save_processing
 from ved.errors import VedError
-from ved.localhub import checkpoints
-from ved.localhub.checkpoints import bert, gpt2, vit
 
 TEXTS = ["a woman doesn't ride 2 horses.", "A man; a plan!"]
 

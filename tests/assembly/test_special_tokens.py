@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from transformers import AutoConfig, AutoTokenizer
 
+from tests import checkpoints
+from tests.checkpoints import bert, gpt2, roberta, vit
 from tests.support.building import assemble_pair, read_json
 from ved.assembly.special_tokens import TokenIds, resolve_token_ids
 from ved.errors import VedError
-from ved.localhub import checkpoints
-from ved.localhub.checkpoints import bert, gpt2, roberta, vit
 from ved.manifest.settings import CheckpointSettings
 
 ORIGIN = "org/decoder"

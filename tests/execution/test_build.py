@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from huggingface_hub import configure_http_backend
 
+from tests import checkpoints
 from tests.support.publishing import (
     SAMPLES,
     asked_for,
@@ -31,7 +32,7 @@ from ved.errors import RequestError
 from ved.execution import checkpoint_dir
 from ved.execution.run import RunOptions, build
 from ved.families.family import Role
-from ved.localhub import LocalHub, checkpoints
+from ved.localhub import LocalHub
 from ved.record.build_record import BuildRecord
 
 NEEDED = {

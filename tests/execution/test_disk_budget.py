@@ -7,11 +7,12 @@ from threading import Thread
 import pytest
 from huggingface_hub import constants
 
+from tests import checkpoints
 from tests.support.publishing import client, publish, sent
 from ved.errors import VedError
 from ved.execution.store import Store
 from ved.families.family import Role
-from ved.localhub import LocalHub, checkpoints
+from ved.localhub import LocalHub
 from ved.manifest.models import SourceRef
 from ved.sources.source import ResolvedSource, resolve_source
 

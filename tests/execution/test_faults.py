@@ -28,6 +28,7 @@ import pytest
 import requests
 from huggingface_hub import CommitInfo, constants
 
+from tests import checkpoints
 from tests.support.faults import (
     BOUND,
     BROKEN,
@@ -49,7 +50,7 @@ from tests.support.faults import (
 from tests.support.publishing import client, publish, sent
 from ved.errors import RequestError
 from ved.hub import http
-from ved.localhub import Exchange, LocalHub, checkpoints
+from ved.localhub import Exchange, LocalHub
 from ved.manifest.models import SourceRef
 from ved.sources.snapshot import pin
 

@@ -18,8 +18,9 @@ from typing import IO
 
 import pytest
 
+from tests import checkpoints
 from tests.support.publishing import client, header_size, publish, sent
-from ved.localhub import LocalHub, checkpoints
+from ved.localhub import LocalHub
 
 ROOT = Path(__file__).parents[2]
 OWNER, TOKEN = "stopped", "hf_stopped"

@@ -17,13 +17,14 @@ from typing import Any
 
 import pytest
 
+from tests import checkpoints
 from tests.support.publishing import build_pair, client, heads, manifest, pair, publish, sent
 from ved import cli
 from ved.execution.pipeline import order_by_download_cost
 from ved.execution.run import RunOptions, build
 from ved.execution.verify import verify
 from ved.hub.access import HubAccess
-from ved.localhub import LocalHub, checkpoints
+from ved.localhub import LocalHub
 from ved.planning.actions import Planned
 from ved.planning.plan import PlanContext, make_plan
 from ved.results.result import Result

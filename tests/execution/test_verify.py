@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests import checkpoints
 from tests.support.publishing import (
     asked_for,
     build_locally,
@@ -24,7 +25,7 @@ from ved import cli
 from ved.errors import VedError
 from ved.execution.run import RunOptions, build
 from ved.execution.verify import verify
-from ved.localhub import LocalHub, checkpoints
+from ved.localhub import LocalHub
 from ved.record import build_record
 
 ENTRIES: dict[str, dict[str, Any]] = {

@@ -20,9 +20,9 @@ import safetensors.numpy
 import transformers
 from numpy.typing import NDArray
 
+from tests import checkpoints
 from tests.support.building import assemble_pair, files_of
 from tests.support.environments import python
-from ved.localhub import checkpoints
 from ved.manifest.settings import CheckpointSettings
 from ved.modeling import vision_encoder_decoder
 from ved.modeling.vision_encoder_decoder import FlaxVisionEncoderDecoderModel

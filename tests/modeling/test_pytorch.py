@@ -13,10 +13,10 @@ import pytest
 from numpy.typing import NDArray
 from transformers import AutoImageProcessor, FlaxVisionEncoderDecoderModel
 
+from tests import checkpoints
 from tests.support.building import assemble_pair, parameters_in
 from tests.support.environments import python
 from tests.support.reference import parameters
-from ved.localhub import checkpoints
 
 CONSUMER = Path(__file__).parents[1] / "consumers" / "pytorch.py"
 PAIRS = [

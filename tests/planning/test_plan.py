@@ -14,6 +14,7 @@ from dulwich.objects import Commit, ObjectID
 from dulwich.repo import Repo
 from huggingface_hub import HfApi
 
+from tests import checkpoints
 from tests.support.many import publish_many
 from tests.support.publishing import (
     TOKEN,
@@ -29,7 +30,7 @@ from tests.support.publishing import (
 from ved.errors import RequestError
 from ved.execution.run import RunOptions, build, preview
 from ved.hub.access import HubAccess
-from ved.localhub import LocalHub, checkpoints
+from ved.localhub import LocalHub
 from ved.manifest.loading import Manifest, load
 from ved.planning import plan
 from ved.planning.actions import Planned

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from tests import checkpoints
 from tests.support.building import assemble_pair, edit_json
 from tests.support.publishing import (
     build_pair,
@@ -25,7 +26,7 @@ from tests.support.publishing import (
 from ved.errors import VedError
 from ved.execution.run import RunOptions, preview
 from ved.families.family import Role
-from ved.localhub import LocalHub, checkpoints
+from ved.localhub import LocalHub
 from ved.machine import memory
 from ved.planning.actions import Planned
 from ved.planning.findings import Finding, Level

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi
 
+from tests import checkpoints
 from tests.conftest import TOKEN
-from ved.localhub import LocalHub, checkpoints
+from ved.localhub import LocalHub
 
 ROOT = Path(__file__).parents[2]
 RUNNER = os.environ.get("VED_CONTAINER_RUNNER")

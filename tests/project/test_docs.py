@@ -13,11 +13,12 @@ import yaml
 from huggingface_hub import HfApi
 
 from examples.demo.runner import run_action
+from tests import checkpoints
 from tests.project import test_workflows
 from tests.support.environments import python
 from tests.support.pages import Block, blocks, environment, run, running, script, tokens
 from tests.test_errors import slug
-from ved.localhub import LocalHub, checkpoints, samples
+from ved.localhub import LocalHub, samples
 from ved.manifest.loading import load
 
 ROOT = Path(__file__).parents[2]

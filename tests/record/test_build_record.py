@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ved
+from tests import checkpoints
 from tests.support import golden
 from tests.support.publishing import (
     TOKEN,
@@ -32,7 +33,7 @@ from tests.support.publishing import (
     publish,
 )
 from ved.errors import VedError
-from ved.localhub import LocalHub, checkpoints
+from ved.localhub import LocalHub
 from ved.manifest.settings import CheckpointSettings
 from ved.record import build_record, fingerprint
 from ved.record.build_record import BuildRecord, Copied, RecordedFile, RecordedLedger

@@ -13,6 +13,7 @@ from huggingface_hub import ModelCard
 from safetensors import safe_open
 from transformers import GPT2TokenizerFast
 
+from tests import checkpoints
 from tests.support.publishing import (
     asked_for,
     build_locally,
@@ -27,7 +28,7 @@ from tests.support.publishing import (
     publish,
     tables,
 )
-from ved.localhub import LocalHub, checkpoints
+from ved.localhub import LocalHub
 from ved.publishing import repos
 from ved.record import build_record
 from ved.record.build_record import RecordedLedger, RecordedSnapshot

@@ -15,12 +15,12 @@ import pytest
 from huggingface_hub import HfApi
 
 import ved
+from tests import checkpoints
 from tests.support.building import source
 from tests.support.environments import python
 from tests.support.publishing import manifest, markdown, pair
 from ved.execution.checkpoint_dir import build_checkpoint
 from ved.families.table import ENCODERS
-from ved.localhub import checkpoints
 from ved.manifest.settings import CheckpointSettings
 from ved.record import card, snippets
 from ved.record.build_record import BuildRecord

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from huggingface_hub import HfApi
 
+from tests import checkpoints
 from tests.support.publishing import TOKEN, client, publish
 from tests.tensors.test_pickled import PROGRAM, archived, named, number, state
 from ved.errors import VedError
 from ved.hub import http
-from ved.localhub import Exchange, LocalHub, checkpoints
+from ved.localhub import Exchange, LocalHub
 from ved.sources import headers
 from ved.tensors.files import open_weights
 from ved.tensors.tensor import read

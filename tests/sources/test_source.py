@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from huggingface_hub import try_to_load_from_cache
 
+from tests import checkpoints
 from tests.support.publishing import TOKEN, asked_for, client, files_of, publish
 from ved.assembly.assemble import assemble
 from ved.errors import VedError
 from ved.families.family import Role
-from ved.localhub import LocalHub, checkpoints
+from ved.localhub import LocalHub
 from ved.manifest.models import ConfigRef, SourceRef
 from ved.sources.source import ResolvedSource, resolve_source
 

@@ -13,8 +13,8 @@ from ved import environment
 
 environment.prepare(progress_bars=False)  # before jax and transformers are imported
 
+from tests import checkpoints  # noqa: E402
 from tests.support import building  # noqa: E402
-from ved.localhub import checkpoints  # noqa: E402
 from ved.record import fingerprint  # noqa: E402
 from ved.sources.digests import file_sha256  # noqa: E402
 

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from numpy.typing import NDArray
 
+from tests.checkpoints.torch_pickle import write_torch_pickle
 from tests.tensors.damage import damaged, read_or_refuse
 from ved.errors import VedError
-from ved.localhub.checkpoints.torch_pickle import write_torch_pickle
 from ved.tensors.files import open_weights
 from ved.tensors.pickled import read_index
 from ved.tensors.tensor import read

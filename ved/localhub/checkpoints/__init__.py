@@ -4,11 +4,6 @@ Each function writes into a directory what a repository of one family holds on t
 the directory. See `Options`, `EncoderOptions` and `DecoderOptions` for the keywords they take.
 """
 
-from pathlib import Path
-from typing import Any
-
-from transformers import AutoConfig
-
 from ved.localhub.checkpoints.decoders import (
     bart,
     bert,
@@ -31,14 +26,6 @@ DECODERS = {
 }
 """By model type, as config.json has it."""
 
-
-def config_only(directory: Path, model_type: str, **config: Any) -> Path:
-    """Write nothing but config.json, of any model type: for families that cannot work."""
-    directory.mkdir(parents=True, exist_ok=True)
-    AutoConfig.for_model(model_type, **config).save_pretrained(directory)
-    return directory
-
-
 __all__ = [
     "DECODERS",
     "ENCODERS",
@@ -48,7 +35,6 @@ __all__ = [
     "bart",
     "beit",
     "bert",
-    "config_only",
     "dinov2",
     "gpt2",
     "roberta",

@@ -31,7 +31,7 @@ from transformers import (
     FlaxAutoModelForCausalLM,
 )
 
-from ved.localhub import checkpoints
+from tests import checkpoints
 from ved.localhub.checkpoints.encoders import relative_position_index
 
 FAMILIES: dict[str, Callable[..., Path]] = {**checkpoints.ENCODERS, **checkpoints.DECODERS}
@@ -125,7 +125,7 @@ def test_flax_class_finds_all_but_the_known(
 WRITE_ALL = """
 import sys
 from pathlib import Path
-from ved.localhub import checkpoints
+from tests import checkpoints
 for family, write in {**checkpoints.ENCODERS, **checkpoints.DECODERS}.items():
     write(Path(sys.argv[1], family), seed=7)
 checkpoints.gpt2(Path(sys.argv[1], "flax"), seed=7, layout="flax")
