@@ -274,7 +274,8 @@ def test_a_number_of_shards_that_a_matrix_cannot_have_is_a_wrong_request(
 ) -> None:
     outcome = run("plan", good, f"--shards={count}")
     assert (outcome.status, outcome.out) == (2, "")
-    assert f"ERROR {count} shards are not possible." in outcome.err
+    assert "#wrong-input" in outcome.err
+    assert hub.requests == []
 
 
 def test_plan_with_a_wrong_token_is_a_wrong_request(

@@ -74,6 +74,8 @@ def _plan(options: argparse.Namespace) -> int:
     from ved.results import rows
     from ved.results.text import format_lines
 
+    if options.shards is not None:
+        matrix.check_shard_count(options.shards)
     api = connect()
     planned = preview(manifest, _options(options), api)
     results = [each.as_result(api) for each in planned]

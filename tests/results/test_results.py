@@ -56,6 +56,30 @@ def test_what_comes_later_by_name_replaces_what_was_said_before(tmp_path: Path) 
     ]
 
 
+@pytest.mark.parametrize("in_folders", [False, True])
+def test_collect_compares_attempts_as_numbers(in_folders: bool, tmp_path: Path) -> None:
+    named = {
+        "attempt-9-plan": row("owner/a", "build"),
+        "attempt-9-shard-0": row("owner/a", "failed"),
+        "attempt-10-shard-0": row("owner/a", "built", reason="at last"),
+    }
+    for name, each in named.items():
+        folder = tmp_path / f"ved-{name}" if in_folders else tmp_path
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.json").write_text(to_json([each]))
+    assert collect(tmp_path) == [named["attempt-10-shard-0"]]
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [("shard-9", "shard-10"), ("07", "7"), ("1a", "a"), ("é", "٣"), ("1", "9" * 200)],
+)
+def test_collect_orders_any_two_names(first: str, last: str, tmp_path: Path) -> None:
+    for name in (last, first):
+        (tmp_path / f"{name}.json").write_text(to_json([row(reason=name)]))
+    assert collect(tmp_path) == [row(reason=last)]
+
+
 def test_results_may_be_in_folders_of_their_own(tmp_path: Path) -> None:
     for name, action in (("b", "built"), ("a", "failed")):
         (tmp_path / name / "of-a-job").mkdir(parents=True)
@@ -236,7 +260,7 @@ def test_nothing_in_any_row_is_obeyed(source: str, reason: str, warning: str) ->
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-@pytest.mark.parametrize("key", ["repo", "commit", "see"])
+@pytest.mark.parametrize("key", ["repo", "commit", "codes"])
 def test_what_becomes_part_of_a_link_is_nothing_else(key: str, text: str, tmp_path: Path) -> None:
     value = {"repo": f"owner/{text}", "commit": text, "codes": [text]}[key]
     hostile = row().model_copy(update={key: value})

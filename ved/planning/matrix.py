@@ -53,15 +53,11 @@ def distribute(jobs: Sequence[PairCost], count: int) -> list[Shard]:
 
     Shards come in the order of their first jobs, and jobs in the order given.
 
-    Raises:
-        RequestError: a matrix cannot have ``count`` jobs.
+    Args:
+        jobs: the pairs to build.
+        count: what `check_shard_count` accepts.
     """
-    if not 1 <= count <= MAX_SHARDS:
-        raise RequestError(
-            f"{count} shards are not possible.",
-            f"Ask for 1 to {MAX_SHARDS}, which is GitHub's limit of jobs in a matrix.",
-            code=ErrorCode.WRONG_INPUT,
-        )
+    assert 1 <= count <= MAX_SHARDS
     if not jobs:
         return []
     alone = [Shard((job,)).size for job in jobs]
@@ -144,11 +140,27 @@ def build_matrix(shards: Sequence[Shard]) -> dict[str, Any]:
     }
 
 
-def parse_shard_count(text: str) -> int:
-    """Return how many shards a user asks for.
+def check_shard_count(count: int) -> None:
+    """Check that a matrix can have this many jobs.
+
+    Callers check this before they make a plan, which takes many requests.
 
     Raises:
-        RequestError: it is not a whole number.
+        RequestError: the count is less than 1 or above GitHub's limit.
+    """
+    if not 1 <= count <= MAX_SHARDS:
+        raise RequestError(
+            f"{count} shards are not possible.",
+            f"Ask for 1 to {MAX_SHARDS}, which is GitHub's limit of jobs in a matrix.",
+            code=ErrorCode.WRONG_INPUT,
+        )
+
+
+def parse_shard_count(text: str) -> int:
+    """Return the number of shards that a user asks for.
+
+    Raises:
+        RequestError: the text is not a whole number, or a matrix cannot have this many jobs.
     """
     if not re.fullmatch("[0-9]{1,9}", text):
         raise RequestError(
@@ -156,7 +168,9 @@ def parse_shard_count(text: str) -> int:
             "Write it in digits.",
             code=ErrorCode.WRONG_INPUT,
         )
-    return int(text)
+    count = int(text)
+    check_shard_count(count)
+    return count
 
 
 class _Element(BaseModel):

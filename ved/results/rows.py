@@ -1,5 +1,6 @@
 """The output `results`: one JSON object for each pair."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -75,16 +76,17 @@ def to_json(rows: Sequence[Row]) -> str:
 
 
 def collect(folder: Path) -> list[Row]:
-    """Return the rows of every JSON file in a folder, and of the folders in it.
+    """Return the rows of all JSON files in a folder and its subfolders.
 
-    What comes later by a file's name replaces what was said of a repo before. What was planned and
-    nobody did has failed: the job that was to do it has died.
+    If several files have a row for a repo, the last file by name wins. Numbers in names are
+    compared as numbers, so that attempt 10 comes after attempt 9. A pair that was planned and has
+    no later row counts as failed, because the job that was to build it did not write its results.
 
     Raises:
-        RequestError: there are none, or a file holds something else.
+        RequestError: the folder has no results, or a file has other content.
     """
     found: dict[str, Row] = {}
-    for path in sorted(folder.rglob("*.json")):
+    for path in sorted(folder.rglob("*.json"), key=_natural_key):
         try:
             found |= {row.repo: row for row in _ROWS.validate_json(path.read_bytes())}
         except (ValidationError, OSError) as error:
@@ -100,6 +102,16 @@ def collect(folder: Path) -> list[Row]:
             code=ErrorCode.JOB_WITHOUT_RESULTS,
         )
     return [_ended(row) for row in found.values()]
+
+
+def _natural_key(path: Path) -> tuple[list[list[str | int]], Path]:
+    """Return the sort key of a path that orders the numbers in it by their values."""
+    parts = [
+        # Text and digits alternate, so that only like is compared with like.
+        [int(piece) if number % 2 else piece for number, piece in enumerate(pieces)]
+        for pieces in (re.split("([0-9]+)", part) for part in path.parts)
+    ]
+    return parts, path
 
 
 def _ended(row: Row) -> Row:
