@@ -1,4 +1,4 @@
-# Dependabot keeps the digest that of 3.11-slim.
+# Dependabot updates the digest of 3.11-slim.
 FROM python:3.11-slim@sha256:9534e5a8e315485d4061ed659af0fd78a284c015f9b73661b41d6bab25604534
 
 LABEL org.opencontainers.image.title="VED" \
@@ -6,12 +6,12 @@ LABEL org.opencontainers.image.title="VED" \
       org.opencontainers.image.source="https://github.com/ved-action/ved" \
       org.opencontainers.image.licenses="Apache-2.0"
 
-# Where a release sets it, Python checks bytecode by its source's hash and not by its time, and two
-# builds are the same.
+# A release sets it. Python then validates bytecode by the hash of its source instead of its time, so
+# two builds give the same image.
 ARG SOURCE_DATE_EPOCH
 
-# Flax names orbax-checkpoint as a requirement, for training. VED never imports it, and with what it
-# needs it is a tenth of the image.
+# Flax requires orbax-checkpoint, for training. VED never imports it, and with its own requirements it
+# is a tenth of the image.
 COPY requirements/run.txt /opt/ved/requirements.txt
 RUN python -m pip install --no-cache-dir --require-hashes --only-binary :all: \
         --disable-pip-version-check --root-user-action ignore --requirement /opt/ved/requirements.txt \
@@ -21,5 +21,5 @@ RUN python -m pip install --no-cache-dir --require-hashes --only-binary :all: \
 COPY LICENSE entrypoint.py /opt/ved/
 COPY ved /opt/ved/ved
 
-# The runner's files can be written by root alone, so there is no other user here.
+# Only root can write the runner's files, so the image has no other user.
 ENTRYPOINT ["python", "/opt/ved/entrypoint.py"]

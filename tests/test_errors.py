@@ -1,4 +1,4 @@
-"""Where errors lead to: every kind is in the table, and has a heading of its own on the page."""
+"""Error codes: their headings in docs/troubleshooting.md, and their links in every report."""
 
 import ast
 import errno
@@ -26,7 +26,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "troubleshooting.md"
 
 
 def slug(heading: str) -> str:
-    """Return the anchor that GitHub gives a heading of plain words."""
+    """Return the anchor that GitHub gives to a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
@@ -71,7 +71,7 @@ def test_error_text_ends_with_link() -> None:
     assert error.text == f"It is gated. Accept its terms. See {error.code.url}"
 
 
-def test_links_of_several_kinds_follow_what_is_said() -> None:
+def test_links_follow_message() -> None:
     codes = [ErrorCode.NO_TOKEN, ErrorCode.RATE_LIMIT]
     first, second = (code.url for code in codes)
     assert with_links("Two things.", codes) == f"Two things. See {first} and {second}"
@@ -80,25 +80,25 @@ def test_links_of_several_kinds_follow_what_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "see"),
+    ("error", "code"),
     [
         (VedError("It is gated.", code=ErrorCode.GATED_SOURCE), "gated-source"),
         (OSError(errno.ENOSPC, "No space left on device"), "not-enough-disk"),
         (OSError(errno.EACCES, "Permission denied"), "file-not-writable"),
         (KeyError("x"), "ved-itself-failed"),
     ],
-    ids=["explained", "full disk", "other file", "unforeseen"],
+    ids=["VedError", "full disk", "other OSError", "unexpected"],
 )
-def test_a_failure_becomes_a_finding_of_its_kind(error: Exception, see: str) -> None:
+def test_findings_have_code_of_exception(error: Exception, code: str) -> None:
     findings = Findings()
     with findings.about("encoder"):
         fail(error)
     (finding,) = findings
-    assert (finding.level, finding.key, finding.code) == ("error", "encoder", see)
+    assert (finding.level, finding.key, finding.code) == ("error", "encoder", code)
     assert finding.message == str(as_ved_error(error))
 
 
-def test_a_missing_token_and_a_wrong_one_are_two_kinds(
+def test_missing_and_invalid_token_have_different_codes(
     hub: LocalHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("HF_TOKEN", raising=False)
@@ -110,7 +110,7 @@ def test_a_missing_token_and_a_wrong_one_are_two_kinds(
 
 
 def refused() -> Result:
-    """Return what becomes of a pair whose two sources are wrong, the same way and another."""
+    """Return the result of a pair with three errors of two codes, and a warning."""
     findings = Findings()
     for key, code in (
         ("encoder", ErrorCode.GATED_SOURCE),
@@ -123,7 +123,7 @@ def refused() -> Result:
     return Result(PAIR, "refused", "All is wrong.", tuple(findings))
 
 
-def test_annotations_end_in_links_each_in_its_own() -> None:
+def test_annotations_end_with_their_link() -> None:
     gated, memory = ErrorCode.GATED_SOURCE.url, ErrorCode.NOT_ENOUGH_MEMORY.url
     assert refused().annotations() == [
         ("error", "encoder", f"The encoder is wrong. See {gated}"),
@@ -133,14 +133,14 @@ def test_annotations_end_in_links_each_in_its_own() -> None:
     ]
 
 
-def test_a_pair_that_fails_is_annotated_with_its_link() -> None:
+def test_annotation_of_failed_pair_ends_with_link() -> None:
     failed = Result(PAIR, "failed", "The Hub is busy.", code=ErrorCode.RATE_LIMIT)
     assert failed.annotations() == [
         ("error", "", f"The Hub is busy. See {ErrorCode.RATE_LIMIT.url}")
     ]
 
 
-def test_a_row_leads_once_to_each_kind_and_so_does_the_table() -> None:
+def test_row_and_summary_link_each_code_once() -> None:
     row = Row.of(refused())
     assert row.codes == ["gated-source", "repo-not-made-by-ved"]
     summary = results_table([row], "https://hub.example")
@@ -150,7 +150,7 @@ def test_a_row_leads_once_to_each_kind_and_so_does_the_table() -> None:
     assert links == [ErrorCode.GATED_SOURCE.url, ErrorCode.REPO_NOT_MADE_BY_VED.url]
 
 
-def test_lines_for_a_terminal_end_in_links() -> None:
+def test_terminal_lines_end_with_links() -> None:
     failed = Result(PAIR, "failed", "The Hub is busy.", code=ErrorCode.RATE_LIMIT)
     assert format_lines([failed]).endswith(f"  The Hub is busy. See {ErrorCode.RATE_LIMIT.url}")
     first, *rest = format_lines([refused()], findings=True).splitlines()
@@ -158,7 +158,7 @@ def test_lines_for_a_terminal_end_in_links() -> None:
     assert rest[0].endswith(f"error: The encoder is wrong. See {ErrorCode.GATED_SOURCE.url}")
 
 
-def test_another_jobs_row_links_to_nothing_but_the_page(tmp_path: Path) -> None:
+def test_collect_refuses_row_with_foreign_link(tmp_path: Path) -> None:
     row = Row.of(refused()).model_copy(update={"codes": ["x](https://elsewhere.example"]})
     (tmp_path / "results.json").write_text(to_json([row]))
     with pytest.raises(RequestError) as refusal:
@@ -166,7 +166,7 @@ def test_another_jobs_row_links_to_nothing_but_the_page(tmp_path: Path) -> None:
     assert refusal.value.code == "job-without-results"
 
 
-def test_a_job_that_told_nothing_is_a_kind_of_its_own(tmp_path: Path) -> None:
+def test_collect_reports_job_without_results(tmp_path: Path) -> None:
     planned: Row = Row.of(refused()).model_copy(update={"action": "build", "codes": []})
     (tmp_path / "results.json").write_text(to_json([planned]))
     (row,) = collect(tmp_path)

@@ -1,6 +1,6 @@
-"""The errors that VED explains to its user instead of showing a traceback.
+"""The errors that VED explains to users instead of printing a traceback.
 
-Each has a code, and a heading in docs/troubleshooting.md that explains it.
+Each error has a code, which is a heading of docs/troubleshooting.md.
 """
 
 import errno
@@ -12,10 +12,10 @@ TROUBLESHOOTING = "https://github.com/ved-action/ved/blob/main/docs/troubleshoot
 
 
 class ErrorCode(StrEnum):
-    """The code of an error: the anchor of its heading in docs/troubleshooting.md."""
+    """The code of an error, and the anchor of its heading in docs/troubleshooting.md."""
 
     # Token and rights
-    NO_TOKEN = "no-token"  # noqa: S105 - a heading, like the others
+    NO_TOKEN = "no-token"  # noqa: S105 - a heading, not a secret
     TOKEN_NOT_VALID = "token-not-valid"  # noqa: S105
     TOKEN_MAY_NOT_WRITE = "token-may-not-write"  # noqa: S105
     NAMESPACE_NOT_ALLOWED = "namespace-not-allowed"
@@ -78,17 +78,17 @@ class ErrorCode(StrEnum):
 
     @property
     def url(self) -> str:
-        """The address of the heading that explains the code."""
+        """The URL of the heading that explains the code."""
         return f"{TROUBLESHOOTING}#{self}"
 
 
 class VedError(Exception):
-    """An error that its reader can act on.
+    """An error that a user can fix.
 
     Args:
-        cause: what is wrong, and where, as one sentence or clause.
-        remedy: what to do about it, as one sentence; may be empty where the cause says it all.
-        code: the heading of docs/troubleshooting.md that explains it.
+        cause: what is wrong, and where, as one sentence.
+        remedy: what to do, as one sentence; empty if the cause is enough.
+        code: names the heading of docs/troubleshooting.md that explains the error.
     """
 
     def __init__(self, cause: str, remedy: str = "", *, code: ErrorCode) -> None:
@@ -102,28 +102,31 @@ class VedError(Exception):
 
     @property
     def text(self) -> str:
-        """Cause, remedy and the address of the explanation, in one line."""
+        """Cause, remedy and the URL of the explanation, in one line."""
         return with_links(str(self), [self.code])
 
 
 class RequestError(VedError):
-    """The request itself is wrong (a bad manifest, an unknown repo name): exit status 2."""
+    """The request is wrong, such as a bad manifest or an unknown repo name: exit status 2."""
 
 
 def with_links(text: str, codes: Iterable[str]) -> str:
-    """Return a message with the addresses that explain its error codes at the end."""
+    """Append the URLs that explain the error codes to a message."""
     links = " and ".join(f"{TROUBLESHOOTING}#{code}" for code in codes if code)
     return f"{text} See {links}" if links else text
 
 
 def describe_os_error(error: OSError) -> str:
-    """Return what the system says of a failed read or write, without the machine's own path."""
+    """Return the system's message for a failed read or write, with a file name but no path."""
     name = f" ({Path(error.filename).name})" if isinstance(error.filename, str) else ""
     return f"{str(error.strerror or error).rstrip('.')}{name}."
 
 
 def as_ved_error(error: Exception) -> VedError:
-    """Return an exception as an error for its reader; the caller logs unexpected ones."""
+    """Convert an exception to an error with a cause, a remedy and a code.
+
+    The caller logs the traceback of an unexpected exception.
+    """
     if isinstance(error, VedError):
         return error
     if isinstance(error, OSError):

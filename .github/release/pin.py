@@ -1,4 +1,4 @@
-"""Make the commits and tags of a release; docs/releasing.md says when.
+"""Make the commits and tags of a release; docs/releasing.md explains when.
 
 usage: pin.py check VERSION         is this version ready to be released?
        pin.py commit VERSION IMAGE  pin it to its image, ghcr.io/OWNER/NAME@sha256:..., and tag it
@@ -21,7 +21,7 @@ USES_MAIN = f"      - {USES_ACTION}main # zizmor: ignore[unpinned-uses] see the 
 
 
 class NotReadyError(Exception):
-    """Says what is not as a release needs it, and what to do."""
+    """The checkout is not ready for a release."""
 
 
 def main(arguments: list[str]) -> int:
@@ -39,14 +39,18 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     except subprocess.CalledProcessError as error:
-        return error.returncode  # git has said why
+        return error.returncode  # git has printed the reason
     return 0
 
 
 def check(version: str) -> None:
-    """Raise NotReadyError unless the checkout says that it is this version, and the tag is new."""
+    """Check that the checkout has this version, and that the tag is new.
+
+    Raises:
+        NotReadyError: with the cause and the remedy.
+    """
     if not re.fullmatch(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", version, re.ASCII):
-        raise NotReadyError(f"{version!r} is no version. Give one such as 1.2.3.")
+        raise NotReadyError(f"{version!r} is not a version. Pass one such as 1.2.3.")
     if f'__version__ = "{version}"' not in _lines(Path("ved/__init__.py")):
         raise NotReadyError(f"ved/__init__.py has another version. Set it to {version}.")
     heading = re.compile(rf"## {re.escape(version)} - \d{{4}}-\d\d-\d\d")
@@ -55,25 +59,27 @@ def check(version: str) -> None:
     if BUILDS_IMAGE not in _lines(ACTION):
         raise NotReadyError(f"{ACTION} has no line {BUILDS_IMAGE!r} to pin. Put it back.")
     if {line for line in _lines(WORKFLOW) if USES_ACTION in line} != {USES_MAIN}:
-        raise NotReadyError(f"{WORKFLOW} has to use the action in lines {USES_MAIN!r} alone.")
+        raise NotReadyError(f"{WORKFLOW} has to use the action only in lines {USES_MAIN!r}.")
     if _git("ls-remote", "origin", f"refs/tags/v{version}"):
-        raise NotReadyError(f"v{version} has been released already. Choose the next version.")
+        raise NotReadyError(f"v{version} is already released. Choose the next version.")
 
 
 def commit(version: str, image: str) -> None:
     """Make both commits and the tags vX.Y.Z and vX, in this clone alone.
 
     Raises:
-        NotReadyError: as `check` does, or if not exactly a commit is checked out.
+        NotReadyError: as `check` does, or if a branch is checked out or has local changes.
         subprocess.CalledProcessError: if git fails.
     """
     check(version)
     if not re.fullmatch(r"ghcr\.io(/[a-z0-9._-]+){2}@sha256:[0-9a-f]{64}", image):
-        raise NotReadyError(f"{image!r} is no image. Give the one that the release workflow named.")
+        raise NotReadyError(
+            f"{image!r} is not an image. Pass the image from the summary of the release workflow."
+        )
     if _git("branch", "--show-current"):
         raise NotReadyError("A branch is checked out. Run git switch --detach COMMIT.")
     if _git("status", "--porcelain"):
-        raise NotReadyError("The checkout has changes of its own. Release from a clean one.")
+        raise NotReadyError("The checkout has local changes. Release from a clean checkout.")
 
     _replace(ACTION, BUILDS_IMAGE, f"  image: docker://{image}")
     _git("commit", "--message", f"Pin v{version} to its image", str(ACTION))

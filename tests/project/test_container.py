@@ -1,7 +1,7 @@
-"""The container, built from the Dockerfile and run as a GitHub runner runs it.
+"""The container: build the Dockerfile, and run the image as a GitHub runner does.
 
-VED_CONTAINER_RUNNER names a program that does that: `PROGRAM CONTEXT -e KEY=VALUE... -w WORKSPACE
--o OUTPUT`, which leaves the runner's files in OUTPUT/file_commands.
+VED_CONTAINER_RUNNER names the program for that: `PROGRAM CONTEXT -e KEY=VALUE... -w WORKSPACE
+-o OUTPUT`. It writes the runner's files to OUTPUT/file_commands.
 """
 
 import json
@@ -20,10 +20,8 @@ ROOT = Path(__file__).parents[2]
 RUNNER = os.environ.get("VED_CONTAINER_RUNNER")
 
 
-@pytest.mark.skipif(RUNNER is None, reason="VED_CONTAINER_RUNNER names no program")
-def test_container_publishes_to_a_hub_on_the_hosts_loopback(
-    session_hub: LocalHub, tmp_path: Path
-) -> None:
+@pytest.mark.skipif(RUNNER is None, reason="VED_CONTAINER_RUNNER is not set")
+def test_container_publishes_to_hub_on_host_loopback(session_hub: LocalHub, tmp_path: Path) -> None:
     api = HfApi(session_hub.endpoint, token=TOKEN)
     for source in (checkpoints.vit(tmp_path / "vit"), checkpoints.gpt2(tmp_path / "gpt2")):
         api.create_repo(f"team/container-{source.name}")

@@ -1,4 +1,4 @@
-"""The demo's manifest; `make demo` runs the rest."""
+"""The demo's manifest. `make demo` runs the demo itself."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from ved.manifest.loading import load
 PAIRS = Path(__file__).parents[2] / "examples" / "demo" / "pairs.yaml"
 
 
-def test_the_demos_manifest_is_right() -> None:
+def test_demo_manifest_is_valid() -> None:
     assert [pair.repo for pair in load(PAIRS).pairs] == [
         *("demo/vit-gpt2", "demo/beit-bert", "demo/dinov2-bart"),
     ]

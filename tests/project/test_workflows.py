@@ -1,4 +1,4 @@
-"""What no validator can see in the workflows: that they fit the action, and who is given what."""
+"""The workflows: their use of the action, their permissions, and the conditions of their jobs."""
 
 import json
 import re
@@ -50,11 +50,11 @@ def needs_of(job: Mapping[str, Any]) -> list[str]:
     return [needs] if isinstance(needs, str) else needs
 
 
-# What fits together
+# Inputs and outputs
 
 
 @every_workflow
-def test_action_and_called_workflow_are_given_inputs_that_they_have(path: Path) -> None:
+def test_workflows_pass_existing_inputs(path: Path) -> None:
     for step in all_steps(path):
         if VED.fullmatch(step.get("uses", "")):
             assert step.get("with", {}).keys() <= ACTION["inputs"].keys()
@@ -68,7 +68,7 @@ def test_action_and_called_workflow_are_given_inputs_that_they_have(path: Path) 
 
 
 @pytest.mark.parametrize("name", ["manifest", "endpoint", "max-disk"])
-def test_called_workflow_has_the_defaults_of_the_action(name: str) -> None:
+def test_build_pairs_has_defaults_of_action(name: str) -> None:
     inputs = BUILD_PAIRS["on"]["workflow_call"]["inputs"]
 
     assert inputs[name]["default"] == ACTION["inputs"][name]["default"]
@@ -81,7 +81,7 @@ def outputs_of(step: Mapping[str, Any]) -> set[str]:
 
 
 @every_workflow
-def test_outputs_and_results_that_are_referred_to_exist(path: Path) -> None:
+def test_workflows_use_existing_outputs(path: Path) -> None:
     jobs = all_jobs(path)
     for job in jobs.values():
         text = json.dumps(job)
@@ -94,7 +94,7 @@ def test_outputs_and_results_that_are_referred_to_exist(path: Path) -> None:
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
-    """Put values for the expressions of a text."""
+    """Replace the expressions of a text with values."""
     return re.sub(r"\$\{\{\s*(.+?)\s*\}\}", lambda match: values[match[1]], text)
 
 
@@ -108,7 +108,7 @@ def uploaded(job: str, values: Mapping[str, str]) -> tuple[str, str]:
     return filled(upload["name"], values), file
 
 
-def test_summary_takes_the_results_of_every_job_in_order() -> None:
+def test_build_pairs_summary_merges_results_in_order() -> None:
     call = {"steps.call.outputs.id": "b6c1", "needs.plan.outputs.call": "b6c1"}
     first, second = ({**call, "github.run_attempt": attempt} for attempt in "12")
     artifacts = [
@@ -130,62 +130,62 @@ def test_summary_takes_the_results_of_every_job_in_order() -> None:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_every_example_is_explained(path: Path) -> None:
+def test_example_workflows_are_documented(path: Path) -> None:
     assert f"(../examples/workflows/{path.name})" in (ROOT / "docs/workflows.md").read_text()
 
 
-# Who is given what
+# Permissions and secrets
 
 
 @every_workflow
-def test_no_expression_is_put_into_a_script(path: Path) -> None:
+def test_scripts_contain_no_expressions(path: Path) -> None:
     for step in all_steps(path):
         assert "${{" not in step.get("run", "")
 
 
 @every_workflow
-def test_jobs_may_read_the_repository_and_no_more(path: Path) -> None:
+def test_jobs_have_read_permission_only(path: Path) -> None:
     assert load(path)["permissions"] == {}
     if path.name == "release.yml":
-        return  # test_release.py says what each of its jobs may do
+        return  # test_release.py checks the permissions of its jobs
     for job in all_jobs(path).values():
         assert job["permissions"] in ({}, {"contents": "read"})
 
 
 @every_workflow
-def test_actions_of_others_are_pinned_to_a_commit(path: Path) -> None:
+def test_third_party_actions_are_pinned_to_commits(path: Path) -> None:
     for step in all_steps(path):
         uses = step.get("uses", "./")
         assert VED.fullmatch(uses) or re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", uses)
 
 
 @every_workflow
-def test_checked_out_repository_holds_no_credentials(path: Path) -> None:
+def test_checkout_persists_no_credentials(path: Path) -> None:
     for step in all_steps(path):
         if step.get("uses", "").startswith("actions/checkout@"):
             assert step["with"]["persist-credentials"] == "false"
 
 
 @every_workflow
-def test_no_secret_is_for_every_job(path: Path) -> None:
+def test_secrets_are_not_in_workflow_environment(path: Path) -> None:
     assert "secrets." not in json.dumps(load(path).get("env", {}))
 
 
 @pytest.mark.parametrize(
     "path", [p for p in PATHS if p.stem != "build-pairs"], ids=lambda p: p.name
 )
-def test_no_job_has_a_secret_where_pull_requests_start_the_workflow(path: Path) -> None:
+def test_jobs_for_pull_requests_have_no_secrets(path: Path) -> None:
     if set(load(path)["on"]) & set(FORKS_REACH):
-        # What a called workflow does with a secret is its own matter: see below.
+        # The tests of build-pairs.yml below cover the secret of a called workflow.
         jobs = [job for job in all_jobs(path).values() if "uses" not in job]
         assert "secrets." not in json.dumps(jobs)
 
 
-# Which jobs of the called workflow run
+# Conditions of the jobs in build-pairs.yml
 
 
 def holds(condition: str, **contexts: object) -> bool:
-    """Evaluate the few parts of GitHub's expression language that the conditions use."""
+    """Evaluate a condition in the subset of GitHub's expression language that we use."""
     python = condition.removeprefix("${{").removesuffix("}}").strip()
     for github, own in (("&&", " and "), ("||", " or "), ("!", " not ")):
         python = python.replace(github, own)
@@ -196,7 +196,7 @@ def holds(condition: str, **contexts: object) -> bool:
 def jobs_that_run(
     event: str, *, plan: str = "success", pending: int = 3, failed: int = 0, cancelled: bool = False
 ) -> list[str]:
-    """Return which jobs run, in order, if the plan ends so."""
+    """Return the names of the jobs that run, in order, for an event and a result of the plan."""
     results: dict[str, str] = {}
     for name, job in BUILD_PAIRS["jobs"].items():
         needed = {other: SimpleNamespace(result=results[other]) for other in needs_of(job)}
@@ -206,7 +206,7 @@ def jobs_that_run(
                 pending=pending if made else 0, failed=failed if made else 0
             )
         condition = job["if"]
-        # GitHub puts `success() &&` before a condition that asks for no status.
+        # GitHub adds `success() &&` to a condition without a status function.
         asked = "cancelled()" in condition or {results[n] for n in needed} <= {"success"}
         runs = asked and holds(
             condition,
@@ -219,36 +219,36 @@ def jobs_that_run(
 
 
 @pytest.mark.parametrize("event", [*FORKS_REACH, "merge_group", "workflow_run"])
-def test_other_events_than_known_ones_run_one_job_that_has_no_secret(event: str) -> None:
+def test_build_pairs_runs_only_preview_for_untrusted_events(event: str) -> None:
     assert jobs_that_run(event) == ["preview"]
     assert "secrets" not in json.dumps(BUILD_PAIRS["jobs"]["preview"])
 
 
 @pytest.mark.parametrize("event", ["push", "schedule", "workflow_dispatch"])
-def test_push_schedule_and_hand_build(event: str) -> None:
+def test_build_pairs_builds_for_trusted_events(event: str) -> None:
     assert jobs_that_run(event) == ["plan", "build", "summary"]
 
 
-def test_refused_pair_holds_up_no_other() -> None:
+def test_build_pairs_goes_on_after_refused_pair() -> None:
     ran = jobs_that_run("push", plan="failure", pending=2, failed=1)
 
     assert ran == ["plan", "build", "summary"]
     assert BUILD_PAIRS["jobs"]["build"]["strategy"]["fail-fast"] == "false"
 
 
-def test_nothing_pending_makes_no_matrix() -> None:
+def test_build_pairs_skips_build_if_nothing_is_pending() -> None:
     assert jobs_that_run("push", pending=0) == ["plan", "summary"]
 
 
-def test_wrong_request_ends_with_the_plan() -> None:
+def test_build_pairs_ends_after_failed_plan() -> None:
     assert jobs_that_run("push", plan="failure", pending=0) == ["plan"]
 
 
-def test_cancelled_run_goes_no_further_than_the_plan() -> None:
+def test_build_pairs_ends_after_cancelled_plan() -> None:
     assert jobs_that_run("push", cancelled=True) == ["plan"]
 
 
-def test_builds_wait_for_each_other_and_are_not_cancelled() -> None:
+def test_build_pairs_queues_builds_and_cancels_only_previews() -> None:
     cancel = BUILD_PAIRS["concurrency"]["cancel-in-progress"]
 
     assert cancel == "${{ startsWith(github.event_name, 'pull_request') }}"

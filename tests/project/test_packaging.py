@@ -26,8 +26,8 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 
-class Noted(dict[str, str]):
-    """Environment variables that remember which of them were asked for."""
+class RecordingEnviron(dict[str, str]):
+    """Environment variables that record the names of all lookups."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,22 +38,22 @@ class Noted(dict[str, str]):
         return super().get(name, default)
 
 
-def test_the_inputs_of_the_action_are_those_that_are_read() -> None:
-    variables = Noted()
+def test_action_inputs_equal_inputs_that_code_reads() -> None:
+    variables = RecordingEnviron()
     Inputs.read(variables)
     assert variables.names == {f"INPUT_{name.upper()}" for name in ACTION["inputs"]}
 
 
-def test_what_the_action_leaves_out_has_the_same_default_in_the_code() -> None:
+def test_action_defaults_equal_defaults_of_code() -> None:
     defaults = {
         f"INPUT_{name.upper()}": value["default"] for name, value in ACTION["inputs"].items()
     }
-    # Without an endpoint it is huggingface_hub that knows the Hub's address.
+    # Without an endpoint, huggingface_hub chooses the Hub's address.
     assert replace(Inputs.read(defaults), endpoint="") == Inputs.read({})
 
 
 @pytest.mark.parametrize("path", generate.pages(), ids=lambda path: path.name)
-def test_pages_say_what_the_code_says(path: Path) -> None:
+def test_generated_pages_are_up_to_date(path: Path) -> None:
     assert path.read_text("utf-8") == generate.pages()[path], "run make docs"
 
 
@@ -66,9 +66,7 @@ def test_pages_say_what_the_code_says(path: Path) -> None:
         ("docs/manifest.md", "A grid", {"encoders", "decoders", "exclude", "overrides"}),
     ],
 )
-def test_every_name_has_a_row_below_its_heading(
-    path: str, heading: str, names: Iterable[str]
-) -> None:
+def test_pages_list_every_name(path: str, heading: str, names: Iterable[str]) -> None:
     page = MarkdownIt("commonmark").enable("table").parse((ROOT / path).read_text("utf-8"))
     texts = [token.content for token in page if token.type == "inline"]
     rest = texts[texts.index(heading) :]
@@ -76,7 +74,7 @@ def test_every_name_has_a_row_below_its_heading(
 
 
 @pytest.mark.parametrize("path", REQUIREMENTS, ids=lambda path: path.name)
-def test_every_requirement_is_pinned_and_hashed_and_comes_from_no_special_place(
+def test_requirements_are_pinned_and_hashed_without_index_addresses(
     path: Path,
 ) -> None:
     text = path.read_text()
@@ -93,7 +91,7 @@ def steps(workflow: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_workflows_pin_actions_and_begin_without_permissions(path: Path) -> None:
+def test_workflows_pin_actions_and_start_without_permissions(path: Path) -> None:
     workflow = yaml.safe_load(path.read_text())
     assert workflow["permissions"] == {}
     used = [step["uses"] for step in steps(workflow) if "uses" in step]
@@ -103,7 +101,7 @@ def test_workflows_pin_actions_and_begin_without_permissions(path: Path) -> None
         assert ours or re.fullmatch(r"[\w.-]+(/[\w.-]+)+@[0-9a-f]{40}", action), action
 
 
-def test_there_are_pages_workflows_and_requirements_to_look_at() -> None:
+def test_globs_find_pages_workflows_and_requirements() -> None:
     assert {"README.md", "architecture.md", "workflows.md"} <= {path.name for path in PAGES}
     assert "ci.yml" in [path.name for path in WORKFLOWS]
     assert {"run.txt", "dev.txt"} <= {path.name for path in REQUIREMENTS}
