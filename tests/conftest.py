@@ -49,7 +49,7 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def session_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalHub]:
     with LocalHub(tmp_path_factory.mktemp("hub"), port=PORT) as hub:
-        hub.add_user(NAMESPACE, token=TOKEN, organisations=("team",))
+        hub.add_user(NAMESPACE, token=TOKEN, organizations=("team",))
         yield hub
 
 

@@ -246,7 +246,7 @@ def only(case: Case, method: str, path: str) -> Request:
 
 def test_an_upload_that_is_damaged_on_the_way_is_refused_and_sent_again_alone(case: Case) -> None:
     upload = only(case, "PUT", f"/lfs/models/{case.new}/")
-    case.hub.faults.add(upload.method, upload.path, damage=True)
+    case.hub.faults.add(upload.method, upload.path, flip_bit=True)
 
     damaged = case.build()
 
@@ -277,7 +277,7 @@ def test_a_source_that_is_damaged_on_the_way_is_downloaded_once_more(
     weights = only(case, "GET", "/lfs/models/team/gpt2/")
     parts_of_the_header = 2
     case.hub.faults.add(
-        weights.method, weights.path, after=parts_of_the_header, times=times, damage=True
+        weights.method, weights.path, after=parts_of_the_header, times=times, flip_bit=True
     )
 
     results = case.build()
@@ -334,7 +334,7 @@ def test_a_commit_made_meanwhile_is_left_alone(
 
 def test_a_commit_whose_answer_is_lost_is_recognised(case: Case) -> None:
     commit = only(case, "POST", f"{case.new}/commit/")
-    case.hub.faults.add(commit.method, commit.path, lose=True)
+    case.hub.faults.add(commit.method, commit.path, drop_response=True)
     results = case.build()
     newest = client(case.hub, TOKEN).list_repo_commits(case.new)[0]
     assert results["new"].commit == newest.commit_id

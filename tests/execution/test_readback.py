@@ -202,7 +202,7 @@ def test_a_hub_that_serves_another_bit_is_found_out(
 
 
 def test_a_file_of_another_length_is_found_out(hub: LocalHub, repo: str) -> None:
-    hub.faults.add("GET", f"/{repo}/resolve/[0-9a-f]+/config.json", answer=b"{}")
+    hub.faults.add("GET", f"/{repo}/resolve/[0-9a-f]+/config.json", body=b"{}")
     why = failed(build_pair(hub, pair(repo)), hub, repo, None)
     assert "file should be of size" in why
     assert "\n" not in why
@@ -210,7 +210,7 @@ def test_a_file_of_another_length_is_found_out(hub: LocalHub, repo: str) -> None
 
 def test_a_card_of_another_length_is_found_out(hub: LocalHub, repo: str) -> None:
     parent = build_pair(hub, pair(repo)).commit
-    hub.faults.add("GET", f"/{repo}/resolve/[0-9a-f]+/README.md", answer=b"#")
+    hub.faults.add("GET", f"/{repo}/resolve/[0-9a-f]+/README.md", body=b"#")
     why = failed(build_pair(hub, pair(repo, tags=["new"])), hub, repo, parent)
     assert "file should be of size" in why
 

@@ -53,7 +53,7 @@ def test_of_a_card_and_of_what_is_not_published_nothing_is_known(hub: LocalHub) 
 def test_what_is_sent_is_what_the_hub_asks_for(
     answer: bytes, sent: int | None, hub: LocalHub
 ) -> None:
-    hub.faults.add("POST", "/batch$", answer=answer)
+    hub.faults.add("POST", "/batch$", body=answer)
     url = f"{hub.endpoint}/owner/x.git/info/lfs/objects/batch"
     with count_uploads() as uploads:
         get_session().post(url, timeout=10)
@@ -64,7 +64,7 @@ def test_what_is_sent_is_what_the_hub_asks_for(
 def test_of_several_answers_one_that_is_not_known_makes_none_known(hub: LocalHub) -> None:
     for transfer in (b"basic", b"xet", b"basic"):
         answer = b'{"objects": [{"size": 7, "actions": {}}], "transfer": "%s"}' % transfer
-        hub.faults.add("POST", "/batch$", answer=answer)
+        hub.faults.add("POST", "/batch$", body=answer)
     with count_uploads() as uploads:
         for _ in range(3):
             get_session().post(f"{hub.endpoint}/x/y.git/info/lfs/objects/batch", timeout=10)

@@ -20,10 +20,10 @@ _numbers = itertools.count()
 def lasting_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalHub]:
     root = tmp_path_factory.mktemp("localhub")
     with LocalHub(root, multipart_threshold=MULTIPART_THRESHOLD, page_size=3) as hub:
-        hub.add_user("alice", token="hf_alice", organisations=("acme",))
+        hub.add_user("alice", token="hf_alice", organizations=("acme",))
         hub.add_user("alice", token="hf_alice_read", role="read")
         hub.add_user("bob", token="hf_bob")
-        hub.add_user("carol", token="hf_carol", organisations=("acme",))
+        hub.add_user("carol", token="hf_carol", organizations=("acme",))
         yield hub
 
 
@@ -56,7 +56,7 @@ def bob(client: Callable[[str | bool], HfApi]) -> HfApi:
 
 @pytest.fixture
 def repo(alice: HfApi) -> str:
-    """Make a public repo in alice's organisation and return its id."""
+    """Make a public repo in alice's organization and return its id."""
     return alice.create_repo(f"acme/repo-{next(_numbers)}").repo_id
 
 

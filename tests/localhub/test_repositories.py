@@ -33,7 +33,7 @@ tags: [captioning, transformers]
 """
 
 
-def test_whoami_tells_user_organisations_and_role(client: Client) -> None:
+def test_whoami_tells_user_organizations_and_role(client: Client) -> None:
     alice = client("hf_alice").whoami()
     assert (alice["name"], [org["name"] for org in alice["orgs"]]) == ("alice", ["acme"])
     assert alice["auth"]["accessToken"]["role"] == "write"
@@ -97,7 +97,7 @@ def test_writing_without_a_token_is_401(client: Client, repo: str) -> None:
     assert status(error) == 401
 
 
-def test_members_share_their_organisations_repos(client: Client, repo: str) -> None:
+def test_members_share_their_organizations_repos(client: Client, repo: str) -> None:
     client("hf_carol").upload_file(path_or_fileobj=b"x", path_in_repo="x", repo_id=repo)
     assert "x" in client("hf_alice").list_repo_files(repo)
 

@@ -18,8 +18,8 @@ from ved.localhub import LocalHub
 def test_a_hub_on_the_same_root_serves_the_same_repos_and_users(tmp_path: Path) -> None:
     content = bytes(1000)
     with LocalHub(tmp_path / "root") as hub:
-        hub.add_user("alice", token="hf_alice", organisations=("acme",))
-        hub.add_organisation("empty")
+        hub.add_user("alice", token="hf_alice", organizations=("acme",))
+        hub.add_organization("empty")
         alice = HfApi(endpoint=hub.endpoint, token="hf_alice")
         alice.create_repo("acme/model", private=True)
         alice.upload_file(path_or_fileobj=content, path_in_repo="x.bin", repo_id="acme/model")
@@ -88,16 +88,16 @@ def test_an_account_name_is_checked(name: str, tmp_path: Path) -> None:
     with pytest.raises(VedError, match="no account name"):
         hub.add_user(name, token="t")
     with pytest.raises(VedError, match="no account name"):
-        hub.add_organisation(name)
+        hub.add_organization(name)
 
 
-def test_users_and_organisations_share_their_names(tmp_path: Path) -> None:
+def test_users_and_organizations_share_their_names(tmp_path: Path) -> None:
     hub = LocalHub(tmp_path)
-    hub.add_user("alice", token="t", organisations=("acme",))
-    with pytest.raises(VedError, match="is an organisation"):
+    hub.add_user("alice", token="t", organizations=("acme",))
+    with pytest.raises(VedError, match="is an organization"):
         hub.add_user("acme", token="u")
     with pytest.raises(VedError, match="is a user"):
-        hub.add_organisation("alice")
+        hub.add_organization("alice")
 
 
 SERVE = """

@@ -167,7 +167,7 @@ def test_a_damaged_object_is_refused_and_discarded(
     path = tmp_path / "x.msgpack"
     path.write_bytes(bytes(size))
     before = head(alice, repo)
-    hub.faults.add("PUT", "/lfs/", damage=True)
+    hub.faults.add("PUT", "/lfs/", flip_bit=True)
     with pytest.raises(RuntimeError, match="Error while uploading"):
         upload(alice, repo, path)
     assert head(alice, repo) == before
@@ -179,7 +179,7 @@ def test_a_damaged_object_is_refused_and_discarded(
 def test_an_answer_arrives_damaged_in_one_bit(alice: HfApi, repo: str, hub: LocalHub) -> None:
     content = bytes(SIZE)
     alice.upload_file(path_or_fileobj=content, path_in_repo="x.msgpack", repo_id=repo)
-    hub.faults.add("GET", "/lfs/", damage=True)
+    hub.faults.add("GET", "/lfs/", flip_bit=True)
 
     damaged = download(hub, repo, "x.msgpack")
 

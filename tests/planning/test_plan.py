@@ -485,7 +485,7 @@ def test_an_answer_in_no_hubs_form_is_the_trouble_of_the_pair_that_it_is_about(
     repo: str, answer: bytes, hub: LocalHub, neighbour: dict[str, Any]
 ) -> None:
     lone = pair("owner/plan-lone", encoder=OWN["encoder"], decoder="team/gpt2")
-    hub.faults.add("GET", f"^/api/models/{repo}$", answer=answer)
+    hub.faults.add("GET", f"^/api/models/{repo}$", body=answer)
 
     made, beside = planned(hub, lone, neighbour)
 
@@ -527,7 +527,7 @@ def hub_of_many(folder: Path, *, page_size: int, sources: int, pairs: int) -> It
     encoders = [f"team/vit-{number}" for number in range(sources // 2)]
     decoders = [f"team/gpt2-{number}" for number in range(sources - sources // 2)]
     with LocalHub(page_size=page_size) as hub:
-        hub.add_user("owner", token=TOKEN, organisations=("team",))
+        hub.add_user("owner", token=TOKEN, organizations=("team",))
         for directory, repos in ((vit, encoders), (gpt2, decoders)):
             for repo in repos:
                 publish(hub, repo, directory)

@@ -278,7 +278,7 @@ def test_of_titles_that_differ_in_capitals_the_very_one_is_taken(hub: LocalHub, 
 def test_an_answer_in_no_hubs_form_is_the_trouble_of_its_collection(
     hub: LocalHub, title: str
 ) -> None:
-    hub.faults.add("GET", "/api/collections$", answer=b'[{"slug": 5}]')
+    hub.faults.add("GET", "/api/collections$", body=b'[{"slug": 5}]')
     first = pair("owner/a", collection=title)
     second = pair("owner/b", collection=f"{title}, others")
     done = kept(hub, manifest(first, second))

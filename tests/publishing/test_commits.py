@@ -48,7 +48,7 @@ def test_a_token_can_publish_to_its_user_and_organisations(api: HfApi) -> None:
 
 
 def test_namespaces_are_in_lower_case_however_their_accounts_are_spelt(hub: LocalHub) -> None:
-    hub.add_user("Camel", token="hf_camel", organisations=("Hump",))
+    hub.add_user("Camel", token="hf_camel", organizations=("Hump",))
     namespaces = account.writable_namespaces(client(hub, "hf_camel"))
     assert namespaces == {"camel", "hump"}
     account.check_namespace("HUMP/x", namespaces)

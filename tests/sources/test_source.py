@@ -343,7 +343,7 @@ def test_digests_are_those_of_the_files_that_are_used(
 
 def test_assembling_needs_no_hub(tmp_path: Path) -> None:
     with LocalHub(tmp_path / "hub") as hub:
-        hub.add_user("owner", token=TOKEN, organisations=("team",))
+        hub.add_user("owner", token=TOKEN, organizations=("team",))
         publish(hub, "team/offline-vit", checkpoints.vit(tmp_path / "vit"))
         publish(hub, "team/offline-bart", checkpoints.bart(tmp_path / "bart"))
         encoder = resolved(hub, "encoder", "team/offline-vit").fetch(client(hub))

@@ -50,7 +50,7 @@ FAULTS: Mapping[str, Mapping[str, Any]] = {
     "silence": {"delay": SILENCE},
     "cut request": {"cut_request": 0},
     "cut answer": {"cut_response": 1},
-    "lost answer": {"lose": True},
+    "lost answer": {"drop_response": True},
 }
 """Each way to break a request, as `LocalHub.faults.add` takes it."""
 

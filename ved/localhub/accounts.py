@@ -1,4 +1,4 @@
-"""Who may do what: users, organisations and tokens, kept in one JSON file."""
+"""Who may do what: users, organizations and tokens, kept in one JSON file."""
 
 import json
 import re
@@ -25,7 +25,7 @@ class Identity:
 
     name: str
     role: Role
-    organisations: tuple[str, ...]
+    organizations: tuple[str, ...]
     repository: str = ""
     sees_private: bool = True
 
@@ -39,8 +39,8 @@ class Identity:
         return self.repository == f"{kind}/{identifier}"
 
     def belongs_to(self, namespace: str) -> bool:
-        """Tell whether the namespace is the user's own or one of their organisations."""
-        return namespace == self.name or namespace in self.organisations
+        """Tell whether the namespace is the user's own or one of their organizations."""
+        return namespace == self.name or namespace in self.organizations
 
     def sees_private_of(self, namespace: str) -> bool:
         """Tell whether this token shows what the namespace keeps to its members."""
@@ -60,7 +60,7 @@ class Identity:
             "avatarUrl": "",
             "orgs": [
                 {"type": "org", "name": name, "fullname": name, "roleInOrg": "write"}
-                for name in self.organisations
+                for name in self.organizations
             ],
             "auth": {
                 "type": "access_token",
@@ -71,7 +71,7 @@ class Identity:
 
 @dataclass
 class _State:
-    organisations: list[str] = field(default_factory=list)
+    organizations: list[str] = field(default_factory=list)
     memberships: dict[str, list[str]] = field(default_factory=dict)
     tokens: dict[str, tuple[str, Role]] = field(default_factory=dict)
 
@@ -84,26 +84,26 @@ class Accounts:
         self._lock = threading.Lock()
         self._state = _State(**json.loads(file.read_text())) if file.exists() else _State()
 
-    def add_organisation(self, name: str) -> None:
-        """Add an organisation, if it is not there yet."""
+    def add_organization(self, name: str) -> None:
+        """Add an organization, if it is not there yet."""
         with self._lock:
-            self._add_organisation(name)
+            self._add_organization(name)
             self._save()
 
-    def add_user(self, name: str, token: str, role: Role, organisations: tuple[str, ...]) -> None:
+    def add_user(self, name: str, token: str, role: Role, organizations: tuple[str, ...]) -> None:
         """Add a user, or to a user who is there already a token or memberships."""
         with self._lock:
-            if _checked(name) in self._state.organisations:
+            if _checked(name) in self._state.organizations:
                 raise VedError(
-                    f"{name!r} is an organisation.",
+                    f"{name!r} is an organization.",
                     "Give the user another name.",
                     code=ErrorCode.LOCAL_HUB,
                 )
             memberships = self._state.memberships.setdefault(name, [])
-            for organisation in organisations:
-                self._add_organisation(organisation)
-                if organisation not in memberships:
-                    memberships.append(organisation)
+            for organization in organizations:
+                self._add_organization(organization)
+                if organization not in memberships:
+                    memberships.append(organization)
             self._state.tokens[token] = (name, role)
             self._save()
 
@@ -123,15 +123,15 @@ class Accounts:
                 return None
             return Identity(name, "read", tuple(memberships), sees_private=False)
 
-    def _add_organisation(self, name: str) -> None:
+    def _add_organization(self, name: str) -> None:
         if _checked(name) in self._state.memberships:
             raise VedError(
                 f"{name!r} is a user.",
-                "Give the organisation another name.",
+                "Give the organization another name.",
                 code=ErrorCode.LOCAL_HUB,
             )
-        if name not in self._state.organisations:
-            self._state.organisations.append(name)
+        if name not in self._state.organizations:
+            self._state.organizations.append(name)
 
     def _save(self) -> None:
         replace_text(self._file, json.dumps(asdict(self._state), indent=1))

@@ -36,9 +36,9 @@ class _Fault:
     retry_after: int | None = None
     cut_request: int | None = None
     cut_response: int | None = None
-    damage: bool = False
-    lose: bool = False
-    answer: bytes | None = None
+    flip_bit: bool = False
+    drop_response: bool = False
+    body: bytes | None = None
     delay: float = 0.0
 
 
@@ -105,9 +105,9 @@ class Faults:
         retry_after: int | None = None,
         cut_request: int | None = None,
         cut_response: int | None = None,
-        damage: bool = False,
-        lose: bool = False,
-        answer: bytes | None = None,
+        flip_bit: bool = False,
+        drop_response: bool = False,
+        body: bytes | None = None,
         delay: float = 0.0,
     ) -> None:
         """Let the next requests of a method suffer; the oldest rule that matches a request has it.
@@ -121,12 +121,14 @@ class Faults:
             retry_after: seconds, for the Retry-After header of that answer.
             cut_request: drop the connection when this many bytes of the request's body are in.
             cut_response: close the connection after this many bytes of the response's body.
-            damage: flip a bit in the request's body, or in the answer's where it has none.
-            lose: do what is asked, and close the connection in place of an answer.
-            answer: say this in place of the answer, and do nothing.
+            flip_bit: flip a bit in the request's body, or in the answer's where it has none.
+            drop_response: do what is asked, and close the connection in place of an answer.
+            body: say this in place of the answer, and do nothing.
             delay: seconds to wait before anything else.
         """
-        fault = _Fault(status, retry_after, cut_request, cut_response, damage, lose, answer, delay)
+        fault = _Fault(
+            status, retry_after, cut_request, cut_response, flip_bit, drop_response, body, delay
+        )
         with self._lock:
             self._rules.append(_Rule(method, re.compile(path), after, times, fault))
 
@@ -180,8 +182,8 @@ class Wire:
             headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
             message = f"The local Hub was told to answer {fault.status}."
             app = JSONResponse({"error": message}, fault.status, headers)
-        elif fault.answer is not None:
-            app = Response(fault.answer, media_type="application/json")
+        elif fault.body is not None:
+            app = Response(fault.body, media_type="application/json")
         await app(scope, call.receive, call.send)
         if call.is_cut:
             # uvicorn takes an unfinished answer for an error unless the connection is gone.
@@ -222,14 +224,14 @@ class _Call:
             self.is_cut = True
             self._transport.abort()
             return {"type": "http.disconnect"}
-        if body and self._fault.damage:
+        if body and self._fault.flip_bit:
             body = self._damaged(body)
         self._exchange.bytes_in += len(body)
         await self._faults.upload.wait(len(body))
         return {**message, "body": body}
 
     async def send(self, message: Message) -> None:
-        if self._fault.lose and not self.is_cut:
+        if self._fault.drop_response and not self.is_cut:
             self.is_cut = True
             self._transport.close()
         if self.is_cut:
@@ -241,7 +243,7 @@ class _Call:
             await self._send(message)
             return
         body = b"" if self._exchange.method == "HEAD" else message.get("body", b"")
-        if body and self._fault.damage:
+        if body and self._fault.flip_bit:
             body = self._damaged(body)
         step = self._faults.download.step or max(1, len(body))
         for start in range(0, max(1, len(body)), step):
@@ -263,7 +265,7 @@ class _Call:
 
     def _damaged(self, body: bytes) -> bytes:
         """Return a body with a bit flipped, in its last byte, and leave what follows alone."""
-        self._fault = replace(self._fault, damage=False)
+        self._fault = replace(self._fault, flip_bit=False)
         return body[:-1] + bytes([body[-1] ^ 1])
 
     async def _drain(self) -> None:

@@ -25,7 +25,7 @@ STAND_INS: Mapping[str, Callable[[Path], Path]] = {
 def publish(hub: LocalHub, samples: Mapping[str, Callable[[Path], Path]] = STAND_INS) -> list[str]:
     """Put sample checkpoints on a Hub that is running, and return the ids of those that are new.
 
-    A repo that is there already is left as it is. The repos belong to organisations of which the
+    A repo that is there already is left as it is. The repos belong to organizations of which the
     user `samples` alone is a member.
 
     Args:
@@ -34,7 +34,7 @@ def publish(hub: LocalHub, samples: Mapping[str, Callable[[Path], Path]] = STAND
     """
     token = secrets.token_hex()
     owners = dict.fromkeys(repo.partition("/")[0] for repo in samples)
-    hub.add_user("samples", token=token, organisations=tuple(owners))
+    hub.add_user("samples", token=token, organizations=tuple(owners))
     api = HfApi(hub.endpoint, token=token)
     missing = [repo for repo in samples if not api.repo_exists(repo)]
     with tempfile.TemporaryDirectory(prefix="ved-samples-") as folder:

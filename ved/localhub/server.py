@@ -81,18 +81,18 @@ class LocalHub:
         """The URL for HF_ENDPOINT or HfApi(endpoint=...); its port is known from the start on."""
         return f"http://{self._host}:{self._port}"
 
-    def add_organisation(self, name: str) -> None:
-        """Add an organisation."""
-        self._accounts.add_organisation(name)
+    def add_organization(self, name: str) -> None:
+        """Add an organization."""
+        self._accounts.add_organization(name)
 
     def add_user(
-        self, name: str, *, token: str, role: Role = "write", organisations: tuple[str, ...] = ()
+        self, name: str, *, token: str, role: Role = "write", organizations: tuple[str, ...] = ()
     ) -> None:
         """Add a user, or to a user who is there already a token or memberships.
 
-        Organisations that are not there yet are added. Their members may write to them.
+        Organizations that are not there yet are added. Their members may write to them.
         """
-        self._accounts.add_user(name, token, role, organisations)
+        self._accounts.add_user(name, token, role, organizations)
 
     def add_job(
         self,
