@@ -1,6 +1,7 @@
-"""What every test runs in, and the Hub that many of them talk to."""
+"""The process that the tests run in, and the Hub that many of them use."""
 
 import os
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -10,23 +11,27 @@ import hypothesis
 import pytest
 
 from ved import environment
+from ved.localhub import LocalHub
+
+# A shell starts background jobs with SIGINT ignored, which processes inherit; tests send SIGINT.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # huggingface_hub reads its settings when it is imported: the address of the Hub, and where caches
-# and a stored token are. So all are settled here, and none is this user's own.
+# and a stored token are. So all are set here, and none is this user's own.
 _HOME = tempfile.TemporaryDirectory(prefix="ved-tests-")
-os.environ["HF_HOME"] = _HOME.name
-# What one process compiles, the others need not; pytest's workers have these from their parent.
+os.environ["HF_HOME"] = f"{_HOME.name}/hf-home"
+# What one process compiles, the others need not; pytest's workers inherit this from their parent.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{_HOME.name}/compiled")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-with socket.create_server(("127.0.0.1", 0)) as _any:
-    PORT = _any.getsockname()[1]
-environment.prepare(progress_bars=False, endpoint=f"http://127.0.0.1:{PORT}")
+# The Hub listens already here: a port that was only chosen could be taken by another process.
+_HUB = LocalHub(Path(_HOME.name, "hub")).__enter__()
+environment.prepare(progress_bars=False, endpoint=_HUB.endpoint)
 
 from huggingface_hub import configure_http_backend  # noqa: E402
 
 from tests.support import publishing  # noqa: E402
 from tests.support.faults import BROKEN  # noqa: E402
-from ved.localhub import LocalHub  # noqa: E402
+from tests.support.hub_state import restored  # noqa: E402
 
 TOKEN = publishing.TOKEN
 NAMESPACE = "owner"
@@ -47,31 +52,47 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def session_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalHub]:
-    with LocalHub(tmp_path_factory.mktemp("hub"), port=PORT) as hub:
-        hub.add_user(NAMESPACE, token=TOKEN, organizations=("team",))
-        yield hub
+def session_hub() -> LocalHub:
+    """Return the Hub of this process, where `owner` may write to `owner` and `team`."""
+    _HUB.add_user(NAMESPACE, token=TOKEN, organizations=("team",))
+    return _HUB
 
 
 @pytest.fixture(scope="session")
 def sources(session_hub: LocalHub, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Put sample sources on the Hub, each as `team/<family>`, and return their directories."""
+    """Publish sample sources, each as `team/<family>`, and return their directories."""
     return publishing.publish_samples(session_hub, tmp_path_factory.mktemp("sources"))
 
 
-@pytest.fixture
-def hub(session_hub: LocalHub, sources: dict[str, Path]) -> Iterator[LocalHub]:
-    """Lend out the Hub with the sample sources on it, and with its log empty."""
-    session_hub.requests.clear()
-    yield session_hub
-    session_hub.faults.clear()
+@pytest.fixture(scope="module")
+def module_hub(session_hub: LocalHub, sources: dict[str, Path]) -> Iterator[LocalHub]:
+    """Lend out the Hub to the fixtures of a module, and restore it after the module."""
+    with restored(session_hub):
+        yield session_hub
 
 
 @pytest.fixture
-def unused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
+def hub(module_hub: LocalHub) -> Iterator[LocalHub]:
+    """Lend out the Hub with the sample sources on it and an empty log; restore it afterwards."""
+    module_hub.requests.clear()
+    with restored(module_hub):
+        yield module_hub
+    module_hub.faults.clear()
+
+
+@pytest.fixture
+def unused_port() -> Iterator[int]:
+    """Lend out a port that nobody else can take, and where nobody answers."""
+    # Bound and not listening: a connection is refused, and no other process can bind it.
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port: int = bound.getsockname()[1]
+        yield port
+
+
+def pytest_unconfigure() -> None:
+    """Stop the Hub."""
+    _HUB.__exit__(None, None, None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

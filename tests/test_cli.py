@@ -522,8 +522,8 @@ def test_localhub_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
     assert (tmp_path / "hub" / "repos" / "models" / user / "kept.git").is_dir()
 
 
-def test_localhub_explains_a_port_that_is_taken(run: Run, session_hub: LocalHub) -> None:
-    port = session_hub.endpoint.rpartition(":")[2]
+def test_localhub_explains_a_port_that_is_taken(run: Run, module_hub: LocalHub) -> None:
+    port = module_hub.endpoint.rpartition(":")[2]
     outcome = run("localhub", "--port", port)
     assert outcome.status == 1
     assert outcome.err.startswith(f"ERROR Port {port} of 127.0.0.1 cannot be served")

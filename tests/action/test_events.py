@@ -142,10 +142,10 @@ def test_a_forks_name_is_shown_short_and_on_one_line(
 
 
 @pytest.fixture(scope="module")
-def published(session_hub: LocalHub, sources: dict[str, Path]) -> dict[str, Any]:
+def published(module_hub: LocalHub, sources: dict[str, Path]) -> dict[str, Any]:
     """Publish a pair, so that the action has nothing to do for it, and is quick to see that."""
     entry = pair("owner/published-before", decoder="team/bart")
-    assert build_pair(session_hub, entry).action == "built"
+    assert build_pair(module_hub, entry).action == "built"
     return entry
 
 

@@ -242,10 +242,10 @@ def assert_is_the_pairs(metadata: str, described: Pair) -> None:
 
 @pytest.fixture(scope="module")
 def recorded(
-    session_hub: LocalHub, sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+    module_hub: LocalHub, sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     folder = tmp_path_factory.mktemp("recorded") / "built"
-    return build_locally(session_hub, pair("owner/recorded"), folder) / build_record.FILE_NAME
+    return build_locally(module_hub, pair("owner/recorded"), folder) / build_record.FILE_NAME
 
 
 def texts_in(content: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -43,16 +43,16 @@ NEEDED = {
 
 
 @pytest.fixture
-def strangers(session_hub: LocalHub, sources: dict[str, Path]) -> None:
+def strangers(module_hub: LocalHub, sources: dict[str, Path]) -> None:
     """Let somebody else have a gated source and a private one, and ourselves a repo by hand."""
-    session_hub.add_user("stranger", token="hf_stranger")
-    api = client(session_hub, "hf_stranger")
+    module_hub.add_user("stranger", token="hf_stranger")
+    api = client(module_hub, "hf_stranger")
     for repo, private in (("stranger/gated", False), ("stranger/private", True)):
         if not api.repo_exists(repo):
-            publish(session_hub, repo, sources["vit"], token="hf_stranger", private=private)
+            publish(module_hub, repo, sources["vit"], token="hf_stranger", private=private)
     api.update_repo_settings("stranger/gated", gated="manual")
     if not api.repo_exists("owner/by-hand"):
-        publish(session_hub, "owner/by-hand", sources["gpt2"])
+        publish(module_hub, "owner/by-hand", sources["gpt2"])
 
 
 SEEDS = count(1)

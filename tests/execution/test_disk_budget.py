@@ -21,14 +21,14 @@ PLENTY = 10**12
 
 @pytest.fixture(scope="module")
 def weights(
-    session_hub: LocalHub, sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+    module_hub: LocalHub, sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Path]:
     """Publish three sources that no other test downloads; return their weight files by name."""
     folder = tmp_path_factory.mktemp("sources")
     found = {}
     for seed, name in enumerate(("one", "two", "three"), 100):
         directory = checkpoints.vit(folder / name, seed=seed)
-        publish(session_hub, f"team/stored-{name}", directory)
+        publish(module_hub, f"team/stored-{name}", directory)
         found[name] = directory / "model.safetensors"
     return found
 

@@ -47,6 +47,7 @@ from tests.support.faults import (
     new_case,
     publish_template,
 )
+from tests.support.publishing import TOKEN as OWNERS_TOKEN
 from tests.support.publishing import client, publish, sent
 from ved.errors import RequestError
 from ved.hub import http
@@ -58,8 +59,8 @@ BEFORE, AFTER = SEEDS["before"], SEEDS["after"]
 
 
 @pytest.fixture(scope="module")
-def template(session_hub: LocalHub, sources: dict[str, Path]) -> str:
-    return publish_template(session_hub)
+def template(module_hub: LocalHub, sources: dict[str, Path]) -> str:
+    return publish_template(module_hub)
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +70,10 @@ def assembled_once(tmp_path_factory: pytest.TempPathFactory) -> AssembledOnce:
 
 @pytest.fixture(scope="module")
 def recorded(
-    session_hub: LocalHub, template: str, assembled_once: AssembledOnce
+    module_hub: LocalHub, template: str, assembled_once: AssembledOnce
 ) -> Counter[tuple[str, str]]:
     """Return how often a build makes each request; in paths, repos are NEW and OLD."""
-    with pytest.MonkeyPatch.context() as patch, new_case(session_hub, template) as lent:
+    with pytest.MonkeyPatch.context() as patch, new_case(module_hub, template) as lent:
         patch.setattr("ved.assembly.assemble.assemble", assembled_once)
         made = "|".join(str(result.commit) for result in lent.build().values())
         return Counter(
@@ -377,10 +378,10 @@ def test_a_download_that_is_cut_goes_on_from_there(
     weights = checkpoints.vit(tmp_path / "vit", hidden_size=128) / "model.safetensors"
     publish(hub, "team/cut", weights.parent)
     hub.faults.add("GET", "/lfs/models/team/cut/", times=2, cut_response=500_000)
-    snapshot = pin(SourceRef(model="team/cut"), http.connect(TOKEN))
+    snapshot = pin(SourceRef(model="team/cut"), http.connect(OWNERS_TOKEN))
     hub.requests.clear()
 
-    fetched = snapshot.fetch([weights.name], http.connect(TOKEN), tmp_path / "cache")
+    fetched = snapshot.fetch([weights.name], http.connect(OWNERS_TOKEN), tmp_path / "cache")
 
     assert (fetched / weights.name).read_bytes() == weights.read_bytes()
     size = weights.stat().st_size

@@ -37,7 +37,7 @@ Listener = Callable[[str], None]
 
 @pytest.fixture(scope="module")
 def weights(
-    session_hub: LocalHub, sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+    module_hub: LocalHub, sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Path]:
     """Publish sources that no other test downloads; return their weight files by name."""
     folder = tmp_path_factory.mktemp("sources")
@@ -50,7 +50,7 @@ def weights(
         name = f"decoder-{seed}"
         directories[name] = checkpoints.gpt2(folder / name, seed=200 + seed)
     for name, directory in directories.items():
-        publish(session_hub, f"team/piped-{name}", directory)
+        publish(module_hub, f"team/piped-{name}", directory)
     return {name: each / "model.safetensors" for name, each in directories.items()}
 
 

@@ -46,21 +46,21 @@ ENTRIES: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def published(
-    session_hub: LocalHub, sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+    module_hub: LocalHub, sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Publish `owner/verified-<name>` for each entry."""
     folder = tmp_path_factory.mktemp("published")
     for layout in ("sharded", "pickle"):
         name = "pickled" if layout == "pickle" else layout
         source = checkpoints.vit(folder / name, layout=layout, seed=1)
-        publish(session_hub, f"team/verified-{name}", source)
+        publish(module_hub, f"team/verified-{name}", source)
     config = folder / "config"
     config.mkdir()
     values = json.loads((sources["vit"] / "config.json").read_text())
     (config / "config.json").write_text(json.dumps({**values, "layer_norm_eps": 1e-5}))
-    publish(session_hub, "team/verified-config", config)
+    publish(module_hub, "team/verified-config", config)
     entries = [pair(f"owner/verified-{name}", **keys) for name, keys in ENTRIES.items()]
-    results = build(manifest(*entries), RunOptions(), client(session_hub))
+    results = build(manifest(*entries), RunOptions(), client(module_hub))
     assert [result.reason for result in results if result.action != "built"] == []
 
 

@@ -46,11 +46,11 @@ UNCHANGED = "It is as the manifest has it."
 
 @pytest.fixture(scope="module", autouse=True)
 def own_sources(
-    session_hub: LocalHub, sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+    module_hub: LocalHub, sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("plan")
-    publish(session_hub, OWN["encoder"], checkpoints.vit(folder / "vit", seed=20))
-    publish(session_hub, OWN["decoder"], checkpoints.gpt2(folder / "gpt2", seed=20))
+    publish(module_hub, OWN["encoder"], checkpoints.vit(folder / "vit", seed=20))
+    publish(module_hub, OWN["decoder"], checkpoints.gpt2(folder / "gpt2", seed=20))
 
 
 NUMBERS = count(1)
@@ -65,10 +65,10 @@ def published(hub: LocalHub) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def neighbour(session_hub: LocalHub, own_sources: None) -> dict[str, Any]:
+def neighbour(module_hub: LocalHub, own_sources: None) -> dict[str, Any]:
     """Publish a pair that never changes, and return its entry."""
     entry = pair("owner/plan-neighbour", **OWN)
-    assert build_pair(session_hub, entry).action == "built"
+    assert build_pair(module_hub, entry).action == "built"
     return entry
 
 

@@ -352,10 +352,10 @@ class Examined:
 
 @pytest.fixture(scope="module")
 def examined(
-    session_hub: LocalHub, sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+    module_hub: LocalHub, sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Examined]:
     """Plan all cases at once, and nothing more than plan."""
-    hub, folder = session_hub, tmp_path_factory.mktemp("preflight")
+    hub, folder = module_hub, tmp_path_factory.mktemp("preflight")
     places = {name: published(hub, case.write, folder) for name, case in CASES.items()}
     entries = [
         good_pair(repo=f"owner/preflight-{number}", **source_of(CASES[name], repo))

@@ -21,8 +21,8 @@ RUNNER = os.environ.get("VED_CONTAINER_RUNNER")
 
 
 @pytest.mark.skipif(RUNNER is None, reason="VED_CONTAINER_RUNNER is not set")
-def test_container_publishes_to_hub_on_host_loopback(session_hub: LocalHub, tmp_path: Path) -> None:
-    api = HfApi(session_hub.endpoint, token=TOKEN)
+def test_container_publishes_to_hub_on_host_loopback(module_hub: LocalHub, tmp_path: Path) -> None:
+    api = HfApi(module_hub.endpoint, token=TOKEN)
     for source in (checkpoints.vit(tmp_path / "vit"), checkpoints.gpt2(tmp_path / "gpt2")):
         api.create_repo(f"team/container-{source.name}")
         api.upload_folder(repo_id=f"team/container-{source.name}", folder_path=source)
@@ -34,7 +34,7 @@ def test_container_publishes_to_hub_on_host_loopback(session_hub: LocalHub, tmp_
         "    encoder: team/container-vit\n"
         "    decoder: team/container-gpt2\n"
     )
-    inputs = {"MANIFEST": "pairs.yaml", "TOKEN": TOKEN, "ENDPOINT": session_hub.endpoint}
+    inputs = {"MANIFEST": "pairs.yaml", "TOKEN": TOKEN, "ENDPOINT": module_hub.endpoint}
     settings = [word for key, value in inputs.items() for word in ("-e", f"INPUT_{key}={value}")]
 
     assert RUNNER is not None

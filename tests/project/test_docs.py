@@ -114,19 +114,22 @@ def write_workflows(workflows: Mapping[str, str], folder: Path) -> list[Path]:
 # Commands and programs
 
 
-def test_tutorial_prints_documented_output(tmp_path: Path, unused_port: int) -> None:
+def test_tutorial_prints_documented_output(tmp_path: Path) -> None:
     (tmp_path / "ved").symlink_to(ROOT)
     (tmp_path / "flax-env").symlink_to(sys.prefix)
     (tmp_path / "torch-env").symlink_to(python("transformers5").parents[1])
     variables = environment(tmp_path / "home", ROOT, Path(sys.executable))
 
-    def at_port(content: str) -> str:
-        return content.replace("8080", str(unused_port))
-
     page = [block for block in blocks(ROOT / "docs/tutorial.md") if needs_no_network(block)]
     (hub,) = (block for block in page if "ved localhub" in block.content)
     rest = [block for block in page if block is not hub]
-    with running(at_port(hub.content), tmp_path, variables, until="A Hub at") as announced:
+    command = hub.content.replace("8080", "0")
+    with running(command, tmp_path, variables, until="A Hub at") as announced:
+        port = re.findall(r"A Hub at http://127\.0\.0\.1:(\d+);", announced[-1])[0]
+
+        def at_port(content: str) -> str:
+            return content.replace("8080", port)
+
         printed = run(at_port(script(rest)), tmp_path, variables)
 
     lines = "\n".join((*announced, printed))

@@ -27,9 +27,9 @@ NUMBERS = count(1)
 
 
 @pytest.fixture(scope="module")
-def built(session_hub: LocalHub, sources: dict[str, Path]) -> str:
+def built(module_hub: LocalHub, sources: dict[str, Path]) -> str:
     """Publish a pair, and return its repo."""
-    assert build_pair(session_hub, pair("owner/target")).action == "built"
+    assert build_pair(module_hub, pair("owner/target")).action == "built"
     return "owner/target"
 
 

@@ -57,11 +57,11 @@ def record_of(directory: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def built(
-    session_hub: LocalHub, sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+    module_hub: LocalHub, sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """Build team/vit with team/gpt2, in a directory whose name ought to stay out of the files."""
     entry = pair("owner/recorded", tags=["a"], license="mit", token_ids={"pad": 7}, seed=3)
-    return build_locally(session_hub, entry, tmp_path_factory.mktemp("machine") / "built")
+    return build_locally(module_hub, entry, tmp_path_factory.mktemp("machine") / "built")
 
 
 def test_the_pair_is_recorded_as_the_manifest_has_it(built: Path) -> None:

@@ -84,12 +84,12 @@ def parameters_of(ledger: Mapping[str, Any], directory: Path) -> int:
 
 @pytest.fixture(scope="module")
 def cards(
-    session_hub: LocalHub, sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+    module_hub: LocalHub, sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Card]:
     """Publish team/vit with each sample decoder."""
     folder = tmp_path_factory.mktemp("cards")
     entries = {name: pair(f"owner/card-{name}", decoder=f"team/{name}") for name in DECODERS}
-    return {name: card_of(session_hub, entry, folder) for name, entry in entries.items()}
+    return {name: card_of(module_hub, entry, folder) for name, entry in entries.items()}
 
 
 # Metadata

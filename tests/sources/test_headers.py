@@ -212,12 +212,12 @@ DAMAGED: dict[str, bytes] = {
 
 
 @pytest.fixture(scope="module")
-def damaged(session_hub: LocalHub, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def damaged(module_hub: LocalHub, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Put damaged files on the Hub as `team/damaged`, and return their directory and commit."""
     directory = tmp_path_factory.mktemp("damaged")
     for name, content in DAMAGED.items():
         (directory / name).write_bytes(content)
-    return directory, publish(session_hub, "team/damaged", directory)
+    return directory, publish(module_hub, "team/damaged", directory)
 
 
 @pytest.mark.parametrize("name", DAMAGED)
