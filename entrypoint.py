@@ -1,4 +1,4 @@
-"""What the container runs; all of it is in ved.action."""
+"""The entry point of the container."""
 
 from ved.action.main import run
 

@@ -1,4 +1,4 @@
-"""Write what the documentation says of the code, from the code: `make docs`."""
+"""Write the parts of the documentation that come from the code: `make docs`."""
 
 import re
 from pathlib import Path
@@ -6,15 +6,15 @@ from typing import Any
 
 import yaml
 
-from docs import reference
+from docs import layers, python_api, reference
 from docs.tables import code, table
 
 ROOT = Path(__file__).parents[1]
 
 
 def pages() -> dict[Path, str]:
-    """Return the pages that are written here, wholly or in part, as they should be."""
-    readme, workflows = ROOT / "README.md", ROOT / "docs" / "workflows.md"
+    """Return the up-to-date text of each page that is generated, wholly or in part."""
+    readme, docs = ROOT / "README.md", ROOT / "docs"
     action = _load(ROOT / "action.yml")
     called = _load(ROOT / ".github" / "workflows" / "build-pairs.yml")["on"]["workflow_call"]
     tables = {
@@ -25,15 +25,20 @@ def pages() -> dict[Path, str]:
         "inputs": _inputs(called["inputs"]),
         "secrets": _described("secret", called["secrets"]),
     }
+    architecture = {"packages": layers.packages(), "contract": layers.contract()}
     return {
-        readme: _with_tables(readme, tables),
-        workflows: _with_tables(workflows, of_called),
-        ROOT / "docs" / "manifest.md": reference.manifest(),
+        readme: _with_parts(readme, tables),
+        docs / "workflows.md": _with_parts(docs / "workflows.md", of_called),
+        docs / "architecture.md": _with_parts(docs / "architecture.md", architecture),
+        docs / "python-api.md": _with_parts(
+            docs / "python-api.md", {"reference": python_api.reference()}
+        ),
+        docs / "manifest.md": reference.manifest(),
     }
 
 
 def _load(path: Path) -> dict[str, Any]:
-    """Read YAML with every scalar as text, `on` included, which otherwise is true."""
+    """Read YAML with every scalar as text: YAML 1.1 reads the key `on` as true."""
     value: dict[str, Any] = yaml.load(path.read_text("utf-8"), yaml.BaseLoader)  # noqa: S506
     return value
 
@@ -50,15 +55,15 @@ def _described(kind: str, things: dict[str, dict[str, str]]) -> str:
     return table((kind, ""), rows)
 
 
-def _with_tables(path: Path, tables: dict[str, str]) -> str:
+def _with_parts(path: Path, parts: dict[str, str]) -> str:
     page = path.read_text("utf-8")
-    for name, content in tables.items():
+    for name, content in parts.items():
         page = _put_between(f"<!-- {name} -->\n", f"<!-- /{name} -->\n", f"\n{content}\n", page)
     return page
 
 
 def _put_between(start: str, end: str, content: str, page: str) -> str:
-    """Return a page with other content between two lines of it, which it has once each."""
+    """Replace the content between two lines of a page, each of which occurs once."""
     pattern = re.escape(start) + ".*" + re.escape(end)
     page, count = re.subn(pattern, lambda _: start + content + end, page, flags=re.DOTALL)
     assert count == 1, start

@@ -1,15 +1,15 @@
-"""Tables of the documentation, in Markdown."""
+"""Markdown tables for the documentation."""
 
 from collections.abc import Sequence
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table."""
+    """Return a Markdown table."""
     lines = [head, ("---",) * len(head), *rows]
     cells = ([cell.replace("|", r"\|") for cell in line] for line in lines)
     return "".join(f"| {' | '.join(line)} |\n" for line in cells)
 
 
 def code(text: str) -> str:
-    """Return a text as code; nothing for nothing."""
+    """Return a text as code; an empty text stays empty."""
     return f"`{text}`" if text else ""

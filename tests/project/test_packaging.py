@@ -1,13 +1,17 @@
 """The files that GitHub and package installers read."""
 
 import re
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 import yaml
+from flit_core import buildapi  # type: ignore[import-untyped]
 from markdown_it import MarkdownIt
 
 from docs import generate
@@ -99,6 +103,36 @@ def test_workflows_pin_actions_and_start_without_permissions(path: Path) -> None
     for action in used:
         ours = action == "./" or action.startswith("ved-action/ved@")
         assert ours or re.fullmatch(r"[\w.-]+(/[\w.-]+)+@[0-9a-f]{40}", action), action
+
+
+def test_wheel_contains_type_marker_and_templates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ved", "pyproject.toml", "README.md", "LICENSE"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    wheel = tmp_path / buildapi.build_wheel(str(tmp_path))
+    names = ZipFile(wheel).namelist()
+    templates = {str(path.relative_to(ROOT)) for path in ROOT.glob("ved/**/*.jinja")}
+    assert templates
+    assert {"ved/py.typed", *templates} <= {*names}
+
+
+def test_architecture_lists_every_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"].values()
+    required = chain(project["dependencies"], *extras)
+    names = {re.split(r"[<>=\[]", requirement)[0] for requirement in required}
+    section = (ROOT / "docs/architecture.md").read_text("utf-8").partition("## Dependencies")[2]
+    assert {*re.findall(r"^\| ([\w-]+) \|", section, re.MULTILINE)} - {"library", "---"} == names
+
+
+def test_pre_commit_runs_only_locked_tools() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))
+    assert {repo["repo"] for repo in config["repos"]} == {"local"}
+    hooks = [hook for repo in config["repos"] for hook in repo["hooks"]]
+    assert {hook["language"] for hook in hooks} == {"system"}
+    assert all(hook["entry"].startswith(".venv/bin/") for hook in hooks)
 
 
 def test_globs_find_pages_workflows_and_requirements() -> None:
