@@ -1,4 +1,4 @@
-"""The kinds of mappings that a manifest is made of, for its reference: what no type can say."""
+"""The sections of docs/manifest.md: one for each kind of mapping in a manifest."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ class Level:
     """One kind of mapping in a manifest.
 
     Attributes:
-        heading: of its section.
-        noun: what a value of it is called, in the singular.
-        text: what there is to know of it, in Markdown.
-        example: a manifest that has one, as small as it can be.
-        alike: the level that explains the keys that both have.
+        heading: the heading of its section.
+        noun: the name of one such mapping, in the singular.
+        text: what the types cannot say, in Markdown.
+        example: a small manifest that contains such a mapping.
+        alike: the level whose section explains the keys that both have.
     """
 
     heading: str
@@ -24,7 +24,7 @@ class Level:
 
     @property
     def anchor(self) -> str:
-        """The anchor that GitHub gives the heading."""
+        """The anchor that GitHub gives to the heading."""
         return self.heading.lower().replace(" ", "-").replace("'", "")
 
 
@@ -32,7 +32,7 @@ LEVELS: Mapping[str, Level] = {
     "File": Level(
         "The file",
         "manifest",
-        "`pairs`, `grid` or both have to be there.",
+        "A manifest needs `pairs`, `grid` or both.",
         "pairs:\n"
         "  - repo: my-org/vit-gpt2\n"
         "    encoder: google/vit-base-patch16-224-in21k\n"
@@ -41,7 +41,7 @@ LEVELS: Mapping[str, Level] = {
     "Pair": Level(
         "A pair",
         "pair",
-        "One checkpoint to publish, and what it is made of.",
+        "One checkpoint to publish, with its two sources.",
         "namespace: my-org\n"
         "pairs:\n"
         "  - repo: vit-gpt2 # my-org/vit-gpt2\n"
@@ -52,25 +52,29 @@ LEVELS: Mapping[str, Level] = {
     "Defaults": Level(
         "Defaults",
         "mapping",
-        "What holds for every pair and every cell of a grid that does not say otherwise. A value of"
-        " a pair or a grid replaces the default; lists are not joined.",
+        "Values for every pair and every cell of a grid. The own value of a pair or a grid replaces"
+        " the default. Lists are replaced, not joined.",
         "namespace: my-org\n"
         "defaults: {private: true, tags: [captioning]}\n"
         "pairs:\n"
         "  - repo: vit-gpt2\n"
         "    encoder: google/vit-base-patch16-224-in21k\n"
         "    decoder: openai-community/gpt2\n"
-        "    tags: [reading] # and not captioning\n",
+        "    tags: [reading] # without captioning\n",
         alike="Pair",
     ),
     "SourceRef": Level(
         "A source",
         "source",
-        "Where an encoder or a decoder comes from. The short form is one text: a repo id, a repo id"
-        " with `@` and a revision, or a local directory. A repo is pinned to the commit that its"
-        " revision has when a run begins; of a local directory the files' digests count. A repo"
-        " that has neither safetensors nor Flax weights is refused unless `allow_pickle` says that"
-        " its pickle may be read; even then nothing in it is run.",
+        "The pretrained checkpoint for an encoder or a decoder. The short form is one text: a repo"
+        " id, a repo id with `@` and a revision, or a local directory.\n"
+        "\n"
+        "When a run begins, VED pins each repo to the current commit of its revision. Local"
+        " directories are identified by the digests of their files.\n"
+        "\n"
+        "VED reads safetensors and Flax weights. It refuses a repo that has only pickled weights,"
+        " unless the source sets `allow_pickle: true`. VED reads the tensors of a pickle and never"
+        " runs its code.",
         "namespace: my-org\n"
         "pairs:\n"
         "  - repo: vit-gpt2\n"
@@ -80,8 +84,8 @@ LEVELS: Mapping[str, Level] = {
     "ConfigRef": Level(
         "Another config",
         "config",
-        "Where a source's config comes from, if not from beside its weights. It has the same short"
-        " form.",
+        "A repo or a local directory whose `config.json` replaces the source's own. It has the same"
+        " short form as a source.",
         "namespace: my-org\n"
         "pairs:\n"
         "  - repo: beit-gpt2\n"
@@ -91,8 +95,8 @@ LEVELS: Mapping[str, Level] = {
     "TokenIds": Level(
         "Token ids",
         "mapping",
-        "An id that is left out comes from the decoder's config, or where that has none from its"
-        " tokenizer. Ids count from 0 and are rows of the decoder's embedding.",
+        "An omitted id comes from the decoder's config, or else from its tokenizer. Ids begin at 0,"
+        " and each is a row of the decoder's embedding.",
         "namespace: my-org\n"
         "pairs:\n"
         "  - repo: vit-bert\n"
@@ -103,8 +107,8 @@ LEVELS: Mapping[str, Level] = {
     "Grid": Level(
         "A grid",
         "grid",
-        "Every encoder with every decoder. One encoder with one decoder is a cell, and becomes a"
-        " pair.",
+        "Every encoder with every decoder. One encoder with one decoder is a cell, and each cell is"
+        " a pair.",
         "namespace: my-org\n"
         "grid:\n"
         "  encoders: [google/vit-base-patch16-224-in21k, facebook/dinov2-base]\n"
@@ -113,10 +117,10 @@ LEVELS: Mapping[str, Level] = {
         alike="Pair",
     ),
     "Selector": Level(
-        "Cells to leave out",
+        "Cells to omit",
         "selection",
-        "An entry of `exclude` holds for every cell that matches all that it names: an encoder, a"
-        " decoder or both.",
+        "An entry of `exclude` names an encoder, a decoder or both. It omits all cells that have"
+        " them.",
         "namespace: my-org\n"
         "grid:\n"
         "  encoders: [google/vit-base-patch16-224-in21k, facebook/dinov2-base]\n"
@@ -126,8 +130,8 @@ LEVELS: Mapping[str, Level] = {
     "SourceName": Level(
         "A source's name",
         "source's name",
-        "How `exclude` and `overrides` call a source of the grid. The short form is one text, with"
-        " `@` and the revision where there is one.",
+        "`exclude` and `overrides` name the sources of the grid. The short form is one text: the"
+        " model, or the model with `@` and its revision.",
         "namespace: my-org\n"
         "grid:\n"
         "  encoders: [google/vit-base-patch16-224-in21k@main, facebook/dinov2-base]\n"
@@ -135,10 +139,10 @@ LEVELS: Mapping[str, Level] = {
         "  exclude: [{encoder: {model: google/vit-base-patch16-224-in21k, revision: main}}]\n",
     ),
     "Override": Level(
-        "What differs for some cells",
+        "Other values for some cells",
         "override",
-        "An entry of `overrides` selects cells as one of `exclude` does, and says what holds for"
-        " them in place of the grid's own keys.",
+        "An entry of `overrides` selects cells in the same way as an entry of `exclude`. Its other"
+        " keys replace the grid's own for these cells.",
         "namespace: my-org\n"
         "grid:\n"
         "  encoders: [google/vit-base-patch16-224-in21k, facebook/dinov2-base]\n"
@@ -147,4 +151,4 @@ LEVELS: Mapping[str, Level] = {
         alike="Pair",
     ),
 }
-"""By the type that ved/manifest_types.py has for it."""
+"""The levels, by the name of their model in ved/manifest."""

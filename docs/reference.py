@@ -1,4 +1,4 @@
-"""Writes docs/manifest.md, the reference of the manifest, from the manifest's JSON Schema."""
+"""Generate docs/manifest.md, the reference of the manifest, from the manifest's JSON Schema."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -6,19 +6,19 @@ from typing import Any
 
 from docs.levels import LEVELS, Level
 from docs.tables import code, table
-from ved.manifest.schema import json_schema
+from ved.manifest import json_schema
 
 _Schema = Mapping[str, Any]
 
 SCHEMA = json_schema()
 HEAD = """\
-<!-- Written from ved/manifest_types.py by `make docs`. -->
+<!-- Generated from ved/manifest and docs/levels.py by `make docs`. -->
 
 # The manifest
 
-Every key of `pairs.yaml`. A key that is not here, a value that does not fit and a repo that is
-named twice are errors, each with its line and column: `ved validate pairs.yaml` lists them. This
-first line gives editors completion and most of the same checks:
+This page explains every key of `pairs.yaml`. `ved validate pairs.yaml` lists all mistakes of a
+manifest, each with its line and column. With this first line, editors complete keys and find most
+of the same mistakes:
 
 ```yaml
 # yaml-language-server: $schema=https://raw.githubusercontent.com/ved-action/ved/main/schema/pairs.schema.json
@@ -27,20 +27,20 @@ first line gives editors completion and most of the same checks:
 FOOT = """\
 ## What values look like
 
-Where text is expected, what YAML would take for a number or a truth value, such as `no`, `1e3` or
-`0123`, is the text that you wrote.
+Text may be written without quotes, even if YAML would read it as a number or a truth value: `no`,
+`1e3` and `0123` are text where a key takes text.
 """
 
 
 def manifest() -> str:
-    """Return the page."""
+    """Return the page, in Markdown."""
     index = "\n".join(f"- [{each.heading}](#{each.anchor})" for each in LEVELS.values())
     sections = "\n".join(_section(name, level) for name, level in LEVELS.items())
-    rules = table(("value", ""), sorted({rule for name in LEVELS for rule in _rules(_of(name))}))
-    return f"{HEAD}\n{index}\n\n{sections}\n{FOOT}\n{rules}"
+    rules = {rule for name in LEVELS for rule in _text_rules(_mapping_schema(name))}
+    return f"{HEAD}\n{index}\n\n{sections}\n{FOOT}\n{table(('value', ''), sorted(rules))}"
 
 
-def _of(name: str) -> _Schema:
+def _mapping_schema(name: str) -> _Schema:
     """Return the schema of a level as a mapping, without its short form."""
     schema: _Schema = SCHEMA if name == "File" else SCHEMA["$defs"][name]
     if "properties" in schema:
@@ -50,78 +50,83 @@ def _of(name: str) -> _Schema:
 
 
 def _section(name: str, level: Level) -> str:
-    schema = _of(name)
-    alike = _of(level.alike)["properties"] if level.alike else {}
+    schema = _mapping_schema(name)
+    alike = _mapping_schema(level.alike)["properties"] if level.alike else {}
     own = {key: value for key, value in schema["properties"].items() if value != alike.get(key)}
     shared = [code(key) for key in schema["properties"] if key not in own]
     required = schema.get("required", ())
-    # What has to be there comes first.
+    # Required keys come first.
     rows = [
-        (code(key), _words(value), _default(value, key in required), _description(value))
+        (code(key), _describe(value), _default(value, key in required), _description(value))
         for key, value in sorted(own.items(), key=lambda item: item[0] not in required)
     ]
     parts = [f"## {level.heading}\n", f"{level.text}\n"]
     if rows:
         parts.append(table(("key", "value", "default", ""), rows))
     if shared:
-        also = "Also these" if rows else "These"
-        parts.append(f"{also}, as in [a pair](#a-pair): {', '.join(shared)}.\n")
+        keys = "It also has these keys" if rows else "It has these keys"
+        parts.append(f"{keys} of [a pair](#a-pair): {', '.join(shared)}.\n")
     return "\n".join((*parts, f"```yaml\n{level.example}```\n"))
 
 
-def _referred(schema: _Schema) -> str:
+def _referenced_name(schema: _Schema) -> str:
     return str(schema["$ref"]).rpartition("/")[2]
 
 
 def _description(schema: _Schema) -> str:
     if "description" not in schema and "$ref" in schema:
-        return _description(SCHEMA["$defs"][_referred(schema)])
+        return _description(SCHEMA["$defs"][_referenced_name(schema)])
     return str(schema.get("description", ""))
 
 
 def _default(schema: _Schema, required: bool) -> str:
     if required:
-        return "*needed*"
+        return "*required*"
     value = schema.get("default")
     if isinstance(value, list):
         return code(f"[{', '.join(value)}]" if value else "")
     return code("" if value is None else str(value).lower())
 
 
-def _words(schema: _Schema, ending: str = "") -> str:
-    """Say what a value has to be; the ending makes it plural."""
+def _describe(schema: _Schema, ending: str = "") -> str:
+    """Describe the values that a schema accepts, in Markdown.
+
+    Args:
+        schema: the schema of the value.
+        ending: "s" for the plural.
+    """
     if "$ref" in schema:
-        level = LEVELS[_referred(schema)]
+        level = LEVELS[_referenced_name(schema)]
         return f"[{level.noun}{ending}](#{level.anchor})"
     if "anyOf" in schema:
-        return ", or ".join(_words(form, ending) for form in schema["anyOf"])
+        return ", or ".join(_describe(form, ending) for form in schema["anyOf"])
     if "enum" in schema:
         return ", ".join(map(code, schema["enum"]))
     if schema["type"] == "array":
-        return f"list of {_words(schema['items'], 's')}"
+        return f"list of {_describe(schema['items'], 's')}"
     if schema["type"] == "integer":
         last = f" to {schema['exclusiveMaximum'] - 1}" if "exclusiveMaximum" in schema else ""
         return f"whole number from {schema['minimum']}{last}"
     if schema["type"] == "boolean":
         return "`true` or `false`"
-    rule = _rule(schema)
+    rule = _text_rule(schema)
     return f"{rule[0]}{ending}" if rule else "text"
 
 
-def _rule(schema: _Schema) -> tuple[str, str] | None:
-    """Return what a text is called that fits a pattern, and what it looks like."""
+def _text_rule(schema: _Schema) -> tuple[str, str] | None:
+    """Return the name of a text with a pattern, and the rule that it follows."""
     message = schema.get("patternErrorMessage", "")
     match = re.fullmatch(r"is not an? (.*?): (.*)", message)
     return (match[1], f"{match[2][0].upper()}{match[2][1:]}.") if match else None
 
 
-def _rules(schema: Any) -> Iterator[tuple[str, str]]:
+def _text_rules(schema: Any) -> Iterator[tuple[str, str]]:
     """Yield the rules of all texts in a schema."""
     if isinstance(schema, Mapping):
-        rule = _rule(schema)
+        rule = _text_rule(schema)
         if rule:
             yield rule
         schema = list(schema.values())
     if isinstance(schema, list):
         for part in schema:
-            yield from _rules(part)
+            yield from _text_rules(part)

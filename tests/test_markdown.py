@@ -1,4 +1,4 @@
-"""Whatever a text from outside holds, Markdown shows it and does not obey it."""
+"""Untrusted text in Markdown: displayed, never interpreted."""
 
 import html
 import re
@@ -28,42 +28,42 @@ def visible(text: str) -> str:
 
 
 def spans(text: str) -> list[Token]:
-    """Return the spans of a text's one paragraph."""
+    """Return the inline tokens of a text, which is one paragraph."""
     return [token for token in markdown(text) if token.type not in PARAGRAPH]
 
 
 @given(TEXTS)
-def test_code_is_one_code_span_in_a_table(text: str) -> None:
+def test_code_span_is_one_span_in_a_table(text: str) -> None:
     (row,) = tables(f"| a | b |\n| - | - |\n| {code_span(text)} | x |\n")["a", "b"]
-    shown, other = row
+    cell, other = row
     expected = "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
-    assert (shown.strip(), other) == (expected.strip(), "x")
+    assert (cell.strip(), other) == (expected.strip(), "x")
 
 
 @given(TEXTS)
-def test_code_is_one_code_span_in_a_paragraph(text: str) -> None:
+def test_code_span_is_one_span_in_a_paragraph(text: str) -> None:
     before, span, after = spans(f"before {code_span(text)} after")
     assert (before.content, span.type, after.content) == ("before ", "code_inline", " after")
 
 
 @given(TEXTS)
-def test_plain_is_words_only(text: str) -> None:
+def test_plain_text_has_no_markup(text: str) -> None:
     for span in spans(f"x{plain_text(text)}x"):
         assert span.type in ("text", "text_special")
-    shown = "".join(span.content for span in spans(f"x{plain_text(text)}x"))
-    assert shown == f"x{visible(text)}x"
+    content = "".join(span.content for span in spans(f"x{plain_text(text)}x"))
+    assert content == f"x{visible(text)}x"
 
 
 @given(TEXTS)
-def test_plain_is_one_cell_of_a_table(text: str) -> None:
+def test_plain_text_is_one_cell_of_a_table(text: str) -> None:
     (row,) = tables(f"| a | b |\n| - | - |\n| x{plain_text(text)}x | y |\n")["a", "b"]
     assert row == [f"x{visible(text)}x", "y"]
 
 
 @given(TEXTS)
-def test_plain_has_no_character_that_means_anything_anywhere(text: str) -> None:
+def test_plain_text_has_no_punctuation(text: str) -> None:
     escaped = plain_text(text)
     assert not set(string.punctuation) & set(re.sub(r"&#\d+;", "", escaped))
     assert html.unescape(escaped) == visible(text)
@@ -80,5 +80,5 @@ def test_plain_has_no_character_that_means_anything_anywhere(text: str) -> None:
         ("", "`  `"),
     ],
 )
-def test_code_is_written_as_simply_as_can_be(text: str, expected: str) -> None:
+def test_code_span_has_no_more_marks_than_it_needs(text: str, expected: str) -> None:
     assert code_span(text) == expected

@@ -67,7 +67,21 @@ class ErrorCode(StrEnum):
     # The request
     WRONG_INPUT = "wrong-input"
     NO_SUCH_PAIR = "no-such-pair"
+    # The manifest
     WRONG_MANIFEST = "wrong-manifest"
+    MANIFEST_NOT_READABLE = "manifest-not-readable"
+    MANIFEST_TOO_LARGE = "manifest-too-large"
+    YAML_SYNTAX = "yaml-syntax"
+    DUPLICATE_KEY = "duplicate-key"
+    UNKNOWN_KEY = "unknown-key"
+    MISSING_KEY = "missing-key"
+    WRONG_TYPE = "wrong-type"
+    VALUE_NOT_ALLOWED = "value-not-allowed"
+    REPO_WITHOUT_OWNER = "repo-without-owner"
+    DUPLICATE_REPO = "duplicate-repo"
+    TOO_MANY_PAIRS = "too-many-pairs"
+    UNKNOWN_GRID_SOURCE = "unknown-grid-source"
+    USELESS_GRID_ENTRY = "useless-grid-entry"
     # Verification
     NOT_MADE_BY_VED = "not-made-by-ved"
     RECORD_NOT_READABLE = "record-not-readable"

@@ -1,10 +1,10 @@
-"""Text from outside, put into Markdown so that it is shown and never obeyed."""
+"""Escape untrusted text for Markdown, so that it is displayed and never interpreted."""
 
 import re
 
 
 def code_span(text: str) -> str:
-    """Return text as a code span that is safe anywhere in a line, a table's cell included."""
+    """Return a text as a code span that is safe anywhere in a line, and in a table's cell."""
     visible = "".join(char if char.isprintable() else _escaped(char) for char in text)
     ticks = max((len(run) for run in re.findall("`+", visible)), default=0) + 1
     fence, space = "`" * ticks, " " if "`" in visible or not visible.strip() else ""
@@ -12,7 +12,7 @@ def code_span(text: str) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Return text as a paragraph's words: no markup, no HTML, no line break, no mention."""
+    """Return a text without any effect in a paragraph: no markup, HTML, line break or mention."""
     visible = "".join(char if char.isprintable() else " " for char in text)
     return re.sub(r"[!-/:-@\[-`{-~]", _entity, visible)
 

@@ -1,15 +1,23 @@
 """Format values for messages."""
 
+from collections.abc import Sequence
+
+MAX_QUOTED = 80
+"""The most characters of a text that a message quotes."""
+
+_MAX_JOINED = 8
+
 
 def quoted(text: str) -> str:
-    """Return text for a message: on one line, shortened, nothing unprintable left raw."""
-    return repr(text if len(text) <= 80 else f"{text[:79]}…")
+    """Return a text in quotation marks, on one line.
+
+    A text of more than `MAX_QUOTED` characters is truncated. Characters that are not printable are
+    written as escapes.
+    """
+    return repr(text if len(text) <= MAX_QUOTED else f"{text[: MAX_QUOTED - 1]}…")
 
 
-_LISTED_ITEMS = 8
-
-
-def join_limited(items: list[str], separator: str = ", ") -> str:
-    """Return the first few items in words, and how many more there are."""
-    rest = len(items) - _LISTED_ITEMS
-    return separator.join(items[:_LISTED_ITEMS]) + (f" and {rest} more" if rest > 0 else "")
+def join_limited(items: Sequence[str], separator: str = ", ") -> str:
+    """Join the first eight items, and add the number of the others: `a, b and 3 more`."""
+    rest = len(items) - _MAX_JOINED
+    return separator.join(items[:_MAX_JOINED]) + (f" and {rest} more" if rest > 0 else "")

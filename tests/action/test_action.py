@@ -25,7 +25,7 @@ from ved.action import files, workflow_commands
 from ved.action.inputs import Inputs
 from ved.errors import TROUBLESHOOTING
 from ved.localhub import LocalHub
-from ved.manifest.yaml_nodes import Location
+from ved.manifest import Location
 
 ACTION = yaml.safe_load((Path(__file__).parents[2] / "action.yml").read_text())
 RESULTS = ("checkpoint", "action", "reason", "sources", "size", "time")

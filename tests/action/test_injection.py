@@ -28,7 +28,7 @@ from ved.hub.access import HubAccess
 from ved.localhub import LocalHub
 from ved.manifest.loading import ManifestError, loads
 from ved.manifest.models import Pair
-from ved.manifest.yaml_nodes import Problem
+from ved.manifest.problems import Problem
 from ved.planning import plan
 from ved.planning.findings import Finding
 from ved.planning.plan import PlanContext

@@ -664,12 +664,12 @@ def test_index_cannot_slip_a_pickle_past_the_refusal(tmp_path: Path) -> None:
     ("role", "model_type", "reason"),
     [
         ("encoder", "clip", "dual model of text and image"),
-        ("encoder", "resnet", "map of features, not a sequence"),
+        ("encoder", "resnet", "a feature map, not a sequence"),
         ("encoder", "swin", "no Flax classes"),
         ("encoder", "gpt2", "reads text, not images"),
         ("decoder", "llama", "no cross-attention"),
-        ("decoder", "electra", "no token type ids"),
-        ("decoder", "xglm", "settings that its config does not have"),
+        ("decoder", "electra", "token type ids"),
+        ("decoder", "xglm", "its config lacks settings"),
         ("decoder", "vit", "reads images, not text"),
     ],
 )

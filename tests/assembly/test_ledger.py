@@ -209,7 +209,7 @@ def test_left_out_tensors_have_the_family_s_reason_or_none_that_is_known() -> No
     ]
     ledger = match_parameters("decoder", {}, weights, DECODERS["gpt2"], "org/weights", "org/config")
     assert ledger.unused == {
-        "h.0.attn.bias": "a buffer, computed anew",
+        "h.0.attn.bias": "a buffer, computed from the config",
         "h.0.attn.c_attn.bias": "nothing in the model takes them",
         "score.weight": "a head for another task",
     }

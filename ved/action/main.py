@@ -81,9 +81,9 @@ def main() -> int:
         with StopCommands() as unheeded:
             outcome = _run(inputs, unheeded.mask)
     except ManifestError as error:
-        problems = [VedError(str(problem), code=error.code) for problem in error.problems]
+        problems = [VedError(str(problem), code=problem.code) for problem in error.problems]
         for problem in error.problems:
-            annotate(problem.message, problem)
+            annotate(problem.text, problem)
     except RequestError as error:
         problems = [error]
         annotate(error.text)

@@ -6,7 +6,7 @@ import secrets
 import sys
 from collections.abc import Mapping
 
-from ved.manifest.yaml_nodes import Location, Problem
+from ved.manifest import Location, Problem
 from ved.planning.findings import Level
 
 UNENCODABLE = "backslashreplace"

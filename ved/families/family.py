@@ -10,48 +10,55 @@ Role = Literal["encoder", "decoder"]
 
 @dataclass(frozen=True)
 class Family:
-    """One family of checkpoints.
+    """One family of checkpoints: those whose config.json has the same `model_type`.
 
-    Names are PyTorch's, without `prefix`: `h.0.attn.c_attn.weight`, never
-    `transformer.h.0.attn.c_attn.weight`.
+    Tensor names are those of transformers' PyTorch class for the family, without `prefix`:
+    `h.0.attn.c_attn.weight`, never `transformer.h.0.attn.c_attn.weight`. Parts of names match
+    within `.` + name, so that `.pooler.` matches the beginning of `pooler.dense.weight`.
     """
 
     prefix: str
-    """What some checkpoints put before every tensor of the base model, and others leave out."""
+    """The base model's name, which some checkpoints have before each of its tensors, followed by a
+    dot, and others omit. Source: `base_model_prefix` of the PyTorch class."""
 
     optional: tuple[str, ...] = ()
-    """Starts of the names that real checkpoints may lack; such parameters are drawn fresh."""
+    """Beginnings of the names of parameters that published checkpoints may lack. Missing ones are
+    randomly initialized, with a warning."""
 
     cross_attention: tuple[str, ...] = ()
-    """Parts of a name that mark a decoder's cross-attention; absent from most sources. A name
-    begins with a dot here."""
+    """Parts of the names of a decoder's cross-attention parameters. Most sources lack them. Missing
+    ones are randomly initialized."""
 
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
-    """For a name, other names that hold the same (tied) tensor, best first."""
+    """For the name of a tied tensor, the other names that it can be stored under, best first.
+    Source: `_tied_weights_keys` of the PyTorch class."""
 
     unused: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """Parts of the names of tensors that the Flax model has no use for, and why not. As in
-    `cross_attention`, a name begins with a dot here."""
+    """Parts of the names of tensors that the Flax model does not use, each with the reason. The
+    reason is published in ved.json and in the card."""
 
     requires: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
-    """Settings of its config that Flax ignores, and the one value that it computes with."""
+    """Settings of the config that the Flax class ignores, each with the only supported value."""
 
     layers: str = "num_hidden_layers"
-    """What its config calls the number of layers of the part that is used."""
+    """The config's name for the number of layers, of the decoder where the model has both halves.
+    Source: the family's configuration class."""
 
     heads: str = "num_attention_heads"
-    """What its config calls the number of attention heads in one of them."""
+    """The config's name for the number of attention heads per layer. Source: as `layers`."""
 
     generate_fails: str = ""
-    """Why `generate` of transformers' own Flax class fails with this decoder; empty where it works.
-    Words for the end of a sentence in Markdown."""
+    """Why `generate` of transformers' own Flax class fails with this decoder; empty if it works.
+    Markdown for the end of a sentence in the card."""
 
     flax_differs: str = ""
-    """How the logits of transformers' own Flax class come to differ from PyTorch's; empty where
-    they do not. Words for the end of a sentence in Markdown."""
+    """Why logits of transformers' own Flax class differ from PyTorch's; empty if they do not.
+    Markdown for the end of a sentence in the card."""
 
     counts_from_pad: bool = False
-    """Whether a decoder's first token has the position after its pad token's id."""
+    """Whether the decoder's first token has position `pad_token_id + 1` instead of 0. Source:
+    `create_position_ids_from_input_ids` of RoBERTa."""
 
     takes_any_size: bool = False
-    """Whether an encoder fits its position embeddings to images of another size than its own."""
+    """Whether the encoder interpolates its position embeddings for images whose size is not the
+    config's `image_size`."""

@@ -13,15 +13,15 @@ _BY_ROLE: Mapping[Role, tuple[Mapping[str, Family], Mapping[str, str]]] = {
 
 
 def find_family(role: Role, model_type: object, origin: str) -> Family:
-    """Return the family called `model_type`.
+    """Return the family of a checkpoint.
 
     Args:
-        role: what a checkpoint of it is to become.
+        role: the role of the checkpoint in the pair.
         model_type: `model_type` of its config.json.
-        origin: the checkpoint, for the error.
+        origin: its name, for the error message.
 
     Raises:
-        VedError: it cannot play that role in a Flax vision encoder-decoder model.
+        VedError: the family cannot have that role in a Flax vision encoder-decoder model.
     """
     families, refused = _BY_ROLE[role]
     if isinstance(model_type, str) and model_type in families:

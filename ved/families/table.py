@@ -1,7 +1,8 @@
-"""The encoder and decoder families that work, and what is known of each: one table.
+"""The supported encoder and decoder families, and the reasons why others are refused: one table.
 
-A family is what a checkpoint's config calls `model_type`. Nothing else in VED asks which family it
-has before it; what differs between families is a field here.
+The keys are values of `model_type` in config.json. No other module of VED distinguishes families by
+name: each difference between families is a field of `Family`. Source of all facts: transformers
+4.57, in its PyTorch and Flax classes for the family.
 """
 
 from collections.abc import Mapping
@@ -9,22 +10,25 @@ from types import MappingProxyType
 
 from ved.families.family import Family
 
-_BERT_DECODE = "`decode` hands the encoder's states to the decoder's argument for token type ids"
+# Family.generate_fails and Family.flax_differs
+_BERT_DECODE = "`decode` passes the encoder's states to the decoder as token type ids"
 _ROBERTA_POSITIONS = (
     "positions are counted from 0 instead of `pad_token_id + 1`, unless `decoder_position_ids` are "
     "passed"
 )
 _DINOV2_INTERPOLATION = (
-    "position embeddings are interpolated otherwise for images of another size than the config's "
+    "position embeddings are interpolated differently for images whose size is not the config's "
     "`image_size`"
 )
 
-
-_BUFFER = "a buffer, computed anew"
+# Reasons of Family.unused
+_BUFFER = "a buffer, computed from the config"
 _OTHER_HEAD = "a head for another task"
 _TIED = "the same tensor under another name"
-_POOLER = "a decoder has no use for a pooler"
-_NOT_CONFIGURED = "the encoder is configured to do without it"
+_POOLER = "a decoder does not use a pooler"
+_NOT_CONFIGURED = "the encoder's config does not use it"
+
+# Family.requires
 _ABSOLUTE = MappingProxyType({"position_embedding_type": "absolute"})
 _VISION_UNUSED = MappingProxyType(
     {
@@ -32,7 +36,7 @@ _VISION_UNUSED = MappingProxyType(
         ".decoder.": _OTHER_HEAD,
         ".lm_head.": _OTHER_HEAD,
         ".relative_position_index": _BUFFER,
-        ".mask_token": "it stands for hidden patches, in pretraining alone",
+        ".mask_token": "it replaces masked patches, in pretraining only",
         ".layernorm.": _NOT_CONFIGURED,
         ".pooler.": _NOT_CONFIGURED,
     }
@@ -40,6 +44,7 @@ _VISION_UNUSED = MappingProxyType(
 
 
 def _roberta(prefix: str) -> Family:
+    """Return the family of RoBERTa or of one of its relatives."""
     return Family(
         prefix=prefix,
         unused={
@@ -106,7 +111,7 @@ DECODERS: Mapping[str, Family] = MappingProxyType(
                 ".encoder.": "the other half of the source",
                 ".shared.weight": _TIED,
                 ".lm_head.weight": _TIED,
-                ".final_logits_bias": "Flax's decoder adds no bias to its logits",
+                ".final_logits_bias": "the Flax decoder adds no bias to its logits",
                 ".classification_head.": _OTHER_HEAD,
                 ".qa_outputs.": _OTHER_HEAD,
             },
@@ -139,12 +144,15 @@ DECODERS: Mapping[str, Family] = MappingProxyType(
     }
 )
 
+# Reasons why a family is refused: ends of a sentence
 _DUAL = (
     "it is a dual model of text and image, and transformers has no Flax class for its image half"
 )
-_POOLED = "its output is a map of features, not a sequence that a decoder can attend to"
+_POOLED = "its output is a feature map, not a sequence that a decoder can attend to"
 _NO_CROSS_ATTENTION = "transformers' Flax class for it has no cross-attention"
-_NO_TOKEN_TYPES = "transformers' Flax composite gives it no token type ids, which it demands"  # noqa: S105
+_NO_TYPE_IDS = (
+    "it needs token type ids, which transformers' Flax vision encoder-decoder does not pass"
+)
 
 REFUSED_ENCODERS: Mapping[str, str] = MappingProxyType(
     {
@@ -159,8 +167,8 @@ REFUSED_DECODERS: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(
             ("bloom", "gemma", "gpt_neo", "gptj", "llama", "mistral", "opt"), _NO_CROSS_ATTENTION
         ),
-        **dict.fromkeys(("electra", "big_bird"), _NO_TOKEN_TYPES),
-        "xglm": "transformers' Flax composite reads settings that its config does not have",
+        **dict.fromkeys(("electra", "big_bird"), _NO_TYPE_IDS),
+        "xglm": "its config lacks settings that transformers' Flax vision encoder-decoder reads",
         **dict.fromkeys(ENCODERS, "it reads images, not text"),
     }
 )

@@ -1,9 +1,14 @@
-"""The fields of a manifest: what the values of pairs.yaml may be, as types with their checks."""
+"""The values that the keys of pairs.yaml take, as annotated types for pydantic's models.
+
+Each type converts what the file has and checks it. Text is checked against a pattern, which the
+JSON Schema contains as well, so patterns match the whole text and mean the same to Python and to
+ECMA 262.
+"""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -17,70 +22,97 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from ved.errors import ErrorCode
 from ved.manifest.yaml_nodes import Scalar
 from ved.text import quoted
-
-if TYPE_CHECKING:
-    # Importing it takes long, and a manifest is checked without the Hub.
-    pass
-
 
 Dtype = Literal["source", "float32", "bfloat16", "float16"]
 WeightFormat = Literal["flax", "safetensors"]
 Check = Literal["none", "load", "generate"]
 
-# Of one manifest, with its grids expanded.
 MAX_PAIRS = 10_000
+"""The most pairs of one manifest, with its grids expanded."""
 
 _Item = TypeVar("_Item")
 
-# Patterns are whole-string and mean the same to Python and to ECMA 262, for the JSON Schema.
-# Repo ids follow huggingface_hub.utils.validate_repo_id, in ASCII.
+# Patterns
+
+# Repo ids follow huggingface_hub.utils.validate_repo_id, limited to ASCII.
 _NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
-_REPO = rf"(?![^@]*(?:--|\.\.))(?![^@]*\.git(?:@|$))(?:{_NAME}/)?{_NAME}"
-# The part of git-check-ref-format(1) that needs no quoting anywhere.
-_REVISION = (
+REPO_PATTERN = rf"(?![^@]*(?:--|\.\.))(?![^@]*\.git(?:@|$))(?:{_NAME}/)?{_NAME}"
+REPO_RULE = (
+    "is not a repo name: write owner/name, with letters, digits, '_', and single '-' or '.' between"
+    " them, at most 96 characters each, without '.git' at the end"
+)
+# The names of git-check-ref-format(1) that need no quoting anywhere.
+REVISION_PATTERN = (
     r"(?!.*(?:\.\.|//|/\.|\.lock(?:/|$)))[A-Za-z0-9_](?:[A-Za-z0-9._/+-]{0,253}[A-Za-z0-9_+-])?"
 )
-_DIRECTORY = r"\.\.?|\.{0,2}/[^\r\n\t]*"
-REPO_RULE = (
-    "is not a repo name: use up to 96 letters, digits, '_' and, between them, single '-' and '.',"
-    " as in 'owner/name', without '.git' at the end"
-)
-# An owner and a title, which may have a slash then; or a title alone. The Hub takes 60 characters.
+DIRECTORY_PATTERN = r"\.\.?|\.{0,2}/[^\r\n\t]*"
+# After an owner, a title may contain a slash. The Hub accepts titles of 60 characters.
 _TITLE_LENGTH = r"(?=.{1,60}$)"
 _TITLE = rf"{_NAME}/{_TITLE_LENGTH}\S+(?: \S+)*|{_TITLE_LENGTH}[^\s/]+(?: [^\s/]+)*"
 LANGUAGE_PATTERN = r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*|multilingual|code"
-"""What a language's code looks like: ISO 639's, or what the Hub has for many and for none."""
-
+"""Matches language codes: those of ISO 639, and two that the Hub adds."""
 LICENSE_PATTERN = r"[a-z0-9](?:[a-z0-9.+-]{0,98}[a-z0-9+])?"
-"""What a licence's id looks like."""
+"""Matches license ids. Which of them exist, the Hub knows."""
 _PLACEHOLDERS = ("{encoder}", "{decoder}")
 _TEMPLATE_PART = rf"(?:[A-Za-z0-9._-]|{'|'.join(map(re.escape, _PLACEHOLDERS))}){{1,96}}"
 
 
+def is_repo_id(name: str) -> bool:
+    """Return whether a text is a repo's name, with or without its owner."""
+    # The length comes first: grids ask this for every cell, of names as long as the file.
+    return len(name) <= 2 * 96 + 1 and re.fullmatch(REPO_PATTERN, name) is not None
+
+
+def is_local(model: str) -> bool:
+    """Return whether a reference is a local directory."""
+    return re.fullmatch(DIRECTORY_PATTERN, model) is not None
+
+
+# Validators
+
+
 @dataclass(frozen=True)
-class Context:
-    """What validation needs to know of the manifest's surroundings."""
+class ValidationContext:
+    """The manifest's surroundings, for validators.
+
+    Attributes:
+        folder: where relative paths start.
+        check_directories: whether local directories have to exist.
+    """
 
     folder: Path
     check_directories: bool = False
 
 
-def refuse(value: str, why: str) -> NoReturn:
-    """Raise the validation error that a value is refused, and why."""
-    raise PydanticCustomError("refused", "{refused} {why}", {"refused": quoted(value), "why": why})
+def refuse(value: str, why: str, code: ErrorCode = ErrorCode.VALUE_NOT_ALLOWED) -> NoReturn:
+    """Raise the validation error for a value.
+
+    Args:
+        value: the refused text.
+        why: the rest of a sentence that begins with the text.
+        code: the problem's code.
+    """
+    context = {"refused": quoted(value), "why": why, "code": code}
+    raise PydanticCustomError("refused", "{refused} {why}", context)
 
 
 @dataclass(frozen=True)
 class _Matches:
-    """Holds text to a pattern, in validation and in the JSON Schema alike."""
+    """Checks text against a pattern, in validation and in the JSON Schema.
+
+    Attributes:
+        pattern: a regular expression for the whole text.
+        rule: what the text is not, and what to write: "is not a tag: use ...".
+    """
 
     pattern: str
-    why: str
+    rule: str
 
     def _check(self, value: str) -> str:
-        return value if re.fullmatch(self.pattern, value) else refuse(value, self.why)
+        return value if re.fullmatch(self.pattern, value) else refuse(value, self.rule)
 
     def __get_pydantic_core_schema__(
         self, source: object, handler: GetCoreSchemaHandler
@@ -90,21 +122,22 @@ class _Matches:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        # The last is no word of the standard: editors say it in place of the pattern.
-        text = {"pattern": f"^(?:{self.pattern})$", "patternErrorMessage": self.why}
+        # patternErrorMessage is not in the standard: editors display it instead of the pattern.
+        text = {"pattern": f"^(?:{self.pattern})$", "patternErrorMessage": self.rule}
         return {**handler(schema), **text}
 
 
 def text_of(value: object) -> object:
-    """Where text is expected, 1e3 and 0123456 are what was written, not numbers."""
-    return value.text if isinstance(value, Scalar) and value.kind != "null" else value
+    """Return a scalar's text as the file has it: 1e3 and 0123456 are not numbers here."""
+    return value.text if isinstance(value, Scalar) and value.tag != "null" else value
 
 
-def _value(value: object) -> object:
+def _value_of(value: object) -> object:
     return value.value if isinstance(value, Scalar) else value
 
 
-def _as_list(value: object) -> object:
+def text_as_list(value: object) -> object:
+    """Return a single text as a list of one."""
     return [value] if isinstance(text_of(value), str) else value
 
 
@@ -118,32 +151,24 @@ def unique(values: tuple[_Item, ...]) -> tuple[_Item, ...]:
     return tuple(dict.fromkeys(values))
 
 
-def or_one_item(schema: dict[str, Any]) -> None:
-    """Let the JSON Schema of a list also accept one item alone."""
-    schema["anyOf"] = [schema["items"], {"type": schema.pop("type"), "items": schema.pop("items")}]
-
-
-def is_repo(name: str) -> bool:
-    """Tell whether text is a repo's name, with or without an owner."""
-    # Length first: a grid asks this of every cell, and the parts may be as long as the file.
-    return len(name) <= 2 * 96 + 1 and re.fullmatch(_REPO, name) is not None
-
-
 def _existing(value: str, info: ValidationInfo) -> str:
     context = info.context
-    if isinstance(context, Context) and context.check_directories and is_local(value):
-        try:
-            exists = (context.folder / value).is_dir()
-        except OSError:  # such as a name that is too long
-            exists = False
-        if not exists:
-            refuse(value, "is not a directory: paths start from the manifest's own folder")
+    if (
+        isinstance(context, ValidationContext)
+        and context.check_directories
+        and is_local(value)
+        and not _is_directory(context.folder / value)
+    ):
+        why = "is not a directory: paths start from the manifest's own folder"
+        refuse(value, why, ErrorCode.NO_SUCH_DIRECTORY)
     return value
 
 
-def is_local(model: str) -> bool:
-    """Return whether a reference is a local directory."""
-    return re.fullmatch(_DIRECTORY, model) is not None
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # such as a name that is too long
+        return False
 
 
 def _known_placeholders(template: str) -> str:
@@ -154,7 +179,7 @@ def _known_placeholders(template: str) -> str:
 
 
 def required_unless(other: str) -> AfterValidator:
-    """Require a value where another key, declared before, has none and is not wrong itself."""
+    """Return a validator that requires a key unless an earlier key has a value or is wrong."""
 
     def check(value: _Item, info: ValidationInfo) -> _Item:
         if value is None and info.data.get(other, other) is None:
@@ -165,18 +190,28 @@ def required_unless(other: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+# Parts of the JSON Schema
+
+
+def or_one_item(schema: dict[str, Any]) -> None:
+    """Change the JSON Schema of a list so that it also accepts a single item."""
+    schema["anyOf"] = [schema["items"], {"type": schema.pop("type"), "items": schema.pop("items")}]
+
+
 def needs_one_of(*keys: str) -> dict[str, Any]:
-    """Return the JSON Schema that requires one of some keys."""
+    """Return a JSON Schema that requires one of several keys."""
     return {"anyOf": [{"required": [key]} for key in keys]}
 
 
+# Annotated types
+
 TextField = Annotated[str, Strict(), BeforeValidator(text_of)]
-FlagField = Annotated[bool, Strict(), BeforeValidator(_value)]
-TokenIdField = Annotated[int, Strict(), Field(ge=0), BeforeValidator(_value)]
+FlagField = Annotated[bool, Strict(), BeforeValidator(_value_of)]
+TokenIdField = Annotated[int, Strict(), Field(ge=0), BeforeValidator(_value_of)]
 DtypeField = Annotated[Dtype, BeforeValidator(text_of)]
 WeightFormatField = Annotated[WeightFormat, BeforeValidator(text_of)]
 CheckField = Annotated[Check, BeforeValidator(text_of)]
-SeedField = Annotated[int, Strict(), Field(ge=0, lt=2**32), BeforeValidator(_value)]
+SeedField = Annotated[int, Strict(), Field(ge=0, lt=2**32), BeforeValidator(_value_of)]
 OwnerField = Annotated[
     TextField,
     _Matches(
@@ -184,7 +219,7 @@ OwnerField = Annotated[
         "is not a user or organization: use letters, digits, '-', '_' and '.'",
     ),
 ]
-RepoField = Annotated[TextField, _Matches(_REPO, REPO_RULE)]
+RepoField = Annotated[TextField, _Matches(REPO_PATTERN, REPO_RULE)]
 TemplateField = Annotated[
     TextField,
     AfterValidator(_known_placeholders),
@@ -193,7 +228,7 @@ TemplateField = Annotated[
 RepoOrDirectoryField = Annotated[
     TextField,
     _Matches(
-        f"{_DIRECTORY}|{_REPO}",
+        f"{DIRECTORY_PATTERN}|{REPO_PATTERN}",
         "is not a repo id or a local directory: write owner/name,"
         " or a path that starts with ./, ../ or /",
     ),
@@ -201,21 +236,18 @@ RepoOrDirectoryField = Annotated[
 ]
 RevisionField = Annotated[
     TextField,
-    _Matches(_REVISION, "is not a git revision: use a branch, a tag or a commit hash"),
+    _Matches(REVISION_PATTERN, "is not a git revision: use a branch, a tag or a commit hash"),
 ]
 LicenseField = Annotated[
     TextField,
     _Matches(
         LICENSE_PATTERN,
-        "is not a license id: use the Hub's, such as 'apache-2.0', 'mit' or 'other'",
+        "is not a license id: use one of the Hub's, such as 'apache-2.0', 'mit' or 'other'",
     ),
 ]
 LanguageField = Annotated[
     TextField,
-    _Matches(
-        LANGUAGE_PATTERN,
-        "is not a language code: use ISO 639's, such as 'en' or 'no'",
-    ),
+    _Matches(LANGUAGE_PATTERN, "is not a language code: use one of ISO 639, such as 'en' or 'no'"),
 ]
 CollectionField = Annotated[
     TextField,

@@ -1,4 +1,4 @@
-"""A manifest's grid: every encoder with every decoder, as pairs, and what is wrong with them.
+"""Expand a grid to pairs: every encoder with every decoder.
 
 A cell is one encoder with one decoder. The entries of ``exclude`` and ``overrides`` select cells by
 the names of their sources in the grid's lists: the model, or model@revision.
@@ -11,60 +11,74 @@ from itertools import product
 from pathlib import PurePosixPath
 from typing import Any
 
-from ved.manifest.fields import REPO_RULE, is_repo
-from ved.manifest.messages import first_at_each_place
-from ved.manifest.models import ConfigRef, Grid, Override, Pair, PairSettings, Selector, SourceRef
-from ved.manifest.yaml_nodes import Location, Node, Problem
+from ved.errors import ErrorCode
+from ved.manifest.fields import REPO_RULE, is_repo_id
+from ved.manifest.grid_models import Grid, Override, Selector
+from ved.manifest.models import ConfigRef, Pair, PairSettings, SourceRef
+from ved.manifest.problems import Location, Problem, keep_first_at_each_place
+from ved.manifest.yaml_nodes import Node
 from ved.text import quoted
 
-# The name of an encoder and that of a decoder; None for any.
+# The names of an encoder and of a decoder; None selects all.
 _Selection = tuple[str | None, str | None]
-# What an entry says, by key: each value with its place.
-_Said = dict[str, tuple[Any, Location]]
+# The values of an entry by key, each with its place.
+_PlacedValues = dict[str, tuple[Any, Location]]
 
-# Looking for the nearest name is slow, and a file has room for tens of thousands of wrong ones.
+# Finding the nearest name is slow, and a manifest has space for tens of thousands of wrong names.
 _MAX_SUGGESTIONS = 10
-_MAX_COMPARED = 200
+_MAX_COMPARED = 200  # characters
 
 
 @dataclass(frozen=True)
 class _Cell:
+    """One encoder with one decoder.
+
+    Attributes:
+        encoder: its encoder.
+        decoder: its decoder.
+        places: the places of both in the grid's lists, by key.
+        selections: all selections that select the cell.
+    """
+
     encoder: SourceRef
     decoder: SourceRef
     places: dict[str, Location]
-    selections: frozenset[_Selection]  # all by which an entry can select it
+    selections: frozenset[_Selection]
 
 
 def expand(grid: Grid, node: Node) -> tuple[list[Pair], list[Problem]]:
-    """Return a grid's pairs, encoder by encoder, and what is wrong with its entries and names.
+    """Expand a grid to its pairs, encoder by encoder.
 
-    The pairs know their places, but have neither the manifest's namespace nor its defaults yet.
+    The pairs have their places, but not yet the manifest's namespace and defaults.
 
     Args:
-        grid: the grid; of how many cells it comes to, the caller takes care.
-        node: what it was read from.
+        grid: the grid. The caller limits the number of its cells.
+        node: the node that the grid was read from.
+
+    Returns:
+        The pairs, and the problems of the grid's entries and of the pairs' names.
     """
     cells = list(_cells(grid, node))
     excluded = {_selection(entry) for entry in grid.exclude}
-    left = [cell for cell in cells if cell.selections.isdisjoint(excluded)]
-    problems = [*_unknown_names(grid, node), *_exclusion_problems(grid, node, cells, left)]
+    remaining = [cell for cell in cells if cell.selections.isdisjoint(excluded)]
+    problems = [*_unknown_names(grid, node), *_useless_entries(grid, node, cells, remaining)]
     pairs, misnamed = [], []
-    for cell, said in zip(left, _said_of_cells(left, grid, node), strict=True):
-        template, where = said["repo"]
+    for cell, values in zip(remaining, _values_of(remaining, grid, node), strict=True):
+        template, where = values["repo"]
         repo = template.format(encoder=_last_part(cell.encoder), decoder=_last_part(cell.decoder))
-        if not is_repo(repo):
-            message = f"{quoted(repo)}, {made_of(cell)}, {REPO_RULE}"
-            misnamed.append(Problem.at(where, message))
+        if not is_repo_id(repo):
+            message = f"{quoted(repo)}, {describe_cell(cell)}, {REPO_RULE}"
+            misnamed.append(Problem.at(where, message, ErrorCode.VALUE_NOT_ALLOWED))
             continue
-        values = {key: value for key, (value, _) in said.items()} | {"repo": repo}
-        places = cell.places | {key: place for key, (_, place) in said.items()}
-        pair = Pair(encoder=cell.encoder, decoder=cell.decoder, **values)
-        pairs.append(pair.placed(where, places))
-    return pairs, [*problems, *first_at_each_place(misnamed)]
+        settings = {key: value for key, (value, _) in values.items()} | {"repo": repo}
+        places = cell.places | {key: place for key, (_, place) in values.items()}
+        pair = Pair(encoder=cell.encoder, decoder=cell.decoder, **settings)
+        pairs.append(pair.at(where, places))
+    return pairs, [*problems, *keep_first_at_each_place(misnamed)]
 
 
-def made_of(cell: _Cell | Pair) -> str:
-    """Tell for a message which cell is meant."""
+def describe_cell(cell: _Cell | Pair) -> str:
+    """Return the sources of a cell, for a message."""
     return f"for {quoted(_name(cell.encoder))} with {quoted(_name(cell.decoder))}"
 
 
@@ -80,12 +94,12 @@ def _cells(grid: Grid, node: Node) -> Iterator[_Cell]:
 
 
 def _name(source: ConfigRef) -> str:
-    # Without ambiguity: a repo's id has no @, and a directory has no revision.
+    # The name is unambiguous: a repo's id has no @, and a directory has no revision.
     return f"{source.model}@{source.revision}" if source.revision else source.model
 
 
 def _names(source: SourceRef) -> tuple[str, str]:
-    """Return the names that an entry may call a source by."""
+    """Return the names by which an entry can select a source."""
     return source.model, _name(source)
 
 
@@ -98,20 +112,20 @@ def _selection(entry: Selector) -> _Selection:
     return _name(encoder) if encoder else None, _name(decoder) if decoder else None
 
 
-def _said(entry: Grid | Override, node: Node) -> _Said:
+def _placed_values(entry: Grid | Override, node: Node) -> _PlacedValues:
     keys = entry.model_fields_set & {"repo", *PairSettings.model_fields}
     return {key: (getattr(entry, key), node.children[key].where) for key in keys}
 
 
-def _said_of_cells(cells: Iterable[_Cell], grid: Grid, node: Node) -> Iterator[_Said]:
-    """Yield what the grid says of each cell: its overrides, and where they are silent, its own."""
-    common = {"repo": (grid.repo, node.where), **_said(grid, node)}
+def _values_of(cells: Iterable[_Cell], grid: Grid, node: Node) -> Iterator[_PlacedValues]:
+    """Yield the values of each cell: the grid's, replaced by those of its overrides."""
+    common = {"repo": (grid.repo, node.where), **_placed_values(grid, node)}
     overrides = [
-        _said(entry, node.find(["overrides", number]))
+        _placed_values(entry, node.find(["overrides", number]))
         for number, entry in enumerate(grid.overrides)
     ]
-    # By selection and key, the number of the last entry that says it: looking through all entries
-    # for each cell would take a hostile file minutes.
+    # The number of the last override for each selection and key. A search through all overrides
+    # for each cell would take minutes for a hostile manifest.
     latest: dict[_Selection, dict[str, int]] = {}
     for number, entry in enumerate(grid.overrides):
         latest.setdefault(_selection(entry), {}).update(dict.fromkeys(overrides[number], number))
@@ -122,7 +136,7 @@ def _said_of_cells(cells: Iterable[_Cell], grid: Grid, node: Node) -> Iterator[_
 
 
 def _unknown_names(grid: Grid, node: Node) -> Iterator[Problem]:
-    """Find the names in `exclude` and `overrides` that the grid's lists do not have."""
+    """Yield the names in `exclude` and `overrides` that are not in the grid's lists."""
     entries = [
         (entry, node.find([key, number]))
         for key, entries in (("exclude", grid.exclude), ("overrides", grid.overrides))
@@ -137,8 +151,9 @@ def _unknown_names(grid: Grid, node: Node) -> Iterator[Problem]:
         ]
         for number, (name, where) in enumerate(unknown):
             near = _nearest(name, known) if number < _MAX_SUGGESTIONS else None
-            advice = f"did you mean {quoted(near)}?" if near else "write it as it stands there"
-            yield Problem.at(where, f"{quoted(name)} is not among the grid's {role}s; {advice}")
+            advice = f"did you mean {quoted(near)}?" if near else "write it as in the list"
+            message = f"{quoted(name)} is not among the grid's {role}s; {advice}"
+            yield Problem.at(where, message, ErrorCode.UNKNOWN_GRID_SOURCE)
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:
@@ -147,16 +162,19 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
     return near[0] if near else None
 
 
-def _exclusion_problems(
-    grid: Grid, node: Node, cells: Iterable[_Cell], left: Iterable[_Cell]
+def _useless_entries(
+    grid: Grid, node: Node, cells: Iterable[_Cell], remaining: Iterable[_Cell]
 ) -> Iterator[Problem]:
-    """Find the overrides of nothing but excluded cells, and a grid of nothing else."""
-    chosen = {selection for cell in left for selection in cell.selections}
-    gone = {selection for cell in cells for selection in cell.selections} - chosen
-    if not chosen:
-        yield Problem.at(node.children["exclude"].where, "excludes every cell of the grid")
+    """Yield the overrides that select only excluded cells, or an `exclude` that leaves no cell."""
+    selectable = {selection for cell in remaining for selection in cell.selections}
+    excluded = {selection for cell in cells for selection in cell.selections} - selectable
+    code = ErrorCode.USELESS_GRID_ENTRY
+    if not selectable:
+        message = "all cells of the grid are excluded"
+        yield Problem.at(node.children["exclude"].where, message, code)
         return
     for number, entry in enumerate(grid.overrides):
-        if _selection(entry) in gone:
+        if _selection(entry) in excluded:
             where = node.find(["overrides", number]).where
-            yield Problem.at(where, "overrides nothing: all cells that it selects are excluded")
+            message = "overrides nothing: all cells that it selects are excluded"
+            yield Problem.at(where, message, code)

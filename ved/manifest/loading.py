@@ -1,4 +1,4 @@
-"""The manifest: pairs.yaml to typed values, or to every problem in it as file:line:column."""
+"""Load a manifest: pairs.yaml to pairs, or to all of its problems."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -8,81 +8,82 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ved.errors import ErrorCode, RequestError
-from ved.manifest.fields import MAX_PAIRS, Check, Context, Dtype, WeightFormat
+from ved.manifest.fields import MAX_PAIRS, ValidationContext
+from ved.manifest.file_model import File
 from ved.manifest.grid import expand
+from ved.manifest.grid_models import Grid
 from ved.manifest.messages import problems_in
-from ved.manifest.models import ConfigRef, Defaults, File, Grid, Pair, SourceRef, TokenIds
-from ved.manifest.repo_names import qualified_name, repo_problems
-from ved.manifest.schema import json_schema, write_schema
-from ved.manifest.yaml_nodes import MAX_BYTES, Location, Node, Problem, items_of, read_document
-
-__all__ = [
-    "Check",
-    "ConfigRef",
-    "Defaults",
-    "Dtype",
-    "Location",
-    "Manifest",
-    "ManifestError",
-    "Pair",
-    "Problem",
-    "SourceRef",
-    "TokenIds",
-    "WeightFormat",
-    "json_schema",
-    "load",
-    "loads",
-    "write_schema",
-]
+from ved.manifest.models import Pair
+from ved.manifest.problems import Location, Problem
+from ved.manifest.repo_names import qualify, repo_problems
+from ved.manifest.yaml_nodes import Node, items_of
+from ved.manifest.yaml_reader import MAX_BYTES, read_document
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A manifest without a problem: its file's name as given, and its pairs, defaults merged in."""
+    """A valid manifest.
+
+    Attributes:
+        name: the file's name, as its reader was given it.
+        pairs: its pairs, those of grids included, with owners and defaults.
+    """
 
     name: str
     pairs: tuple[Pair, ...]
 
 
 class ManifestError(RequestError):
-    """The manifest is wrong; ``problems`` has everything that is, in the file's order."""
+    """The manifest has problems.
+
+    Attributes:
+        problems: all of them, in the file's order.
+    """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        # A set, because what is wrong under an anchor is found again under each alias.
+        # A mistake under an anchor is found again under each alias.
         self.problems = tuple(sorted(set(problems)))
-        said = "\n".join(str(problem) for problem in self.problems)
-        super().__init__(said, code=ErrorCode.WRONG_MANIFEST)
+        lines = "\n".join(str(problem) for problem in self.problems)
+        super().__init__(lines, code=ErrorCode.WRONG_MANIFEST)
 
 
 def load(path: Path) -> Manifest:
-    """Read a manifest and check that the local directories it names exist.
+    """Read a manifest from a file, and check that its local directories exist.
 
-    Raises ManifestError, with every problem, also for a file that cannot be read.
+    Raises:
+        ManifestError: the file cannot be read, or has problems.
     """
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         message = f"the file cannot be read: {error.strerror}"
-        raise ManifestError([Problem(str(path), 1, 1, message)]) from error
-    return _parse(data, str(path), Context(path.parent, check_directories=True))
+        problem = Problem(str(path), 1, 1, message, ErrorCode.MANIFEST_NOT_READABLE)
+        raise ManifestError([problem]) from error
+    return _parse(data, str(path), ValidationContext(path.parent, check_directories=True))
 
 
 def loads(text: bytes, name: str = "pairs.yaml", folder: Path = Path()) -> Manifest:
-    """Read a manifest from its bytes, without looking at the file system.
+    """Read a manifest from its content, without access to the file system.
 
-    Local directories are relative to ``folder``. Raises ManifestError, with every problem.
+    Args:
+        text: the content.
+        name: the file's name, for places.
+        folder: where the paths of local directories start.
+
+    Raises:
+        ManifestError: the content has problems.
     """
-    return _parse(text, name, Context(folder))
+    return _parse(text, name, ValidationContext(folder))
 
 
-def _parse(data: bytes, name: str, context: Context) -> Manifest:
+def _parse(data: bytes, name: str, context: ValidationContext) -> Manifest:
     document = read_document(data, name)
     root = document.root
     if root is None:
         raise ManifestError(document.problems)
-    cells, problems = _cells(root, context)
-    problems += [*document.problems, *repo_problems(root, cells)]
+    grid_pairs, problems = _expand_grids(root, context)
+    problems += [*document.problems, *repo_problems(root, grid_pairs)]
     try:
         file = File.model_validate(root.value, context=context)
     except ValidationError as error:
@@ -90,41 +91,42 @@ def _parse(data: bytes, name: str, context: Context) -> Manifest:
     if problems:
         raise ManifestError(problems)
     entries = zip(file.pairs or (), items_of(root, "pairs"), strict=True)
-    pairs = [pair.placed(entry.where, _places(entry)) for pair, entry in entries]
-    return Manifest(name, tuple(_completed(pair, file, root) for pair in (*pairs, *cells)))
+    pairs = [pair.at(entry.where, _places(entry)) for pair, entry in entries]
+    return Manifest(name, tuple(_complete(pair, file, root) for pair in (*pairs, *grid_pairs)))
 
 
-def _grids(root: Node, context: Context) -> Iterator[tuple[Grid, Node]]:
-    """Yield the grids that can be read, whatever is wrong with the rest of the file."""
+def _expand_grids(root: Node, context: ValidationContext) -> tuple[list[Pair], list[Problem]]:
+    """Return the pairs of all valid grids, and the problems that expanding them found."""
+    pairs: list[Pair] = []
+    problems: list[Problem] = []
+    total = len(items_of(root, "pairs"))
+    for grid, node in _valid_grids(root, context):
+        total += len(grid.encoders) * len(grid.decoders)
+        if total > MAX_PAIRS:
+            message = f"with this grid there are {total} pairs; at most {MAX_PAIRS} are allowed"
+            problems.append(Problem.at(node.where, message, ErrorCode.TOO_MANY_PAIRS))
+            break
+        expanded, wrong = expand(grid, node)
+        pairs += expanded
+        problems += wrong
+    return pairs, problems
+
+
+def _valid_grids(root: Node, context: ValidationContext) -> Iterator[tuple[Grid, Node]]:
+    """Yield the valid grids, so that mistakes elsewhere in the file do not hide theirs."""
     for node in items_of(root, "grid"):
         with suppress(ValidationError):
             yield Grid.model_validate(node.value, context=context), node
-
-
-def _cells(root: Node, context: Context) -> tuple[list[Pair], list[Problem]]:
-    """Return the pairs of all grids, and what is wrong with those grids that could be read."""
-    cells: list[Pair] = []
-    problems: list[Problem] = []
-    total = len(items_of(root, "pairs"))
-    for grid, node in _grids(root, context):
-        total += len(grid.encoders) * len(grid.decoders)
-        if total > MAX_PAIRS:
-            message = f"with this grid there are {total} pairs; at most {MAX_PAIRS} may be"
-            return cells, [*problems, Problem.at(node.where, message)]
-        expanded, wrong = expand(grid, node)
-        cells += expanded
-        problems += wrong
-    return cells, problems
 
 
 def _places(node: Node | None) -> dict[str, Location]:
     return {str(key): child.where for key, child in node.children.items()} if node else {}
 
 
-def _completed(pair: Pair, file: File, root: Node) -> Pair:
-    """Return the pair with its owner and the defaults that it does not override."""
-    pair = pair.inheriting(file.defaults, _places(root.children.get("defaults")))
-    repo = qualified_name(pair.repo, file.namespace)
+def _complete(pair: Pair, file: File, root: Node) -> Pair:
+    """Return a pair with the defaults, and with the owners of its repo and collection."""
+    pair = pair.with_defaults(file.defaults, _places(root.children.get("defaults")))
+    repo = qualify(pair.repo, file.namespace)
     owner = file.namespace or repo.partition("/")[0]
-    collection = pair.collection and qualified_name(pair.collection, owner)
+    collection = pair.collection and qualify(pair.collection, owner)
     return pair.model_copy(update={"repo": repo, "collection": collection})

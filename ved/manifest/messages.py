@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a manifest, in words for the person who wrote it."""
+"""Convert pydantic's validation errors to problems: a plain message, a place and a code each."""
 
 import difflib
 from collections.abc import Iterable, Iterator
@@ -7,35 +7,41 @@ from typing import get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from ved.manifest.yaml_nodes import Location, Node, Problem, describe_value
+from ved.errors import ErrorCode
+from ved.manifest.problems import Problem
+from ved.manifest.yaml_nodes import Node, describe_value
 from ved.text import quoted
 
-# pydantic's types of error, in words. The value found is described from the file, not from what
-# validation had made of it by then.
-_MESSAGES = {
-    "refused": "{refused} {why}",
-    "missing": "missing key {missing}",
-    "neither": "missing key {missing}",
-    "extra_forbidden": "unknown key {unknown}; {advice}",
-    "model_type": "expected {form} with the keys {keys}; found {found}",
-    "tuple_type": "expected a list, found {found}",
-    "too_short": "expected at least one, found an empty list",
-    "too_long": "expected at most {max_length}, found {count}",
-    "string_type": "expected text, found {found}",
-    "bool_type": "expected true or false, found {found}",
-    "int_type": "expected a whole number, found {found}",
-    "greater_than_equal": "expected a whole number of at least {ge}, found {found}",
-    "literal_error": "expected {expected}, found {found}",
-    "less_than": "expected a whole number below {lt}, found {found}",
+# The message for each of pydantic's error types. The value is described as the file has it, since
+# pydantic only knows the converted value.
+_MESSAGES: dict[str, tuple[ErrorCode, str]] = {
+    "refused": (ErrorCode.VALUE_NOT_ALLOWED, "{refused} {why}"),
+    "missing": (ErrorCode.MISSING_KEY, "missing key {missing}"),
+    "neither": (ErrorCode.MISSING_KEY, "missing key {missing}"),
+    "extra_forbidden": (ErrorCode.UNKNOWN_KEY, "unknown key {unknown}; {advice}"),
+    "model_type": (ErrorCode.WRONG_TYPE, "expected {forms} with the keys {keys}; found {found}"),
+    "tuple_type": (ErrorCode.WRONG_TYPE, "expected a list, found {found}"),
+    "string_type": (ErrorCode.WRONG_TYPE, "expected text, found {found}"),
+    "bool_type": (ErrorCode.WRONG_TYPE, "expected true or false, found {found}"),
+    "int_type": (ErrorCode.WRONG_TYPE, "expected a whole number, found {found}"),
+    "too_short": (ErrorCode.VALUE_NOT_ALLOWED, "expected at least one item, found an empty list"),
+    "too_long": (ErrorCode.TOO_MANY_PAIRS, "expected at most {max_length} items, found {count}"),
+    "greater_than_equal": (
+        ErrorCode.VALUE_NOT_ALLOWED,
+        "expected a whole number of at least {ge}, found {found}",
+    ),
+    "less_than": (ErrorCode.VALUE_NOT_ALLOWED, "expected a whole number below {lt}, found {found}"),
+    "literal_error": (ErrorCode.VALUE_NOT_ALLOWED, "expected {expected}, found {found}"),
 }
 
 
 def problems_in(error: ValidationError, root: Node, model: type[BaseModel]) -> Iterator[Problem]:
-    """Translate what pydantic found wrong with a file, and find the place of each mistake.
+    """Yield a problem for each mistake that pydantic found.
 
     Args:
-        root: the file's content.
-        model: the type that it was held against.
+        error: the validation error.
+        root: the parsed file.
+        model: the model that the file was validated with.
     """
     details = error.errors(include_url=False)
     nearest = {
@@ -43,30 +49,19 @@ def problems_in(error: ValidationError, root: Node, model: type[BaseModel]) -> I
         for detail in details
         if detail["type"] == "extra_forbidden"
     }
-    misspelt = {(*loc[:-1], key) for loc, key in nearest.items()}
+    misspelled = {(*loc[:-1], key) for loc, key in nearest.items()}
     for detail in details:
-        # A misspelt key is one mistake, not an unknown key and a missing one.
-        if any((*detail["loc"][:-1], key) in misspelt for key in _missing_keys(detail)):
+        # A misspelled key is one mistake, not an unknown key and a missing one.
+        if any((*detail["loc"][:-1], key) in misspelled for key in _missing_keys(detail)):
             continue
-        # pydantic counts only the items that are right.
+        # pydantic counts only the valid items of a list.
         if detail["type"] == "too_short" and root.find(detail["loc"]).value != []:
             continue
         yield _problem(detail, root, model, nearest.get(detail["loc"]))
 
 
-def first_at_each_place(problems: Iterable[Problem]) -> Iterator[Problem]:
-    """Count the problems that differ only in the cell of a grid, instead of repeating them."""
-    by_place: dict[Location, list[str]] = {}
-    for problem in dict.fromkeys(problems):
-        where = Location(problem.file, problem.line, problem.column)
-        by_place.setdefault(where, []).append(problem.message)
-    for where, (message, *others) in by_place.items():
-        count = f" (and {len(others)} more like it)" if others else ""
-        yield Problem.at(where, f"{message}{count}")
-
-
 def _missing_keys(detail: ErrorDetails) -> tuple[str | int, ...]:
-    """Return the key that is missing, or the keys one of which is."""
+    """Return the missing key, or the keys of which one is required."""
     match detail["type"]:
         case "missing":
             return detail["loc"][-1:]
@@ -81,23 +76,25 @@ def _problem(
 ) -> Problem:
     *path, key = detail["loc"] or ("",)
     node = root.find(detail["loc"])
-    words = {
+    context = detail.get("ctx", {})
+    parts = {
         "found": describe_value(node.value),
         "count": len(node.children),
         "missing": " or ".join(f"'{missing}'" for missing in _missing_keys(detail)),
-        **detail.get("ctx", {}),
+        **context,
     }
     where = node.where
     if detail["type"] == "extra_forbidden":
         keys = ", ".join(_model_at(model, path).model_fields)
-        words["unknown"] = quoted(str(key))
-        words["advice"] = f"did you mean '{nearest}'?" if nearest else f"the keys here are {keys}"
+        parts["unknown"] = quoted(str(key))
+        parts["advice"] = f"did you mean '{nearest}'?" if nearest else f"the keys here are {keys}"
         where = root.find(path).keys[str(key)]
     elif detail["type"] == "model_type":
         expected = _model_at(model, detail["loc"])
-        words["form"] = getattr(expected, "form", "a mapping")
-        words["keys"] = ", ".join(expected.model_fields)
-    return Problem.at(where, _MESSAGES[detail["type"]].format(**words))
+        parts["forms"] = getattr(expected, "forms", "a mapping")
+        parts["keys"] = ", ".join(expected.model_fields)
+    code, message = _MESSAGES[detail["type"]]
+    return Problem.at(where, message.format(**parts), context.get("code", code))
 
 
 def _nearest_key(model: type[BaseModel], loc: tuple[int | str, ...]) -> str | None:
@@ -106,7 +103,7 @@ def _nearest_key(model: type[BaseModel], loc: tuple[int | str, ...]) -> str | No
 
 
 def _model_at(model: type[BaseModel], path: Iterable[int | str]) -> type[BaseModel]:
-    """Return the type of the mapping at a path from the root, whose type is `model`."""
+    """Return the model of the mapping at a path from the root, whose model is `model`."""
     for part in path:
         if isinstance(part, str):
             model = next(_models_in(model.model_fields[part].annotation))

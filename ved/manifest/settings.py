@@ -1,4 +1,4 @@
-"""What a manifest may say of a checkpoint's content."""
+"""The settings of a pair that decide the content of its checkpoint."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,14 +9,15 @@ from ved.manifest.models import Pair
 
 @dataclass(frozen=True)
 class CheckpointSettings:
-    """What a manifest may say of a checkpoint's content.
+    """The settings that decide the content of a checkpoint.
 
     Attributes:
-        token_ids: ids that come before those of the decoder's config, by role.
-        seed: what fresh parameters are drawn with; 0 is what transformers uses.
-        dtype: of all parameters; "source" leaves each as its source has it, and makes fresh ones
-            what most of the decoder is stored in.
-        weights: the files to write: flax_model.msgpack, model.safetensors in PyTorch's layout.
+        token_ids: special token ids by role. They replace those of the decoder's config.
+        seed: seed of the randomly initialized parameters. transformers uses 0.
+        dtype: data type of all parameters. With "source", a parameter keeps the type of its source,
+            and an initialized parameter gets the type of most of the decoder's parameters.
+        weights: the weight files: "flax" for flax_model.msgpack, "safetensors" for
+            model.safetensors in PyTorch's layout.
     """
 
     token_ids: Mapping[str, int] = field(default_factory=dict)
@@ -26,11 +27,11 @@ class CheckpointSettings:
 
     @classmethod
     def of(cls, pair: Pair) -> "CheckpointSettings":
-        """Return what a manifest's entry says."""
+        """Return the settings of a manifest's pair."""
         return cls(
             token_ids=pair.token_ids.model_dump(exclude_none=True),
             seed=pair.seed,
             dtype=pair.dtype,
-            # Their order says nothing.
+            # Sorted, because their order in the manifest has no meaning.
             weights=tuple(sorted(pair.weights)),
         )

@@ -18,7 +18,7 @@ from ved.assembly.ledger import Contents, Reason
 from ved.assembly.special_tokens import TokenRole
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
-from ved.manifest.fields import Dtype, WeightFormat, is_repo
+from ved.manifest.fields import Dtype, WeightFormat, is_repo_id
 from ved.manifest.models import Pair
 from ved.manifest.settings import CheckpointSettings
 from ved.sources.digests import file_sha256
@@ -68,7 +68,7 @@ class RecordedSnapshot(_Model):
     @model_validator(mode="after")
     def _is_a_repo(self) -> Self:
         # It becomes a link: not in letters that only look like those of another name.
-        if self.commit and not is_repo(self.name):
+        if self.commit and not is_repo_id(self.name):
             raise ValueError("no repo id")
         return self
 

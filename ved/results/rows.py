@@ -8,13 +8,13 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ved.errors import ErrorCode, RequestError
-from ved.manifest.fields import is_repo
+from ved.manifest.fields import is_repo_id
 from ved.results.result import Action, Result
 
 
 def _with_owner(repo: str) -> str:
     """Let nothing but a repo's id become part of a link."""
-    if "/" not in repo or not is_repo(repo):
+    if "/" not in repo or not is_repo_id(repo):
         raise ValueError("no repo id")
     return repo
 

@@ -1,17 +1,13 @@
-"""What is left of disk and memory, and sizes as people write them."""
+"""The free disk and the available memory of the machine."""
 
 import os
 import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from ved.errors import RequestError
 from ved.machine.disk import free_disk
 from ved.machine.memory import available_memory
-from ved.sizes import format_size, parse_size
 
 GB = 10**9
 MEMINFO = "MemTotal:       9765625 kB\nMemFree:          97656 kB\nMemAvailable:    7812500 kB\n"
@@ -111,53 +107,3 @@ def test_free_disk_is_that_of_the_nearest_directory_that_exists(tmp_path: Path) 
 def test_free_disk_of_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert free_disk(Path("not/yet")) > 0
-
-
-@pytest.mark.parametrize(
-    ("number", "card_digest"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1500, "1.5 KB"),
-        (1_234_567_890, "1.2 GB"),
-        (14 * 10**12, "14.0 TB"),
-    ],
-)
-def test_size_in_words(number: int, words: str) -> None:
-    assert format_size(number) == words
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        ("123", 123),
-        ("123 B", 123),
-        ("10GB", 10 * GB),
-        ("10gb", 10 * GB),
-        ("500 MB", 500 * 10**6),
-        ("14 GiB", 14 * 2**30),
-        ("1.5 TB", 1_500 * GB),
-        (" 2 kib\n", 2048),
-        ("9007199254740993", 9007199254740993),
-    ],
-)
-def test_size_is_read(text: str, size: int) -> None:
-    assert parse_size(text) == size
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("", "GB", "10G", "10 Gbit", "10 GB or so", "1e9", "nan", "٣ GB"),
-        *("0", "0 GB", "0.1 B", "-5GB", "1.5", "1,5 GB", "1_0", "9" * 400),
-    ],
-)
-def test_what_is_no_size_is_refused_with_the_forms_that_are(text: str) -> None:
-    with pytest.raises(RequestError, match="is not a size") as caught:
-        parse_size(text)
-    assert "10GB, 500 MB or 14 GiB" in caught.value.remedy
-
-
-@given(st.integers(1, 10**15))
-def test_what_is_written_in_words_is_read_again(number: int) -> None:
-    assert parse_size(format_size(number)) == pytest.approx(number, rel=0.05)

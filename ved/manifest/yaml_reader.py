@@ -1,0 +1,264 @@
+"""Parse YAML with the place of every value, safely for files from strangers.
+
+The rules are those of YAML 1.2's core schema (https://yaml.org/spec/1.2.2/, chapter 10.3), so that
+``no`` is text, not false. A manifest needs less than YAML offers: one UTF-8 document of at most
+1 MiB, with the core schema's tags only. Floating-point numbers and dates stay text.
+
+Anchors, aliases and merge keys (``<<``) work. Their expanded values count towards ``MAX_NODES``, so
+that an alias bomb (https://en.wikipedia.org/wiki/Billion_laughs_attack) is refused.
+"""
+
+import bisect
+import re
+from typing import get_args
+
+import yaml
+from yaml.reader import Reader, ReaderError
+
+from ved.errors import ErrorCode
+from ved.manifest.problems import Location, Problem
+from ved.manifest.yaml_nodes import Document, Node, Scalar, Tag, describe_value
+from ved.text import quoted
+
+MAX_BYTES = 2**20
+MAX_DEPTH = 32
+MAX_NODES = 100_000
+
+_TAG_PREFIX = "tag:yaml.org,2002:"
+# The first pattern that matches a plain scalar gives its tag. Python refuses to read integers of
+# more than 4300 digits.
+_PATTERNS: dict[Tag, re.Pattern[str]] = {
+    "null": re.compile(r"null|Null|NULL|~|"),
+    "bool": re.compile(r"true|True|TRUE|false|False|FALSE"),
+    "int": re.compile(r"[-+]?[0-9]{1,4000}|0o[0-7]+|0x[0-9a-fA-F]+"),
+    "str": re.compile(r".*", re.DOTALL),
+}
+
+# The beginnings of PyYAML's commonest messages, with a plain message for each.
+_PLAIN_MESSAGES = {
+    r"found character '\t'": "a tab cannot be here: indent with spaces",
+    "mapping values are not allowed here": (
+        "a ':' cannot be here: check the indentation, and quote text that contains ': '"
+    ),
+    "expected <block end>": "the indentation does not match the lines above",
+    "could not find expected ':'": "expected ':' after the key above",
+}
+
+
+def read_document(data: bytes, name: str) -> Document:
+    """Parse one YAML document. Raise nothing: mistakes are the document's problems.
+
+    The first syntax error ends the parsing. Keys that are not text or are given twice are
+    collected. An empty file is parsed as null.
+
+    Args:
+        data: the content of the file.
+        name: the file's name, for places.
+    """
+    # Replacing keeps every place before the first wrong byte, which is the one to report.
+    text = data[:MAX_BYTES].decode(errors="replace").removeprefix("\ufeff")
+    composer = _Composer(text, _LineIndex(name, text))
+    code = ErrorCode.YAML_SYNTAX
+    try:
+        _check_bytes(data)
+        return Document(composer.document(), tuple(composer.problems))
+    except _DocumentError as error:
+        index, message, code = error.index, error.message, error.code
+    except ReaderError as error:
+        index = error.position
+        message = f"character U+{error.character:04X} is not allowed in YAML"
+    except yaml.MarkedYAMLError as error:
+        index = error.problem_mark.index if error.problem_mark else composer.index
+        message = _plain_message(error)
+    except (ValueError, OverflowError):
+        # PyYAML lets these through for an escape such as "\UFFFFFFFF" or an endless version.
+        index, message = composer.index, "a number or an escape after this is out of range"
+    return Document(None, (Problem.at(composer.lines.location(index), message, code),))
+
+
+def _plain_message(error: yaml.MarkedYAMLError) -> str:
+    for beginning, message in _PLAIN_MESSAGES.items():
+        if (error.problem or "").startswith(beginning):
+            return f"not valid YAML: {message}"
+    context = f" ({error.context})" if error.context else ""
+    return f"not valid YAML: {error.problem}{context}"
+
+
+class _DocumentError(Exception):
+    """A mistake that ends the parsing.
+
+    Args:
+        index: its offset in the text, in characters.
+        message: the problem's message.
+        code: the problem's code.
+    """
+
+    def __init__(self, index: int, message: str, code: ErrorCode) -> None:
+        super().__init__(index, message)
+        self.index = index
+        self.message = message
+        self.code = code
+
+
+def _check_bytes(data: bytes) -> None:
+    if len(data) > MAX_BYTES:
+        message = f"the file is larger than {MAX_BYTES // 2**20} MiB"
+        raise _DocumentError(0, message, ErrorCode.MANIFEST_TOO_LARGE)
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        index = len(data[: error.start].decode().removeprefix("\ufeff"))
+        message = f"byte {error.start} of the file is not UTF-8: save the file as UTF-8"
+        raise _DocumentError(index, message, ErrorCode.YAML_SYNTAX) from None
+
+
+class _LineIndex:
+    """Converts offsets in a text to lines and columns, as editors count them.
+
+    PyYAML's own line numbers also count Unicode's line separators, which editors do not.
+    """
+
+    def __init__(self, name: str, text: str) -> None:
+        self._name = name
+        self._starts = [0, *(match.end() for match in re.finditer(r"\r\n|\r|\n", text))]
+        # An unexpected end of the file is reported on the last line that is not empty.
+        self._end = len(text.rstrip("\r\n"))
+
+    def location(self, index: int) -> Location:
+        """Return the place of an offset, in characters."""
+        index = min(index, self._end)
+        line = bisect.bisect_right(self._starts, index)
+        return Location(self._name, line, index - self._starts[line - 1] + 1)
+
+
+class _Composer:
+    """Builds nodes from PyYAML's events.
+
+    PyYAML's grammar guarantees the order of the events. Its parser in Python is used even if the
+    faster libyaml is installed: libyaml accepts more (tabs, ``|#``) and has other messages, so the
+    result would depend on the installation.
+    """
+
+    def __init__(self, text: str, lines: _LineIndex) -> None:
+        self.problems: list[Problem] = []
+        self.lines = lines
+        self.index = 0  # of the latest event
+        self._events = yaml.parse(text, Loader=yaml.SafeLoader)
+        self._anchors: dict[str, tuple[Node, int]] = {}  # node, and its number of nodes
+        self._count = 0
+
+    def document(self) -> Node:
+        """Return the root of the only document."""
+        self._next()  # the stream's start
+        if isinstance(self._next(), yaml.StreamEndEvent):
+            return Node(self.lines.location(0), Scalar("", "null"))
+        root = self._node(self._next(), 0)
+        self._next()  # the document's end
+        if not isinstance(self._next(), yaml.StreamEndEvent):
+            raise self._error("a second document starts here: keep one document in the file")
+        return root
+
+    def _next(self) -> yaml.Event:
+        event = next(self._events)
+        assert event.start_mark is not None
+        self.index = event.start_mark.index
+        return event
+
+    def _error(self, message: str, code: ErrorCode = ErrorCode.YAML_SYNTAX) -> _DocumentError:
+        return _DocumentError(self.index, message, code)
+
+    def _report(self, where: Location, message: str, code: ErrorCode) -> None:
+        self.problems.append(Problem.at(where, message, code))
+
+    def _node(self, event: yaml.Event, depth: int) -> Node:
+        assert isinstance(event, yaml.NodeEvent)
+        if depth > MAX_DEPTH:
+            raise self._error(
+                f"more than {MAX_DEPTH} levels of nesting", ErrorCode.MANIFEST_TOO_LARGE
+            )
+        before = self._count
+        self._count += 1
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor not in self._anchors:
+                raise self._error(f"no anchor before alias {quoted(f'*{event.anchor}')}")
+            node, size = self._anchors[event.anchor]
+            self._count += size
+        else:
+            node = self._compose(event, depth)
+            # Registered only now, so that an anchor cannot contain itself.
+            if event.anchor is not None:
+                self._anchors[event.anchor] = node, self._count - before
+        if self._count > MAX_NODES:
+            raise self._error(
+                f"more than {MAX_NODES} values, with aliases expanded", ErrorCode.MANIFEST_TOO_LARGE
+            )
+        return node
+
+    def _compose(self, event: yaml.NodeEvent, depth: int) -> Node:
+        where = self.lines.location(self.index)
+        if isinstance(event, yaml.ScalarEvent):
+            return Node(where, self._scalar(event))
+        if isinstance(event, yaml.SequenceStartEvent):
+            self._check_tag(event.tag, "seq")
+            items: list[Node] = []
+            while not isinstance(item := self._next(), yaml.SequenceEndEvent):
+                items.append(self._node(item, depth + 1))
+            return Node(where, [item.value for item in items], dict(enumerate(items)))
+        assert isinstance(event, yaml.MappingStartEvent)
+        self._check_tag(event.tag, "map")
+        return self._mapping(where, depth)
+
+    def _mapping(self, where: Location, depth: int) -> Node:
+        children: dict[str | int, Node] = {}
+        keys: dict[str, Location] = {}
+        while not isinstance(event := self._next(), yaml.MappingEndEvent):
+            # Not the node's place: for an alias, that would be the place of its anchor.
+            place = self.lines.location(self.index)
+            key = self._node(event, depth + 1)
+            child = self._node(self._next(), depth + 1)
+            if not isinstance(key.value, Scalar):
+                message = f"expected a key, found {describe_value(key.value)}"
+                self._report(place, message, ErrorCode.WRONG_TYPE)
+            elif (text := key.value.text) in keys:
+                message = f"key {quoted(text)} is given twice, first on line {keys[text].line}"
+                self._report(place, message, ErrorCode.DUPLICATE_KEY)
+            else:
+                keys[text] = place
+                children[text] = child
+        if "<<" in children:
+            self._merge(children, keys)
+        return Node(where, {key: children[key].value for key in keys}, children, keys)
+
+    def _merge(self, children: dict[str | int, Node], keys: dict[str, Location]) -> None:
+        """Replace the merge key by the keys of its mappings.
+
+        The mapping's own keys win, then those of earlier mappings. The format is that of
+        https://yaml.org/type/merge.html.
+        """
+        merge = children.pop("<<")
+        del keys["<<"]
+        for base in merge.children.values() if isinstance(merge.value, list) else [merge]:
+            if not isinstance(base.value, dict):
+                found = describe_value(base.value)
+                message = f"'<<' takes a mapping or a list of mappings, found {found}"
+                self._report(base.where, message, ErrorCode.WRONG_TYPE)
+                continue
+            for key, where in base.keys.items():
+                children.setdefault(key, base.children[key])
+                keys.setdefault(key, where)
+
+    def _scalar(self, event: yaml.ScalarEvent) -> Scalar:
+        # Escapes can produce characters that YAML forbids: control characters and half surrogates.
+        if Reader.NON_PRINTABLE.search(event.value):
+            raise self._error("an escape stands for a character that is not allowed here")
+        matching = [tag for tag, pattern in _PATTERNS.items() if pattern.fullmatch(event.value)]
+        if event.tag is None:
+            return Scalar(event.value, matching[0] if event.implicit[0] else "str")
+        self._check_tag(event.tag, *matching)
+        (tag,) = (tag for tag in get_args(Tag) if event.tag == _TAG_PREFIX + tag)
+        return Scalar(event.value, tag)
+
+    def _check_tag(self, tag: str | None, *allowed: str) -> None:
+        if tag is not None and tag not in [_TAG_PREFIX + name for name in allowed]:
+            written = quoted(tag.replace(_TAG_PREFIX, "!!"))
+            raise self._error(f"tag {written} is not supported here: leave it out")
