@@ -287,7 +287,9 @@ pairs:
         ("pairs.yaml", "5", "11"),
         ("pairs.yaml", "7", "14"),
     ]
-    assert "did you mean 'decoder'?" in errors[0].message
+    codes = [error.message.rpartition("#")[2] for error in errors]
+    assert codes == ["unknown-key", "repo-without-owner", "no-such-directory"]
+    assert "'decoder'" in errors[0].message
     assert "no-owner" in errors[1].message
     assert "./not-there" in errors[2].message
     assert shown(run.summary) == [
@@ -296,7 +298,7 @@ pairs:
             f"{':'.join(place)}: {words(error)}"
             for place, error in zip(places, errors, strict=True)
         ),
-        "See wrong manifest.",
+        "See unknown key and repo without owner and no such directory.",
     ]
     assert run.log.startswith(f"::add-mask::{TOKEN}\n")
     assert hub.requests == []
