@@ -25,7 +25,7 @@ of the same mistakes:
 ```
 """
 FOOT = """\
-## What values look like
+## Text values
 
 Text may be written without quotes, even if YAML would read it as a number or a truth value: `no`,
 `1e3` and `0123` are text where a key takes text.

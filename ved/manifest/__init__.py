@@ -1,4 +1,4 @@
-"""The manifest: pairs.yaml to typed pairs, or to all of its problems, as file:line:column.
+"""Load pairs.yaml: to typed pairs, or to all of its problems, as file:line:column.
 
 `loading` reads a file in these steps:
 

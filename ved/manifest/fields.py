@@ -55,7 +55,7 @@ _TITLE = rf"{_NAME}/{_TITLE_LENGTH}\S+(?: \S+)*|{_TITLE_LENGTH}[^\s/]+(?: [^\s/]
 LANGUAGE_PATTERN = r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*|multilingual|code"
 """Matches language codes: those of ISO 639, and two that the Hub adds."""
 LICENSE_PATTERN = r"[a-z0-9](?:[a-z0-9.+-]{0,98}[a-z0-9+])?"
-"""Matches license ids. Which of them exist, the Hub knows."""
+"""Matches license ids; the Hub knows which of them exist."""
 _PLACEHOLDERS = ("{encoder}", "{decoder}")
 _TEMPLATE_PART = rf"(?:[A-Za-z0-9._-]|{'|'.join(map(re.escape, _PLACEHOLDERS))}){{1,96}}"
 

@@ -11,7 +11,7 @@ from ved.manifest.file_model import File
 
 
 class _SchemaGenerator(GenerateJsonSchema):
-    """Omits what only pydantic needs: null for an omitted key, and generated titles."""
+    """Omits the parts that only pydantic needs: null for omitted keys, and generated titles."""
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
