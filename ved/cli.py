@@ -1,4 +1,4 @@
-"""The command line: ved validate | plan | build | assemble | verify | localhub."""
+"""The command line: arguments and exit statuses. `ved.commands` does the work."""
 
 import argparse
 import io
@@ -18,16 +18,15 @@ from ved.manifest.loading import ManifestError, load
 from ved.manifest.models import ConfigRef, SourceRef
 
 if TYPE_CHECKING:
-    from ved.execution.run import RunOptions
-
+    from ved.planning.options import RunOptions
 
 FAILED, WRONG_REQUEST = 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command, and return its exit status: 0 well, 1 failed, 2 a wrong request."""
+    """Run a command; return its exit status: 0 well, 1 a pair failed, 2 a wrong request."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A source's JSON can hold half a character, which no encoding can write.
+        # A source's JSON can hold lone surrogates, which no encoding can write.
         sys.stdout.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     endpoint = getattr(options, "endpoint", None)
@@ -41,19 +40,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"  SEE {error.code.url}", file=sys.stderr)
         return WRONG_REQUEST
     except (VedError, OSError) as error:
-        said = as_ved_error(error)
-        lines = {"ERROR": said.cause, "  TIP": said.remedy, "  SEE": said.code.url}
-        for word, text in lines.items():
+        explained = as_ved_error(error)
+        lines = {
+            "ERROR": explained.cause,
+            "  TIP": explained.remedy,
+            "  SEE": explained.code.url,
+        }
+        for label, text in lines.items():
             if text:
-                print(word, text, file=sys.stderr)
+                print(label, text, file=sys.stderr)
         return WRONG_REQUEST if isinstance(error, RequestError) else FAILED
     except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
+        print("Interrupted.", file=sys.stderr)
         return interruption.INTERRUPTED
 
 
 def run() -> NoReturn:
-    """Run the command that the process was started with, and end the process."""
+    """Run the command of this process, and end the process."""
     interruption.install_signal_handlers()
     interruption.exit_process(main())
 
@@ -61,99 +64,87 @@ def run() -> NoReturn:
 def _validate(options: argparse.Namespace) -> int:
     manifest = load(options.manifest)
     count = len(manifest.pairs)
-    print(f"{manifest.name}: {count} {'pair' if count == 1 else 'pairs'}, all right.")
+    print(f"{manifest.name}: valid, {count} {'pair' if count == 1 else 'pairs'}.")
     return 0
 
 
 def _plan(options: argparse.Namespace) -> int:
-    manifest = load(options.manifest)
-    # huggingface_hub is imported after the environment is prepared.
-    from ved.execution.run import preview
-    from ved.hub.http import connect
-    from ved.planning import matrix
-    from ved.results import rows
-    from ved.results.text import format_lines
+    from ved.planning.matrix import check_shard_count
 
     if options.shards is not None:
-        matrix.check_shard_count(options.shards)
-    api = connect()
-    planned = preview(manifest, _options(options), api)
-    results = [each.as_result(api) for each in planned]
+        check_shard_count(options.shards)
+    manifest = load(options.manifest)
+    from ved import commands
+    from ved.results.rows import Row, to_json
+    from ved.results.text import format_lines
+
+    plan = commands.plan(manifest, _run_options(options))
     if options.shards is not None:
-        jobs = [each.job for each in planned if each.pending]
-        print(json.dumps(matrix.build_matrix(matrix.distribute(jobs, options.shards))))
+        print(json.dumps(plan.matrix(options.shards)))
+        refused = [result for result in plan.results if result.is_bad]
+        if refused:
+            print(format_lines(refused, findings=True), file=sys.stderr)
     elif options.json:
-        print(rows.to_json([rows.Row.of(result) for result in results]))
+        print(to_json([Row.of(result) for result in plan.results]))
     else:
-        print(format_lines(results, findings=True))
-    return FAILED if any(result.is_bad for result in results) else 0
+        print(plan.lines())
+    return FAILED if any(result.is_bad for result in plan.results) else 0
 
 
 def _build(options: argparse.Namespace) -> int:
     manifest = load(options.manifest)
     if not options.push and options.output_dir is None:
         raise RequestError(
-            "With --no-push and no --output-dir nothing would come of the build.",
+            "With --no-push and without --output-dir the checkpoints would be lost.",
             "Name a directory with --output-dir.",
             code=ErrorCode.WRONG_INPUT,
         )
-    from ved.execution.run import build
-    from ved.hub.http import connect
+    from ved import commands
     from ved.results.text import format_lines
 
     if options.output_dir is not None:
         options.output_dir.mkdir(parents=True, exist_ok=True)
-    results = build(manifest, _options(options), connect())
-    print(format_lines(results))
-    return FAILED if any(result.is_bad for result in results) else 0
+    collector = commands.ResultCollector()
+    try:
+        commands.build(manifest, _run_options(options), collector=collector)
+    finally:
+        # An interrupted run reports, too, what was done until then.
+        if collector.results:
+            print(format_lines(collector.results), flush=True)
+    return FAILED if any(result.is_bad for result in collector.results) else 0
 
 
-def _options(options: argparse.Namespace) -> "RunOptions":
-    from ved.execution.run import RunOptions
-    from ved.planning import matrix
+def _run_options(options: argparse.Namespace) -> "RunOptions":
+    from ved.planning.matrix import parse_shard
+    from ved.planning.options import RunOptions
     from ved.sizes import parse_size
 
     return RunOptions(
-        only=matrix.parse_shard(options.shard) if options.shard else tuple(options.only),
+        only=parse_shard(options.shard) if options.shard else tuple(options.only),
         output_directory=options.output_dir,
         push=options.push,
         max_disk=parse_size(options.max_disk) if options.max_disk else None,
-        bar=sys.stderr.isatty(),
+        progress_bar=sys.stderr.isatty(),
     )
 
 
 def _assemble(options: argparse.Namespace) -> int:
-    from ved.execution.checkpoint_dir import (
-        build_checkpoint,
-        check_destination,
-        replace_checkpoint,
-        staging_directory,
-    )
-    from ved.hub.http import connect
-    from ved.manifest.settings import CheckpointSettings
-    from ved.sources.source import resolve_source
+    from ved import commands
 
-    destination: Path = options.output_dir
-    check_destination(destination)
-    api = connect()
-    encoder = resolve_source("encoder", _source_ref(options, "encoder"), api)
-    decoder = resolve_source("decoder", _source_ref(options, "decoder"), api)
-    sources = encoder.fetch(api), decoder.fetch(api)
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    with staging_directory(destination.parent) as directory:
-        made = build_checkpoint(*sources, directory / "checkpoint", api, CheckpointSettings())
-        replace_checkpoint(directory / "checkpoint", destination)
-    print(f"{destination}: {made.parameters:,} parameters.")
+    encoder, decoder = (_source_ref(options, role) for role in ("encoder", "decoder"))
+    checkpoint = commands.assemble(encoder, decoder, options.output_dir)
+    for warning in checkpoint.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(f"{options.output_dir}: {checkpoint.record.parameters:,} parameters.")
     return 0
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from ved.execution.verify import verify
-    from ved.hub.http import connect
+    from ved import commands
 
-    found = verify(options.checkpoint, connect())
-    print(found)
-    return 0 if found.is_true else FAILED
+    verdict = commands.verify(options.checkpoint)
+    print(verdict)
+    return 0 if verdict.is_true else FAILED
 
 
 def _source_ref(options: argparse.Namespace, role: str) -> SourceRef:
@@ -167,7 +158,7 @@ def _source_ref(options: argparse.Namespace, role: str) -> SourceRef:
 
 
 def _config_ref(name: str) -> ConfigRef:
-    """Read a name as a manifest has it, where a directory begins with a dot or a slash."""
+    """Parse a name as in a manifest, where a local directory begins with a dot or a slash."""
     if not name.startswith(("/", ".")) and Path(name).is_dir():
         name = f"./{name}"
     try:
@@ -182,7 +173,7 @@ def _localhub(options: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise RequestError(
             f"The local Hub needs {error.name}, which is not installed.",
-            "Install VED with its extra, from its own folder: pip install '.[localhub]'.",
+            "In a checkout of VED: pip install '.[localhub]'.",
             code=ErrorCode.WRONG_INPUT,
         ) from error
     with LocalHub(options.root, port=options.port) as hub:
@@ -214,29 +205,29 @@ _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _add_validate(commands: _Commands) -> None:
-    help_text = "check a manifest: 0 if it is right, 2 if not, with every mistake at its place"
+    help_text = "check a manifest; print every problem with its place; exit 0 if valid, 2 if not"
     command = commands.add_parser("validate", help=help_text, description=help_text)
     command.add_argument("manifest", type=Path, help="such as pairs.yaml")
     command.set_defaults(run=_validate)
 
 
 def _add_plan(commands: _Commands) -> None:
-    help_text = "say what a build would do and why; it writes nothing, and needs no token"
+    help_text = "print what a build would do and why; writes nothing, needs no token"
     command = commands.add_parser("plan", help=help_text, description=help_text)
     form = command.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="as the action's output results")
+    form.add_argument("--json", action="store_true", help="print the plan as JSON")
     form.add_argument(
         "--shards",
         type=int,
         metavar="N",
-        help="what there is to do, dealt to at most N jobs, as JSON for a GitHub Actions matrix",
+        help="print a GitHub Actions matrix of at most N jobs, as JSON",
     )
     _add_selection(command)
     command.set_defaults(run=_plan)
 
 
 def _add_build(commands: _Commands) -> None:
-    help_text = "assemble the manifest's pairs and publish them; what is as it should be is left"
+    help_text = "build and publish the pairs that are not up to date"
     command = commands.add_parser("build", help=help_text, description=help_text)
     _add_selection(command)
     command.set_defaults(run=_build)
@@ -250,13 +241,15 @@ def _add_selection(command: argparse.ArgumentParser) -> None:
         metavar="REPO",
         action="append",
         default=[],
-        help="this pair alone; owner/name, or name alone (repeatable)",
+        help="only this pair: owner/name or name (repeatable)",
     )
     which.add_argument(
-        "--shard", metavar="JSON", help="the pairs of one element of what plan --shards prints"
+        "--shard",
+        metavar="JSON",
+        help="only the pairs of one element of plan --shards",
     )
     command.add_argument(
-        "--output-dir", type=Path, metavar="DIR", help="keep the checkpoints, as DIR/owner/name"
+        "--output-dir", type=Path, metavar="DIR", help="keep the checkpoints in DIR/owner/name"
     )
     command.add_argument(
         "--no-push", dest="push", action="store_false", help="publish nothing; needs --output-dir"
@@ -264,18 +257,18 @@ def _add_selection(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--max-disk",
         metavar="SIZE",
-        help="the most disk that sources and checkpoints take at a time, such as 10GB",
+        help="limit for sources and checkpoints together, such as 10GB; default: all free space",
     )
     _add_endpoint(command)
 
 
 def _add_verify(commands: _Commands) -> None:
-    help_text = "rebuild a checkpoint from its record, and compare: 0 if every bit is so, 1 if not"
+    help_text = "rebuild from ved.json and compare byte for byte; exit 0 if identical, 1 otherwise"
     command = commands.add_parser("verify", help=help_text, description=help_text)
     command.add_argument(
         "checkpoint",
         metavar="REPO[@REVISION]|DIR",
-        help="published by VED; of a repo no weights are downloaded",
+        help="a checkpoint that VED published; the weights of a repo are not downloaded",
     )
     _add_endpoint(command)
     command.set_defaults(run=_verify)
@@ -294,7 +287,7 @@ def _add_assemble(commands: _Commands) -> None:
         command.add_argument(
             *_spellings(f"{role}_config_name"),
             metavar="REPO|DIR",
-            help=f"where the {role}'s config is, if not with its weights",
+            help=f"the source of the {role}'s config, if not that of its weights",
         )
     command.add_argument(*_spellings("output_dir"), type=Path, required=True, metavar="DIR")
     _add_endpoint(command)
@@ -306,19 +299,19 @@ def _spellings(flag: str) -> tuple[str, str]:
 
 
 def _add_localhub(commands: _Commands) -> None:
-    help_text = "run a Hub of your own on loopback, to try things out"
+    help_text = "run a local Hub on loopback, to try VED without an account"
     command = commands.add_parser("localhub", help=help_text, description=help_text)
     command.add_argument("--port", type=_port, default=8080, help="default: 8080")
     command.add_argument(
         "--root",
         type=Path,
         metavar="DIR",
-        help="where its repos are kept; default: a temporary directory",
+        help="directory for its repos; default: a temporary directory",
     )
     command.add_argument(
         "--samples",
         action="store_true",
-        help="with tiny random models on it, under the names of some real ones",
+        help="publish tiny random models to it, under the names of real ones",
     )
     command.set_defaults(run=_localhub)
 

@@ -63,7 +63,7 @@ class ErrorCode(StrEnum):
     PULL_REQUESTS_NEVER_PUBLISH = "pull-requests-never-publish"
     OUTSIDE_THE_WORKSPACE = "outside-the-workspace"
     JOB_WITHOUT_RESULTS = "job-without-results"
-    JOB_CANCELLED = "job-cancelled"
+    RUN_ENDED_EARLY = "run-ended-early"
     # The request
     WRONG_INPUT = "wrong-input"
     NO_SUCH_PAIR = "no-such-pair"

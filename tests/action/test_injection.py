@@ -31,10 +31,10 @@ from ved.manifest.models import Pair
 from ved.manifest.problems import Problem
 from ved.planning import plan
 from ved.planning.findings import Finding
-from ved.planning.plan import PlanContext
+from ved.planning.options import RunOptions
 from ved.record import build_record, card
 from ved.record.build_record import BuildRecord, RecordedSnapshot
-from ved.results.result import Result
+from ved.results.result import Result, planned_result
 from ved.results.rows import Row, collect
 from ved.sources.metadata import SourceMetadata
 from ved.sources.snapshot import Snapshot
@@ -533,8 +533,8 @@ def test_what_a_hub_tells_of_repos_is_only_text(
     (described,) = loads(json.dumps({"pairs": [pair("owner/x")]}).encode()).pairs
     with impostor(hub.endpoint, change) as server:
         api = HfApi(server.endpoint, token=TOKEN)
-        planned = plan.make_plan([described], PlanContext(HubAccess(api)))
-    results = [each.as_result(api) for each in planned]
+        planned = plan.make_plan([described], RunOptions(), HubAccess(api))
+    results = [planned_result(each, api.endpoint) for each in planned]
     run, _ = told(main.RunOutcome([Row.of(each) for each in results], results), [], tmp_path)
     told_only(run, "warning", "error")
     assert_harmless(run.summary, f"{server.endpoint}/owner/x/commit/", ved_pages())

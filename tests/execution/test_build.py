@@ -28,12 +28,11 @@ from tests.support.publishing import (
     publish,
     sent,
 )
+from ved.commands import RunOptions, build
 from ved.errors import RequestError
 from ved.execution import checkpoint_dir
-from ved.execution.run import RunOptions, build
 from ved.families.family import Role
 from ved.localhub import LocalHub
-from ved.record.build_record import BuildRecord
 
 NEEDED = {
     *("flax_model.msgpack", "model.safetensors", "config.json", "generation_config.json"),
@@ -99,7 +98,7 @@ def test_a_repo_is_built_again_where_something_changed_and_else_left_alone(hub: 
     other = build_pair(hub, pair("owner/again", seed=1))
     assert [first.action, same.action, other.action] == ["built", "skipped", "built"]
     assert (same.commit, same.url) == (first.commit, first.url)
-    assert same.reason == "It is as the manifest has it."
+    assert same.reason == "Up to date."
     assert other.reason == "seed 0 is now 1."
     assert heads(hub)["owner/again"] == other.commit != first.commit
     assert len(client(hub).list_repo_commits("owner/again")) == 3
@@ -406,7 +405,7 @@ def test_a_strange_source_is_a_finding_of_its_own_pair(
 def test_a_failure_that_nobody_thought_of_stays_its_own(
     hub: LocalHub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def make_checkpoint(*arguments: Any) -> BuildRecord:
+    def make_checkpoint(*arguments: Any) -> checkpoint_dir.BuiltCheckpoint:
         if arguments[-1].repo == "owner/unlucky":
             raise ZeroDivisionError("a mistake in VED")
         return checkpoint_dir.build_checkpoint(*arguments)

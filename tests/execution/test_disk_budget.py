@@ -1,4 +1,4 @@
-"""The disk of a run: sources are there once, as long as somebody needs them, and within a limit."""
+"""The disk of a run: the budget, and the sources that are downloaded within it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +9,11 @@ from huggingface_hub import constants
 
 from tests import checkpoints
 from tests.support.publishing import client, publish, sent
-from ved.errors import VedError
-from ved.execution.store import Store
+from ved.errors import ErrorCode, VedError
+from ved.execution.source_store import SourceStore
 from ved.families.family import Role
 from ved.localhub import LocalHub
+from ved.machine.disk import DiskBudget, DiskNeed
 from ved.manifest.models import SourceRef
 from ved.sources.source import ResolvedSource, resolve_source
 
@@ -69,18 +70,33 @@ def downloads(hub: LocalHub, file: Path) -> int:
 # As long as somebody needs them
 
 
-def test_a_source_is_downloaded_once_and_gone_when_its_last_user_is_done(
+def store_of(
+    hub: LocalHub, directory: Path, limit: int, *pairs: list[ResolvedSource]
+) -> tuple[SourceStore, DiskBudget]:
+    """Return a store for pairs, and its budget."""
+    budget = DiskBudget(directory.parent, limit)
+    return SourceStore(directory, budget, client(hub), pairs), budget
+
+
+def need_of(*sources: ResolvedSource) -> DiskNeed:
+    return DiskNeed.of(sources, 10)
+
+
+# What is downloaded, and when it is deleted
+
+
+def test_store_downloads_a_source_once_and_deletes_it_after_its_last_pair(
     hub: LocalHub, weights: dict[str, Path], directory: Path
 ) -> None:
     one, two, _ = stored(hub, weights)
     size = weights["one"].stat().st_size
-    store = Store(directory, PLENTY, client(hub), [[one], [one, two]])
+    store, _ = store_of(hub, directory, PLENTY, [one], [one, two])
 
-    assert store.make_room([one], 10) == size
+    assert store.reserve(need_of(one)) == size
     first = store.fetch(one)
     assert [path.read_bytes() for path in first.weight_paths] == [weights["one"].read_bytes()]
     assert directory in first.directory.parents
-    assert store.make_room([one, two], 10) == weights["two"].stat().st_size
+    assert store.reserve(need_of(one, two)) == weights["two"].stat().st_size
     assert store.fetch(one) == first
     store.fetch(two)
     assert [downloads(hub, weights[name]) for name in ("one", "two")] == [1, 1]
@@ -91,36 +107,36 @@ def test_a_source_is_downloaded_once_and_gone_when_its_last_user_is_done(
     assert size_of(directory) == 0
 
 
-def test_a_source_that_is_used_twice_in_a_pair_has_one_user(
+def test_store_counts_a_pair_of_the_same_source_as_one_user(
     hub: LocalHub, weights: dict[str, Path], directory: Path
 ) -> None:
     one, *_ = stored(hub, weights)
-    store = Store(directory, PLENTY, client(hub), [[one, one]])
-    assert store.make_room([one, one], 10) == weights["one"].stat().st_size
+    store, _ = store_of(hub, directory, PLENTY, [one, one])
+    assert store.reserve(need_of(one, one)) == weights["one"].stat().st_size
     store.fetch(one)
     store.release([one, one])
     assert size_of(directory) == 0
 
 
-def test_a_local_directory_takes_no_room_and_is_left(
+def test_store_leaves_a_local_directory(
     hub: LocalHub, sources: dict[str, Path], directory: Path
 ) -> None:
     local = resolved(hub, str(sources["vit"]))
-    store = Store(directory, 10, client(hub), [[local]])
-    assert store.make_room([local], 10) == 0
+    store, _ = store_of(hub, directory, 10, [local])
+    assert store.reserve(need_of(local)) == 0
     assert store.fetch(local).directory == sources["vit"]
     store.release([local])
     assert (sources["vit"] / "model.safetensors").exists()
     assert not directory.exists()
 
 
-def test_what_the_clients_own_cache_has_is_used_and_left(
+def test_store_uses_and_leaves_the_clients_cache(
     hub: LocalHub, weights: dict[str, Path], cached: Path, directory: Path
 ) -> None:
     one, *_ = stored(hub, weights)
     hub.requests.clear()
-    store = Store(directory, 10, client(hub), [[one]])
-    assert store.make_room([one], 10) == 0
+    store, _ = store_of(hub, directory, 10, [one])
+    assert store.reserve(need_of(one)) == 0
     source = store.fetch(one)
     assert source.directory == cached
     assert Path(constants.HF_HUB_CACHE) in cached.parents
@@ -133,53 +149,56 @@ def test_what_the_clients_own_cache_has_is_used_and_left(
 # Within the limit
 
 
-def test_what_only_later_pairs_need_goes_where_there_is_no_room(
+def test_store_deletes_sources_that_only_later_pairs_need(
     hub: LocalHub, weights: dict[str, Path], directory: Path
 ) -> None:
-    """Pairs whose order alternates their sources: each source is downloaded whenever it is due."""
+    """Pairs alternate their sources, so each source is downloaded whenever it is needed."""
     one, two, _ = stored(hub, weights)
     size = weights["one"].stat().st_size
-    users = [[one], [two], [one], [two]]
-    store = Store(directory, size + 10, client(hub), users)
+    pairs = [[one], [two], [one], [two]]
+    store, budget = store_of(hub, directory, size + 10, *pairs)
 
-    for pair in users:
-        assert store.make_room(pair, 10) == size
+    for pair in pairs:
+        need = need_of(*pair)
+        assert store.reserve(need) == size
         store.fetch(pair[0])
         assert size_of(directory) == size
         store.release(pair)
-        store.give_back(10)
+        budget.release_output(need, kept=False)
 
     assert [downloads(hub, weights[name]) for name in ("one", "two")] == [2, 2]
     assert size_of(directory) == 0
 
 
-def test_what_the_pair_itself_needs_does_not_go(
+def test_store_keeps_the_sources_of_the_pair_itself(
     hub: LocalHub, weights: dict[str, Path], directory: Path
 ) -> None:
     one, two, three = stored(hub, weights)
     size = weights["one"].stat().st_size
-    store = Store(directory, 2 * size + 10, client(hub), [[one, two], [two, three], [one]])
+    store, budget = store_of(hub, directory, 2 * size + 10, [one, two], [two, three], [one])
     for pair, missing in (([one, two], 2), ([two, three], 1), ([one], 1)):
-        assert store.make_room(pair, 10) == missing * size
+        need = need_of(*pair)
+        assert store.reserve(need) == missing * size
         for source in pair:
             store.fetch(source)
         assert size_of(directory) <= 2 * size
         store.release(pair)
-        store.give_back(10)
+        budget.release_output(need, kept=False)
     assert [downloads(hub, file) for file in weights.values()] == [2, 1, 1]
 
 
 @pytest.mark.parametrize("freed", ["sources", "checkpoint"])
-def test_room_is_waited_for_while_a_checkpoint_is_on_the_disk(
+def test_reserve_waits_while_another_pair_uses_the_disk(
     freed: str, hub: LocalHub, weights: dict[str, Path], directory: Path
 ) -> None:
     one, two, _ = stored(hub, weights)
     size = weights["one"].stat().st_size
-    store = Store(directory, 2 * size + 19, client(hub), [[one], [two]])
-    store.make_room([one], 10)
+    store, budget = store_of(hub, directory, 2 * size + 19, [one], [two])
+    need = need_of(one)
+    store.reserve(need)
     path = store.fetch(one).weight_paths[0]
 
-    waiting = Thread(target=store.make_room, args=([two], 10), daemon=True)
+    waiting = Thread(target=store.reserve, args=(need_of(two),), daemon=True)
     waiting.start()
     waiting.join(0.1)
     assert waiting.is_alive()
@@ -187,31 +206,73 @@ def test_room_is_waited_for_while_a_checkpoint_is_on_the_disk(
     if freed == "sources":
         store.release([one])
     else:
-        store.give_back(10)
+        budget.release_output(need, kept=False)
     waiting.join(60)
     assert not waiting.is_alive()
 
 
-def test_a_pair_that_is_larger_than_the_limit_is_not_waited_for(
+def test_reserve_does_not_wait_for_a_pair_that_never_fits(
     hub: LocalHub, weights: dict[str, Path], directory: Path
 ) -> None:
     one, *_ = stored(hub, weights)
-    assert Store(directory, 1, client(hub), [[one]]).make_room([one], 10) > 1
+    store, _ = store_of(hub, directory, 1, [one])
+    assert store.reserve(need_of(one)) > 1
 
 
-def test_a_download_that_fails_takes_no_room_once_it_is_released(
+def test_release_after_a_failed_download_frees_the_disk(
     hub: LocalHub, weights: dict[str, Path], directory: Path
 ) -> None:
     one, two, _ = stored(hub, weights)
     size = weights["one"].stat().st_size
-    store = Store(directory, size + 10, client(hub), [[one], [two]])
-    store.make_room([one], 10)
+    store, budget = store_of(hub, directory, size + 10, [one], [two])
+    need = need_of(one)
+    store.reserve(need)
     hub.faults.add("GET", "/team/stored-one/resolve/.*safetensors", status=403, times=9)
     hub.faults.add("HEAD", "/team/stored-one/resolve/.*safetensors", status=403, times=9)
-    with pytest.raises(VedError, match=r"Cannot download model\.safetensors of team/stored-one@"):
+    with pytest.raises(VedError) as failed:
         store.fetch(one)
+    assert failed.value.code == ErrorCode.GATED_SOURCE
     store.release([one])
-    store.give_back(10)
-    assert store.make_room([two], 10) == size
+    budget.release_output(need, kept=False)
+    assert store.reserve(need_of(two)) == size
     store.fetch(two)
-    assert size_of(directory) == size
+
+
+# The budget alone
+
+
+def need(output: int, kept: int = 0, **sources: int) -> DiskNeed:
+    return DiskNeed(sources, output, kept)
+
+
+def test_budget_counts_kept_checkpoints(tmp_path: Path) -> None:
+    budget = DiskBudget(tmp_path, 100)
+    first, second = need(40, kept=40), need(40, kept=40, a=20)
+    budget.reserve(first)
+    budget.release_output(first, kept=True)
+    assert budget.fits(second)
+    budget.keep(second)
+    assert not budget.fits(need(21))
+    assert budget.available == 20
+
+
+def test_budget_counts_a_replaced_checkpoint_once(tmp_path: Path) -> None:
+    (tmp_path / "old").write_bytes(b"x" * 30)
+    assert DiskNeed.of([], 40, tmp_path).kept == 10
+    assert DiskNeed.of([], 40, tmp_path / "missing").kept == 40
+    assert DiskNeed.of([], 40).kept == 0
+
+
+def test_budget_is_never_above_the_free_disk(tmp_path: Path) -> None:
+    assert DiskBudget(tmp_path, 10**18).limit < 10**18
+    assert DiskBudget(tmp_path, 5).limit == 5
+
+
+def test_budget_releases_equal_needs_one_by_one(tmp_path: Path) -> None:
+    budget = DiskBudget(tmp_path, 100)
+    first, second = need(30), need(30)
+    budget.reserve(first)
+    budget.reserve(second)
+    for _ in range(2):
+        budget.release_output(first, kept=False)
+    assert budget.available == 70

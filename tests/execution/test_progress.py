@@ -24,7 +24,7 @@ def test_a_log_has_a_plain_line_for_each_step_that_begins_with_the_pair(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.INFO, "ved")
-    with progress_bar(3000, bar=False) as progress:
+    with progress_bar(3000, is_shown=False) as progress:
         with progress.step("owner/a", "Downloading", 1000):
             pass
         with progress.step("owner/b", "Assembling", 2_000_000):
@@ -39,7 +39,10 @@ def test_a_bar_names_what_is_being_done_and_counts_the_bytes_of_what_is_over(
     def drawn() -> str:
         return capfd.readouterr().err.rpartition("\r")[2]
 
-    with progress_bar(4000, bar=True) as progress, progress.step("owner/a", "Assembling", 3000):
+    with (
+        progress_bar(4000, is_shown=True) as progress,
+        progress.step("owner/a", "Assembling", 3000),
+    ):
         assert drawn().startswith("assembling owner/a:   0%|")
         with progress.step("owner/b", "Downloading", 1000):
             assert drawn().startswith("assembling owner/a, downloading owner/b:   0%|")
@@ -51,7 +54,7 @@ def test_the_bytes_of_a_step_that_fails_are_counted_as_well(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     with (
-        progress_bar(1000, bar=True) as progress,
+        progress_bar(1000, is_shown=True) as progress,
         pytest.raises(OSError, match="full"),
         progress.step("owner/a", "Assembling", 1000),
     ):

@@ -24,9 +24,9 @@ from tests.support.publishing import (
     pair,
     publish,
 )
+from ved.commands import RunOptions, build
 from ved.errors import VedError
 from ved.execution.readback import PublishedCommit, verify_published
-from ved.execution.run import RunOptions, build
 from ved.hub import http
 from ved.localhub import LocalHub
 from ved.record import build_record

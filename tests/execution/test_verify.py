@@ -22,8 +22,8 @@ from tests.support.publishing import (
     publish,
 )
 from ved import cli
+from ved.commands import RunOptions, build
 from ved.errors import VedError
-from ved.execution.run import RunOptions, build
 from ved.execution.verify import verify
 from ved.localhub import LocalHub
 from ved.record import build_record

@@ -56,7 +56,7 @@ def every_deal(jobs: list[PairCost], count: int) -> Iterator[list[Shard]]:
     *others, job = jobs
     for shards in every_deal(others, count):
         for number, shard in enumerate(shards):
-            yield [*shards[:number], Shard((*shard.jobs, job)), *shards[number + 1 :]]
+            yield [*shards[:number], Shard((*shard.pairs, job)), *shards[number + 1 :]]
         if len(shards) < count:
             yield [*shards, Shard((job,))]
 
@@ -69,16 +69,16 @@ def test_size_counts_a_shared_source_once() -> None:
 @given(job_lists(), st.integers(1, 256))
 def test_every_job_is_in_one_shard_and_no_shard_is_empty(jobs: list[PairCost], count: int) -> None:
     shards = distribute(jobs, count)
-    repos = [job.repo for shard in shards for job in shard.jobs]
+    repos = [job.repo for shard in shards for job in shard.pairs]
     assert sorted(repos) == sorted(job.repo for job in jobs)
-    assert all(shard.jobs for shard in shards)
+    assert all(shard.pairs for shard in shards)
     assert len(shards) <= count
 
 
 @given(job_lists(), st.integers(1, 10))
 def test_order_is_that_of_the_jobs(jobs: list[PairCost], count: int) -> None:
     position = {job.repo: number for number, job in enumerate(jobs)}
-    dealt = [[position[job.repo] for job in shard.jobs] for shard in distribute(jobs, count)]
+    dealt = [[position[job.repo] for job in shard.pairs] for shard in distribute(jobs, count)]
     assert dealt == sorted(sorted(positions) for positions in dealt)
 
 
@@ -119,18 +119,18 @@ def test_jobs_that_share_sources_stay_together_where_it_costs_nothing() -> None:
         for number in range(4)
         for source in "abc"
     ]
-    together = [[job.repo[0] for job in shard.jobs] for shard in distribute(jobs, 3)]
+    together = [[job.repo[0] for job in shard.pairs] for shard in distribute(jobs, 3)]
     assert together == [["a"] * 4, ["b"] * 4, ["c"] * 4]
 
 
 def test_jobs_that_share_sources_are_parted_where_balance_asks_for_it() -> None:
     jobs = [PairCost(str(number), {"source": 1}, 100) for number in range(4)]
-    assert [len(shard.jobs) for shard in distribute(jobs, 2)] == [2, 2]
+    assert [len(shard.pairs) for shard in distribute(jobs, 2)] == [2, 2]
 
 
 def test_source_whose_size_is_told_differently_is_no_obstacle() -> None:
     jobs = [PairCost(str(size), {"source": size}, 1) for size in (5, 1000, 1)]
-    assert sum(len(shard.jobs) for shard in distribute(jobs, 2)) == 3
+    assert sum(len(shard.pairs) for shard in distribute(jobs, 2)) == 3
 
 
 @pytest.mark.parametrize(("jobs", "count"), [(3, 256), (3, 3), (3, 2), (1, 1), (0, 4)])
@@ -186,7 +186,7 @@ def test_each_job_of_the_matrix_reads_its_own_repos() -> None:
     shards = distribute(grid(3, 3, 0, (1, 100)), 4)
     elements = json.loads(json.dumps(build_matrix(shards)))["include"]
     read_back = [parse_shard(json.dumps(element, indent=2)) for element in elements]
-    assert read_back == [tuple(job.repo for job in shard.jobs) for shard in shards]
+    assert read_back == [tuple(job.repo for job in shard.pairs) for shard in shards]
 
 
 def test_workflow_may_add_keys_of_its_own() -> None:

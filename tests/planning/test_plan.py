@@ -27,21 +27,22 @@ from tests.support.publishing import (
     pair,
     publish,
 )
+from ved.commands import RunOptions, build
+from ved.commands import plan as make_report
 from ved.errors import RequestError
-from ved.execution.run import RunOptions, build, preview
 from ved.hub.access import HubAccess
 from ved.localhub import LocalHub
 from ved.manifest.loading import Manifest, load
 from ved.planning import plan
-from ved.planning.actions import Planned
-from ved.planning.plan import LOOKS, PlanContext
+from ved.planning.actions import PlannedAction, Skip
+from ved.planning.plan import INSPECTED_REPOS
 from ved.publishing.repos import list_repos
 from ved.results.result import Result
 
 OWN = {"encoder": "team/plan-vit", "decoder": "team/plan-gpt2"}
 """Sources that nobody else uses, so that nobody else has downloaded them."""
 
-UNCHANGED = "It is as the manifest has it."
+UNCHANGED = "Up to date."
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -78,12 +79,14 @@ def run(hub: LocalHub, *entries: Mapping[str, Any]) -> list[Result]:
     return build(manifest(*entries), RunOptions(), client(hub))
 
 
-def planned(hub: LocalHub, *entries: Mapping[str, Any], token: str | None = TOKEN) -> list[Planned]:
+def planned(
+    hub: LocalHub, *entries: Mapping[str, Any], token: str | None = TOKEN
+) -> list[PlannedAction]:
     """Plan, make sure that nothing is written by that, and leave in the log what it took."""
     hub.requests.clear()
-    made = preview(manifest(*entries), RunOptions(), client(hub, token))
+    made = make_report(manifest(*entries), RunOptions(), client(hub, token)).actions
     assert writes(hub) == []
-    return made
+    return list(made)
 
 
 def writes(hub: LocalHub) -> list[tuple[str, str]]:
@@ -195,7 +198,7 @@ def test_what_decides_the_bytes_is_a_reason_to_build(
     for repo, head in heads(hub).items():
         reason = reason.replace(f"{{{repo}}}", head[:12])
     (made,) = planned(hub, {**neighbour, **keys})
-    assert (made.action, made.reason) == ("build", reason)
+    assert (made.name, made.reason) == ("build", reason)
 
 
 def test_a_pair_with_a_reason_is_built_and_no_other(
@@ -256,7 +259,7 @@ def test_of_other_words_the_card_alone_is_published(
 ) -> None:
     before, served = heads(hub), download(hub, published["repo"], tmp_path / "before")
     entries = [neighbour, {**published, **keys}]
-    assert [each.action for each in planned(hub, *entries)] == ["skip", "card-only"]
+    assert [each.name for each in planned(hub, *entries)] == ["skip", "card-only"]
 
     results = run(hub, *entries)
 
@@ -281,7 +284,7 @@ def test_a_repo_is_shown_or_hidden_by_one_call(
     client(hub).update_repo_settings(published["repo"], private=not private)
     before = heads(hub)
     entries = [neighbour, {**published, "private": private}]
-    assert [each.action for each in planned(hub, *entries)] == ["skip", "card-only"]
+    assert [each.name for each in planned(hub, *entries)] == ["skip", "card-only"]
 
     results = run(hub, *entries)
 
@@ -315,7 +318,7 @@ def test_an_empty_repo_is_filled(emptied: bool, hub: LocalHub, published: dict[s
     (result,) = run(hub, entry)
 
     assert (result.action, result.reason) == ("built", "There was nothing in the repo.")
-    assert [each.action for each in planned(hub, entry)] == ["skip"]
+    assert [each.name for each in planned(hub, entry)] == ["skip"]
 
 
 # What somebody else did there
@@ -376,7 +379,7 @@ def test_what_somebody_did_is_kept_unless_the_manifest_says_otherwise(
         assert changed_heads(before, hub) == set()
 
     (made,) = planned(hub, {**published, "overwrite": True})
-    assert made.action == "build"
+    assert made.name == "build"
     assert made.reason.startswith("overwrite: ")
 
 
@@ -394,14 +397,14 @@ def test_what_is_overwritten_is_as_good_as_new(
         "overwrite: this replaces what was there.",
     )
     assert download(hub, published["repo"], tmp_path / "now") == served
-    assert [each.action for each in planned(hub, published)] == ["skip"]
+    assert [each.name for each in planned(hub, published)] == ["skip"]
 
 
 def test_what_is_no_part_of_the_checkpoint_may_be_added(
     hub: LocalHub, published: dict[str, Any]
 ) -> None:
     _upload("notes.txt", b"By hand.")(client(hub), published["repo"])
-    assert [each.action for each in planned(hub, published)] == ["skip"]
+    assert [each.name for each in planned(hub, published)] == ["skip"]
 
 
 def test_without_a_record_a_repo_is_somebody_elses(
@@ -419,7 +422,7 @@ def test_without_a_record_a_repo_is_somebody_elses(
     (result,) = run(hub, {**published, "adopt": True})
 
     assert (result.action, result.reason) == ("built", "adopt: this replaces what was there.")
-    assert [each.action for each in planned(hub, published)] == ["skip"]
+    assert [each.name for each in planned(hub, published)] == ["skip"]
 
 
 # Who asks
@@ -435,13 +438,13 @@ def test_without_a_token_what_is_public_is_planned(
 
     made = planned(hub, *entries, token=None)
 
-    assert [(each.action, each.reason) for each in made] == [
+    assert [(each.name, each.reason) for each in made] == [
         ("skip", UNCHANGED),
         ("build", "seed 0 is now 1."),
         ("build", "The repo is new."),
         ("build", "The repo is new."),
     ]
-    assert planned(hub, hidden)[0].action == "skip"
+    assert planned(hub, hidden)[0].name == "skip"
 
 
 def test_a_token_that_can_only_read_can_plan_and_sees_what_is_private(
@@ -454,9 +457,9 @@ def test_a_token_that_can_only_read_can_plan_and_sees_what_is_private(
 
     made = planned(hub, *entries, token="hf_plan_reads")
 
-    assert [each.action for each in made] == ["skip", "skip", "build", "refuse"]
+    assert [each.name for each in made] == ["skip", "skip", "build", "refuse"]
     assert "The token may not publish to nobody." in made[3].reason
-    assert [each.action for each in planned(hub, *entries)] == [each.action for each in made]
+    assert [each.name for each in planned(hub, *entries)] == [each.name for each in made]
 
 
 def test_a_token_that_is_not_valid_can_plan_nothing(hub: LocalHub) -> None:
@@ -489,7 +492,7 @@ def test_an_answer_in_no_hubs_form_is_the_trouble_of_the_pair_that_it_is_about(
 
     made, beside = planned(hub, lone, neighbour)
 
-    assert (made.action, beside.action) == ("refuse", "skip")
+    assert (made.name, beside.name) == ("refuse", "skip")
     assert repo in made.reason
     assert "VED itself failed" not in made.reason
 
@@ -504,7 +507,7 @@ def test_a_namespace_that_cannot_be_listed_is_the_trouble_of_its_own_pairs(
 
     made = planned(hub, *entries)
 
-    refused = {each.pair.repo.partition("/")[0] for each in made if each.action == "refuse"}
+    refused = {each.pair.repo.partition("/")[0] for each in made if each.name == "refuse"}
     assert refused in ({"owner"}, {"team"})
     for each in made:
         namespace = each.pair.repo.partition("/")[0]
@@ -512,7 +515,7 @@ def test_a_namespace_that_cannot_be_listed_is_the_trouble_of_its_own_pairs(
             assert f"Cannot list the models of {namespace}" in each.reason
             assert [found.key for found in each.findings if found.level == "error"] == ["repo"]
         else:
-            assert each.action == "skip"
+            assert each.name == "skip"
 
 
 # Very many pairs
@@ -534,29 +537,31 @@ def hub_of_many(folder: Path, *, page_size: int, sources: int, pairs: int) -> It
         yield hub, load(publish_many(hub, encoders, decoders, pairs, folder))
 
 
-def make_plan(hub: LocalHub, pairs: Manifest) -> list[Planned]:
+def make_plan(hub: LocalHub, pairs: Manifest) -> list[PlannedAction]:
     """Plan with the owner's token, and leave in the log what that took."""
     hub.requests.clear()
-    return plan.make_plan(pairs.pairs, PlanContext(HubAccess(client(hub))))
+    return plan.make_plan(pairs.pairs, RunOptions(), HubAccess(client(hub)))
 
 
 def test_of_500_unchanged_pairs_few_are_looked_at_and_those_changed_last(tmp_path: Path) -> None:
     with hub_of_many(tmp_path, page_size=1000, sources=20, pairs=500) as (hub, pairs):
         made = make_plan(hub, pairs)
 
-        assert Counter((each.action, each.reason) for each in made) == {("skip", UNCHANGED): 500}
+        assert Counter((each.name, each.reason) for each in made) == {("skip", UNCHANGED): 500}
         asked = Counter(re.sub(r"(team|owner)/.*", r"\1", each.path) for each in hub.requests)
         assert asked == {
             "/api/models/team": 20,
             "/api/models": 1,
-            "/api/models/owner": LOOKS,
-            "/owner": LOOKS,
+            "/api/models/owner": INSPECTED_REPOS,
+            "/owner": INSPECTED_REPOS,
         }
         assert len(hub.requests) <= 20 + 15
         modified = {repo: each.modified for repo, each in list_repos("owner", client(hub)).items()}
-        last = sorted(modified, key=lambda repo: modified[repo])[-LOOKS:]
-        looked_at = {each.pair.repo for each in made if each.target is not None}
-        assert looked_at == {*last} != {each.pair.repo for each in made[-LOOKS:]}
+        last = sorted(modified, key=lambda repo: modified[repo])[-INSPECTED_REPOS:]
+        looked_at = {
+            each.pair.repo for each in made if isinstance(each, Skip) and each.target is not None
+        }
+        assert looked_at == {*last} != {each.pair.repo for each in made[-INSPECTED_REPOS:]}
         assert {repo for repo in modified if asked_for(hub, repo)} == looked_at
 
 
@@ -565,17 +570,19 @@ def test_a_listing_of_several_pages_is_read_to_its_end_and_whoever_trained_is_fo
 ) -> None:
     with hub_of_many(tmp_path, page_size=4, sources=2, pairs=11) as (hub, pairs):
         made = make_plan(hub, pairs)
-        assert [each.action for each in made] == ["skip"] * 11
+        assert [each.name for each in made] == ["skip"] * 11
         assert [each.path for each in hub.requests].count("/api/models") == 3
 
         # Of all of them it was the one that had been left alone for longest.
         modified = {repo: each.modified for repo, each in list_repos("owner", client(hub)).items()}
         trained = min(modified, key=lambda repo: modified[repo])
-        assert trained not in {each.pair.repo for each in made if each.target is not None}
+        assert trained not in {
+            each.pair.repo for each in made if isinstance(each, Skip) and each.target is not None
+        }
         _train(client(hub), trained)
 
         made = make_plan(hub, pairs)
 
-        assert {each.pair.repo for each in made if each.action != "skip"} == {trained}
-        (refused,) = [each for each in made if each.action == "refuse"]
-        assert "somebody changed flax_model.msgpack, model.safetensors." in refused.reason
+        assert {each.pair.repo for each in made if each.name != "skip"} == {trained}
+        (refused,) = [each for each in made if each.name == "refuse"]
+        assert "flax_model.msgpack, model.safetensors" in refused.reason

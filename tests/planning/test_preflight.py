@@ -1,9 +1,10 @@
 """Every trap of real sources is found by headers alone, and what is no trap is not."""
 
 import hashlib
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -23,13 +24,16 @@ from tests.support.publishing import (
     publish,
     sent,
 )
-from ved.errors import VedError
-from ved.execution.run import RunOptions, preview
+from ved.commands import RunOptions
+from ved.commands import plan as make_report
+from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
+from ved.hub.access import HubAccess
 from ved.localhub import LocalHub
 from ved.machine import memory
-from ved.planning.actions import Planned
+from ved.planning.actions import Build, PlannedAction
 from ved.planning.findings import Finding, Level
+from ved.planning.plan import make_plan
 from ved.sizes import format_size
 
 Expected: TypeAlias = tuple[Level, str, str]
@@ -313,18 +317,18 @@ def source_of(case: Case, model: str) -> dict[str, Any]:
     return {case.role: {"model": model, **case.keys}}
 
 
-def planned(hub: LocalHub, *entries: dict[str, Any]) -> list[Planned]:
+def planned(hub: LocalHub, *entries: dict[str, Any]) -> list[PlannedAction]:
     """Plan, and make sure that nothing is written by that."""
     before = heads(hub)
     hub.requests.clear()
-    made = preview(manifest(*entries), RunOptions(), client(hub))
+    made = make_report(manifest(*entries), RunOptions(), client(hub)).actions
     assert heads(hub) == before
     asked = {each.path for each in hub.requests if each.method not in ("GET", "HEAD")}
     assert asked <= {"/api/validate-yaml"}
-    return made
+    return list(made)
 
 
-def looked_at(hub: LocalHub, **keys: Any) -> Planned:
+def looked_at(hub: LocalHub, **keys: Any) -> PlannedAction:
     """Plan one pair that is good but for what the keys say."""
     (made,) = planned(hub, good_pair(**keys))
     return made
@@ -346,7 +350,7 @@ def assert_found(found: Iterable[Finding], expected: Iterable[Expected]) -> None
 class Examined:
     """What became of a case on the Hub: its plan, and how much was sent of each weight file."""
 
-    planned: Planned
+    planned: PlannedAction
     sent: dict[Path, int]
 
 
@@ -395,14 +399,14 @@ def size_before_tensors(weights: Path) -> int:
 def test_what_is_found_of_a_source(name: str, examined: dict[str, Examined]) -> None:
     case, made = CASES[name], examined[name].planned
     assert_found(made.findings, case.findings)
-    assert made.action == ("refuse" if case.is_error else "build")
+    assert made.name == ("refuse" if case.is_error else "build")
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_it_is_found_by_headers_alone(name: str, examined: dict[str, Examined]) -> None:
     for weights, size in examined[name].sent.items():
         assert size <= size_before_tensors(weights) < weights.stat().st_size / 10
-    if examined[name].planned.needs is not None:
+    if isinstance(examined[name].planned, Build):
         assert all(examined[name].sent.values())  # it cannot be known without
 
 
@@ -432,13 +436,13 @@ def test_what_passes_can_be_assembled_and_is_as_large_as_foreseen(
     directory = case.write(tmp_path / "source")
     made = looked_at(hub, **source_of(case, str(directory)))
     assert_found(made.findings, case.findings)
-    assert made.needs is not None
+    assert isinstance(made, Build)
 
     to = assembled(case, directory, sources, tmp_path / "assembled")
 
     weights = [to / "flax_model.msgpack", to / "model.safetensors"]
     written = sum(path.stat().st_size for path in weights)
-    assert made.needs.output < written < 1.05 * made.needs.output  # names, and a projection
+    assert made.estimate.output < written < 1.05 * made.estimate.output  # names, and a projection
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.is_error])
@@ -477,7 +481,7 @@ def test_families_that_cannot_work_are_refused_by_their_config_alone(
     for made, (role, model_type) in zip(plans, families, strict=True):
         words = f"is a {model_type!r} checkpoint, which cannot be the {role} of a Flax vision"
         assert_found(made.findings, [("error", role, words)])
-        assert made.action == "refuse"
+        assert made.name == "refuse"
 
 
 # Sources that cannot be had, and rights
@@ -530,7 +534,7 @@ def test_what_the_hub_does_not_allow_is_found_at_its_key(
 ) -> None:
     made = looked_at(hub, **keys)
     assert_found(made.findings, [expected])
-    assert made.action == "refuse"
+    assert made.name == "refuse"
 
 
 def test_a_card_that_the_hub_refuses_is_found_before_anything_is_built(hub: LocalHub) -> None:
@@ -587,7 +591,7 @@ def test_token_ids_of_the_manifest_mend_those_of_the_config(hub: LocalHub, tmp_p
 def test_another_config_mends_one_that_does_not_fit(hub: LocalHub, tmp_path: Path) -> None:
     right, _ = published(hub, vit(), tmp_path)
     wrong, _ = published(hub, configured(vit(), intermediate_size=128), tmp_path)
-    assert looked_at(hub, encoder=wrong).action == "refuse"
+    assert looked_at(hub, encoder=wrong).name == "refuse"
     made = looked_at(hub, encoder={"model": wrong, "config": right})
     assert_found(made.findings, [])
 
@@ -613,7 +617,7 @@ def test_licences_that_may_not_go_together_are_a_warning(
     second, _ = published(hub, bart(license=decoder_license), tmp_path)
     keys = {"license": stated} if stated else {}
     made = looked_at(hub, encoder=first, decoder=second, **keys)
-    assert made.action == "build"
+    assert made.name == "build"
     assert_found(made.findings, [("warning", "license", expected)] if expected else [])
 
 
@@ -638,37 +642,94 @@ def test_what_not_everybody_may_have_is_not_published_for_everybody_unsaid(
     client(hub).update_repo_settings("team/preflight-gated", gated=gated)
     keys = {} if private is None else {"private": private}
     made = looked_at(hub, decoder="team/preflight-gated", **keys)
-    assert made.action == "build"
+    assert made.name == "build"
     assert_found(made.findings, [expected] if expected else [])
 
 
 # The machine
 
 
-def test_of_too_little_disk_both_sizes_are_said(hub: LocalHub) -> None:
+def test_disk_that_is_too_small_refuses_a_build_and_warns_in_a_plan(hub: LocalHub) -> None:
     entries = manifest(pair("owner/preflight-large", decoder="team/bart"))
-    (fits,) = preview(entries, RunOptions(), client(hub))
-    assert fits.needs is not None
-    size = fits.needs.disk
+    access = HubAccess(client(hub))
+    (fits,) = make_plan(entries.pairs, RunOptions(), access)
+    assert isinstance(fits, Build)
+    size = sum(fits.estimate.sources.values()) + fits.estimate.output
 
-    (exactly,) = preview(entries, RunOptions(max_disk=size), client(hub))
-    (refused,) = preview(entries, RunOptions(max_disk=size - 1), client(hub))
+    (exactly,) = make_plan(entries.pairs, RunOptions(max_disk=size), access)
+    (refused,) = make_plan(entries.pairs, RunOptions(max_disk=size - 1), access)
+    (warned,) = make_report(entries, RunOptions(max_disk=size - 1), client(hub)).actions
 
-    assert exactly.action == "build"
-    words = (
-        f"Its sources and the checkpoint take {format_size(size)} of disk, and there are "
-        f"{format_size(size - 1)}."
-    )
-    assert_found(refused.findings, [("error", "repo", words)])
+    assert exactly.name == "build"
+    assert (refused.name, warned.name) == ("refuse", "build")
+    for action, level in ((refused, "error"), (warned, "warning")):
+        (finding,) = action.findings
+        assert (finding.level, finding.key) == (level, "repo")
+        assert finding.code == ErrorCode.NOT_ENOUGH_DISK
+        assert format_size(size) in finding.message
+        assert format_size(size - 1) in finding.message
 
 
-def test_of_one_weight_file_less_disk_is_needed(hub: LocalHub) -> None:
+def test_disk_counts_checkpoints_that_are_kept(hub: LocalHub, tmp_path: Path) -> None:
+    entries = manifest(*(pair(f"owner/kept-{number}", seed=number) for number in (1, 2, 3)))
+    access = HubAccess(client(hub))
+    options = RunOptions(output_directory=tmp_path, push=False)
+    first, *_ = make_plan(entries.pairs, options, access)
+    assert isinstance(first, Build)
+    size = sum(first.estimate.sources.values()) + first.estimate.output
+
+    limited = replace(options, max_disk=size + first.estimate.output)
+    kept = make_plan(entries.pairs, limited, access)
+    published = make_plan(entries.pairs, RunOptions(max_disk=size), access)
+
+    assert [action.name for action in kept] == ["build", "build", "refuse"]
+    assert [action.name for action in published] == ["build"] * 3
+
+
+def test_disk_does_not_count_sources_that_are_cached(hub: LocalHub, tmp_path: Path) -> None:
+    entries = manifest(pair("owner/cached", encoder="team/preflight-cached"))
+    publish(hub, "team/preflight-cached", checkpoints.vit(tmp_path / "vit", seed=77))
+    access = HubAccess(client(hub))
+    (before,) = make_plan(entries.pairs, RunOptions(), access)
+    assert isinstance(before, Build)
+    downloads = sum(before.estimate.sources.values())
+    limited = RunOptions(max_disk=before.estimate.output + downloads - 1)
+    (refused,) = make_plan(entries.pairs, limited, access)
+    cached = Path(client(hub).hf_hub_download("team/preflight-cached", "model.safetensors"))
+
+    (fits,) = make_plan(entries.pairs, limited, access)
+
+    assert (refused.name, fits.name) == ("refuse", "build")
+    cached.unlink()
+
+
+def test_disk_that_is_measured_is_the_one_that_is_written(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, large = tmp_path / "small", tmp_path / "large"
+    sizes = {small: 1, large: 10**12}
+
+    def free(path: Path) -> int:
+        return next(size for disk, size in sizes.items() if path.is_relative_to(disk))
+
+    monkeypatch.setattr("ved.machine.disk.free_disk", free)
+    monkeypatch.setattr(tempfile, "tempdir", str(small))
+    small.mkdir()
+    entries, access = manifest(pair("owner/measured")), HubAccess(client(hub))
+
+    (published,) = make_plan(entries.pairs, RunOptions(), access)
+    (kept,) = make_plan(entries.pairs, RunOptions(output_directory=large), access)
+
+    assert (published.name, kept.name) == ("refuse", "build")
+
+
+def test_estimate_of_one_weight_file_is_smaller(hub: LocalHub) -> None:
     both, one = (looked_at(hub, weights=each) for each in (["flax", "safetensors"], ["flax"]))
-    assert both.needs is not None
-    assert one.needs is not None
-    assert both.needs.output == 2 * one.needs.output
-    assert both.needs.sources == one.needs.sources
-    assert both.needs.memory > one.needs.memory
+    assert isinstance(both, Build)
+    assert isinstance(one, Build)
+    assert both.estimate.output == 2 * one.estimate.output
+    assert both.estimate.sources == one.estimate.sources
+    assert both.estimate.memory > one.estimate.memory
 
 
 def test_of_too_little_memory_there_is_a_warning(
@@ -677,7 +738,7 @@ def test_of_too_little_memory_there_is_a_warning(
     # No machine as small as that is at hand.
     monkeypatch.setattr(memory, "available_memory", lambda: 10**8)
     made = looked_at(hub)
-    assert made.action == "build"
+    assert made.name == "build"
     words = "of memory, and 100.0 MB are free."
     assert_found(made.findings, [("warning", "repo", words)])
 
@@ -692,8 +753,8 @@ def test_a_source_that_pairs_share_is_examined_once(hub: LocalHub, tmp_path: Pat
         for number, name in enumerate(("bart", "gpt2", "bert", "bart"))
     ]
     hub.requests.clear()
-    made = preview(manifest(*entries), RunOptions(), client(hub))
-    assert [each.action for each in made] == ["build"] * 4
+    made = make_report(manifest(*entries), RunOptions(), client(hub)).actions
+    assert [each.name for each in made] == ["build"] * 4
     assert sent(hub, directory / "model.safetensors") == header_size(
         directory / "model.safetensors"
     )

@@ -14,15 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.publishing import build_pair, client, manifest, pair
+from ved.commands import RunOptions, build
+from ved.commands import plan as make_report
 from ved.execution.collections import sync_collections
-from ved.execution.run import RunOptions, build, preview
 from ved.hub.oidc import Publisher
 from ved.localhub import LocalHub
 from ved.manifest.loading import Manifest, ManifestError, loads
-from ved.planning.actions import Planned
+from ved.planning.actions import ActionName, PlannedAction, is_pending
 from ved.planning.findings import Finding
 from ved.publishing.collections import _moves
-from ved.results.result import Action, Result
+from ved.results.result import Outcome, Result
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
 _numbers = count(1)
@@ -45,7 +46,7 @@ def collecting(title: str, names: str) -> Manifest:
     return manifest(*(pair(f"owner/{name}", collection=title) for name in names.split()))
 
 
-def results(wanted: Manifest, action: Action = "built") -> list[Result]:
+def results(wanted: Manifest, action: ActionName | Outcome = "built") -> list[Result]:
     return [Result(each, action, commit=COMMIT) for each in wanted.pairs]
 
 
@@ -64,7 +65,7 @@ def names(collection: Collection) -> str:
     return " ".join(item.item_id.rpartition("/")[2] for item in collection.items)
 
 
-def error_of(found: Result | Planned) -> Finding:
+def error_of(found: Result | PlannedAction) -> Finding:
     """Return the one error among a pair's findings."""
     (error,) = (each for each in found.findings if each.level == "error")
     return error
@@ -204,7 +205,7 @@ def test_jobs_at_the_same_time_make_one_collection_with_all_in_it(
 
 @pytest.mark.parametrize("action", ["refused", "failed"])
 def test_what_is_not_published_is_not_put_anywhere(
-    action: Action, hub: LocalHub, title: str
+    action: ActionName | Outcome, hub: LocalHub, title: str
 ) -> None:
     wanted = collecting(title, "a")
     done = results(wanted, action)
@@ -334,7 +335,11 @@ def test_what_is_no_title_is_refused_at_its_place(title: str) -> None:
         manifest(pair("me/x", collection=title))
 
 
-@pytest.mark.parametrize("see", [preview, build])
+def plan_results(*arguments: Any) -> list[Result]:
+    return list(make_report(*arguments).results)
+
+
+@pytest.mark.parametrize("see", [plan_results, build])
 def test_a_collection_of_others_is_refused_before_anything_is_built(
     see: Any, hub: LocalHub
 ) -> None:
@@ -349,9 +354,9 @@ def test_a_collection_of_others_is_refused_before_anything_is_built(
 
 def test_a_collection_of_a_namespace_that_is_not_allowed_is_refused(hub: LocalHub) -> None:
     wanted = manifest(pair("owner/new", collection="team/Warm starts"))
-    (found,) = preview(wanted, RunOptions(allowed_namespaces=("owner",)), client(hub))
+    (found,) = make_report(wanted, RunOptions(allowed_namespaces=("owner",)), client(hub)).actions
     finding = error_of(found)
-    assert (finding.key, found.action) == ("collection", "refuse")
+    assert (finding.key, found.name) == ("collection", "refuse")
     assert "Publishing to team is not allowed here." in finding.message
 
 
@@ -362,7 +367,7 @@ def test_a_job_without_a_stored_token_cannot_change_a_collection(hub: LocalHub) 
     publisher = Publisher(hub.endpoint, hub.add_job(**github), lambda _: None)
     wanted = manifest(pair("owner/collected-keyless", collection="Warm starts"))
 
-    (result,) = build(wanted, RunOptions(), client(hub, None), publisher)
+    (result,) = build(wanted, RunOptions(), client(hub, None), publisher=publisher)
 
     finding = error_of(result)
     assert (result.action, finding.key, finding.code) == (
@@ -393,16 +398,16 @@ def test_what_is_only_to_be_collected_is_pending(hub: LocalHub, title: str) -> N
     entry = pair("owner/collected-later")
     assert build_pair(hub, entry).action == "built"
     wanted = manifest({**entry, "collection": title})
-    (planned,) = preview(wanted, RunOptions(), client(hub))
-    assert (planned.action, planned.pending) == ("skip", True)
-    assert planned.reason == "It is as the manifest has it. But it is not in its collection."
+    (planned,) = make_report(wanted, RunOptions(), client(hub)).actions
+    assert (planned.name, is_pending(planned)) == ("skip", True)
+    assert planned.reason.startswith("Up to date. ")
 
     (done,) = build(wanted, RunOptions(), client(hub))
 
     assert done.action == "skipped"
     assert names(there(hub, title)) == "collected-later"
-    (planned,) = preview(wanted, RunOptions(), client(hub))
-    assert (planned.pending, planned.reason) == (False, "It is as the manifest has it.")
+    (planned,) = make_report(wanted, RunOptions(), client(hub)).actions
+    assert (is_pending(planned), planned.reason) == (False, "Up to date.")
 
 
 def test_without_publishing_nothing_is_collected(hub: LocalHub, title: str, tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def test_a_new_repo_gets_one_commit_with_every_file(
 
     latest, *earlier = api.list_repo_commits("owner/new")
     assert latest.commit_id == commit
-    url = repos.commit_url("owner/new", commit, api)
+    url = repos.commit_url("owner/new", commit, api.endpoint)
     assert url == f"{hub.endpoint}/owner/new/commit/{commit}"
     assert [files(api, "owner/new"), len(earlier)] == [
         {"config.json", "flax_model.msgpack", "ved.json"},

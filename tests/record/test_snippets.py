@@ -84,7 +84,8 @@ def made(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ma
         (entry,) = manifest(pair(f"owner/{name}", **keys)).pairs
         directory = folder / entry.repo
         directory.mkdir(parents=True)
-        record = build_checkpoint(*sources, directory, HfApi(), CheckpointSettings.of(entry), entry)
+        settings = CheckpointSettings.of(entry)
+        record = build_checkpoint(*sources, directory, HfApi(), settings, entry).record
         found[name] = Made(record, code_of((directory / card.FILE_NAME).read_text()))
     return found
 

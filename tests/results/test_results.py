@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tests.support.publishing import markdown, tables
 from ved.action.summary import count_actions, results_table
 from ved.errors import RequestError
-from ved.results.result import Action
+from ved.planning.actions import ActionName
+from ved.results.result import Outcome
 from ved.results.rows import Row, collect, to_json
 
 HUB = "https://hub.example"
@@ -18,7 +19,7 @@ COMMIT = "0123456789abcdef" * 2 + "01234567"
 HEADERS = ("checkpoint", "action", "reason", "sources", "size", "time")
 
 
-def row(repo: str = "owner/x", action: Action = "built", **values: Any) -> Row:
+def row(repo: str = "owner/x", action: ActionName | Outcome = "built", **values: Any) -> Row:
     """Return a row of a pair about which there is nothing to say but what is given."""
     known: dict[str, Any] = {
         **{"encoder": "team/vit", "decoder": "team/gpt2", "reason": "", "warnings": []},
@@ -88,7 +89,9 @@ def test_results_may_be_in_folders_of_their_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("planned", ["build", "card-only"])
-def test_what_was_planned_and_nobody_did_has_failed(planned: Action, tmp_path: Path) -> None:
+def test_what_was_planned_and_nobody_did_has_failed(
+    planned: ActionName | Outcome, tmp_path: Path
+) -> None:
     write(tmp_path, plan=[row(action=planned, reason="The repo is new.", bytes=10**9)])
     (failed,) = collect(tmp_path)
     assert (failed.action, failed.bytes) == ("failed", 0)
@@ -112,7 +115,9 @@ def test_a_card_that_was_renewed_is_no_plan_of_one(tmp_path: Path) -> None:
     ("planned", "ended"),
     [("skip", "skipped"), ("refuse", "refused"), ("skipped", "skipped"), ("failed", "failed")],
 )
-def test_what_nobody_had_to_do_is_over(planned: Action, ended: Action, tmp_path: Path) -> None:
+def test_what_nobody_had_to_do_is_over(
+    planned: ActionName | Outcome, ended: ActionName | Outcome, tmp_path: Path
+) -> None:
     write(tmp_path, plan=[row(action=planned, reason="why")])
     assert collect(tmp_path) == [row(action=ended, reason="why")]
 
@@ -163,20 +168,20 @@ def test_no_results_are_explained(name: str, tmp_path: Path) -> None:
     [
         pytest.param(
             [
-                row("owner/a", "skip", commit=COMMIT, reason="It is as the manifest has it."),
+                row("owner/a", "skip", commit=COMMIT, reason="Up to date."),
                 row("owner/b", "build", bytes=1_103_860, reason="The repo is new."),
                 row("owner/c", "refuse", reason="There is no such repo."),
             ],
             [
                 ["owner/c", "⛔ refused", "There is no such repo.", "", ""],
                 ["owner/b", "🔨 to build", "The repo is new.", "1.1 MB", ""],
-                ["owner/a", "💤 to skip", "It is as the manifest has it.", "", ""],
+                ["owner/a", "💤 to skip", "Up to date.", "", ""],
             ],
             id="plan",
         ),
         pytest.param(
             [
-                row("owner/a", "skipped", commit=COMMIT, reason="It is as the manifest has it."),
+                row("owner/a", "skipped", commit=COMMIT, reason="Up to date."),
                 row("owner/b", "built", commit=COMMIT, bytes=10**9, seconds=61.6, reason="seed"),
                 row("owner/c", "card-only", commit=COMMIT, bytes=3000, seconds=0.6, reason="tags"),
                 row("owner/d", "failed", seconds=2.0, reason="The Hub does not answer."),
@@ -189,7 +194,7 @@ def test_no_results_are_explained(name: str, tmp_path: Path) -> None:
                 ["owner/c", "📝 card only", "tags", "3.0 KB", "1 s"],
                 ["owner/e", "✅ built", "", "1.2 GB, 310.0 MB sent", ""],
                 ["owner/f", "✅ built", "", "1.2 GB, 0 B sent", ""],
-                ["owner/a", "💤 skipped", "It is as the manifest has it.", "", ""],
+                ["owner/a", "💤 skipped", "Up to date.", "", ""],
             ],
             id="build",
         ),
@@ -206,7 +211,7 @@ def test_the_table_tells_at_a_glance_what_became_of_each(
 
 
 def test_pairs_are_counted_in_words() -> None:
-    actions: list[Action] = ["skip", "build", "refuse", "build", "card-only"]
+    actions: list[ActionName | Outcome] = ["skip", "build", "refuse", "build", "card-only"]
     rows = [row(f"owner/{number}", action) for number, action in enumerate(actions)]
     assert count_actions(rows) == "2 to build, 1 card only, 1 to skip, 1 refused"
     assert results_table(rows, HUB).startswith(f"**{count_actions(rows)}.**\n")

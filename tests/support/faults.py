@@ -17,7 +17,7 @@ from huggingface_hub import HfApi, constants
 
 from tests.support.publishing import client, manifest
 from ved.assembly import assemble
-from ved.execution.run import RunOptions, build
+from ved.commands import RunOptions, build
 from ved.hub import http
 from ved.localhub import Exchange, LocalHub
 from ved.manifest.settings import CheckpointSettings

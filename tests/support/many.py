@@ -13,7 +13,7 @@ from dulwich.repo import Repo
 from huggingface_hub import HfApi
 
 from tests.support.publishing import TOKEN, client
-from ved.execution.run import RunOptions, build
+from ved.commands import RunOptions, build
 from ved.families.family import Role
 from ved.localhub import LocalHub
 from ved.manifest.loading import Manifest, load

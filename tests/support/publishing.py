@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from tests import checkpoints
-from ved.execution.run import RunOptions, build
+from ved.commands import RunOptions, build
 from ved.localhub import LocalHub
 from ved.manifest.loading import Manifest, loads
 from ved.results.result import Result

@@ -24,7 +24,7 @@ from ved.results.rows import Row
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-    from ved.execution.run import RunOptions
+    from ved.planning.options import RunOptions
     from ved.results.result import Result
 
 from ved.action.files import path_in_workspace, set_output, write_file, write_summary
@@ -94,7 +94,7 @@ def main() -> int:
         annotate(problems[0].text)
     except KeyboardInterrupt:
         problems, status = (
-            [VedError("The job was cancelled.", code=ErrorCode.JOB_CANCELLED)],
+            [VedError("The job was cancelled.", code=ErrorCode.RUN_ENDED_EARLY)],
             interruption.INTERRUPTED,
         )
         print(problems[0])
@@ -123,7 +123,7 @@ def _run(inputs: Inputs, mask: Callable[[str], None]) -> RunOutcome:
 def _build(inputs: Inputs, mask: Callable[[str], None]) -> RunOutcome:
     manifest = load(inputs.manifest)
     # Imported after the environment is prepared, and only for a manifest that is right.
-    from ved.execution.run import build
+    from ved import commands
     from ved.hub import oidc
     from ved.hub.access import HubAccess
 
@@ -134,23 +134,19 @@ def _build(inputs: Inputs, mask: Callable[[str], None]) -> RunOutcome:
     is_job = os.environ.get("GITHUB_ACTIONS") == "true"
     if oidc.offers_identity(os.environ) or (is_job and not HubAccess(api).has_token):
         publisher = oidc.Publisher(api.endpoint, os.environ, mask)
-    results = build(manifest, _options(inputs), api, publisher)
+    results = commands.build(manifest, _options(inputs), api, publisher=publisher)
     return RunOutcome([Row.of(result) for result in results], results)
 
 
 def _plan(inputs: Inputs, _: Callable[[str], None]) -> RunOutcome:
     manifest = load(inputs.manifest)
-    from ved.execution.run import preview
-    from ved.planning.matrix import build_matrix, distribute, parse_shard_count
-    from ved.results.text import format_lines
+    from ved import commands
+    from ved.planning.matrix import parse_shard_count
 
     count = parse_shard_count(inputs.shards)
-    api = _api(inputs)
-    planned = preview(manifest, _options(inputs), api)
-    results = [each.as_result(api) for each in planned]
-    print(format_lines(results, findings=True))
-    dealt = distribute([each.job for each in planned if each.pending], count)
-    return RunOutcome([Row.of(result) for result in results], results, build_matrix(dealt))
+    plan = commands.plan(manifest, _options(inputs), _api(inputs))
+    print(plan.lines())
+    return RunOutcome([Row.of(result) for result in plan.results], plan.results, plan.matrix(count))
 
 
 def _report(inputs: Inputs, _: Callable[[str], None]) -> RunOutcome:
@@ -169,8 +165,8 @@ def _report(inputs: Inputs, _: Callable[[str], None]) -> RunOutcome:
 
 
 def _options(inputs: Inputs) -> "RunOptions":
-    from ved.execution.run import RunOptions
     from ved.planning.matrix import parse_shard
+    from ved.planning.options import RunOptions
     from ved.sizes import parse_size
 
     only = parse_shard(inputs.shard) if inputs.shard else inputs.only

@@ -6,11 +6,12 @@ from urllib.parse import quote
 
 from ved.errors import TROUBLESHOOTING
 from ved.markdown import code_span, plain_text
-from ved.results.result import BAD, Action
+from ved.planning.actions import ActionName
+from ved.results.result import BAD, Outcome
 from ved.results.rows import Row
 from ved.sizes import format_size
 
-_SHOWN: dict[Action, tuple[str, str]] = {
+_SHOWN: dict[ActionName | Outcome, tuple[str, str]] = {
     "build": ("🔨", "to build"),
     "built": ("✅", "built"),
     "card-only": ("📝", "card only"),

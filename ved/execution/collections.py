@@ -8,22 +8,24 @@ from huggingface_hub import HfApi
 
 from ved.errors import ErrorCode, VedError
 from ved.manifest.models import Pair
+from ved.planning.actions import ActionName
 from ved.planning.findings import Finding
 from ved.publishing.collections import KEY, sync_collection
-from ved.results.result import Action, Result
+from ved.results.result import Outcome, Result
 
 log = logging.getLogger("ved")
 
-PUBLISHED: tuple[Action, ...] = ("built", "card-only", "skipped")
-"""What became of pairs whose repos are on the Hub as they should be."""
+PUBLISHED: tuple[ActionName | Outcome, ...] = ("built", "card-only", "skipped")
+"""The outcomes after which a repo is on the Hub and up to date."""
 
 
 def sync_collections(pairs: Sequence[Pair], results: Sequence[Result], api: HfApi) -> list[Result]:
-    """Put what is published into its collections; return the results, with what failed at that.
+    """Put published repos into their collections; return the results, some of them now failed.
 
     Args:
-        pairs: all of the manifest, by which the items are put in order.
-        results: what became of those of them that were asked for.
+        pairs: all pairs of the manifest, which give the items their order.
+        results: the results of the pairs of this run.
+        api: the client of the Hub.
     """
     named: dict[str, list[Pair]] = {}
     for pair in pairs:

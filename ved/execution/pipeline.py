@@ -1,283 +1,329 @@
-"""Builds what a plan says: one pair is downloaded while another is assembled and a third uploaded.
+"""Run planned actions: one pair downloads while another is assembled and a third is uploaded.
 
-What is published is checked by what the Hub then serves. A pair's failure stays its own.
+The threads, and who owns a pair's directory when:
+
+    downloads (1)   fetches sources into the source store; owns no checkpoint directory
+    main            assembles: creates the directory, owns it until the checkpoint is complete
+    uploads (2)     publishes: owns the directory from then on, moves it to the output directory
+                    or deletes it
+    checks (1)      reads the published commit back; owns the directory only for `check: generate`,
+                    which runs the model card's code on it, and then deletes it
+
+A pair's error is the result of that pair; the other pairs go on.
 """
 
 import logging
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from huggingface_hub import HfApi
 
 from ved.errors import VedError, as_ved_error
-from ved.execution.checkpoint_dir import (
-    build_checkpoint,
-    check_destination,
-    replace_checkpoint,
-    staging_directory,
-)
+from ved.execution.checkpoint_dir import BuiltCheckpoint, build_checkpoint
 from ved.execution.progress import Progress
 from ved.execution.readback import PublishedCommit, verify_published, verify_published_card
-from ved.execution.store import Store
+from ved.execution.source_store import SourceStore
 from ved.hub.access import HubAccess
 from ved.hub.upload_counter import count_uploads
 from ved.interruption import raise_if_interrupted, thread_pool, wait_interruptibly
+from ved.machine.disk import DiskBudget, DiskNeed
 from ved.manifest.settings import CheckpointSettings
-from ved.planning.actions import Planned
+from ved.planning.actions import Build, RenewCard, SetVisibility
+from ved.planning.machine_checks import disk_need
+from ved.planning.options import RunOptions
 from ved.publishing import commits, repos
 from ved.record import card
-from ved.record.build_record import BuildRecord
-from ved.results.result import Result
+from ved.record.output_directory import replace_output_directory, staging_directory
+from ved.results.collector import ResultCollector
+from ved.results.result import Outcome, Result, outcome_result
 from ved.sources.source import Source
 
 log = logging.getLogger("ved")
 
 UPLOADS = 2
-"""How many pairs are uploaded at the same time: while the Hub makes the commit of one, the wire is
-free for another. Downloads go one by one, because two would both be there late."""
+"""How many pairs upload at the same time: while the Hub creates the commit of one pair, the
+network is free for another. Downloads run one by one, because two would both arrive late."""
 
 CHECKS = 1
-"""How many pairs are checked at the same time: reading back takes the wire from downloads, which
+"""How many pairs are checked at the same time: reading back takes bandwidth from downloads, which
 uploads wait for, and running a card's code takes memory for the whole model."""
+
+UNCHECKED = "The run ended before the check of what was published."
+"""The reason of a result until its check is done; it stays if the run is interrupted."""
+
+_Pending: TypeAlias = "Future[Future[None] | None]"
+"""A publication, and the check that follows it, if there is one."""
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A build, the disk that it takes, the directory to build in, and when it started."""
+
+    action: Build
+    need: DiskNeed
+    directory: Path
+    start: float
 
 
 class Pipeline:
-    """Hands that pass pairs on: one downloads, one assembles, the others publish and check.
+    """The threads of a run, and what they share.
 
     Args:
-        access: the ways to the Hub.
-        store: the disk for sources and checkpoints.
+        access: the clients of the Hub.
+        budget: the disk for sources and checkpoints.
+        store: the downloaded sources, within that budget.
         directory: an empty directory to assemble in.
-        progress: what is told of it.
-        push: whether to publish.
-        output_directory: where to keep checkpoints, as `<owner>/<name>`.
+        progress: reports each step.
+        collector: gets each result as soon as it is known.
+        options: the options of the run.
     """
 
     def __init__(
         self,
         access: HubAccess,
-        store: Store,
+        budget: DiskBudget,
+        store: SourceStore,
         directory: Path,
         progress: Progress,
-        *,
-        push: bool,
-        output_directory: Path | None,
+        collector: ResultCollector,
+        options: RunOptions,
     ) -> None:
-        self.access = access
-        self.api = access.api
-        self.store = store
-        self.directory = directory
-        self.progress = progress
-        self.push = push
-        self.output_directory = output_directory
-        self._checks: dict[str, Future[Result]] = {}
+        self._access = access
+        self._api = access.api
+        self._budget = budget
+        self._store = store
+        self._directory = directory
+        self._progress = progress
+        self._collector = collector
+        self._options = options
 
-    def run(self, queue: Sequence[Planned], cards: Sequence[Planned]) -> dict[str, Result]:
-        """Build what is queued, renew cards, and return what became of each, by its repo."""
-        with thread_pool(1) as down, thread_pool(UPLOADS) as up, thread_pool(CHECKS) as back:
-            done = {each.pair.repo: up.submit(self._renew, each, back) for each in cards}
-            fetching = [down.submit(self._fetch, planned) for planned in queue]
-            for planned, fetched in zip(queue, fetching, strict=True):
-                done[planned.pair.repo] = self._build(planned, fetched, up, back)
+    def run(self, builds: Sequence[Build], updates: Sequence[RenewCard | SetVisibility]) -> None:
+        """Run the actions; their results are in the collector, also after an exception.
+
+        Raises:
+            KeyboardInterrupt: the process is interrupted.
+        """
+        works = [
+            _Work(
+                build,
+                disk_need(build, self._options),
+                self._directory / build.pair.repo,
+                time.monotonic(),
+            )
+            for build in builds
+        ]
+        with (
+            thread_pool(1) as downloads,
+            thread_pool(UPLOADS) as uploads,
+            thread_pool(CHECKS) as checks,
+        ):
+            pending: list[_Pending] = [
+                uploads.submit(self._update, update, checks) for update in updates
+            ]
+            fetched = [downloads.submit(self._fetch, work) for work in works]
+            for work, sources in zip(works, fetched, strict=True):
+                built = self._build(work, sources)
+                if built is not None:
+                    pending.append(uploads.submit(self._publish, work, built, checks))
                 raise_if_interrupted()
-            results = {repo: wait_interruptibly(future) for repo, future in done.items()}
-            results |= {repo: wait_interruptibly(future) for repo, future in self._checks.items()}
-        return {
-            repo: replace(result, steps=self.progress.steps(repo))
-            for repo, result in results.items()
-        }
+            for publication in pending:
+                check = wait_interruptibly(publication)
+                if check is not None:
+                    wait_interruptibly(check)
 
-    def _fetch(self, planned: Planned) -> list[Source]:
-        sources = [*planned.sources.values()]
-        missing = self.store.make_room(sources, _output(planned))
-        with self.progress.step(planned.pair.repo, "Downloading", missing):
-            return [self.store.fetch(source) for source in sources]
+    def _fetch(self, work: _Work) -> list[Source]:
+        """Download the sources of a pair, once there is disk for pair and sources."""
+        sources = [*work.action.sources.values()]
+        missing = self._store.reserve(work.need)
+        if not missing:
+            return [self._store.fetch(source) for source in sources]
+        with self._progress.step(work.action.pair.repo, "Downloading", missing):
+            return [self._store.fetch(source) for source in sources]
 
-    def _build(
-        self,
-        planned: Planned,
-        fetched: "Future[list[Source]]",
-        up: ThreadPoolExecutor,
-        back: ThreadPoolExecutor,
-    ) -> "Future[Result]":
-        """Assemble a pair once its sources are there, and hand it on to be published."""
-        start = time.monotonic()
-        directory = self.directory / planned.pair.repo
+    def _build(self, work: _Work, fetched: "Future[list[Source]]") -> BuiltCheckpoint | None:
+        """Assemble a pair once its sources are there; None if it failed, which is reported."""
+        pair = work.action.pair
         try:
-            sources = wait_interruptibly(fetched)
-            with self.progress.step(planned.pair.repo, "Assembling", _output(planned)):
-                made = self._assemble(planned, sources, directory)
+            encoder, decoder = wait_interruptibly(fetched)
+            with self._progress.step(pair.repo, "Assembling", work.need.output):
+                work.directory.mkdir(parents=True)
+                settings = CheckpointSettings.of(pair)
+                return build_checkpoint(encoder, decoder, work.directory, self._api, settings, pair)
         except Exception as error:
             raise_if_interrupted()
-            self._clear(planned, directory)
-            failed: Future[Result] = Future()
-            failed.set_result(self._failure(planned, error, start))
-            return failed
+            self._discard(work)
+            self._fail(work.action, error, work.start)
+            return None
         finally:
-            self.store.release([*planned.sources.values()])
-        return up.submit(self._publish, planned, directory, made, start, back)
-
-    def _assemble(
-        self, planned: Planned, sources: Sequence[Source], directory: Path
-    ) -> BuildRecord:
-        pair = planned.pair
-        if self.output_directory:
-            check_destination(self.output_directory / pair.repo)
-        directory.mkdir(parents=True)
-        encoder, decoder = sources
-        return build_checkpoint(
-            encoder, decoder, directory, self.api, CheckpointSettings.of(pair), pair
-        )
+            self._store.release([*work.action.sources.values()])
 
     def _publish(
-        self,
-        planned: Planned,
-        directory: Path,
-        made: BuildRecord,
-        start: float,
-        back: ThreadPoolExecutor,
-    ) -> Result:
-        """Publish or keep a checkpoint, and hand it on to be checked."""
-        pair, target, commit, place = planned.pair, planned.target, None, directory
-        with ExitStack() as held:
-            held.callback(self._clear, planned, directory)
+        self, work: _Work, built: BuiltCheckpoint, checks: ThreadPoolExecutor
+    ) -> "Future[None] | None":
+        """Publish a checkpoint, keep it, or both; return its check, if there is one."""
+        action, pair, place, commit = work.action, work.action.pair, work.directory, None
+        with ExitStack() as owned:
+            owned.callback(self._discard, work)
             try:
-                size = sum(path.stat().st_size for path in directory.iterdir())
+                size = sum(path.stat().st_size for path in place.iterdir())
                 with count_uploads() as uploads:
-                    if self.push:
-                        commit = self._push(planned, directory, size)
-                if self.output_directory:
-                    place = self.output_directory / pair.repo
-                    replace_checkpoint(directory, place)
+                    if self._options.push:
+                        commit = self._push(action, place, size)
+                if self._options.output_directory:
+                    place = self._options.output_directory / pair.repo
+                    replace_output_directory(work.directory, place)
+                    self._budget.release_output(work.need, kept=True)
             except Exception as error:
-                return self._failure(planned, error, start, commit)
-            result = planned.result("built", self.api, commit, size, time.monotonic() - start)
-            result = replace(result, checksums=made.checksums(), uploaded=uploads.sent)
-            if commit and pair.check != "none":
-                assert target is not None
-                published = PublishedCommit(made, pair.repo, commit, target.head)
-                is_run = pair.check == "generate"
-                look = partial(verify_published, published, run=place if is_run else None)
-                until = held.pop_all()
-                if not is_run:
-                    until.close()  # other pairs need the disk, and what is read back takes none
-                self._checks[pair.repo] = back.submit(
-                    self._check, planned, result, start, look, until
-                )
-        return result
+                self._fail(action, error, work.start, commit, built)
+                return None
+            result = self._result(action, "built", commit, size, work.start)
+            result = replace(result, checksums=built.record.checksums(), uploaded=uploads.sent)
+            if commit is None or pair.check == "none":
+                self._collector.add(result)
+                return None
+            self._collector.add(replace(result, reason=f"{result.reason} {UNCHECKED}"))
+            assert action.target is not None
+            published = PublishedCommit(built.record, pair.repo, commit, action.target.head)
+            runs_card = pair.check == "generate"
+            check = partial(verify_published, published, run=place if runs_card else None)
+            until_checked = owned.pop_all()
+            if not runs_card:
+                until_checked.close()  # other pairs need the disk, and reading back takes none
+            return checks.submit(self._check, action, result, check, work.start, until_checked)
 
-    def _push(self, planned: Planned, directory: Path, size: int) -> str:
-        pair, target = planned.pair, planned.target
-        assert target is not None
-        with self.progress.step(pair.repo, "Publishing", size):
+    def _push(self, action: Build, directory: Path, size: int) -> str:
+        repo = action.pair.repo
+        assert action.target is not None
+        with self._progress.step(repo, "Publishing", size):
             commit = commits.publish(
-                target, directory, private=pair.private, api=self.api, pusher=self.access.to
+                action.target,
+                directory,
+                private=action.pair.private,
+                api=self._api,
+                pusher=self._access.to,
             )
-        log.info("%s: Published as %s", pair.repo, repos.commit_url(pair.repo, commit, self.api))
+        url = repos.commit_url(repo, commit, self._api.endpoint)
+        log.info("%s: Published as %s", repo, url)
         return commit
+
+    def _update(
+        self, action: RenewCard | SetVisibility, checks: ThreadPoolExecutor
+    ) -> "Future[None] | None":
+        """Change a repo without its weights; return the check, if there is one."""
+        start = time.monotonic()
+        try:
+            if isinstance(action, SetVisibility):
+                commits.set_visibility(action.pair.repo, action.private, self._api)
+                head = action.target.head
+                self._collector.add(self._result(action, "card-only", head, 0, start))
+                return None
+            commit, size, check = self._renew_card(action)
+        except Exception as error:
+            self._fail(action, error, start)
+            return None
+        result = self._result(action, "card-only", commit, size, start)
+        if action.pair.check == "none":
+            self._collector.add(result)
+            return None
+        self._collector.add(replace(result, reason=f"{result.reason} {UNCHECKED}"))
+        return checks.submit(self._check, action, result, check, start, ExitStack())
+
+    def _renew_card(self, action: RenewCard) -> tuple[str, int, Callable[[Path, HfApi], None]]:
+        """Publish a new model card; return the commit, its bytes, and what checks it."""
+        directory = self._directory / action.pair.repo
+        directory.mkdir(parents=True)
+        record = card.renew_card(
+            action.published,
+            action.pair,
+            action.subject.pinned,
+            self._api.endpoint,
+            directory,
+        )
+        size = sum(path.stat().st_size for path in directory.iterdir())
+        with self._progress.step(action.pair.repo, "Publishing the model card", 0):
+            commit = commits.publish_card(
+                action.target,
+                directory,
+                private=action.pair.private,
+                api=self._api,
+                pusher=self._access.to,
+            )
+        published = PublishedCommit(record, action.pair.repo, commit, action.target.head)
+        return commit, size, partial(verify_published_card, published)
 
     def _check(
         self,
-        planned: Planned,
+        action: Build | RenewCard,
         result: Result,
+        check: Callable[[Path, HfApi], None],
         start: float,
-        look: Callable[[Path, HfApi], None],
-        held: ExitStack | None = None,
-    ) -> Result:
-        """Return the result of what was published, once it is checked.
+        owned: ExitStack,
+    ) -> None:
+        """Check a published commit.
 
         Args:
-            look: checks it, with an empty directory and the Hub.
-            held: what the check needs until it is over.
+            action: the planned action.
+            result: what to report if the check passes.
+            check: takes an empty directory and the client to read with.
+            start: when the action started, by the monotonic clock.
+            owned: is closed after the check.
         """
-        repo = planned.pair.repo
-        size = result.size if planned.action == "build" else 0  # a bar does not count cards
+        repo = action.pair.repo
+        size = result.size if isinstance(action, Build) else 0  # a bar does not count cards
         try:
             with (
-                held or ExitStack(),
-                self.progress.step(repo, "Checking", size),
-                staging_directory(self.directory) as empty,
+                owned,
+                self._progress.step(repo, "Checking", size),
+                staging_directory(self._directory) as empty,
             ):
-                look(empty, self.access.to(repo))
+                check(empty, self._access.to(repo))
         except Exception as error:
-            return self._failure(planned, error, start, result.commit)
-        return replace(result, seconds=time.monotonic() - start)
+            self._fail(action, error, start, result.commit)
+            return
+        self._collector.add(
+            replace(result, seconds=time.monotonic() - start, steps=self._progress.steps(repo))
+        )
 
-    def _clear(self, planned: Planned, directory: Path) -> None:
-        shutil.rmtree(directory, ignore_errors=True)
-        self.store.give_back(_output(planned))
+    def _discard(self, work: _Work) -> None:
+        shutil.rmtree(work.directory, ignore_errors=True)
+        self._budget.release_output(work.need, kept=False)
 
-    def _renew(self, planned: Planned, back: ThreadPoolExecutor) -> Result:
-        """Publish a card of the words that the manifest has now, beside the weights that stand."""
-        start, commit, size, look = time.monotonic(), None, 0, None
-        pair, target, published = planned.pair, planned.target, planned.published
-        assert target is not None
-        assert published is not None
-        try:
-            if published.card_digest == planned.card_digest:
-                assert pair.private is not None
-                commits.set_visibility(pair.repo, pair.private, self.api)
-                commit = target.head
-            else:
-                directory = self.directory / pair.repo
-                directory.mkdir(parents=True)
-                made = card.renew_card(
-                    published, pair, planned.pinned, self.api.endpoint, directory
-                )
-                size = sum(path.stat().st_size for path in directory.iterdir())
-                with self.progress.step(pair.repo, "Publishing", 0):
-                    commit = commits.publish_card(
-                        target, directory, private=pair.private, api=self.api, pusher=self.access.to
-                    )
-                look = partial(
-                    verify_published_card, PublishedCommit(made, pair.repo, commit, target.head)
-                )
-        except Exception as error:
-            return self._failure(planned, error, start, commit)
-        result = planned.result("card-only", self.api, commit, size, time.monotonic() - start)
-        if look and pair.check != "none":
-            self._checks[pair.repo] = back.submit(self._check, planned, result, start, look)
-        return result
-
-    def _failure(
-        self, planned: Planned, error: Exception, start: float, commit: str | None = None
+    def _result(
+        self,
+        action: Build | RenewCard | SetVisibility,
+        outcome: Outcome,
+        commit: str | None,
+        size: int,
+        start: float,
     ) -> Result:
-        """Return the result of a pair that failed, maybe after it was published as a commit."""
-        if not isinstance(error, VedError | OSError):
-            log.error("%s: Unexpected error", planned.pair.repo, exc_info=error)
-        said = as_ved_error(error)
-        log.error("%s: Failed: %s", planned.pair.repo, said)
         seconds = time.monotonic() - start
-        result = planned.result("failed", self.api, commit, seconds=seconds)
-        return replace(result, reason=str(said), code=said.code)
+        endpoint = self._api.endpoint
+        result = outcome_result(action, outcome, endpoint, commit, size, seconds)
+        return replace(result, steps=self._progress.steps(action.pair.repo))
 
-
-def order_by_download_cost(planned: Iterable[Planned]) -> list[Planned]:
-    """Return pairs so that each has the fewest bytes to download that are not here by then.
-
-    The first upload can begin early, and pairs that share sources come together.
-    """
-    remaining, here = list(planned), set[str]()
-    ordered = []
-    while remaining:
-        following = min(remaining, key=lambda each: _download(each, here))
-        remaining.remove(following)
-        ordered.append(following)
-        here |= {str(source) for source in following.sources.values()}
-    return ordered
-
-
-def _download(planned: Planned, here: Collection[str]) -> int:
-    assert planned.needs is not None
-    return sum(size for name, size in planned.needs.sources.items() if name not in here)
-
-
-def _output(planned: Planned) -> int:
-    assert planned.needs is not None
-    return planned.needs.output
+    def _fail(
+        self,
+        action: Build | RenewCard | SetVisibility,
+        error: Exception,
+        start: float,
+        commit: str | None = None,
+        built: BuiltCheckpoint | None = None,
+    ) -> None:
+        """Report a failure, maybe after something was published as a commit."""
+        repo = action.pair.repo
+        if not isinstance(error, VedError | OSError):
+            log.error("%s: Unexpected error", repo, exc_info=error)
+        explained = as_ved_error(error)
+        log.error("%s: Failed: %s", repo, explained)
+        result = self._result(action, "failed", commit, 0, start)
+        checksums = built.record.checksums() if built and commit else {}
+        self._collector.add(
+            replace(result, reason=str(explained), code=explained.code, checksums=checksums)
+        )

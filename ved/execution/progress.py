@@ -1,4 +1,4 @@
-"""What is being done: a bar in a terminal, plain lines in a log."""
+"""Report the steps of a run: a bar in a terminal, plain lines in a log."""
 
 import logging
 import time
@@ -17,25 +17,25 @@ log = logging.getLogger("ved")
 
 
 class Progress:
-    """Tells of the steps of pairs, and counts the bytes of those that are over."""
+    """The steps of all pairs; safe to share between threads."""
 
     def __init__(self, bar: "tqdm[Any]") -> None:
         self._bar = bar
-        self._doing: dict[str, str] = {}
+        self._current: dict[str, str] = {}
         self._steps: dict[str, list[Step]] = {}
         self._start = time.monotonic()
         self._lock = Lock()
 
     @contextmanager
     def step(self, repo: str, verb: str, size: int) -> Iterator[None]:
-        """Tell of a step, and count its bytes once it is over.
+        """Report that a step begins, and count its bytes when the block ends.
 
         Args:
-            repo: the pair's.
+            repo: the repo of the pair.
             verb: what is done, such as "Downloading".
-            size: how many bytes it is about.
+            size: bytes that the step downloads, writes or uploads; 0 is not reported.
         """
-        log.info("%s: %s %s", repo, verb, format_size(size))
+        log.info("%s: %s%s", repo, verb, f" {format_size(size)}" if size else "")
         self._show(repo, verb)
         start = time.monotonic()
         try:
@@ -47,26 +47,26 @@ class Progress:
             self._steps.setdefault(repo, []).append(step)
 
     def steps(self, repo: str) -> tuple[Step, ...]:
-        """Return the steps of a pair that are over."""
+        """Return the finished steps of a pair."""
         return tuple(self._steps.get(repo, ()))
 
     def _show(self, repo: str, verb: str) -> None:
         with self._lock:
-            self._doing[repo] = verb
-            now = (f"{verb.lower()} {repo}" for repo, verb in self._doing.items() if verb)
-            self._bar.set_description_str(", ".join(now))
+            self._current[repo] = verb
+            current = (f"{verb.lower()} {repo}" for repo, verb in self._current.items() if verb)
+            self._bar.set_description_str(", ".join(current))
 
 
 @contextmanager
-def progress_bar(total: int, *, bar: bool) -> Iterator[Progress]:
-    """Yield a progress that is shown until the block ends.
+def progress_bar(total: int, *, is_shown: bool) -> Iterator[Progress]:
+    """Yield the progress of a run, with a bar if wanted.
 
     Args:
-        total: how many bytes there are to download, write and upload.
-        bar: whether to draw a bar, which the lines of the log then leave alone.
+        total: bytes to download, write and upload.
+        is_shown: whether to draw a bar; lines of the log do not disturb it.
     """
     with (
-        logging_redirect_tqdm() if bar else nullcontext(),
-        tqdm(total=total, unit="B", unit_scale=True, disable=not bar) as drawn,
+        logging_redirect_tqdm() if is_shown else nullcontext(),
+        tqdm(total=total, unit="B", unit_scale=True, disable=not is_shown) as bar,
     ):
-        yield Progress(drawn)
+        yield Progress(bar)

@@ -11,7 +11,7 @@ from huggingface_hub import HfApi
 from pydantic import ValidationError
 
 from ved.errors import ErrorCode, RequestError, VedError
-from ved.execution.checkpoint_dir import build_checkpoint, staging_directory
+from ved.execution.checkpoint_dir import build_checkpoint
 from ved.execution.published_files import CheckpointOnDisk, CheckpointOnHub, PublishedCheckpoint
 from ved.families.family import Role
 from ved.hub.errors import translated_errors
@@ -19,6 +19,7 @@ from ved.manifest.models import ConfigRef, SourceRef
 from ved.publishing import repos
 from ved.record import build_record, card
 from ved.record.build_record import BuildRecord, RecordedFile, RecordedSnapshot
+from ved.record.output_directory import staging_directory
 from ved.sources.source import Source, resolve_source
 from ved.text import join_limited
 
@@ -69,7 +70,7 @@ def verify(checkpoint: str, api: HfApi) -> Verdict:
     encoder = _source(published, "encoder", api)
     decoder = _source(published, "decoder", api)
     with staging_directory(None) as directory:
-        rebuilt = build_checkpoint(encoder, decoder, directory, api, published.settings)
+        rebuilt = build_checkpoint(encoder, decoder, directory, api, published.settings).record
         rebuilt, notes = _with_words(rebuilt, published, directory)
         differences = [*_compare(rebuilt, published, there, directory)]
         compared = 1 + sum((directory / name).exists() for name in rebuilt.files)

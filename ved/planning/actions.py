@@ -1,111 +1,176 @@
-"""A pair with what is to be done for it, and why."""
+"""The planned actions: what a run does for each pair, and why. There is one type for each."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
-
-from huggingface_hub import HfApi
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, TypeAlias, TypeVar
 
 from ved.families.family import Role
 from ved.manifest.models import Pair
 from ved.planning.findings import Finding
-from ved.planning.matrix import PairCost
-from ved.publishing import repos
-from ved.publishing.repos import ListedRepo, TargetRepo
+from ved.publishing.repos import TargetRepo
 from ved.record.build_record import BuildRecord
-from ved.results import result
-from ved.results.result import Result
 from ved.sources.source import Pinned, ResolvedSource
 
-if TYPE_CHECKING:
-    # Importing it imports jax and transformers, which a plan without a build does not need.
-    from ved.planning.preflight import ResourceEstimate
-
-
-Action = Literal["build", "card-only", "skip", "refuse"]
+ActionName = Literal["build", "card-only", "skip", "refuse"]
+"""The names of planned actions in outputs. Both ways to change a repo without its weights, a new
+card and another visibility, are `card-only`."""
 
 
 @dataclass(frozen=True)
-class Planned:
-    """What is to be done for a pair.
+class IdentifiedPair:
+    """A pair, and everything that decides what its repo should contain.
 
     Attributes:
-        pair: the pair.
-        action: what is to be done.
-        reason: why.
-        findings: what is wrong with it, or worth knowing.
-        pinned: its sources at their commits, where they can be had.
-        fingerprint: of what it would be built from; empty where a source cannot be had.
-        card_digest: the digest of what its card would say besides.
-        listed: what its namespace's listing tells of its repo.
-        target: its repo; None where it was not looked at closely.
-        published: the record of what is there, where that is to get a new card.
-        needs: what building it takes, where it is to be built.
-        sources: its sources with their configs, where it is to be built.
-        to_collect: whether its repo is not in the collection that the pair names.
+        pair: the entry of the manifest.
+        pinned: the sources at their commits, by role; without a source that cannot be read.
+        fingerprint: the digest of everything that decides the checkpoint's bytes; "" if a source
+            cannot be read.
+        card_digest: the digest of everything else that the model card states.
+        findings: what is wrong with the pair, or worth knowing.
     """
 
     pair: Pair
-    action: Action
-    reason: str
+    pinned: Mapping[Role, Pinned]
+    fingerprint: str
+    card_digest: str
     findings: tuple[Finding, ...] = ()
-    pinned: Mapping[Role, Pinned] = field(default_factory=dict)
-    fingerprint: str = ""
-    card_digest: str = ""
-    listed: ListedRepo | None = None
+
+
+@dataclass(frozen=True)
+class ResourceEstimate:
+    """What building a pair takes.
+
+    Attributes:
+        sources: bytes to download, by source; 0 for a local directory.
+        output: bytes of the checkpoint.
+        memory: bytes of memory, roughly.
+    """
+
+    sources: Mapping[str, int]
+    output: int
+    memory: int
+
+
+@dataclass(frozen=True)
+class _Action:
+    """What all planned actions have.
+
+    Attributes:
+        subject: the pair that it is for.
+        reason: why it is done, as a sentence.
+    """
+
+    subject: IdentifiedPair
+    reason: str
+
+    @property
+    def pair(self) -> Pair:
+        """The entry of the manifest."""
+        return self.subject.pair
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong with the pair, or worth knowing."""
+        return self.subject.findings
+
+
+@dataclass(frozen=True)
+class BuildCandidate(_Action):
+    """Build the pair if its sources pass the preflight.
+
+    Attributes:
+        target: the repo to publish to; None if nothing is published.
+    """
+
+    target: TargetRepo | None
+
+
+@dataclass(frozen=True)
+class Build(BuildCandidate):
+    """Build the checkpoint, publish it, keep it, or both.
+
+    Attributes:
+        sources: the sources with their configs, by role.
+        estimate: what building takes.
+    """
+
+    name: ClassVar[ActionName] = "build"
+    sources: Mapping[Role, ResolvedSource]
+    estimate: ResourceEstimate
+
+
+@dataclass(frozen=True)
+class RenewCard(_Action):
+    """Publish a new model card and record; leave the weights unchanged.
+
+    Attributes:
+        target: the repo to publish to.
+        published: the build record in it.
+    """
+
+    name: ClassVar[ActionName] = "card-only"
+    target: TargetRepo
+    published: BuildRecord
+
+
+@dataclass(frozen=True)
+class SetVisibility(_Action):
+    """Make the repo private or public; leave its content unchanged.
+
+    Attributes:
+        target: the repo.
+        private: whether to make it private.
+    """
+
+    name: ClassVar[ActionName] = "card-only"
+    target: TargetRepo
+    private: bool
+
+
+@dataclass(frozen=True)
+class Skip(_Action):
+    """Do nothing: the repo, or the output directory, is up to date.
+
+    Attributes:
+        head: the newest commit of the repo; None if nothing is published.
+        target: the repo; None if only the listing of its namespace was read.
+        is_uncollected: whether the repo is missing in the collection that the pair names.
+    """
+
+    name: ClassVar[ActionName] = "skip"
+    head: str | None
     target: TargetRepo | None = None
-    published: BuildRecord | None = None
-    needs: "ResourceEstimate | None" = None
-    sources: Mapping[Role, ResolvedSource] = field(default_factory=dict)
-    to_collect: bool = False
+    is_uncollected: bool = False
 
-    @property
-    def pending(self) -> bool:
-        """Whether there is anything to do."""
-        return self.action in ("build", "card-only") or self.to_collect
 
-    def result(
-        self,
-        action: result.Action,
-        api: HfApi,
-        commit: str | None = None,
-        size: int = 0,
-        seconds: float = 0.0,
-    ) -> Result:
-        """Return what became of the pair, at a commit or at the one that its repo is at."""
-        head = commit or (self._head if self.action == "skip" else None)
-        return Result(
-            self.pair,
-            action,
-            self.reason,
-            self.findings,
-            self.fingerprint,
-            head,
-            head and repos.commit_url(self.pair.repo, head, api),
-            size,
-            seconds,
-        )
+@dataclass(frozen=True)
+class Refuse(_Action):
+    """Do nothing, because of the errors among the findings."""
 
-    def as_result(self, api: HfApi) -> Result:
-        """Return what is to become of the pair."""
-        size = sum(self.needs.sources.values()) + self.needs.output if self.needs else 0
-        return self.result(self.action, api, size=size)
+    name: ClassVar[ActionName] = "refuse"
 
-    @property
-    def job(self) -> PairCost:
-        """The pair as something to be dealt out to shards."""
-        if self.needs is None:
-            return PairCost(self.pair.repo, {}, 0)
-        return PairCost(self.pair.repo, self.needs.sources, self.needs.output)
 
-    @property
-    def _head(self) -> str | None:
-        if self.target is not None:
-            return self.target.head
-        return self.listed.head if self.listed is not None else None
+PlannedAction: TypeAlias = Build | RenewCard | SetVisibility | Skip | Refuse
+ComparedAction: TypeAlias = BuildCandidate | RenewCard | SetVisibility | Skip | Refuse
+"""An action before the preflight."""
 
-    def with_findings(self, findings: Iterable[Finding]) -> "Planned":
-        """Return it with further findings; with an error among them it is refused."""
-        known = replace(self, findings=tuple(dict.fromkeys((*self.findings, *findings))))
-        errors = [finding.message for finding in known.findings if finding.level == "error"]
-        return replace(known, action="refuse", reason=" ".join(errors)) if errors else known
+_SomeAction = TypeVar("_SomeAction", bound=_Action)
+
+
+def is_pending(action: PlannedAction) -> bool:
+    """Return whether there is anything to do."""
+    match action:
+        case Build() | RenewCard() | SetVisibility():
+            return True
+        case Skip(is_uncollected=uncollected):
+            return uncollected
+        case Refuse():
+            return False
+
+
+def with_findings(action: _SomeAction, findings: Iterable[Finding]) -> _SomeAction | Refuse:
+    """Return an action with further findings; a `Refuse` if there is an error among them."""
+    known = tuple(dict.fromkeys((*action.findings, *findings)))
+    subject = replace(action.subject, findings=known)
+    errors = [finding.message for finding in known if finding.level == "error"]
+    return Refuse(subject, " ".join(errors)) if errors else replace(action, subject=subject)

@@ -1,4 +1,4 @@
-"""What is found to be wrong, or worth knowing, of a pair, and the key of its entry that says so."""
+"""Findings: what is wrong with a pair, or worth knowing, at a key of its entry in the manifest."""
 
 import logging
 from collections.abc import Iterator
@@ -19,9 +19,10 @@ class Finding:
     """One thing about a pair.
 
     Attributes:
-        level: whether it prevents the build, is likely to be a mistake, or is good to know.
+        level: an error prevents the build, a warning is likely to be a mistake, a notice is
+            information.
         key: the key of the manifest's entry that it is about.
-        message: what it is, and what to do.
+        message: the cause, and what to do.
         code: the heading of docs/troubleshooting.md that explains it.
     """
 
@@ -32,18 +33,19 @@ class Finding:
 
     @property
     def text(self) -> str:
-        """The message, with the address of more."""
+        """The message, and the address of its explanation."""
         return with_links(self.message, [self.code])
 
 
 class Findings(list[Finding]):
-    """A list of findings that failures can be collected in."""
+    """A list of findings that also collects errors."""
 
     @contextmanager
     def about(self, key: str) -> Iterator[None]:
-        """Turn a failure into a finding about a key, and go on after the block.
+        """Turn an exception of the block into a finding about a key, and continue after the block.
 
-        Of a failure that nobody foresaw, too: one pair's strange source is not the others' problem.
+        An unexpected exception is logged and becomes a finding, too: a strange source of one pair
+        must not end the plan of the others.
         """
         try:
             yield
@@ -51,8 +53,8 @@ class Findings(list[Finding]):
             raise_if_interrupted()
             if not isinstance(error, VedError | OSError):
                 log.error("Unexpected error", exc_info=error)
-            said = as_ved_error(error)
-            self.append(Finding("error", key, str(said), said.code))
+            explained = as_ved_error(error)
+            self.append(Finding("error", key, str(explained), explained.code))
 
     def warn(self, key: str, message: str, code: ErrorCode) -> None:
         """Add a warning."""

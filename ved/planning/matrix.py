@@ -1,13 +1,14 @@
-"""Shards: the pairs to build, dealt out to the jobs of a GitHub Actions matrix."""
+"""The jobs of a GitHub Actions matrix: pairs distributed to shards of similar size."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
 from ved.errors import ErrorCode, RequestError
+from ved.planning.actions import Build, PlannedAction, is_pending
 from ved.text import quoted
 
 MAX_SHARDS = 256
@@ -16,13 +17,13 @@ MAX_SHARDS = 256
 
 @dataclass(frozen=True)
 class PairCost:
-    """One pair to build.
+    """What one pair costs a job.
 
     Attributes:
-        repo: what it is published as.
+        repo: the repo to publish to.
         sources: bytes to download, by "name@commit"; a local directory has none. A source has
             the same size wherever it occurs.
-        output: bytes that it writes and uploads.
+        output: bytes to write and upload.
     """
 
     repo: str
@@ -32,43 +33,54 @@ class PairCost:
 
 @dataclass(frozen=True)
 class Shard:
-    """Pairs that one job of the matrix builds."""
+    """The pairs of one job of the matrix."""
 
-    jobs: tuple[PairCost, ...]
+    pairs: tuple[PairCost, ...]
 
     @property
     def size(self) -> int:
         """Bytes to download, each source once, and to upload."""
-        sources = {name: size for job in self.jobs for name, size in job.sources.items()}
-        return sum(sources.values()) + sum(job.output for job in self.jobs)
+        sources = {name: size for pair in self.pairs for name, size in pair.sources.items()}
+        return sum(sources.values()) + sum(pair.output for pair in self.pairs)
 
 
-def distribute(jobs: Sequence[PairCost], count: int) -> list[Shard]:
-    """Deal jobs out to at most ``count`` shards, none empty, so that the largest is small.
+def pair_costs(actions: Iterable[PlannedAction]) -> list[PairCost]:
+    """Return what the pending actions of a plan cost, in order."""
+    return [
+        PairCost(action.pair.repo, action.estimate.sources, action.estimate.output)
+        if isinstance(action, Build)
+        else PairCost(action.pair.repo, {}, 0)
+        for action in actions
+        if is_pending(action)
+    ]
 
-    It seeks the lowest limit on a shard's size under which all jobs find a place (bisection, to
-    1 %), and jobs that share a source stay together within that limit. A heuristic: the best deal
-    is NP-hard to find. Where no jobs share a source, the largest shard is at most 4/3 of the best
-    deal's, the bound of the longest-processing-time rule (Graham, 1969), which this then is.
 
-    Shards come in the order of their first jobs, and jobs in the order given.
+def distribute(pairs: Sequence[PairCost], count: int) -> list[Shard]:
+    """Distribute pairs to at most ``count`` shards, none empty, so that the largest is small.
+
+    Bisection, to 1 %, finds the lowest limit on a shard's size under which all pairs find a place;
+    pairs that share a source stay together within that limit. This is a heuristic: the best
+    distribution is NP-hard to find. If no pairs share a source, it is the longest-processing-time
+    rule, whose largest shard is at most 4/3 of the best one (Graham, 1969).
+
+    Shards come in the order of their first pairs, and pairs in the order given.
 
     Args:
         jobs: the pairs to build.
         count: what `check_shard_count` accepts.
     """
-    assert 1 <= count <= MAX_SHARDS
-    if not jobs:
+    check_shard_count(count)
+    if not pairs:
         return []
-    alone = [Shard((job,)).size for job in jobs]
-    # No deal has a largest shard below the one; any way of packing has room under the other.
-    impossible = max(*alone, -(-Shard(tuple(jobs)).size // count)) - 1
+    alone = [Shard((pair,)).size for pair in pairs]
+    # No distribution has a largest shard below the one limit; every one fits under the other.
+    impossible = max(*alone, -(-Shard(tuple(pairs)).size // count)) - 1
     possible = max(alone) + sum(alone) // count
-    best = _pack(jobs, count, possible)
+    best = _pack(pairs, count, possible)
     assert best is not None
     while possible - impossible > max(1, possible // 100):
         limit = (possible + impossible) // 2
-        found = _pack(jobs, count, limit)
+        found = _pack(pairs, count, limit)
         if found is None:
             impossible = limit
         else:
@@ -77,50 +89,64 @@ def distribute(jobs: Sequence[PairCost], count: int) -> list[Shard]:
     return best
 
 
+def check_shard_count(count: int) -> None:
+    """Check that a matrix can have a number of jobs.
+
+    Raises:
+        RequestError: it cannot.
+    """
+    if not 1 <= count <= MAX_SHARDS:
+        raise RequestError(
+            f"{count} shards are not possible.",
+            f"Ask for 1 to {MAX_SHARDS}, which is GitHub's limit of jobs in a matrix.",
+            code=ErrorCode.WRONG_INPUT,
+        )
+
+
 def _largest(shards: Sequence[Shard]) -> int:
     return max(shard.size for shard in shards)
 
 
 class _OpenShard:
-    """A shard while jobs are dealt."""
+    """A shard while pairs are distributed."""
 
     def __init__(self) -> None:
         self.positions: list[int] = []
         self.sources: set[str] = set()
         self.size = 0
 
-    def cost(self, job: PairCost) -> int:
-        """Return the bytes that a job adds: its output, and the sources that are not here yet."""
-        cost = job.output
-        for name, size in job.sources.items():
+    def cost(self, pair: PairCost) -> int:
+        """Return the bytes that a pair adds: its output, and sources that no pair here shares."""
+        cost = pair.output
+        for name, size in pair.sources.items():
             if name not in self.sources:
                 cost += size
         return cost
 
-    def add(self, job: PairCost, position: int) -> None:
-        self.size += self.cost(job)
-        self.sources.update(job.sources)
+    def add(self, pair: PairCost, position: int) -> None:
+        self.size += self.cost(pair)
+        self.sources.update(pair.sources)
         self.positions.append(position)
 
 
-def _pack(jobs: Sequence[PairCost], count: int, limit: int) -> list[Shard] | None:
-    """Pack jobs into shards within the limit, largest job first; None if one finds no place.
+def _pack(pairs: Sequence[PairCost], count: int, limit: int) -> list[Shard] | None:
+    """Pack pairs into shards within the limit, largest pair first; None if one finds no place.
 
-    Each job goes where it adds the fewest bytes, and of several such shards to the emptiest.
+    Each pair goes where it adds the fewest bytes; among equals, to the smallest shard.
     """
     shards = [_OpenShard() for _ in range(count)]
-    for position, job in sorted(enumerate(jobs), key=lambda item: -Shard((item[1],)).size):
+    for position, pair in sorted(enumerate(pairs), key=lambda item: -Shard((item[1],)).size):
         fitting = [
             (cost, shard.size, number)
             for number, shard in enumerate(shards)
-            if shard.size + (cost := shard.cost(job)) <= limit
+            if shard.size + (cost := shard.cost(pair)) <= limit
         ]
         if not fitting:
             return None
         *_, chosen = min(fitting)
-        shards[chosen].add(job, position)
-    dealt = sorted(sorted(shard.positions) for shard in shards if shard.positions)
-    return [Shard(tuple(jobs[position] for position in positions)) for positions in dealt]
+        shards[chosen].add(pair, position)
+    packed = sorted(sorted(shard.positions) for shard in shards if shard.positions)
+    return [Shard(tuple(pairs[position] for position in positions)) for positions in packed]
 
 
 def build_matrix(shards: Sequence[Shard]) -> dict[str, Any]:
@@ -132,7 +158,7 @@ def build_matrix(shards: Sequence[Shard]) -> dict[str, Any]:
         "include": [
             {
                 "shard": f"{number}/{len(shards)}",
-                "repos": [job.repo for job in shard.jobs],
+                "repos": [pair.repo for pair in shard.pairs],
                 "bytes": shard.size,
             }
             for number, shard in enumerate(shards, start=1)
@@ -140,27 +166,11 @@ def build_matrix(shards: Sequence[Shard]) -> dict[str, Any]:
     }
 
 
-def check_shard_count(count: int) -> None:
-    """Check that a matrix can have this many jobs.
-
-    Callers check this before they make a plan, which takes many requests.
-
-    Raises:
-        RequestError: the count is less than 1 or above GitHub's limit.
-    """
-    if not 1 <= count <= MAX_SHARDS:
-        raise RequestError(
-            f"{count} shards are not possible.",
-            f"Ask for 1 to {MAX_SHARDS}, which is GitHub's limit of jobs in a matrix.",
-            code=ErrorCode.WRONG_INPUT,
-        )
-
-
 def parse_shard_count(text: str) -> int:
     """Return the number of shards that a user asks for.
 
     Raises:
-        RequestError: the text is not a whole number, or a matrix cannot have this many jobs.
+        RequestError: it is not a whole number, or a matrix cannot have so many jobs.
     """
     if not re.fullmatch("[0-9]{1,9}", text):
         raise RequestError(
@@ -174,7 +184,7 @@ def parse_shard_count(text: str) -> int:
 
 
 class _Element(BaseModel):
-    """What `read` needs of an element; a workflow may add keys of its own to its matrix."""
+    """One element of a matrix; a workflow may add keys of its own."""
 
     repos: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
 
@@ -183,7 +193,7 @@ def parse_shard(text: str) -> tuple[str, ...]:
     """Return the repos of one element of the matrix, given as ``${{ toJSON(matrix) }}`` writes it.
 
     Raises:
-        RequestError: it is not such an element.
+        RequestError: the text is not such an element.
     """
     try:
         return tuple(_Element.model_validate_json(text).repos)
@@ -192,6 +202,6 @@ def parse_shard(text: str) -> tuple[str, ...]:
         where = ".".join(str(part) for part in problem["loc"])
         raise RequestError(
             f"The shard cannot be read: {where and f'{where}: '}{problem['msg']}.",
-            "Give it as ${{ toJSON(matrix) }}, in a job whose matrix is the one that was planned.",
+            "Give it as ${{ toJSON(matrix) }}, in a job that runs the planned matrix.",
             code=ErrorCode.WRONG_INPUT,
         ) from None

@@ -22,12 +22,12 @@ from ved.record.card import STATE_KEY
 from ved.sources.snapshot import PROCESSING_FILES
 
 
-def commit_url(repo: str, commit: str, api: HfApi) -> str:
+def commit_url(repo: str, commit: str, endpoint: str) -> str:
     """Return where a person can look at a commit.
 
     It is not the address that a server gives, because it goes into summaries as a link.
     """
-    return f"{api.endpoint}/{repo}/commit/{commit}"
+    return f"{endpoint}/{repo}/commit/{commit}"
 
 
 _EMPTY_REPO = frozenset({".gitattributes"})

@@ -1,4 +1,4 @@
-"""What became of pairs, for people and for other programs."""
+"""The result of one pair: what a run did, or what a plan says that it would do."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,15 +6,24 @@ from typing import Literal
 
 from ved.errors import ErrorCode, with_links
 from ved.manifest.models import Pair
+from ved.planning.actions import ActionName, Build, PlannedAction, Skip
 from ved.planning.findings import Finding, Level
+from ved.publishing.repos import commit_url
 
-Action = Literal["build", "card-only", "skip", "refuse", "built", "skipped", "refused", "failed"]
-BAD: tuple[Action, ...] = ("refuse", "refused", "failed")
+Outcome = Literal["built", "card-only", "skipped", "refused", "failed"]
+BAD: tuple[ActionName | Outcome, ...] = ("refuse", "refused", "failed")
+"""The actions and outcomes that the owner of the manifest has to do something about."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A step of a pair; start and end are in seconds since the first step of all."""
+    """A step of a pair.
+
+    Attributes:
+        verb: what is done, such as "Downloading".
+        start: seconds since the run began.
+        end: seconds since the run began.
+    """
 
     verb: str
     start: float
@@ -23,27 +32,27 @@ class Step:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a pair, or would become of it.
+    """What a run did for a pair, or would do.
 
     Attributes:
-        pair: the pair.
-        action: what was done; in a plan, what is to be done.
-        reason: why.
-        findings: what is wrong with it, or worth knowing.
-        fingerprint: of what it is built from; empty where that is not known.
-        commit: the commit that the repo is at then; None where that is not known.
-        url: where a person can look at that commit.
-        size: bytes of what was published, or of what is to be downloaded and published.
-        seconds: how long it took.
-        checksums: the sha256 of the weight files that were published, and of their record.
-        steps: what was done when.
-        code: what made it fail; None where nothing did.
-        uploaded: how many of the bytes were sent, of large files that the Hub did not have; None
-            where that is not known.
+        pair: the entry of the manifest.
+        action: what was done; in a plan, what a build would do.
+        reason: why, as a sentence.
+        findings: what is wrong with the pair, or worth knowing.
+        fingerprint: the digest of what decides the checkpoint's bytes; "" if unknown.
+        commit: the commit of the repo that has the checkpoint; None if there is none, or unknown.
+        url: the address of that commit, for people.
+        size: bytes that were published, or that a build would download and publish.
+        seconds: the duration.
+        checksums: sha256 of the published weight files and of the build record, by name.
+        steps: the steps, with their times.
+        code: the error code of a failure; None without a failure.
+        uploaded: bytes of large files that the Hub did not have and that were sent; None if
+            unknown.
     """
 
     pair: Pair
-    action: Action
+    action: ActionName | Outcome
     reason: str = ""
     findings: tuple[Finding, ...] = ()
     fingerprint: str = ""
@@ -58,12 +67,12 @@ class Result:
 
     @property
     def is_bad(self) -> bool:
-        """Whether it is not what the manifest's owner wants."""
+        """Whether the owner of the manifest has to do something."""
         return self.action in BAD
 
     @property
     def warnings(self) -> list[str]:
-        """What is likely to be a mistake."""
+        """The messages of the warnings."""
         return [found.message for found in self.findings if found.level == "warning"]
 
     @property
@@ -73,16 +82,76 @@ class Result:
         return [code for code in dict.fromkeys([*refused, self.code]) if code]
 
     def annotations(self) -> list[tuple[Level, str, str]]:
-        """Return what to say at the manifest: how grave, at which key, and what.
+        """Return what to annotate the manifest with: level, key and text of each.
 
-        Not what is only good to know: GitHub shows ten annotations of a kind.
+        Notices are left out, because GitHub shows ten annotations of each level.
         """
-        said: list[tuple[Level, str, str]] = [
+        annotations: list[tuple[Level, str, str]] = [
             (found.level, found.key, found.text)
             for found in self.findings
             if found.level != "notice"
         ]
-        failed = self.is_bad and not any(level == "error" for level, _, _ in said)
-        if failed:
-            said.append(("error", "", with_links(self.reason, self.codes)))
-        return said
+        if self.is_bad and not any(level == "error" for level, _, _ in annotations):
+            annotations.append(("error", "", with_links(self.reason, self.codes)))
+        return annotations
+
+
+def planned_result(action: PlannedAction, endpoint: str) -> Result:
+    """Return what a plan says about a pair.
+
+    Args:
+        action: the planned action.
+        endpoint: the address of the Hub, for links.
+    """
+    size = 0
+    if isinstance(action, Build):
+        size = sum(action.estimate.sources.values()) + action.estimate.output
+    return _result(action, action.name, endpoint, _head(action), size)
+
+
+def outcome_result(
+    action: PlannedAction,
+    outcome: Outcome,
+    endpoint: str,
+    commit: str | None = None,
+    size: int = 0,
+    seconds: float = 0.0,
+) -> Result:
+    """Return what a run did for a pair.
+
+    Args:
+        action: the planned action.
+        outcome: what was done.
+        endpoint: the address of the Hub, for links.
+        commit: the published commit; None if nothing was published.
+        size: bytes that were published.
+        seconds: the duration.
+    """
+    return _result(action, outcome, endpoint, commit or _head(action), size, seconds)
+
+
+def _result(
+    action: PlannedAction,
+    name: ActionName | Outcome,
+    endpoint: str,
+    commit: str | None,
+    size: int = 0,
+    seconds: float = 0.0,
+) -> Result:
+    repo = action.pair.repo
+    return Result(
+        pair=action.pair,
+        action=name,
+        reason=action.reason,
+        findings=action.findings,
+        fingerprint=action.subject.fingerprint,
+        commit=commit,
+        url=commit and commit_url(repo, commit, endpoint),
+        size=size,
+        seconds=seconds,
+    )
+
+
+def _head(action: PlannedAction) -> str | None:
+    """Return the commit of a repo that is up to date already."""
+    return action.head if isinstance(action, Skip) else None

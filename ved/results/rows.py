@@ -9,37 +9,38 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 
 from ved.errors import ErrorCode, RequestError
 from ved.manifest.fields import is_repo_id
-from ved.results.result import Action, Result
+from ved.planning.actions import ActionName
+from ved.results.result import Outcome, Result
 
 
 def _with_owner(repo: str) -> str:
-    """Let nothing but a repo's id become part of a link."""
+    """Accept nothing but a repo id, because it becomes part of a link."""
     if "/" not in repo or not is_repo_id(repo):
-        raise ValueError("no repo id")
+        raise ValueError("not a repo id")
     return repo
 
 
 def _encodable(text: str) -> str:
-    """Spell out half a character, which a source's JSON can hold and UTF-8 cannot."""
+    """Escape lone surrogates, which a source's JSON can hold and UTF-8 cannot."""
     return text.encode(errors="backslashreplace").decode()
 
 
-_Words = Annotated[str, AfterValidator(_encodable)]
+_Text = Annotated[str, AfterValidator(_encodable)]
 _Bytes = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Row(BaseModel):
-    """A result as other programs get it: one object of the output `results`."""
+    """One object of the output `results`; the attributes are those of `Result`."""
 
     model_config = ConfigDict(frozen=True)
 
     repo: Annotated[str, AfterValidator(_with_owner)]
     encoder: str
     decoder: str
-    action: Action
-    reason: _Words
+    action: ActionName | Outcome
+    reason: _Text
     codes: list[Annotated[str, Field(pattern="^[a-z-]+$")]] = []
-    warnings: list[_Words]
+    warnings: list[_Text]
     commit: Annotated[str, Field(pattern="^[0-9a-f]{40}$")] | None
     url: str | None
     fingerprint: str
@@ -49,7 +50,7 @@ class Row(BaseModel):
 
     @classmethod
     def of(cls, result: Result) -> "Row":
-        """Return a result as other programs get it."""
+        """Return a result as a row."""
         return cls(
             repo=result.pair.repo,
             encoder=result.pair.encoder.model,
@@ -71,7 +72,7 @@ _ROWS = TypeAdapter(list[Row])
 
 
 def to_json(rows: Sequence[Row]) -> str:
-    """Return rows as the output `results` has them."""
+    """Return rows as JSON, as in the output `results`."""
     return _ROWS.dump_json(list(rows)).decode()
 
 
@@ -92,7 +93,7 @@ def collect(folder: Path) -> list[Row]:
         except (ValidationError, OSError) as error:
             raise RequestError(
                 f"{path.name} does not hold the output results of this action.",
-                "Put nothing else into the folder.",
+                "Put only results files into the folder.",
                 code=ErrorCode.JOB_WITHOUT_RESULTS,
             ) from error
     if not found:
@@ -115,16 +116,15 @@ def _natural_key(path: Path) -> tuple[list[list[str | int]], Path]:
 
 
 def _ended(row: Row) -> Row:
-    """Return what became of a pair for which this was the last word."""
+    """Return the outcome of a pair whose last row this is."""
     if row.action in ("skip", "refuse"):
         return row.model_copy(update={"action": "skipped" if row.action == "skip" else "refused"})
     if row.action == "build" or (row.action == "card-only" and row.commit is None):
-        reason = "The job that was to do it told nothing; its log may."
-        told = {
+        update = {
             "action": "failed",
-            "reason": reason,
+            "reason": "The job for this pair produced no results; see its log.",
             "codes": [ErrorCode.JOB_WITHOUT_RESULTS],
             "bytes": 0,
         }
-        return row.model_copy(update=told)
+        return row.model_copy(update=update)
     return row

@@ -9,17 +9,20 @@ from ved.results.result import Result
 
 
 def format_lines(results: Sequence[Result], *, findings: bool = False) -> str:
-    """Return results as lines for a terminal or a log, with what was found of each if wanted."""
-    said = []
+    """Return results as lines for a terminal or a log.
+
+    Args:
+        results: what was done, or would be done.
+        findings: whether to add the findings of each pair, with their places in the manifest.
+    """
+    lines = []
     for result in results:
-        found = [_placed(result.pair, each) for each in result.findings if findings]
-        # A refusal's reason is what was found.
-        reason = with_links(result.reason, result.codes)
-        if found and result.is_bad:
-            reason = ""
+        placed = [_placed(result.pair, each) for each in result.findings if findings]
+        # The reason of a refusal consists of its findings.
+        reason = "" if placed and result.is_bad else with_links(result.reason, result.codes)
         detail = " ".join(filter(None, (reason, result.url)))
-        said += [f"{result.action:<9}  {result.pair.repo}  {detail}".rstrip(), *found]
-    return "\n".join(said)
+        lines += [f"{result.action:<9}  {result.pair.repo}  {detail}".rstrip(), *placed]
+    return "\n".join(lines)
 
 
 def _placed(pair: Pair, finding: Finding) -> str:

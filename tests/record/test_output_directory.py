@@ -1,0 +1,125 @@
+"""The directory of a built checkpoint: what may be replaced, and how."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from huggingface_hub import HfApi
+
+from tests.support.building import source
+from tests.support.publishing import SAMPLES
+from ved.errors import ErrorCode, VedError
+from ved.execution.checkpoint_dir import build_checkpoint
+from ved.manifest.settings import CheckpointSettings
+from ved.record.output_directory import check_output_directory, replace_output_directory
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build a checkpoint without a model card, as `ved assemble` does."""
+    folder = tmp_path_factory.mktemp("output")
+    encoder = source("encoder", SAMPLES["vit"](folder / "vit"))
+    decoder = source("decoder", SAMPLES["gpt2"](folder / "gpt2"))
+    built = folder / "built"
+    built.mkdir()
+    build_checkpoint(encoder, decoder, built, HfApi(), CheckpointSettings())
+    return built
+
+
+@pytest.fixture
+def built(checkpoint: Path, tmp_path: Path) -> Path:
+    return copy(checkpoint, tmp_path / "new")
+
+
+def copy(directory: Path, to: Path) -> Path:
+    to.mkdir(parents=True)
+    for path in directory.iterdir():
+        (to / path.name).write_bytes(path.read_bytes())
+    return to
+
+
+def names(directory: Path) -> set[str]:
+    return {path.name for path in directory.iterdir()}
+
+
+def add_file(directory: Path) -> None:
+    (directory / "thesis.txt").write_text("years of work")
+
+
+def add_folder(directory: Path) -> None:
+    (directory / "logs").mkdir()
+
+
+def train(directory: Path) -> None:
+    weights = directory / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+
+
+def link(directory: Path) -> None:
+    weights = directory / "model.safetensors"
+    weights.rename(directory.parent / "elsewhere")
+    weights.symlink_to(directory.parent / "elsewhere")
+
+
+def remove_record(directory: Path) -> None:
+    (directory / "ved.json").unlink()
+
+
+def damage_record(directory: Path) -> None:
+    (directory / "ved.json").write_text("{}")
+
+
+@pytest.mark.parametrize(
+    "change", [add_file, add_folder, train, link, remove_record, damage_record]
+)
+def test_output_directory_with_foreign_content_is_not_replaced(
+    change: Callable[[Path], None], checkpoint: Path, built: Path, tmp_path: Path
+) -> None:
+    owned = copy(checkpoint, tmp_path / "owned")
+    change(owned)
+    before = {path.name: path.is_file() and path.read_bytes() for path in owned.iterdir()}
+    with pytest.raises(VedError) as refused:
+        replace_output_directory(built, owned)
+    assert refused.value.code == ErrorCode.DIRECTORY_IN_USE
+    after = {path.name: path.is_file() and path.read_bytes() for path in owned.iterdir()}
+    assert after == before
+    assert built.exists()
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "broken link"])
+def test_output_directory_that_is_no_directory_is_refused(
+    kind: str, checkpoint: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "place"
+    if kind == "file":
+        place.write_text("")
+    else:
+        place.symlink_to(checkpoint if kind == "link" else tmp_path / "nowhere")
+    with pytest.raises(VedError) as refused:
+        check_output_directory(place)
+    assert refused.value.code == ErrorCode.DIRECTORY_IN_USE
+
+
+@pytest.mark.parametrize("state", ["missing", "empty", "as written"])
+def test_output_directory_is_replaced(
+    state: str, checkpoint: Path, built: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "owner" / "place"
+    if state == "empty":
+        place.mkdir(parents=True)
+    elif state == "as written":
+        copy(checkpoint, place)
+    expected = names(built)
+    replace_output_directory(built, place)
+    assert names(place) == expected
+    assert not built.exists()
+    assert names(place.parent) == {"place"}
+
+
+def test_output_directory_is_restored_if_the_move_fails(checkpoint: Path, tmp_path: Path) -> None:
+    place = copy(checkpoint, tmp_path / "place")
+    with pytest.raises(OSError, match="missing"):
+        replace_output_directory(tmp_path / "missing", place)
+    assert names(place) == names(checkpoint)

@@ -1,0 +1,261 @@
+"""The commands of VED as functions: validate, plan, build, assemble, verify, report.
+
+The command line and the action call these, and so may other programs:
+
+    from pathlib import Path
+    from ved import commands
+
+    manifest = commands.validate(Path("pairs.yaml"))
+    plan = commands.plan(manifest)
+    print(plan.lines())
+
+Importing this module sets the environment variables that jax and transformers read; import it
+before them. See `ved.environment`.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ved import environment
+
+environment.prepare_once()
+
+from huggingface_hub import HfApi  # noqa: E402 - after the environment is prepared
+
+from ved.errors import ErrorCode, RequestError  # noqa: E402
+from ved.hub import account  # noqa: E402
+from ved.hub.access import HubAccess  # noqa: E402
+from ved.hub.http import connect  # noqa: E402
+from ved.hub.oidc import Publisher  # noqa: E402
+from ved.manifest.loading import Manifest, load  # noqa: E402
+from ved.manifest.models import Pair, SourceRef  # noqa: E402
+from ved.manifest.settings import CheckpointSettings  # noqa: E402
+from ved.planning.actions import PlannedAction  # noqa: E402
+from ved.planning.matrix import build_matrix, distribute, pair_costs  # noqa: E402
+from ved.planning.options import RunOptions  # noqa: E402
+from ved.planning.plan import make_plan  # noqa: E402
+from ved.results.collector import ResultCollector  # noqa: E402
+from ved.results.result import Result, planned_result  # noqa: E402
+from ved.results.rows import Row, collect  # noqa: E402
+from ved.results.text import format_lines  # noqa: E402
+
+if TYPE_CHECKING:
+    from ved.execution.checkpoint_dir import BuiltCheckpoint
+    from ved.execution.verify import Verdict
+
+__all__ = [
+    "Manifest",
+    "PlanReport",
+    "Result",
+    "ResultCollector",
+    "Row",
+    "RunOptions",
+    "assemble",
+    "build",
+    "plan",
+    "report",
+    "validate",
+    "verify",
+]
+
+log = logging.getLogger("ved")
+
+WITHOUT_TOKEN = "Planned without a token: private repos are not visible, rights are not checked."  # noqa: S105
+
+
+@dataclass(frozen=True)
+class PlanReport:
+    """A plan, and what it says about each pair.
+
+    Attributes:
+        actions: the planned actions, in the manifest's order.
+        results: the same for people and programs.
+    """
+
+    actions: Sequence[PlannedAction]
+    results: Sequence[Result]
+
+    def matrix(self, shards: int) -> dict[str, Any]:
+        """Return the pending pairs as a GitHub Actions matrix.
+
+        Args:
+            shards: the maximum number of jobs, 1 to 256.
+
+        Raises:
+            RequestError: a matrix cannot have so many jobs.
+        """
+        return build_matrix(distribute(pair_costs(self.actions), shards))
+
+    def lines(self) -> str:
+        """Return the plan as lines for a terminal, with all findings."""
+        return format_lines(self.results, findings=True)
+
+
+def validate(path: Path) -> Manifest:
+    """Return a manifest.
+
+    Args:
+        path: the file, such as pairs.yaml.
+
+    Raises:
+        ManifestError: the manifest is wrong; the error has every problem with its place.
+    """
+    return load(path)
+
+
+def plan(
+    manifest: Manifest, options: RunOptions | None = None, api: HfApi | None = None
+) -> PlanReport:
+    """Return what `build` would do for each pair, and why; write nothing.
+
+    No token is needed. Without one, rights are not checked, and private repos are not visible.
+
+    Args:
+        manifest: the pairs.
+        options: which pairs, and how; the defaults if None.
+        api: the client of the Hub; a new one if None.
+
+    Raises:
+        RequestError: the request itself is wrong.
+    """
+    options, api = options or RunOptions(), api or connect()
+    pairs = select(manifest, options.only)
+    namespaces = account.known_namespaces(api)
+    if namespaces is None:
+        log.info(WITHOUT_TOKEN)
+    actions = make_plan(pairs, options, HubAccess(api), namespaces, builds_here=False)
+    return PlanReport(actions, [planned_result(each, api.endpoint) for each in actions])
+
+
+def build(
+    manifest: Manifest,
+    options: RunOptions | None = None,
+    api: HfApi | None = None,
+    *,
+    publisher: Publisher | None = None,
+    collector: ResultCollector | None = None,
+) -> list[Result]:
+    """Build and publish the pairs that are not up to date; return the results, in order.
+
+    Args:
+        manifest: the pairs.
+        options: which pairs, and how; the defaults if None.
+        api: the client of the Hub, with the stored token if there is one; a new one if None.
+        publisher: the identity of a CI job, to publish with.
+        collector: gets each result as soon as it is known. Its results stay readable if this
+            function raises.
+
+    Raises:
+        RequestError: the request itself is wrong; nothing was built.
+        KeyboardInterrupt: the process is interrupted.
+    """
+    from ved.execution.run import run_plan
+
+    options, api = options or RunOptions(), api or connect()
+    collector = collector or ResultCollector()
+    pairs = select(manifest, options.only)
+    access = HubAccess(api, publisher)
+    # What a job's identity may push to is known only when it is tried.
+    needs_token = options.push and publisher is None
+    namespaces = account.writable_namespaces(api) if needs_token else None
+    actions = make_plan(pairs, options, access, namespaces)
+    results = [planned_result(each, api.endpoint) for each in actions]
+    log.info("%s\n", format_lines(results, findings=True))
+    run_plan(actions, manifest.pairs, options, access, collector)
+    return collector.results
+
+
+def assemble(
+    encoder: SourceRef, decoder: SourceRef, output_directory: Path, api: HfApi | None = None
+) -> "BuiltCheckpoint":
+    """Assemble one pair into a directory, without a manifest and without publishing.
+
+    Args:
+        encoder: the vision encoder.
+        decoder: the text decoder.
+        output_directory: a directory that is missing, empty, or as VED wrote it.
+        api: the client of the Hub; a new one if None.
+
+    Raises:
+        VedError: the sources cannot be assembled, or the directory may not be replaced.
+        OSError: a file cannot be read or written.
+    """
+    from ved.execution.checkpoint_dir import build_checkpoint
+    from ved.record.output_directory import (
+        check_output_directory,
+        replace_output_directory,
+        staging_directory,
+    )
+    from ved.sources.source import resolve_source
+
+    check_output_directory(output_directory)
+    api = api or connect()
+    resolved = resolve_source("encoder", encoder, api), resolve_source("decoder", decoder, api)
+    sources = resolved[0].fetch(api), resolved[1].fetch(api)
+    output_directory.parent.mkdir(parents=True, exist_ok=True)
+    with staging_directory(output_directory.parent) as directory:
+        built = directory / "checkpoint"
+        built.mkdir()
+        checkpoint = build_checkpoint(*sources, built, api, CheckpointSettings())
+        replace_output_directory(built, output_directory)
+    return replace(checkpoint, directory=output_directory)
+
+
+def verify(checkpoint: str, api: HfApi | None = None) -> "Verdict":
+    """Rebuild a published checkpoint from its build record, and compare byte for byte.
+
+    Args:
+        checkpoint: `owner/name`, `owner/name@revision`, or a directory.
+        api: the client of the Hub; a new one if None.
+
+    Raises:
+        VedError: there is no record, or the checkpoint cannot be rebuilt.
+        OSError: a file cannot be read or written.
+    """
+    from ved.execution import verify as verification
+
+    return verification.verify(checkpoint, api or connect())
+
+
+def report(folder: Path) -> list[Row]:
+    """Return the results of several jobs as one list.
+
+    Args:
+        folder: a folder with their results files.
+
+    Raises:
+        RequestError: there are no results, or a file holds something else.
+    """
+    return collect(folder)
+
+
+def select(manifest: Manifest, only: Iterable[str]) -> list[Pair]:
+    """Return the pairs that are named by `owner/name`, or by a name that only one pair has.
+
+    Args:
+        manifest: the pairs.
+        only: the names; all pairs if there are none.
+
+    Raises:
+        RequestError: a name belongs to no pair, or to several.
+    """
+    found = {
+        name: [pair for pair in manifest.pairs if name.lower() in _names(pair)] for name in only
+    }
+    unknown = [name for name, pairs in found.items() if len(pairs) != 1]
+    if unknown:
+        raise RequestError(
+            f"{manifest.name} does not have exactly one pair for {', '.join(unknown)}.",
+            f"It has {', '.join(pair.repo for pair in manifest.pairs)}.",
+            code=ErrorCode.NO_SUCH_PAIR,
+        )
+    wanted = {pair.repo for pairs in found.values() for pair in pairs}
+    return [pair for pair in manifest.pairs if not wanted or pair.repo in wanted]
+
+
+def _names(pair: Pair) -> tuple[str, str]:
+    repo = pair.repo.lower()
+    return repo, repo.partition("/")[2]

@@ -1,0 +1,77 @@
+"""The sources of a run on disk: each downloaded once, and deleted when no pair needs it."""
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from huggingface_hub import HfApi
+
+from ved.machine.disk import DiskBudget, DiskNeed, is_local
+from ved.sources.source import ResolvedSource, Source
+
+
+class SourceStore:
+    """Downloaded sources, within a budget of disk; safe to share between threads.
+
+    A source in huggingface_hub's own cache is used from there, and stays there.
+
+    Args:
+        directory: where to download to.
+        budget: the disk that sources share with the checkpoints built from them.
+        api: the Hub.
+        users: for every pair to build, its sources.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        budget: DiskBudget,
+        api: HfApi,
+        users: Iterable[Sequence[ResolvedSource]],
+    ) -> None:
+        self._directory = directory
+        self._budget = budget
+        self._api = api
+        self._users = Counter(name for sources in users for name in _names(sources))
+
+    def reserve(self, need: DiskNeed) -> int:
+        """Reserve disk for a pair; wait until there is room. See `DiskBudget.reserve`.
+
+        Returns:
+            how many bytes of the sources have to be downloaded.
+
+        Raises:
+            KeyboardInterrupt: the process is interrupted.
+        """
+        missing, evicted = self._budget.reserve(need)
+        for name in evicted:
+            self._delete(name)
+        return missing
+
+    def fetch(self, source: ResolvedSource) -> Source:
+        """Download the files of a source that are not here.
+
+        Raises:
+            VedError: the download fails.
+        """
+        return source.fetch(self._api, None if is_local(source) else self._path(str(source)))
+
+    def release(self, sources: Sequence[ResolvedSource]) -> None:
+        """Say that one pair does not need its sources any more; delete those that no pair needs."""
+        names = _names(sources)
+        self._users.subtract(names)
+        unused = [name for name in names if self._users[name] <= 0]
+        for name in unused:
+            self._delete(name)
+        self._budget.release_sources(unused)
+
+    def _delete(self, name: str) -> None:
+        shutil.rmtree(self._path(name), ignore_errors=True)
+
+    def _path(self, name: str) -> Path:
+        return self._directory / name.replace("/", "--")
+
+
+def _names(sources: Iterable[ResolvedSource]) -> set[str]:
+    return {str(source) for source in sources}

@@ -1,0 +1,146 @@
+"""Identify pairs: pin their sources to commits, and compute what decides their repos' content."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias, TypeVar
+
+from ved.errors import ErrorCode, VedError, as_ved_error
+from ved.families.family import Role
+from ved.hub import account
+from ved.hub.access import HubAccess
+from ved.interruption import thread_pool
+from ved.manifest.models import ConfigRef, Pair, SourceRef
+from ved.manifest.settings import CheckpointSettings
+from ved.planning.actions import IdentifiedPair
+from ved.planning.findings import Findings
+from ved.planning.options import RunOptions
+from ved.publishing import collections
+from ved.record import card
+from ved.record.fingerprint import compute_fingerprint
+from ved.sources.snapshot import Snapshot, pin
+from ved.sources.source import Pinned
+
+log = logging.getLogger("ved")
+
+REQUESTS = 8
+"""How many requests run at the same time."""
+
+_Item = TypeVar("_Item")
+_Answer = TypeVar("_Answer")
+_Name: TypeAlias = tuple[str, str | None]
+_Snapshots: TypeAlias = Mapping[_Name, Snapshot | VedError]
+
+
+def identify_pairs(
+    pairs: Sequence[Pair],
+    options: RunOptions,
+    access: HubAccess,
+    namespaces: frozenset[str] | None,
+) -> list[IdentifiedPair]:
+    """Return each pair with everything that decides what its repo should contain.
+
+    Args:
+        pairs: entries of the manifest.
+        options: the options of the run.
+        access: the clients of the Hub.
+        namespaces: the users and organizations that the token can publish to, in lower case; None
+            if that is unknown.
+    """
+    refs: dict[_Name, ConfigRef] = {_name(ref): ref for pair in pairs for ref in _refs(pair)}
+    found = map_concurrently(
+        lambda ref: value_or_error(lambda: pin(ref, access.api)), [*refs.values()]
+    )
+    snapshots = dict(zip(refs, found, strict=True))
+    return [_identify(pair, snapshots, options, access, namespaces) for pair in pairs]
+
+
+def map_concurrently(function: Callable[[_Item], _Answer], items: Sequence[_Item]) -> list[_Answer]:
+    """Return what a function returns for each item; up to `REQUESTS` calls run at a time."""
+    with thread_pool(REQUESTS) as pool:
+        return list(pool.map(function, items))
+
+
+def value_or_error(function: Callable[[], _Answer]) -> _Answer | VedError:
+    """Return what a function returns, or its exception as a VedError; log an unexpected one."""
+    try:
+        return function()
+    except Exception as error:
+        if not isinstance(error, VedError | OSError):
+            log.error("Unexpected error", exc_info=error)
+        return as_ved_error(error)
+
+
+def raise_error(answer: _Answer | VedError) -> _Answer:
+    """Return an answer of `value_or_error`, or raise it.
+
+    Raises:
+        VedError: the answer is one.
+    """
+    if isinstance(answer, VedError):
+        # The same object raised for many pairs would collect all their tracebacks.
+        raise VedError(answer.cause, answer.remedy, code=answer.code)
+    return answer
+
+
+def _refs(pair: Pair) -> Iterator[ConfigRef]:
+    for ref in (pair.encoder, pair.decoder, pair.encoder.config, pair.decoder.config):
+        if ref is not None:
+            yield ref
+
+
+def _name(ref: ConfigRef) -> _Name:
+    return ref.model, ref.revision
+
+
+def _identify(
+    pair: Pair,
+    snapshots: _Snapshots,
+    options: RunOptions,
+    access: HubAccess,
+    namespaces: frozenset[str] | None,
+) -> IdentifiedPair:
+    findings = Findings()
+    pinned: dict[Role, Pinned] = {}
+    refs: dict[Role, SourceRef] = {"encoder": pair.encoder, "decoder": pair.decoder}
+    for role, ref in refs.items():
+        with findings.about(role):
+            snapshot = raise_error(snapshots[_name(ref)])
+            config = raise_error(snapshots[_name(ref.config)]) if ref.config else snapshot
+            pinned[role] = Pinned(snapshot, config, ref.allow_pickle)
+            pinned[role].identity(role, access.api)  # may fail for a local directory
+    if options.push:
+        allowed = frozenset(name.lower() for name in options.allowed_namespaces)
+        with findings.about("repo"):
+            _check_target(pair)
+            _check_namespace(pair.repo, allowed, namespaces)
+        if pair.collection:
+            with findings.about(collections.KEY):
+                _check_namespace(pair.collection, allowed, None)
+                collections.check_collection(pair.collection, access, namespaces)
+    fingerprint = ""
+    if not findings:
+        with findings.about("encoder"):
+            settings = CheckpointSettings.of(pair)
+            fingerprint = compute_fingerprint(
+                pinned["encoder"], pinned["decoder"], settings, access.api
+            )
+    digest = card.card_digest(
+        pair, [each.snapshot for each in pinned.values()], access.api.endpoint
+    )
+    return IdentifiedPair(pair, pinned, fingerprint, digest, tuple(findings))
+
+
+def _check_target(pair: Pair) -> None:
+    if pair.repo.lower() in (pair.encoder.model.lower(), pair.decoder.model.lower()):
+        raise VedError(
+            f"{pair.repo} is one of its own sources, which publishing would replace.",
+            "Choose another name.",
+            code=ErrorCode.REPO_IS_ITS_OWN_SOURCE,
+        )
+
+
+def _check_namespace(name: str, allowed: frozenset[str], namespaces: frozenset[str] | None) -> None:
+    if allowed:
+        account.check_allowed(name, allowed)
+    if namespaces is not None:
+        account.check_namespace(name, namespaces)

@@ -1,0 +1,123 @@
+"""Check one source of a pair: image sizes, vocabulary, special tokens, licenses, access."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from ved.assembly import special_tokens
+from ved.errors import ErrorCode
+from ved.manifest.models import Pair
+from ved.manifest.settings import CheckpointSettings
+from ved.planning.findings import Findings
+from ved.sources import licenses
+from ved.sources.source import Pinned, ResolvedSource
+
+
+def check_licenses(pair: Pair, pinned: Iterable[Pinned], findings: Findings) -> None:
+    """Warn if the licenses of the sources and the license of the pair do not fit together."""
+    repos = [each.snapshot for each in pinned if each.snapshot.commit]
+    found = {each.name: each.metadata.license for each in repos}
+    for problem in licenses.license_problems(pair.license, found):
+        findings.warn("license", str(problem), code=ErrorCode.LICENSE_UNCLEAR)
+
+
+def check_access(pair: Pair, source: ResolvedSource, findings: Findings) -> None:
+    """Warn if a gated source would become part of a checkpoint that is not private."""
+    if not source.snapshot.metadata.gated:
+        return
+    text = f"{source} is gated, and the checkpoint contains its weights"
+    if pair.private:
+        message = f"{text}: read its terms before you share the checkpoint."
+        findings.notice(source.role, message, code=ErrorCode.GATED_SOURCE)
+    else:
+        findings.warn(
+            source.role,
+            f"{text}: a public checkpoint may violate the terms. Read them, and unless they allow "
+            "it, say private: true in the pair.",
+            code=ErrorCode.GATED_SOURCE,
+        )
+
+
+def check_token_ids(
+    pair: Pair, origin: str, config: Any, tokenizer: Any, findings: Findings
+) -> None:
+    """Find special token ids that are missing, out of range or shared.
+
+    Args:
+        pair: the entry of the manifest, which may name ids.
+        origin: the decoder, for messages.
+        config: the decoder's transformers config.
+        tokenizer: the decoder's tokenizer.
+        findings: the list to add findings to.
+    """
+    if not isinstance(getattr(config, "vocab_size", None), int):
+        return
+    with findings.about("token_ids"):
+        wanted = CheckpointSettings.of(pair).token_ids
+        ids = special_tokens.resolve_token_ids(wanted, config, tokenizer, origin)
+        if ids.pad_is_eos:
+            findings.notice(
+                "token_ids",
+                f"Pad and eos are both {ids.pad.id}: training has to mask padding by the attention "
+                "mask, not by the pad token.",
+                code=ErrorCode.TOKEN_IDS,
+            )
+
+
+def check_image_size(
+    source: ResolvedSource, config: Any, image_processor: Any, findings: Findings
+) -> None:
+    """Compare the size of the image processor's images with the size that the encoder takes.
+
+    Args:
+        source: the encoder.
+        config: its transformers config.
+        image_processor: its image processor.
+        findings: the list to add findings to.
+    """
+    processed, expected = _processed_size(image_processor), _height_and_width(config.image_size)
+    if processed is None or processed == expected:
+        return
+    text = (
+        f"The image processor makes images of {processed[0]} x {processed[1]}, and the encoder's "
+        f"config says {expected[0]} x {expected[1]}"
+    )
+    if source.family.takes_any_size:
+        message = f"{text}: position embeddings are interpolated."
+        findings.notice("encoder", message, code=ErrorCode.IMAGE_SIZE)
+    else:
+        message = f"{text}: the model will refuse such images."
+        findings.warn("encoder", message, code=ErrorCode.IMAGE_SIZE)
+
+
+def _processed_size(processor: Any) -> tuple[int, int] | None:
+    """Return height and width, in pixels, of processed images; None if they vary."""
+    for switch, name in (("do_center_crop", "crop_size"), ("do_resize", "size")):
+        size = getattr(processor, name, None) or {}
+        if getattr(processor, switch, False) and {"height", "width"} <= size.keys():
+            return size["height"], size["width"]
+    return None
+
+
+def _height_and_width(size: Any) -> tuple[int, int]:
+    height, width = size if isinstance(size, list | tuple) else (size, size)
+    return int(height), int(width)
+
+
+def check_vocabulary(config: Any, tokenizer: Any, findings: Findings) -> None:
+    """Compare the tokenizer's vocabulary with the rows of the decoder's embedding."""
+    rows = int(config.vocab_size)
+    vocabulary: dict[str, int] = tokenizer.get_vocab()
+    outside = [token for token, number in vocabulary.items() if number >= rows]
+    if outside:
+        findings.warn(
+            "decoder",
+            f"{len(outside)} of the tokenizer's tokens, such as {min(outside)!r}, are outside the "
+            f"{rows} rows of the embedding: text with such a token cannot be encoded.",
+            code=ErrorCode.VOCABULARY_SIZE,
+        )
+    elif len(vocabulary) < rows:
+        findings.notice(
+            "decoder",
+            f"The embedding has {rows} rows, and the tokenizer {len(vocabulary)} tokens.",
+            code=ErrorCode.VOCABULARY_SIZE,
+        )
