@@ -1,4 +1,4 @@
-"""What a plan makes of the state of the world: how little is done, and what is refused."""
+"""The plan: what it builds, renews, skips and refuses, and how few requests that takes."""
 
 import re
 from collections import Counter
@@ -29,7 +29,7 @@ from tests.support.publishing import (
 )
 from ved.commands import RunOptions, build
 from ved.commands import plan as make_report
-from ved.errors import RequestError
+from ved.errors import ErrorCode, RequestError
 from ved.hub.access import HubAccess
 from ved.localhub import LocalHub
 from ved.manifest.loading import Manifest, load
@@ -118,7 +118,7 @@ def files_in_last_commit(hub: LocalHub, repo: str) -> set[str]:
 # Nothing to do
 
 
-def test_a_second_run_builds_uploads_and_reads_nothing(hub: LocalHub) -> None:
+def test_plan_of_unchanged_pairs_builds_uploads_and_reads_nothing(hub: LocalHub) -> None:
     entries = [
         pair("owner/twice-1", **OWN, tags=["captioning"]),
         pair("owner/twice-2", **OWN, private=True, description="Hidden."),
@@ -151,7 +151,7 @@ def test_a_second_run_builds_uploads_and_reads_nothing(hub: LocalHub) -> None:
     ],
     ids=str,
 )
-def test_another_spelling_of_the_same_changes_nothing(
+def test_plan_ignores_another_spelling_of_the_same_entry(
     keys: dict[str, Any], hub: LocalHub, neighbour: dict[str, Any]
 ) -> None:
     before = heads(hub)
@@ -173,26 +173,26 @@ def test_another_spelling_of_the_same_changes_nothing(
 @pytest.mark.parametrize(
     ("keys", "reason"),
     [
-        ({"seed": 1}, "seed 0 is now 1."),
-        ({"dtype": "float16"}, "dtype source is now float16."),
-        ({"weights": ["safetensors"]}, "weights flax, safetensors is now safetensors."),
-        ({"token_ids": {"pad": 3}}, "token_ids not given is now pad: 3."),
+        ({"seed": 1}, "seed was 0, is 1."),
+        ({"dtype": "float16"}, "dtype was source, is float16."),
+        ({"weights": ["safetensors"]}, "weights was flax, safetensors, is safetensors."),
+        ({"token_ids": {"pad": 3}}, "token_ids was not given, is pad: 3."),
         (
             {"decoder": "team/bart"},
-            "decoder team/plan-gpt2@{team/plan-gpt2} is now team/bart@{team/bart}.",
+            "decoder was team/plan-gpt2@{team/plan-gpt2}, is team/bart@{team/bart}.",
         ),
         (
             {"encoder": {"model": "team/plan-vit", "config": "team/vit"}},
-            "encoder's config team/plan-vit@{team/plan-vit} is now team/vit@{team/vit}.",
+            "encoder's config was team/plan-vit@{team/plan-vit}, is team/vit@{team/vit}.",
         ),
         (
             {"seed": 2, "dtype": "bfloat16"},
-            "seed 0 is now 2; dtype source is now bfloat16.",
+            "seed was 0, is 2; dtype was source, is bfloat16.",
         ),
     ],
     ids=str,
 )
-def test_what_decides_the_bytes_is_a_reason_to_build(
+def test_plan_builds_what_changes_the_bytes(
     keys: dict[str, Any], reason: str, hub: LocalHub, neighbour: dict[str, Any]
 ) -> None:
     for repo, head in heads(hub).items():
@@ -201,7 +201,7 @@ def test_what_decides_the_bytes_is_a_reason_to_build(
     assert (made.name, made.reason) == ("build", reason)
 
 
-def test_a_pair_with_a_reason_is_built_and_no_other(
+def test_plan_builds_only_changed_pairs(
     hub: LocalHub, published: dict[str, Any], neighbour: dict[str, Any]
 ) -> None:
     before = heads(hub)
@@ -210,13 +210,13 @@ def test_a_pair_with_a_reason_is_built_and_no_other(
     results = run(hub, *entries)
 
     assert [result.action for result in results] == ["skipped", "built"]
-    assert results[1].reason == "seed 0 is now 1."
+    assert results[1].reason == "seed was 0, is 1."
     assert changed_heads(before, hub) == {published["repo"]}
     assert {"ved.json", "README.md"} < files_in_last_commit(hub, published["repo"])
     assert [result.action for result in run(hub, *entries)] == ["skipped", "skipped"]
 
 
-def test_a_new_commit_of_a_source_has_its_pairs_built_but_for_those_at_an_older_one(
+def test_plan_builds_pairs_of_a_source_with_a_new_commit(
     hub: LocalHub, tmp_path: Path, neighbour: dict[str, Any]
 ) -> None:
     old = publish(hub, "team/plan-moving", checkpoints.vit(tmp_path / "old", seed=21))
@@ -234,7 +234,7 @@ def test_a_new_commit_of_a_source_has_its_pairs_built_but_for_those_at_an_older_
 
     assert [result.action for result in results] == ["skipped", "built", "skipped"]
     assert results[1].reason == (
-        f"encoder team/plan-moving@{old[:12]} is now team/plan-moving@{new[:12]}."
+        f"encoder was team/plan-moving@{old[:12]}, is team/plan-moving@{new[:12]}."
     )
     assert changed_heads(before, hub) == {"owner/follows"}
 
@@ -250,7 +250,7 @@ def test_a_new_commit_of_a_source_has_its_pairs_built_but_for_those_at_an_older_
     ],
     ids=str,
 )
-def test_of_other_words_the_card_alone_is_published(
+def test_plan_renews_only_the_card_if_only_the_card_changes(
     keys: dict[str, Any],
     hub: LocalHub,
     published: dict[str, Any],
@@ -264,7 +264,6 @@ def test_of_other_words_the_card_alone_is_published(
     results = run(hub, *entries)
 
     assert [result.action for result in results] == ["skipped", "card-only"]
-    assert results[1].reason == "Only what the model card says has changed."
     assert changed_heads(before, hub) == {published["repo"]}
     assert files_in_last_commit(hub, published["repo"]) == {"README.md", "ved.json"}
     assert asked_for(hub, OWN["encoder"]) == asked_for(hub, OWN["decoder"]) == set()
@@ -275,11 +274,13 @@ def test_of_other_words_the_card_alone_is_published(
     assert [result.action for result in run(hub, *entries)] == ["skipped", "skipped"]
 
 
-@pytest.mark.parametrize(
-    ("private", "reason"), [(True, "It is to be private."), (False, "It is to be public.")]
-)
-def test_a_repo_is_shown_or_hidden_by_one_call(
-    private: bool, reason: str, hub: LocalHub, published: dict[str, Any], neighbour: dict[str, Any]
+@pytest.mark.parametrize(("private", "visibility"), [(True, "private"), (False, "public")])
+def test_plan_sets_visibility_with_one_request(
+    private: bool,
+    visibility: str,
+    hub: LocalHub,
+    published: dict[str, Any],
+    neighbour: dict[str, Any],
 ) -> None:
     client(hub).update_repo_settings(published["repo"], private=not private)
     before = heads(hub)
@@ -289,14 +290,14 @@ def test_a_repo_is_shown_or_hidden_by_one_call(
     results = run(hub, *entries)
 
     assert [result.action for result in results] == ["skipped", "card-only"]
-    assert results[1].reason == reason
+    assert visibility in results[1].reason
     assert writes(hub) == [("PUT", f"/api/models/{published['repo']}/settings")]
     assert changed_heads(before, hub) == set()
     assert client(hub).model_info(published["repo"]).private == private
     assert [result.action for result in run(hub, *entries)] == ["skipped", "skipped"]
 
 
-def test_a_pair_that_does_not_say_so_is_neither_shown_nor_hidden(
+def test_plan_leaves_visibility_that_the_pair_omits(
     hub: LocalHub, published: dict[str, Any]
 ) -> None:
     client(hub).update_repo_settings(published["repo"], private=True)
@@ -306,7 +307,9 @@ def test_a_pair_that_does_not_say_so_is_neither_shown_nor_hidden(
 
 
 @pytest.mark.parametrize("emptied", [True, False])
-def test_an_empty_repo_is_filled(emptied: bool, hub: LocalHub, published: dict[str, Any]) -> None:
+def test_plan_builds_into_an_empty_repo(
+    emptied: bool, hub: LocalHub, published: dict[str, Any]
+) -> None:
     api, entry = client(hub), published
     if emptied:
         api.delete_files(entry["repo"], ["*.json", "*.txt", "*.md", "*.msgpack", "*.safetensors"])
@@ -317,7 +320,7 @@ def test_an_empty_repo_is_filled(emptied: bool, hub: LocalHub, published: dict[s
 
     (result,) = run(hub, entry)
 
-    assert (result.action, result.reason) == ("built", "There was nothing in the repo.")
+    assert result.action == "built"
     assert [each.name for each in planned(hub, entry)] == ["skip"]
 
 
@@ -340,39 +343,39 @@ def _train(api: HfApi, repo: str) -> object:
     return _upload("flax_model.msgpack", b"trained")(api, repo)
 
 
-SOMEBODY_DID: dict[str, tuple[Callable[[HfApi, str], object], str]] = {
-    "train": (_train, "somebody changed flax_model.msgpack, model.safetensors."),
-    "edit the card": (_edit_card, "somebody changed README.md."),
+CHANGES: dict[str, tuple[Callable[[HfApi, str], object], str]] = {
+    "train": (_train, "flax_model.msgpack, model.safetensors"),
+    "edit the card": (_edit_card, "README.md"),
     "replace the card": (
         _upload("README.md", b"---\nlicense: mit\n---\nMine.\n"),
-        "somebody changed README.md.",
+        "README.md",
     ),
-    "add weights": (_upload("pytorch_model.bin", b"trained"), "changed pytorch_model.bin."),
-    "add a tokenizer's file": (_upload("added_tokens.json", b"{}"), "changed added_tokens.json."),
+    "add weights": (_upload("pytorch_model.bin", b"trained"), "pytorch_model.bin"),
+    "add a tokenizer's file": (_upload("added_tokens.json", b"{}"), "added_tokens.json"),
     "delete a file": (
         lambda api, repo: api.delete_file("tokenizer.json", repo),
-        "somebody changed tokenizer.json.",
+        "tokenizer.json",
     ),
     "damage the record": (_upload("ved.json", b'{"format": 1'), "ved.json of"),
     "write a record of another format": (
         _upload("ved.json", b'{"format": 2}'),
-        "is no build record that this VED reads: format:",
+        "format:",
     ),
 }
 
 
-@pytest.mark.parametrize("deed", SOMEBODY_DID)
-def test_what_somebody_did_is_kept_unless_the_manifest_says_otherwise(
-    deed: str, hub: LocalHub, published: dict[str, Any]
+@pytest.mark.parametrize("change", CHANGES)
+def test_plan_refuses_a_changed_repo_without_overwrite(
+    change: str, hub: LocalHub, published: dict[str, Any]
 ) -> None:
-    do, words = SOMEBODY_DID[deed]
+    do, expected = CHANGES[change]
     do(client(hub), published["repo"])
     before = heads(hub)
     for changes in ({}, {"seed": 1, "tags": ["new"], "private": True, "adopt": True}):
         (refused,) = run(hub, {**published, **changes})
         assert refused.action == "refused", changes
-        assert words in refused.reason
-        assert "Say overwrite: true in its pair to replace" in refused.reason
+        assert expected in refused.reason
+        assert "overwrite: true" in refused.reason
         (error,) = [found for found in refused.findings if found.level == "error"]
         assert (error.key, error.code) == ("repo", "changed-since")
         assert writes(hub) == []
@@ -383,52 +386,47 @@ def test_what_somebody_did_is_kept_unless_the_manifest_says_otherwise(
     assert made.reason.startswith("overwrite: ")
 
 
-def test_what_is_overwritten_is_as_good_as_new(
+def test_plan_with_overwrite_restores_every_file(
     hub: LocalHub, published: dict[str, Any], tmp_path: Path
 ) -> None:
     served = download(hub, published["repo"], tmp_path / "before")
-    for do, _ in SOMEBODY_DID.values():
+    for do, _ in CHANGES.values():
         do(client(hub), published["repo"])
 
     (result,) = run(hub, {**published, "overwrite": True})
 
-    assert (result.action, result.reason) == (
-        "built",
-        "overwrite: this replaces what was there.",
-    )
+    assert result.action == "built"
     assert download(hub, published["repo"], tmp_path / "now") == served
     assert [each.name for each in planned(hub, published)] == ["skip"]
 
 
-def test_what_is_no_part_of_the_checkpoint_may_be_added(
+def test_plan_ignores_added_files_outside_the_checkpoint(
     hub: LocalHub, published: dict[str, Any]
 ) -> None:
     _upload("notes.txt", b"By hand.")(client(hub), published["repo"])
     assert [each.name for each in planned(hub, published)] == ["skip"]
 
 
-def test_without_a_record_a_repo_is_somebody_elses(
-    hub: LocalHub, published: dict[str, Any]
-) -> None:
+def test_plan_refuses_a_repo_without_a_record(hub: LocalHub, published: dict[str, Any]) -> None:
     client(hub).delete_file("ved.json", published["repo"])
     before = heads(hub)
     for changes in ({}, {"overwrite": True}):
         (refused,) = run(hub, {**published, **changes})
         assert refused.action == "refused"
-        assert f"{published['repo']} exists and was not made by VED" in refused.reason
-        assert "say adopt: true in its pair" in refused.reason
+        assert refused.codes == [ErrorCode.REPO_NOT_MADE_BY_VED]
+        assert "adopt: true" in refused.reason
     assert changed_heads(before, hub) == set()
 
     (result,) = run(hub, {**published, "adopt": True})
 
-    assert (result.action, result.reason) == ("built", "adopt: this replaces what was there.")
+    assert result.action == "built"
     assert [each.name for each in planned(hub, published)] == ["skip"]
 
 
 # Who asks
 
 
-def test_without_a_token_what_is_public_is_planned(
+def test_plan_without_a_token_sees_public_repos(
     hub: LocalHub, published: dict[str, Any], neighbour: dict[str, Any]
 ) -> None:
     hidden = pair("owner/plan-hidden", **OWN, private=True)
@@ -440,14 +438,14 @@ def test_without_a_token_what_is_public_is_planned(
 
     assert [(each.name, each.reason) for each in made] == [
         ("skip", UNCHANGED),
-        ("build", "seed 0 is now 1."),
+        ("build", "seed was 0, is 1."),
         ("build", "The repo is new."),
         ("build", "The repo is new."),
     ]
     assert planned(hub, hidden)[0].name == "skip"
 
 
-def test_a_token_that_can_only_read_can_plan_and_sees_what_is_private(
+def test_plan_with_a_read_token_sees_private_repos(
     hub: LocalHub, neighbour: dict[str, Any]
 ) -> None:
     hub.add_user("owner", token="hf_plan_reads", role="read")
@@ -458,11 +456,12 @@ def test_a_token_that_can_only_read_can_plan_and_sees_what_is_private(
     made = planned(hub, *entries, token="hf_plan_reads")
 
     assert [each.name for each in made] == ["skip", "skip", "build", "refuse"]
-    assert "The token may not publish to nobody." in made[3].reason
+    errors = [found.code for found in made[3].findings if found.level == "error"]
+    assert errors == [ErrorCode.TOKEN_MAY_NOT_WRITE]
     assert [each.name for each in planned(hub, *entries)] == [each.name for each in made]
 
 
-def test_a_token_that_is_not_valid_can_plan_nothing(hub: LocalHub) -> None:
+def test_plan_with_an_invalid_token_is_a_wrong_request(hub: LocalHub) -> None:
     with pytest.raises(RequestError):
         planned(hub, pair("owner/plan-wrong"), token="hf_wrong")
 
@@ -484,7 +483,7 @@ MISFORMED = [
 
 @pytest.mark.parametrize("answer", MISFORMED)
 @pytest.mark.parametrize("repo", ["team/gpt2", "owner/plan-lone"])
-def test_an_answer_in_no_hubs_form_is_the_trouble_of_the_pair_that_it_is_about(
+def test_plan_reports_a_malformed_answer_at_its_own_pair(
     repo: str, answer: bytes, hub: LocalHub, neighbour: dict[str, Any]
 ) -> None:
     lone = pair("owner/plan-lone", encoder=OWN["encoder"], decoder="team/gpt2")
@@ -497,7 +496,7 @@ def test_an_answer_in_no_hubs_form_is_the_trouble_of_the_pair_that_it_is_about(
     assert "VED itself failed" not in made.reason
 
 
-def test_a_namespace_that_cannot_be_listed_is_the_trouble_of_its_own_pairs(
+def test_plan_reports_an_unreadable_namespace_at_its_own_pairs(
     hub: LocalHub, neighbour: dict[str, Any]
 ) -> None:
     entries = [neighbour, pair("team/plan-listed", **OWN), pair("owner/plan-listed", **OWN)]
@@ -543,7 +542,7 @@ def make_plan(hub: LocalHub, pairs: Manifest) -> list[PlannedAction]:
     return plan.make_plan(pairs.pairs, RunOptions(), HubAccess(client(hub)))
 
 
-def test_of_500_unchanged_pairs_few_are_looked_at_and_those_changed_last(tmp_path: Path) -> None:
+def test_plan_of_500_unchanged_pairs_inspects_the_last_changed(tmp_path: Path) -> None:
     with hub_of_many(tmp_path, page_size=1000, sources=20, pairs=500) as (hub, pairs):
         made = make_plan(hub, pairs)
 
@@ -565,7 +564,7 @@ def test_of_500_unchanged_pairs_few_are_looked_at_and_those_changed_last(tmp_pat
         assert {repo for repo in modified if asked_for(hub, repo)} == looked_at
 
 
-def test_a_listing_of_several_pages_is_read_to_its_end_and_whoever_trained_is_found(
+def test_plan_reads_all_pages_of_a_listing(
     tmp_path: Path,
 ) -> None:
     with hub_of_many(tmp_path, page_size=4, sources=2, pairs=11) as (hub, pairs):
