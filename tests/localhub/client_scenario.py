@@ -1,7 +1,7 @@
-"""The main path of a publisher and of a reader, run as a program by one version of the client.
+"""Publish to a hub and read from it, as a program that runs with any version of the client.
 
-Reads HF_ENDPOINT, HF_TOKEN (alice's) and HF_HOME from the environment, as any client does; prints
-what it saw as JSON, which is the same for every version.
+Usage: client_scenario.py REPO TOKEN_OF_ANOTHER_USER. The client reads HF_ENDPOINT, HF_TOKEN and
+HF_HOME from the environment. The results are printed as JSON and are the same for every version.
 """
 
 import hashlib
@@ -51,9 +51,6 @@ def publish(api: HfApi, folder: Path) -> dict[str, object]:
     commit = api.upload_folder(repo_id=REPO, folder_path=folder)
     unchanged = api.upload_folder(repo_id=REPO, folder_path=folder)
     stale = [CommitOperationAdd("stale", b"stale")]
-    proposal = api.create_commit(
-        REPO, [CommitOperationAdd("proposed.bin", b"x")], commit_message="Propose", create_pr=True
-    )
     api.create_tag(REPO, tag="v1")
     return {
         "user": api.whoami()["name"],
@@ -61,13 +58,11 @@ def publish(api: HfApi, folder: Path) -> dict[str, object]:
         "head is the commit": api.model_info(REPO).sha == commit.oid,
         "unchanged files are no commit": unchanged.oid == commit.oid,
         "committed to": [commit.repo_url.repo_id, commit.repo_url.repo_type],
-        "proposed": [proposal.pr_num, proposal.pr_revision],
         "stale": failure(
             api.create_commit, REPO, stale, commit_message="stale", parent_commit=begin
         ),
         "exists": failure(api.create_repo, REPO),
         "commits": [c.title for c in api.list_repo_commits(REPO)],
-        "discussion": api.get_discussion_details(REPO, 1).title,
         "tags": [ref.ref for ref in api.list_repo_refs(REPO).tags],
     }
 

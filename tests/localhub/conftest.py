@@ -1,4 +1,4 @@
-"""One hub for all tests of this folder, with a new repo for each test that asks for one."""
+"""One hub for all tests of this folder. Each test has its own accounts and repos on it."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -9,6 +9,7 @@ import pytest
 import requests
 from huggingface_hub import HfApi, constants
 
+from tests.localhub.helpers import Names
 from ved.localhub import LocalHub
 
 MULTIPART_THRESHOLD = 100_000
@@ -17,52 +18,59 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def lasting_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalHub]:
+def shared_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalHub]:
     root = tmp_path_factory.mktemp("localhub")
     with LocalHub(root, multipart_threshold=MULTIPART_THRESHOLD, page_size=3) as hub:
-        hub.add_user("alice", token="hf_alice", organizations=("acme",))
-        hub.add_user("alice", token="hf_alice_read", role="read")
-        hub.add_user("bob", token="hf_bob")
-        hub.add_user("carol", token="hf_carol", organizations=("acme",))
         yield hub
 
 
 @pytest.fixture
 def hub(
-    lasting_hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared_hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[LocalHub]:
-    """Lend out the hub, with its log empty and with the client's cache empty."""
+    """Return the hub with an empty log, and give the client an empty cache."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf-cache"))
-    lasting_hub.requests.clear()
-    yield lasting_hub
-    lasting_hub.faults.clear()
+    shared_hub.requests.clear()
+    yield shared_hub
+    shared_hub.faults.clear()
 
 
 @pytest.fixture
-def client(hub: LocalHub) -> Callable[[str | bool], HfApi]:
-    """Make the client of a token, or of nobody with False."""
-    return lambda token: HfApi(endpoint=hub.endpoint, token=token)
+def names(hub: LocalHub) -> Names:
+    """Add the accounts of the test: alice and carol in an organization, and bob outside of it."""
+    names = Names(next(_numbers))
+    hub.add_user(names.alice, token=names.token("alice"), organizations=(names.acme,))
+    hub.add_user(names.alice, token=names.token("alice_read"), role="read")
+    hub.add_user(names.bob, token=names.token("bob"))
+    hub.add_user(names.carol, token=names.token("carol"), organizations=(names.acme,))
+    return names
 
 
 @pytest.fixture
-def alice(client: Callable[[str | bool], HfApi]) -> HfApi:
-    return client("hf_alice")
+def client(hub: LocalHub, names: Names) -> Callable[[str | None], HfApi]:
+    """Return a function that creates the client of alice, alice_read, bob, carol or nobody."""
+    return lambda user: HfApi(hub.endpoint, token=names.token(user) if user else False)
 
 
 @pytest.fixture
-def bob(client: Callable[[str | bool], HfApi]) -> HfApi:
-    return client("hf_bob")
+def alice(client: Callable[[str | None], HfApi]) -> HfApi:
+    return client("alice")
 
 
 @pytest.fixture
-def repo(alice: HfApi) -> str:
-    """Make a public repo in alice's organization and return its id."""
-    return alice.create_repo(f"acme/repo-{next(_numbers)}").repo_id
+def bob(client: Callable[[str | None], HfApi]) -> HfApi:
+    return client("bob")
+
+
+@pytest.fixture
+def repo(alice: HfApi, names: Names) -> str:
+    """Create a public repo in alice's organization and return its id."""
+    return alice.create_repo(f"{names.acme}/repo").repo_id
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Make a folder with a small file, an LFS file for one PUT and one for several."""
+    """Create a folder with a small file, an LFS file for one PUT and one for several."""
     folder = tmp_path / "checkpoint"
     (folder / "tokenizer").mkdir(parents=True)
     (folder / "tokenizer" / "vocab.txt").write_text("[PAD]\n[UNK]\n")
@@ -73,11 +81,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ask(hub: LocalHub) -> Callable[..., requests.Response]:
-    """Send a request that huggingface_hub would not send."""
+def ask(hub: LocalHub, names: Names) -> Callable[..., requests.Response]:
+    """Return a function that sends a request that huggingface_hub would not send."""
 
-    def send(method: str, path: str, token: str = "hf_alice", **options: Any) -> requests.Response:
-        headers = {"authorization": f"Bearer {token}"} | options.pop("headers", {})
+    def send(method: str, path: str, **options: Any) -> requests.Response:
+        headers = {"authorization": f"Bearer {names.token('alice')}"} | options.pop("headers", {})
         return requests.request(method, hub.endpoint + path, headers=headers, timeout=30, **options)
 
     return send

@@ -1,4 +1,4 @@
-"""The same program against the same hub, by the client that VED uses and by the current one."""
+"""One program against the local Hub, run with the client that VED uses and with client 2."""
 
 import json
 import os
@@ -21,11 +21,9 @@ EXPECTED = {
         "head is the commit": True,
         "unchanged files are no commit": True,
         "committed to": ["alice/scenario", "model"],
-        "proposed": [1, "refs/pr/1"],
         "stale": ["HfHubHTTPError", 412],
         "exists": ["HfHubHTTPError", 409],
         "commits": ["Upload folder using huggingface_hub", "initial commit"],
-        "discussion": "Propose",
         "tags": ["refs/tags/v1"],
     },
     "read": {
@@ -63,7 +61,7 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("version", ["0.36.2", "2.4.0"])
-def test_both_versions_see_the_same_hub(version: str, tmp_path: Path) -> None:
+def test_client_versions_get_the_same_results(version: str, tmp_path: Path) -> None:
     interpreter = Path(sys.executable) if version == "0.36.2" else python("hub2")
     environment = {
         "PATH": os.environ["PATH"],
@@ -82,7 +80,7 @@ def test_both_versions_see_the_same_hub(version: str, tmp_path: Path) -> None:
     assert seen == EXPECTED
 
 
-PUBLISH_KEYLESS = """
+PUBLISH_WITHOUT_TOKEN = """
 import sys, tempfile
 from pathlib import Path
 from huggingface_hub import HfApi, get_token
@@ -94,7 +92,7 @@ print(api.upload_folder(repo_id=sys.argv[1], folder_path=folder).oid, get_token(
 """
 
 
-def test_the_current_client_publishes_without_a_stored_token(tmp_path: Path) -> None:
+def test_client_2_publishes_without_a_stored_token(tmp_path: Path) -> None:
     with LocalHub() as hub:
         hub.add_user("alice", token="hf_alice")
         alice = HfApi(hub.endpoint, token="hf_alice")
@@ -109,7 +107,7 @@ def test_the_current_client_publishes_without_a_stored_token(tmp_path: Path) -> 
             "HF_HOME": str(tmp_path / "home"),
             "HF_HUB_DISABLE_XET": "1",
         }
-        printed = run([python("hub2"), "-c", PUBLISH_KEYLESS, "alice/model"], environment)
+        printed = run([python("hub2"), "-c", PUBLISH_WITHOUT_TOKEN, "alice/model"], environment)
         commit, token = printed.split()
         assert commit == alice.model_info("alice/model").sha
         assert token.startswith("hf_jwt_")

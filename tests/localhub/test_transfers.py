@@ -1,7 +1,6 @@
-"""Bytes on the wire: ranges, resumption, damage, cuts, limits, and the log that counts them."""
+"""Transfers: ranges, resumption, faults, rate limits, and the log of requests."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,15 +17,15 @@ from huggingface_hub.errors import (
 )
 from safetensors.numpy import save_file
 
-from tests.localhub.helpers import file, head, header, lfs, status
+from tests.localhub.helpers import eventually, file, head, header, lfs, status
 from ved.localhub import Exchange, LocalHub
 
-SIZE = 300_000  # bytes; three parts of the hub's multipart threshold
+SIZE = 300_000  # bytes: three parts at the hub's multipart threshold
 
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    """Make a safetensors file of a bit more than SIZE bytes."""
+    """Create a safetensors file of a little more than SIZE bytes."""
     path = tmp_path / "model.safetensors"
     values = np.arange(SIZE, dtype=np.uint8)
     save_file({"weights": values}, path)
@@ -49,16 +48,8 @@ def download(hub: LocalHub, repo: str, name: str = "model.safetensors") -> bytes
     return Path(hf_hub_download(repo, name, endpoint=hub.endpoint)).read_bytes()
 
 
-def of(hub: LocalHub, method: str, path: str = "") -> list[Exchange]:
+def matching(hub: LocalHub, method: str, path: str = "") -> list[Exchange]:
     return [e for e in hub.requests if e.method == method and path in e.path]
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    """Wait for what is certain to come, or fail after a time that no machine needs."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @contextmanager
@@ -69,31 +60,31 @@ def in_background(work: Callable[[], object]) -> Iterator[None]:
     thread.join()
 
 
-def test_a_safetensors_header_is_read_without_the_weights(
+def test_download_of_a_safetensors_header_omits_the_weights(
     alice: HfApi, published: str, hub: LocalHub
 ) -> None:
     metadata = alice.parse_safetensors_file_metadata(published, "model.safetensors")
     assert metadata.tensors["weights"].shape == [SIZE]
-    reads = of(hub, "GET", "/lfs/")
+    reads = matching(hub, "GET", "/lfs/")
     assert {read.status for read in reads} == {206}
     assert sum(read.bytes_out for read in reads) < SIZE
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
-def test_ranges_of_files_large_and_regular(
+def test_download_serves_ranges(
     alice: HfApi, published: str, hub: LocalHub, weights: Path, name: str
 ) -> None:
     config = b'{"model_type": "vit"}'
     alice.upload_file(path_or_fileobj=config, path_in_repo="config.json", repo_id=published)
     content = weights.read_bytes() if name == weights.name else config
     url = hf_hub_url(published, name, endpoint=hub.endpoint)
-    for asked, expected in [("0-0", content[:1]), ("5-9", content[5:10]), ("-4", content[-4:])]:
-        answer = requests.get(url, headers={"Range": f"bytes={asked}"}, timeout=30)
+    for wanted, expected in [("0-0", content[:1]), ("5-9", content[5:10]), ("-4", content[-4:])]:
+        answer = requests.get(url, headers={"Range": f"bytes={wanted}"}, timeout=30)
         assert (answer.status_code, answer.content) == (206, expected)
     assert requests.get(url, headers={"Range": "bytes=9999999-"}, timeout=30).status_code == 416
 
 
-def test_a_head_tells_commit_size_and_hash(alice: HfApi, published: str, hub: LocalHub) -> None:
+def test_resolve_head_has_commit_size_and_hash(alice: HfApi, published: str, hub: LocalHub) -> None:
     url = hf_hub_url(published, "model.safetensors", endpoint=hub.endpoint)
     answer = requests.head(url, timeout=30)
     assert answer.status_code == 302
@@ -110,7 +101,7 @@ def test_a_head_tells_commit_size_and_hash(alice: HfApi, published: str, hub: Lo
     assert regular.headers["Content-Length"] == str(attributes.size)
 
 
-def test_missing_files_and_revisions_are_told_apart(published: str, hub: LocalHub) -> None:
+def test_resolve_distinguishes_missing_files_and_revisions(published: str, hub: LocalHub) -> None:
     with pytest.raises(EntryNotFoundError):
         download(hub, published, "no-such-file")
     with pytest.raises(RevisionNotFoundError):
@@ -119,7 +110,7 @@ def test_missing_files_and_revisions_are_told_apart(published: str, hub: LocalHu
         hf_hub_download(published, "x", revision="0" * 40, endpoint=hub.endpoint)
 
 
-def test_a_download_that_was_cut_is_resumed_by_the_next(
+def test_download_resumes_after_cut_response(
     published: str, hub: LocalHub, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 50_000)
@@ -127,24 +118,24 @@ def test_a_download_that_was_cut_is_resumed_by_the_next(
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
         download(hub, published)
     assert download(hub, published) == weights.read_bytes()
-    first, second = of(hub, "GET", "/lfs/")
+    first, second = matching(hub, "GET", "/lfs/")
     assert (first.status, first.bytes_out) == (200, 120_000)
     # The client keeps whole chunks only.
     assert (second.status, second.bytes_out) == (206, weights.stat().st_size - 100_000)
 
 
-def test_an_upload_that_was_cut_is_repeated(
+def test_upload_repeats_after_cut_request(
     alice: HfApi, repo: str, hub: LocalHub, weights: Path
 ) -> None:
     hub.faults.add("PUT", "/2$", cut_request=50_000)
     upload(alice, repo, weights)
     assert download(hub, repo) == weights.read_bytes()
-    first, second = [put for put in of(hub, "PUT") if put.path.endswith("/2")]
+    first, second = [put for put in matching(hub, "PUT") if put.path.endswith("/2")]
     assert (first.status, first.bytes_in) == (None, 50_000)
     assert (second.status, second.bytes_in) == (200, 100_000)
 
 
-def test_a_commit_that_was_cut_changes_nothing(alice: HfApi, repo: str, hub: LocalHub) -> None:
+def test_commit_with_cut_request_changes_nothing(alice: HfApi, repo: str, hub: LocalHub) -> None:
     before = head(alice, repo)
     hub.faults.add("POST", "/commit/main", cut_request=10)
     with pytest.raises(requests.ConnectionError):
@@ -152,7 +143,7 @@ def test_a_commit_that_was_cut_changes_nothing(alice: HfApi, repo: str, hub: Loc
     assert head(alice, repo) == before
 
 
-def test_an_answer_that_was_cut_may_hide_a_commit(alice: HfApi, repo: str, hub: LocalHub) -> None:
+def test_commit_with_cut_response_is_stored(alice: HfApi, repo: str, hub: LocalHub) -> None:
     before = head(alice, repo)
     hub.faults.add("POST", "/commit/main", cut_response=5)
     with pytest.raises(requests.RequestException):
@@ -161,14 +152,14 @@ def test_an_answer_that_was_cut_may_hide_a_commit(alice: HfApi, repo: str, hub: 
 
 
 @pytest.mark.parametrize("size", [SIZE, 10_000], ids=["in parts", "in one"])
-def test_a_damaged_object_is_refused_and_discarded(
+def test_upload_with_flipped_bit_is_refused(
     alice: HfApi, repo: str, hub: LocalHub, tmp_path: Path, size: int
 ) -> None:
     path = tmp_path / "x.msgpack"
     path.write_bytes(bytes(size))
     before = head(alice, repo)
     hub.faults.add("PUT", "/lfs/", flip_bit=True)
-    with pytest.raises(RuntimeError, match="Error while uploading"):
+    with pytest.raises(RuntimeError):
         upload(alice, repo, path)
     assert head(alice, repo) == before
     assert list((hub.repository_path(repo) / "lfs").rglob("*")) == []
@@ -176,7 +167,9 @@ def test_a_damaged_object_is_refused_and_discarded(
     assert download(hub, repo, "x.msgpack") == bytes(size)
 
 
-def test_an_answer_arrives_damaged_in_one_bit(alice: HfApi, repo: str, hub: LocalHub) -> None:
+def test_download_with_flipped_bit_differs_in_one_bit(
+    alice: HfApi, repo: str, hub: LocalHub
+) -> None:
     content = bytes(SIZE)
     alice.upload_file(path_or_fileobj=content, path_in_repo="x.msgpack", repo_id=repo)
     hub.faults.add("GET", "/lfs/", flip_bit=True)
@@ -187,14 +180,13 @@ def test_an_answer_arrives_damaged_in_one_bit(alice: HfApi, repo: str, hub: Loca
     assert differences == [1]
 
 
-def test_a_body_of_the_wrong_length_is_refused(alice: HfApi, repo: str, hub: LocalHub) -> None:
+def test_upload_of_the_wrong_length_is_refused(alice: HfApi, repo: str, hub: LocalHub) -> None:
     wanted: dict[str, Any] = {
         "operation": "upload",
         "transfers": ["basic"],
         "objects": [{"oid": "0" * 64, "size": 3}],
-        "ref": {"name": "main"},
     }
-    headers = {"authorization": "Bearer hf_alice"}
+    headers = {"authorization": f"Bearer {alice.token}"}
     batch = f"{hub.endpoint}/{repo}.git/info/lfs/objects/batch"
     (item,) = requests.post(batch, json=wanted, headers=headers, timeout=30).json()["objects"]
     for body in (b"ab", bytes(5_000_000)):
@@ -202,7 +194,7 @@ def test_a_body_of_the_wrong_length_is_refused(alice: HfApi, repo: str, hub: Loc
         assert answer.status_code == 400
 
 
-def test_429_names_when_to_come_back(alice: HfApi, repo: str, hub: LocalHub) -> None:
+def test_status_fault_sends_retry_after(alice: HfApi, repo: str, hub: LocalHub) -> None:
     hub.faults.add("GET", f"/api/models/{repo}$", status=429, retry_after=7, times=2)
     for _ in range(2):
         with pytest.raises(HfHubHTTPError) as error:
@@ -212,41 +204,39 @@ def test_429_names_when_to_come_back(alice: HfApi, repo: str, hub: LocalHub) -> 
     alice.model_info(repo)
 
 
-def test_an_upload_survives_a_hub_that_is_briefly_down(
+def test_upload_repeats_after_status_503(
     alice: HfApi, repo: str, hub: LocalHub, weights: Path
 ) -> None:
     hub.faults.add("PUT", "/lfs/", status=503)
     upload(alice, repo, weights)
-    assert [put.status for put in of(hub, "PUT")] == [503, 200, 200, 200, 200]
+    assert [put.status for put in matching(hub, "PUT")] == [503, 200, 200, 200, 200]
     assert download(hub, repo) == weights.read_bytes()
 
 
-def test_a_slow_download_passes_bytes_at_its_rate(
-    published: str, hub: LocalHub, weights: Path
-) -> None:
+def test_download_rate_limits_responses(published: str, hub: LocalHub, weights: Path) -> None:
     hub.faults.download.rate = 1000
     url = hf_hub_url(published, "model.safetensors", endpoint=hub.endpoint)
     with requests.get(url, stream=True, timeout=30) as answer:
         start = next(answer.iter_content(1))
-        (exchange,) = of(hub, "GET", "/lfs/")
-        assert exchange.bytes_out < 50_000  # without a limit, sockets would have taken it all
+        (exchange,) = matching(hub, "GET", "/lfs/")
+        assert (
+            exchange.bytes_out < 50_000
+        )  # without a limit, the buffers of the sockets take everything
         hub.faults.download.rate = None
         assert start + answer.content == weights.read_bytes()
 
 
-def test_a_slow_upload_passes_bytes_at_its_rate(
-    alice: HfApi, repo: str, hub: LocalHub, weights: Path
-) -> None:
+def test_upload_rate_limits_requests(alice: HfApi, repo: str, hub: LocalHub, weights: Path) -> None:
     hub.faults.upload.rate = 1000
     hub.requests.clear()
     with in_background(lambda: upload(alice, repo, weights)):
-        eventually(lambda: len(of(hub, "PUT")) == 1 and of(hub, "PUT")[0].bytes_in > 0)
-        assert of(hub, "PUT")[0].status is None  # and so it would remain for a minute
+        eventually(lambda: len(matching(hub, "PUT")) == 1 and matching(hub, "PUT")[0].bytes_in > 0)
+        assert matching(hub, "PUT")[0].status is None  # at this rate it takes minutes
         hub.faults.upload.rate = None
     assert download(hub, repo) == weights.read_bytes()
 
 
-def test_a_delayed_answer_comes_after_the_client_has_gone(hub: LocalHub, repo: str) -> None:
+def test_delay_outlasts_the_client(hub: LocalHub, repo: str) -> None:
     hub.faults.add("GET", "/refs$", delay=2)
     url = f"{hub.endpoint}/api/models/{repo}/refs"
     with pytest.raises(requests.ReadTimeout):
@@ -254,15 +244,17 @@ def test_a_delayed_answer_comes_after_the_client_has_gone(hub: LocalHub, repo: s
     assert requests.get(url, timeout=30).status_code == 200
 
 
-def test_the_log_tells_what_passed(alice: HfApi, repo: str, hub: LocalHub, tmp_path: Path) -> None:
+def test_requests_lists_methods_paths_and_bytes(
+    alice: HfApi, repo: str, hub: LocalHub, tmp_path: Path
+) -> None:
     hub.requests.clear()
     content = bytes(1000)
     alice.upload_file(path_or_fileobj=content, path_in_repo="x.bin", repo_id=repo)
-    (put,) = of(hub, "PUT")
+    (put,) = matching(hub, "PUT")
     assert put.path.startswith(f"/lfs/models/{repo}/")
     assert (put.status, put.bytes_in, put.bytes_out) == (200, 1000, 0)
     download(hub, repo, "x.bin")
-    (get,) = of(hub, "GET")
+    (get,) = matching(hub, "GET")
     assert (get.status, get.bytes_in, get.bytes_out) == (200, 0, 1000)
     hub.requests.clear()
     assert hub.requests == []

@@ -1,10 +1,14 @@
-"""A Hugging Face Hub on loopback, with real git repositories and LFS objects behind it.
+"""A Hugging Face Hub on loopback, with real git repositories and LFS objects.
 
-For demonstrations and tests: the unmodified huggingface_hub client, at 0.36.2 and at 2.x, publishes
-to it and downloads from it. What it speaks and what it leaves out: docs/localhub.md.
+It is for demonstrations and tests. The unmodified huggingface_hub client, 0.36.2 and 2.x, publishes
+to it and downloads from it. docs/localhub.md lists its endpoints and its limits.
+
+`LocalHub`, `Faults` and `Exchange` are public API. The sample checkpoints are in
+`ved.localhub.samples`, which imports transformers and huggingface_hub.
 """
 
+from ved.localhub.accounts import Role
 from ved.localhub.faults import Exchange, Faults
 from ved.localhub.server import LocalHub
 
-__all__ = ["Exchange", "Faults", "LocalHub"]
+__all__ = ["Exchange", "Faults", "LocalHub", "Role"]

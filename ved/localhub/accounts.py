@@ -1,4 +1,4 @@
-"""Who may do what: users, organizations and tokens, kept in one JSON file."""
+"""Users, organizations, tokens, and the rights that they give."""
 
 import json
 import re
@@ -16,11 +16,14 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?")
 
 @dataclass(frozen=True)
 class Identity:
-    """The bearer of a token: a user or a CI job, with what this token lets them do.
+    """The owner of a token, a user or a CI job, with the rights of this token.
 
     Attributes:
-        repository: the one repo, as kind and id, that a CI job's token writes to; empty for users.
-        sees_private: whether a user's token opens what is private, and not only what is gated.
+        name: the user name; [OIDC] for CI jobs.
+        role: read or write.
+        organizations: the organizations of the user.
+        repository: the only repo that a CI job writes to, as kind/id. Empty for users.
+        sees_private: whether a user's token opens private repos, and not only gated ones.
     """
 
     name: str
@@ -30,28 +33,29 @@ class Identity:
     sees_private: bool = True
 
     @classmethod
-    def of_publisher(cls, kind: str, identifier: str) -> "Identity":
-        """Return what a CI job is that publishes to a repo; no account can have its name."""
-        return cls("[OIDC]", "write", (), repository=f"{kind}/{identifier}")
+    def of_publisher(cls, kind: str, repo_id: str) -> "Identity":
+        """Return the identity of a CI job that publishes to a repo."""
+        # No account can have this name, because of the brackets.
+        return cls("[OIDC]", "write", (), repository=f"{kind}/{repo_id}")
 
-    def publishes_to(self, kind: str, identifier: str) -> bool:
-        """Tell whether this is a CI job's token for the repo."""
-        return self.repository == f"{kind}/{identifier}"
+    def publishes_to(self, kind: str, repo_id: str) -> bool:
+        """Tell whether this is a CI job with a token for the repo."""
+        return self.repository == f"{kind}/{repo_id}"
 
     def belongs_to(self, namespace: str) -> bool:
-        """Tell whether the namespace is the user's own or one of their organizations."""
+        """Tell whether the namespace is the user's own or that of one of their organizations."""
         return namespace == self.name or namespace in self.organizations
 
     def sees_private_of(self, namespace: str) -> bool:
-        """Tell whether this token shows what the namespace keeps to its members."""
+        """Tell whether this token opens the private repos of a namespace."""
         return self.sees_private and self.belongs_to(namespace)
 
     def may_write_to(self, namespace: str) -> bool:
-        """Tell whether this token may change what the namespace owns."""
+        """Tell whether this token may change the repos and collections of a namespace."""
         return self.role == "write" and self.belongs_to(namespace)
 
     def whoami(self) -> dict[str, Any]:
-        """Return what GET /api/whoami-v2 answers."""
+        """Return the body of the response to GET /api/whoami-v2."""
         return {
             "type": "user",
             "name": self.name,
@@ -77,7 +81,7 @@ class _State:
 
 
 class Accounts:
-    """The accounts in one JSON file, which is rewritten at every change."""
+    """All accounts of a hub. A JSON file keeps them and is rewritten at every change."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -85,15 +89,23 @@ class Accounts:
         self._state = _State(**json.loads(file.read_text())) if file.exists() else _State()
 
     def add_organization(self, name: str) -> None:
-        """Add an organization, if it is not there yet."""
+        """Add an organization, unless it exists.
+
+        Raises:
+            VedError: the name is malformed or belongs to a user.
+        """
         with self._lock:
             self._add_organization(name)
             self._save()
 
     def add_user(self, name: str, token: str, role: Role, organizations: tuple[str, ...]) -> None:
-        """Add a user, or to a user who is there already a token or memberships."""
+        """Add a user with a token, or add the token and the memberships to an existing user.
+
+        Raises:
+            VedError: a name is malformed, or belongs to a user and to an organization.
+        """
         with self._lock:
-            if _checked(name) in self._state.organizations:
+            if _valid_name(name) in self._state.organizations:
                 raise VedError(
                     f"{name!r} is an organization.",
                     "Give the user another name.",
@@ -108,7 +120,7 @@ class Accounts:
             self._save()
 
     def identify(self, token: str) -> Identity | None:
-        """Return whose token it is, or None."""
+        """Return the identity of a token, or None if the token is unknown."""
         with self._lock:
             if token not in self._state.tokens:
                 return None
@@ -116,7 +128,7 @@ class Accounts:
             return Identity(name, role, tuple(self._state.memberships[name]))
 
     def reader_of_gated(self, name: str) -> Identity | None:
-        """Return what reads a user's gated repos and no private ones; None without such a user."""
+        """Return an identity that reads the gated repos of a user, or None without such a user."""
         with self._lock:
             memberships = self._state.memberships.get(name)
             if memberships is None:
@@ -124,7 +136,7 @@ class Accounts:
             return Identity(name, "read", tuple(memberships), sees_private=False)
 
     def _add_organization(self, name: str) -> None:
-        if _checked(name) in self._state.memberships:
+        if _valid_name(name) in self._state.memberships:
             raise VedError(
                 f"{name!r} is a user.",
                 "Give the organization another name.",
@@ -137,11 +149,11 @@ class Accounts:
         replace_text(self._file, json.dumps(asdict(self._state), indent=1))
 
 
-def _checked(name: str) -> str:
+def _valid_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise VedError(
-            f"{name!r} is no account name.",
-            "Use letters, digits and inner dashes.",
+            f"{name!r} is not an account name.",
+            "Use letters, digits, and dashes between them.",
             code=ErrorCode.LOCAL_HUB,
         )
     return name

@@ -1,4 +1,4 @@
-"""The routes of the Hub's HTTP API, as huggingface_hub 0.36.2 and 2.x ask for them."""
+"""The routes of the Hub's HTTP API, as huggingface_hub 0.36.2 and 2.x use them."""
 
 from starlette.applications import Starlette
 from starlette.convertors import StringConvertor, register_url_convertor
@@ -24,7 +24,7 @@ class _Kind(StringConvertor):
 
 
 class _RepositoryId(StringConvertor):
-    """An id with its namespace, or without one: who asks for the latter is told not found."""
+    """A repo id with or without a namespace. Endpoints answer 404 to an id without one."""
 
     regex = "[^/]+(?:/[^/]+)?"
 
@@ -63,12 +63,9 @@ _API = [
     ("POST", _REPO + "/tag/{revision}", references.create_tag),
     ("DELETE", _REPO + "/tag/{name}", references.delete_tag),
     ("GET", _REPO + "/commits/{revision}", references.list_commits),
-    ("GET", _REPO + "/discussions", references.list_discussions),
-    ("POST", _REPO + "/discussions", references.create_discussion),
-    ("GET", _REPO + "/discussions/{number}", references.discussion),
 ]
 
-# These come without a kind for models, and with one for others.
+# These paths begin with the kind, except for models.
 _FILES = [
     ("GET", "/{repository:id}/resolve/{revision}/{path:path}", contents.resolve),
     ("POST", "/{repository:id}.git/info/lfs/objects/batch", lfs.batch),
@@ -84,13 +81,13 @@ _OBJECTS = [
 
 
 def create_app(hub: Hub) -> ASGIApp:
-    """Return the application that serves a hub."""
+    """Return the ASGI application of a hub."""
     of_kinds = [(method, "/{kind:kind}" + path, handler) for method, path, handler in _FILES]
     routes = [
         Route(path, endpoint(handler), methods=[method])
         for method, path, handler in [*_API, *_FILES, *of_kinds]
     ]
-    handlers = {HubError: error_response, ClientDisconnect: _nobody_is_there}
+    handlers = {HubError: error_response, ClientDisconnect: _client_closed_request}
     app = Starlette(routes=[*routes, *_OBJECTS], exception_handlers=handlers)
     app.router.redirect_slashes = False
     app.state.hub = hub
@@ -98,7 +95,7 @@ def create_app(hub: Hub) -> ASGIApp:
 
 
 class _RawPath:
-    """ASGI middleware that routes by the path as sent: `refs%2Fpr%2F1` is one part of it."""
+    """ASGI middleware that routes by the quoted path: `refs%2Fpr%2F1` is one segment of it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -107,5 +104,5 @@ class _RawPath:
         await self._app({**scope, "path": scope["raw_path"].decode("ascii")}, receive, send)
 
 
-def _nobody_is_there(_request: Request, _error: Exception) -> Response:
-    return Response(status_code=499)  # goes into the log; the client has left
+def _client_closed_request(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=499)  # only for the log of requests

@@ -1,7 +1,8 @@
-"""One request as the endpoints see it: its body, who makes it, and the repo it is about."""
+"""One request, as the endpoints see it: its body, its sender's rights, and its repo."""
 
 import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from typing import IO, Any, TypeVar
@@ -25,14 +26,21 @@ Model = TypeVar("Model", bound=Payload)
 
 @dataclass(frozen=True)
 class Hub:
-    """What all endpoints share.
+    """The state that all endpoints share.
 
     Attributes:
         endpoint: the URL of the hub.
-        cdn: the URL that LFS objects are at: a different origin than the endpoint's, as on the
+        cdn: the URL of the LFS objects. Its origin differs from the endpoint's, as on the real
             Hub, because clients take a redirect within one origin for a renamed repo.
-        multipart_threshold: in bytes.
-        page_size: in items.
+        storage: all repos.
+        accounts: all users, organizations and tokens.
+        collections: all collections.
+        issuer: signs id tokens of CI jobs.
+        publishers: the trusted publishers.
+        access_tokens: the access tokens of CI jobs.
+        secret: signs the URLs of LFS objects.
+        multipart_threshold: in bytes; larger LFS objects are uploaded in parts of this size.
+        page_size: maximum number of items on one page of a listing.
     """
 
     endpoint: str
@@ -49,23 +57,42 @@ class Hub:
 
 
 class Call:
-    """One request. Members raise HubError when the request does not bear them out."""
+    """One request. Its members raise HubError if the request is wrong or not allowed.
+
+    Leaving its `with` block closes the repos that the request opened.
+
+    Attributes:
+        hub: the hub.
+        request: the request of Starlette.
+        body: the complete body, in a temporary file.
+    """
 
     def __init__(self, hub: Hub, request: Request, body: IO[bytes]) -> None:
         self.hub = hub
         self.request = request
         self.body = body
+        self._on_exit = ExitStack()
+
+    def __enter__(self) -> "Call":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._on_exit.close()
 
     def parameter(self, name: str) -> str:
-        """Return a part of the path, unquoted."""
+        """Return a parameter of the path, unquoted."""
         return unquote(self.request.path_params[name])
 
     def flag(self, name: str) -> bool:
-        """Tell whether a query parameter is set and true, as Python or JavaScript spell it."""
+        """Tell whether a query parameter is true, in the spelling of Python or JavaScript."""
         return self.request.query_params.get(name, "").lower() in ("1", "true")
 
     def payload(self, model: type[Model]) -> Model:
-        """Return the JSON body as a model."""
+        """Return the JSON body as a model.
+
+        Raises:
+            HubError: 400, the body is malformed.
+        """
         try:
             return model.model_validate_json(self.body.read())
         except ValidationError as error:
@@ -73,13 +100,17 @@ class Call:
 
     @property
     def bearer(self) -> str | None:
-        """The token; None without one."""
+        """The token, or None if the request has none."""
         scheme, _, token = self.request.headers.get("authorization", "").partition(" ")
         return token if scheme.lower() == "bearer" else None
 
     @cached_property
     def identity(self) -> Identity | None:
-        """Who bears the token; None without a token."""
+        """The owner of the token, or None if the request has no token.
+
+        Raises:
+            HubError: 401, the token is unknown.
+        """
         token = self.bearer
         if token is None:
             return None
@@ -90,38 +121,50 @@ class Call:
 
     @property
     def user(self) -> Identity:
-        """Who bears the token; 401 without one."""
+        """The owner of the token.
+
+        Raises:
+            HubError: 401, the request has no token, or an unknown one.
+        """
         if self.identity is None:
             raise errors.unauthenticated()
         return self.identity
 
     @property
     def kind(self) -> str:
-        """The kind of repo the path names; a path without a kind names a model."""
+        """The kind of repos in the path; models if the path names none."""
         kind: str = self.request.path_params.get("kind", "models")
         return kind
 
     @cached_property
     def repository(self) -> Repository:
-        """The repo the path names, if the caller may know of it."""
+        """The repo in the path.
+
+        Raises:
+            HubError: 404 or 401, the repo is missing, or private and not the caller's.
+        """
         return self.visible(self.hub.storage.find(self.kind, self.parameter("repository")))
 
     def visible(self, repository: Repository | None) -> Repository:
-        """Return the repo; when it is missing, or private and not the caller's, say not found."""
+        """Return a repo if it exists and the caller may see it. The call closes it at the end.
+
+        Raises:
+            HubError: 404 or 401, the repo is missing, or private and not the caller's.
+        """
         if repository is None or not self.may_see(repository):
             raise errors.repository_not_found(anonymous=self.identity is None)
-        return repository
+        return self._on_exit.enter_context(repository)
 
     def may_see(self, repository: Repository) -> bool:
         """Tell whether the caller may know that the repo exists."""
         return (
-            self.sees_private_of(repository.namespace)  # first: a wrong token is never let pass
+            self.sees_private_of(repository.namespace)  # first, so that a wrong token is refused
             or self.is_publisher(repository)
             or not repository.settings["private"]
         )
 
     def sees_private_of(self, namespace: str) -> bool:
-        """Tell whether private repos or collections of a namespace are open to the caller."""
+        """Tell whether the caller may see the private repos and collections of a namespace."""
         return self.identity is not None and self.identity.sees_private_of(namespace)
 
     def is_publisher(self, repository: Repository) -> bool:
@@ -129,46 +172,48 @@ class Call:
         identity = self.identity
         return identity is not None and identity.publishes_to(repository.kind, repository.id)
 
-    def require_access(self) -> None:
-        """Refuse those to whom the repo's files are closed."""
+    def require_read(self) -> None:
+        """Refuse a caller who may not read the files of the repo, because it is gated.
+
+        Raises:
+            HubError: 403, or 401 without a token.
+        """
         repository, identity = self.repository, self.identity
         is_member = identity is not None and identity.belongs_to(repository.namespace)
         if repository.settings["gated"] and not (is_member or self.is_publisher(repository)):
             raise errors.gated(repository.id, anonymous=identity is None)
 
     def require_ownership(self, repository: Repository) -> None:
-        """Refuse those who may not change the repo as such: its settings, its existence."""
+        """Refuse a caller who may not change the settings of a repo or delete it.
+
+        Raises:
+            HubError: 403, or 401 without a token.
+        """
         if not self.user.may_write_to(repository.namespace):
             raise errors.forbidden("this takes a token of its owner")
 
-    def require_write(self, repository: Repository) -> None:
-        """Refuse those who may not change the repo's content."""
+    def require_write(self) -> None:
+        """Refuse a caller who may not change the files and references of the repo.
+
+        Raises:
+            HubError: 403, or 401 without a token.
+        """
+        repository = self.repository
         if not self.user.may_write_to(repository.namespace) and not self.is_publisher(repository):
             raise errors.forbidden(
                 "pass `create_pr=1` as a query parameter to create a Pull Request"
             )
 
-    def require_proposal(self) -> None:
-        """Refuse those who may not even open a pull request."""
-        if self.user.role != "write":
-            raise errors.forbidden("this token may only read")
-        if self.user.repository and not self.is_publisher(self.repository):
-            raise errors.forbidden("this token is for another repo")
-
-    def require_commit(self, revision: str, *, create_pr: bool) -> None:
-        """Refuse those who may not commit to the revision."""
-        own = (
-            f"refs/pr/{discussion['num']}"
-            for discussion in self.repository.discussions()
-            if discussion["author"] == self.user.name
-        )
-        if create_pr or revision in own:
-            self.require_proposal()
-        else:
-            self.require_write(self.repository)
-
     def page(self, items: list[Any], render: Callable[[Any], Any]) -> Response:
-        """Return one page of a list, with a link to the next if there is one."""
+        """Return one page of a list, with a link to the next page if there is one.
+
+        Args:
+            items: the whole list.
+            render: returns the JSON value of an item.
+
+        Raises:
+            HubError: 400, `cursor` or `limit` in the query is not a number.
+        """
         query = self.request.query_params
         try:
             start = max(0, int(query.get("cursor", 0)))
@@ -184,13 +229,18 @@ class Call:
 
 
 def endpoint(handler: Callable[[Call], Response]) -> Callable[[Request], Awaitable[Response]]:
-    """Make a handler that runs in a thread, once the body is in, an endpoint of Starlette."""
+    """Return a Starlette endpoint that reads the whole body, then runs a handler in a thread."""
 
     async def run(request: Request) -> Response:
         with tempfile.SpooledTemporaryFile(max_size=2**20) as body:
             async for chunk in request.stream():
                 body.write(chunk)
             body.seek(0)
-            return await run_in_threadpool(handler, Call(request.app.state.hub, request, body))
+            return await run_in_threadpool(_handle, handler, request, body)
 
     return run
+
+
+def _handle(handler: Callable[[Call], Response], request: Request, body: IO[bytes]) -> Response:
+    with Call(request.app.state.hub, request, body) as call:
+        return handler(call)

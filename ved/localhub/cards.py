@@ -1,4 +1,4 @@
-"""Model cards: the YAML at the head of a README.md, its validation and the tags the Hub derives.
+"""Model cards: the YAML metadata of a README.md, its validation and the tags of the Hub.
 
 Format: https://github.com/huggingface/hub-docs/blob/main/modelcard.md
 """
@@ -14,7 +14,7 @@ _FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)^---[ \t]*$", re.DOTALL | r
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as the Hub's own parser reads it: `no` is Norwegian, not False."""
+    """YAML as the Hub reads it: `no` is a text (Norwegian), not False."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -35,7 +35,7 @@ _ModelId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za
 
 
 class _ModelMetadata(BaseModel):
-    """What the Hub checks in a model card; other keys are the author's business."""
+    """The keys that the Hub checks in a model card. Other keys are free."""
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
@@ -49,7 +49,15 @@ class _ModelMetadata(BaseModel):
 
 
 def validate(content: str, kind: str) -> tuple[list[str], list[str]]:
-    """Return the (errors, warnings) of a card's metadata; kind is models, datasets or spaces."""
+    """Check the metadata of a card.
+
+    Args:
+        content: the content of README.md.
+        kind: models, datasets or spaces.
+
+    Returns:
+        The errors and the warnings.
+    """
     try:
         metadata = _metadata(content)
         if metadata is None:
@@ -59,19 +67,19 @@ def validate(content: str, kind: str) -> tuple[list[str], list[str]]:
         if kind == "models":
             _ModelMetadata.model_validate(metadata)
     except yaml.YAMLError as error:
-        return [f"the metadata is no YAML: {error}"], []
+        return [f"the metadata is not YAML: {error}"], []
     except ValidationError as error:
-        problems = [(".".join(map(str, found["loc"])), found["msg"]) for found in error.errors()]
-        return [f'"{where}" is wrong: {what}' for where, what in problems], []
+        problems = [(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()]
+        return [f'"{key}" is wrong: {message}' for key, message in problems], []
     return [], []
 
 
 def card_data(content: str) -> dict[str, Any]:
-    """Return the card's metadata in JSON's types, empty when there is none or it is wrong."""
+    """Return the metadata of a card in JSON types. It is empty if it is missing or wrong."""
     try:
         metadata = _metadata(content)
         _ModelMetadata.model_validate(metadata)
-        # YAML knows dates, keys that are no strings, and numbers that are none.
+        # YAML has dates, keys that are not strings, and numbers such as NaN; JSON has none of them.
         text = json.dumps(metadata, default=str, skipkeys=True)
         data: dict[str, Any] = json.loads(text, parse_constant=str)
     except (yaml.YAMLError, ValueError):
@@ -80,7 +88,7 @@ def card_data(content: str) -> dict[str, Any]:
 
 
 def derived_tags(data: dict[str, Any]) -> list[str]:
-    """Return the tags under which the Hub lists a model with this card, without repetition."""
+    """Return the tags of a model with this metadata, each of them once."""
     card = _ModelMetadata.model_validate(data)
     relation = data.get("base_model_relation")
     tags = [card.library_name, card.pipeline_tag, *card.tags, *card.language]

@@ -1,4 +1,4 @@
-"""Collections: named lists of repos, kept in one JSON file."""
+"""Collections: named lists of repos."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from ved.localhub.storage import timestamp
 
 
 class Collections:
-    """The collections in one JSON file, which is rewritten at every change."""
+    """All collections of a hub. A JSON file keeps them and is rewritten at every change."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -25,24 +25,32 @@ class Collections:
         )
 
     def all(self) -> list[dict[str, Any]]:
-        """Return all collections, the oldest first."""
+        """Return all collections, oldest first."""
         return list(self._by_slug.values())
 
     def get(self, slug: str) -> dict[str, Any]:
-        """Return a collection; 404 when there is none."""
+        """Return a collection.
+
+        Raises:
+            HubError: 404, there is no such collection.
+        """
         if slug not in self._by_slug:
             raise errors.HubError(404, "Collection not found")
         return self._by_slug[slug]
 
     def create(self, new: NewCollection) -> dict[str, Any]:
-        """Create a collection; 409 when its owner has one of that title."""
+        """Create a collection.
+
+        Raises:
+            HubError: 409, the owner has a collection with this title.
+        """
         with self._lock:
             for known in self._by_slug.values():
                 if (known["owner"], known["title"]) == (new.namespace, new.title):
                     raise errors.conflict("Collection already exists", slug=known["slug"])
-            words = "-".join(re.findall(r"[a-z0-9]+", new.title.lower()))
+            name = "-".join(re.findall(r"[a-z0-9]+", new.title.lower()))
             collection: dict[str, Any] = {
-                "slug": f"{new.namespace}/{words}-{secrets.token_hex(12)}",
+                "slug": f"{new.namespace}/{name}-{secrets.token_hex(12)}",
                 "title": new.title,
                 "description": new.description,
                 "owner": new.namespace,
@@ -58,7 +66,11 @@ class Collections:
             return collection
 
     def add_item(self, slug: str, new: NewCollectionItem) -> dict[str, Any]:
-        """Append an item; 409 when it is in the collection."""
+        """Append an item.
+
+        Raises:
+            HubError: 409, the collection has the item.
+        """
         with self._lock:
             collection = self.get(slug)
             items = collection["items"]
@@ -68,20 +80,26 @@ class Collections:
             if new.note is not None:
                 item["note"] = {"text": new.note}
             items.append(item)
-            self._keep(collection)
+            self._touch(collection)
             return collection
 
-    def change_item(
-        self, slug: str, identifier: str, change: CollectionItemChange
-    ) -> dict[str, Any]:
-        """Move an item to a position, from which the others make way, or change its note.
+    def change_item(self, slug: str, item_id: str, change: CollectionItemChange) -> dict[str, Any]:
+        """Move an item to another position, or change its note.
 
-        404 when there is none. The Hub does not document how the others make way.
+        The other items keep their order. The Hub does not document how it moves them.
+
+        Args:
+            slug: the collection.
+            item_id: the `_id` of the item.
+            change: the new position or note.
+
+        Raises:
+            HubError: 404, there is no such collection or item.
         """
         with self._lock:
             collection = self.get(slug)
             items = collection["items"]
-            item = next((item for item in items if item["_id"] == identifier), None)
+            item = next((item for item in items if item["_id"] == item_id), None)
             if item is None:
                 raise errors.HubError(404, "Item not found")
             if change.note is not None:
@@ -91,10 +109,10 @@ class Collections:
                 items.insert(change.position, item)
                 for position, each in enumerate(items):
                     each["position"] = position
-            self._keep(collection)
+            self._touch(collection)
             return dict(item)
 
-    def _keep(self, collection: dict[str, Any]) -> None:
+    def _touch(self, collection: dict[str, Any]) -> None:
         collection["lastUpdated"] = timestamp(time.time())
         self._save()
 

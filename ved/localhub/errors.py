@@ -1,4 +1,4 @@
-"""The ways in which a Hub says no, as huggingface_hub reads them (its hf_raise_for_status)."""
+"""Error responses, in the form that huggingface_hub reads (see its hf_raise_for_status)."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ from starlette.responses import JSONResponse
 
 
 class HubError(Exception):
-    """An answer other than success.
+    """An error response.
 
     Args:
         status: the HTTP status.
-        message: what is wrong; goes into the body and into X-Error-Message.
-        code: X-Error-Code, from which the client chooses its exception.
-        commit: X-Repo-Commit, which lets a client remember that a file is missing there.
-        details: further members of the JSON body.
+        message: the cause, for the body and for X-Error-Message.
+        code: X-Error-Code, by which the client chooses its exception.
+        commit: X-Repo-Commit. Clients cache that a file is missing in this commit.
+        details: more members of the JSON body.
     """
 
     def __init__(
@@ -35,9 +35,9 @@ class HubError(Exception):
 
 
 def error_response(_request: Request, error: Exception) -> JSONResponse:
-    """Turn a HubError into the response it stands for."""
+    """Return the response of a HubError."""
     assert isinstance(error, HubError)
-    # The message may quote the request, so whatever cannot stand in a header line is replaced.
+    # The message may quote the request, so replace characters that a header cannot contain.
     one_line = "".join(c if c.isascii() and c.isprintable() else "?" for c in error.message)
     headers = {"X-Error-Message": one_line}
     if error.code:
@@ -48,46 +48,46 @@ def error_response(_request: Request, error: Exception) -> JSONResponse:
 
 
 def bad_request(message: str) -> HubError:
-    """Answer 400: the request is malformed or asks for something impossible."""
+    """Return a 400: the request is malformed or impossible."""
     return HubError(400, message)
 
 
 def unauthenticated() -> HubError:
-    """Answer 401: a token is needed and there is none."""
+    """Return a 401: the request needs a token and has none."""
     return HubError(401, "Invalid username or password.")
 
 
 def forbidden(message: str) -> HubError:
-    """Answer 403: the token is good, but not for this."""
+    """Return a 403: the token does not allow the request."""
     return HubError(403, f"Forbidden: {message}")
 
 
 def conflict(message: str, **details: Any) -> HubError:
-    """Answer 409: what was to be created exists already."""
+    """Return a 409: the thing to create exists."""
     return HubError(409, message, details=details)
 
 
 def oauth(code: str, description: str) -> HubError:
-    """Answer 400 in the form of OAuth (RFC 6749, section 5.2)."""
+    """Return a 400 in the form of OAuth (RFC 6749, section 5.2)."""
     return HubError(400, code, details={"error_description": description})
 
 
 def repository_not_found(*, anonymous: bool) -> HubError:
-    """Answer 404, or 401 to the anonymous: missing, or private and not theirs to know about."""
+    """Return a 404, or a 401 without a token: the repo is missing, or private and not theirs."""
     return HubError(401 if anonymous else 404, "Repository not found", code="RepoNotFound")
 
 
 def gated(repository_id: str, *, anonymous: bool) -> HubError:
-    """Answer 403, or 401 to the anonymous: the files of a gated repo are not for everyone."""
+    """Return a 403, or a 401 without a token: the repo is gated."""
     message = f"Access to {repository_id} is restricted and you are not in the authorized list."
     return HubError(401 if anonymous else 403, message, code="GatedRepo")
 
 
 def revision_not_found(revision: str) -> HubError:
-    """Answer 404: no such branch, tag, pull request or commit."""
+    """Return a 404: there is no such branch, tag or commit."""
     return HubError(404, f"Invalid rev id: {revision}", code="RevisionNotFound")
 
 
 def entry_not_found(message: str, *, commit: str | None = None) -> HubError:
-    """Answer 404: the revision has no such file or folder."""
+    """Return a 404: the revision has no such file or folder."""
     return HubError(404, message, code="EntryNotFound", commit=commit)

@@ -1,4 +1,4 @@
-"""The wire between clients and hub: counts what passes, and misbehaves when a test says so."""
+"""The log of requests, and the faults that tests can add to them."""
 
 import asyncio
 import re
@@ -15,10 +15,14 @@ _EXTENSION = "ved.localhub"
 
 @dataclass
 class Exchange:
-    """One request and its answer; path as on the wire without the query, bytes those of bodies.
+    """One request and its response. It is updated while bytes arrive and leave.
 
-    It is in the log as soon as the request arrives and grows while bytes pass; `status` is None
-    until the answer begins.
+    Attributes:
+        method: GET, PUT and so on.
+        path: the quoted path, without the query.
+        status: the HTTP status; None until the response begins.
+        bytes_in: size of the request body so far, in bytes.
+        bytes_out: size of the response body so far, in bytes.
     """
 
     method: str
@@ -30,7 +34,7 @@ class Exchange:
 
 @dataclass(frozen=True)
 class _Fault:
-    """What to do to a request; Faults.add explains."""
+    """The effect on a request; `Faults.add` documents the fields."""
 
     status: int | None = None
     retry_after: int | None = None
@@ -51,15 +55,15 @@ class _Rule:
     fault: _Fault
 
 
-LATENESS = 0.05
-"""Seconds for which a wire makes up: an event loop that wakes up late would else be slower."""
+_MAX_LAG = 0.05
+"""In seconds. A throttle catches up this much when the event loop wakes up late."""
 
 
 class Throttle:
-    """A limit for one direction, shared by all connections.
+    """A rate limit for one direction, shared by all connections.
 
     Attributes:
-        rate: bytes per second of all bodies together; None is no limit.
+        rate: in bytes per second, for all bodies together. None: no limit.
     """
 
     def __init__(self) -> None:
@@ -68,24 +72,24 @@ class Throttle:
 
     @property
     def step(self) -> int | None:
-        """How many bytes to pass at once, so that a slow wire is slow throughout; None is all."""
+        """The size of one piece in bytes, a 20th of a second at the rate. None: no limit."""
         return None if self.rate is None else max(1, int(self.rate / 20))
 
     async def wait(self, size: int) -> None:
-        """Wait until a number of bytes may pass."""
+        """Wait until `size` more bytes may pass."""
         while size > 0 and self.rate is not None and self.step is not None:
             step = min(size, self.step)
-            self._free_at = max(self._free_at, time.monotonic() - LATENESS) + step / self.rate
+            self._free_at = max(self._free_at, time.monotonic() - _MAX_LAG) + step / self.rate
             await asyncio.sleep(self._free_at - time.monotonic())
             size -= step
 
 
 class Faults:
-    """How a hub misbehaves; may be changed at any time, from any thread.
+    """The faults of a hub. All methods may be called at any time, from any thread.
 
     Attributes:
-        upload: the limit for request bodies.
-        download: the limit for response bodies.
+        upload: the rate limit of request bodies: `faults.upload.rate = 1e6` bytes per second.
+        download: the rate limit of response bodies.
     """
 
     def __init__(self) -> None:
@@ -110,21 +114,23 @@ class Faults:
         body: bytes | None = None,
         delay: float = 0.0,
     ) -> None:
-        """Let the next requests of a method suffer; the oldest rule that matches a request has it.
+        """Add a fault to the next requests that match. If several faults match, the oldest acts.
 
         Args:
             method: GET, PUT and so on.
-            path: a regular expression, searched for in the path as on the wire, without the query.
-            after: how many requests pass unharmed before; no other rule has those.
-            times: how many requests suffer.
-            status: answer with this and do nothing.
-            retry_after: seconds, for the Retry-After header of that answer.
-            cut_request: drop the connection when this many bytes of the request's body are in.
-            cut_response: close the connection after this many bytes of the response's body.
-            flip_bit: flip a bit in the request's body, or in the answer's where it has none.
-            drop_response: do what is asked, and close the connection in place of an answer.
-            body: say this in place of the answer, and do nothing.
-            delay: seconds to wait before anything else.
+            path: a regular expression to search for in the quoted path, without the query.
+            after: number of matching requests to serve normally first. No other fault acts on
+                them.
+            times: number of requests to act on.
+            status: respond with this HTTP status, without handling the request.
+            retry_after: value of the Retry-After header of that response, in seconds.
+            cut_request: abort the connection after this many bytes of the request body.
+            cut_response: close the connection after this many bytes of the response body.
+            flip_bit: flip one bit of the request body, or of the response body if the request
+                has none.
+            drop_response: handle the request, then close the connection without a response.
+            body: respond with this JSON, without handling the request.
+            delay: wait before anything else, in seconds.
         """
         fault = _Fault(
             status, retry_after, cut_request, cut_response, flip_bit, drop_response, body, delay
@@ -133,13 +139,13 @@ class Faults:
             self._rules.append(_Rule(method, re.compile(path), after, times, fault))
 
     def clear(self) -> None:
-        """Behave again."""
+        """Remove all faults and rate limits."""
         with self._lock:
             self._rules.clear()
         self.upload.rate = self.download.rate = None
 
-    def take(self, method: str, path: str) -> _Fault:
-        """Return what to do to a request, and count it as done."""
+    def next_fault(self, method: str, path: str) -> _Fault:
+        """Return the fault of a request, and count it."""
         with self._lock:
             for rule in self._rules:
                 if rule.times > 0 and rule.method == method and rule.path.search(path):
@@ -152,17 +158,17 @@ class Faults:
 
 
 class ReachableProtocol(H11Protocol):
-    """uvicorn's h11 protocol, with the transport where an application can close it."""
+    """uvicorn's h11 protocol, which puts the transport into the scope of a request."""
 
     def handle_events(self) -> None:
-        """Handle what arrived; an application that this starts runs only after it returns."""
+        """Handle received bytes. An application that this starts runs only after it returns."""
         super().handle_events()
         if self.scope is not None:
             self.scope["extensions"] = {_EXTENSION: {"transport": self.transport}}
 
 
 class Wire:
-    """ASGI middleware, the outermost: keeps the log and applies the faults."""
+    """The outermost ASGI middleware. It writes the log and applies the faults."""
 
     def __init__(self, app: ASGIApp, faults: Faults, log: list[Exchange]) -> None:
         self._app = app
@@ -173,26 +179,26 @@ class Wire:
         """Serve one request."""
         exchange = Exchange(scope["method"], scope["raw_path"].decode("ascii"))
         self._log.append(exchange)
-        fault = self._faults.take(exchange.method, exchange.path)
+        fault = self._faults.next_fault(exchange.method, exchange.path)
         transport = scope["extensions"][_EXTENSION]["transport"]
         call = _Call(exchange, fault, self._faults, transport, receive, send)
         await asyncio.sleep(fault.delay)
         app = self._app
         if fault.status is not None:
             headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-            message = f"The local Hub was told to answer {fault.status}."
+            message = f"A fault of the local Hub: status {fault.status}."
             app = JSONResponse({"error": message}, fault.status, headers)
         elif fault.body is not None:
             app = Response(fault.body, media_type="application/json")
         await app(scope, call.receive, call.send)
         if call.is_cut:
-            # uvicorn takes an unfinished answer for an error unless the connection is gone.
+            # uvicorn logs an unfinished response as an error unless the connection is closed.
             while (await receive())["type"] != "http.disconnect":
                 pass
 
 
 class _Call:
-    """One request's ends of the wire."""
+    """The ASGI `receive` and `send` of one request, with its fault applied."""
 
     def __init__(
         self,
@@ -209,14 +215,14 @@ class _Call:
         self._transport = transport
         self._receive = receive
         self._send = send
-        self._body_is_in = False
+        self._body_complete = False
         self.is_cut = False
 
     async def receive(self) -> Message:
         message = await self._receive()
         if message["type"] != "http.request":
             return message
-        self._body_is_in = not message.get("more_body", False)
+        self._body_complete = not message.get("more_body", False)
         body = message.get("body", b"")
         cut = self._fault.cut_request
         if cut is not None and self._exchange.bytes_in + len(body) >= cut:
@@ -225,7 +231,7 @@ class _Call:
             self._transport.abort()
             return {"type": "http.disconnect"}
         if body and self._fault.flip_bit:
-            body = self._damaged(body)
+            body = self._with_flipped_bit(body)
         self._exchange.bytes_in += len(body)
         await self._faults.upload.wait(len(body))
         return {**message, "body": body}
@@ -244,7 +250,7 @@ class _Call:
             return
         body = b"" if self._exchange.method == "HEAD" else message.get("body", b"")
         if body and self._fault.flip_bit:
-            body = self._damaged(body)
+            body = self._with_flipped_bit(body)
         step = self._faults.download.step or max(1, len(body))
         for start in range(0, max(1, len(body)), step):
             more = message.get("more_body", False) or start + step < len(body)
@@ -263,13 +269,13 @@ class _Call:
         if self.is_cut:
             self._transport.close()
 
-    def _damaged(self, body: bytes) -> bytes:
-        """Return a body with a bit flipped, in its last byte, and leave what follows alone."""
+    def _with_flipped_bit(self, body: bytes) -> bytes:
+        """Return a body with a bit of its last byte flipped. Do so once per request."""
         self._fault = replace(self._fault, flip_bit=False)
         return body[:-1] + bytes([body[-1] ^ 1])
 
     async def _drain(self) -> None:
-        """Take in the rest of the request: a client still sending would miss an early refusal."""
-        while not self._body_is_in:
+        """Read the rest of the request. A client that still sends does not see an early error."""
+        while not self._body_complete:
             if (await self.receive())["type"] == "http.disconnect":
                 return

@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees the old content or the new, never half of one."""
+"""Atomic writing of files."""
 
 import os
 import tempfile
@@ -6,7 +6,10 @@ from pathlib import Path
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Replace the file's content in one step; only the owner may read a file made by this."""
+    """Replace the content of a file in one step. Only the owner can read the file.
+
+    Readers get the old content or the new content, never a part of one.
+    """
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)

@@ -1,20 +1,16 @@
-"""One bare git repository, written through dulwich, with the LFS objects it points to.
+"""One bare git repository with its LFS objects, read and written through dulwich.
 
-Objects, references and the place of LFS objects are git's and git-lfs's own, so that the git
-command line works on what a hub stored.
+The files are in the formats of git and git-lfs, so the git command line works on them.
 """
 
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from io import BytesIO
+from functools import cached_property, lru_cache
 from pathlib import Path
 
-from dulwich.attrs import GitAttributes, compile_gitattributes_patterns, parse_git_attributes
-from dulwich.ignore import IgnoreFilter, read_ignore_patterns
 from dulwich.index import commit_tree
 from dulwich.object_store import iter_tree_contents
 from dulwich.objects import Blob, Commit, ObjectID, Tag
@@ -22,59 +18,33 @@ from dulwich.refs import Ref, check_ref_format
 from dulwich.repo import Repo
 
 from ved.localhub import errors
-from ved.localhub.draft import Draft, attributes_line
-from ved.localhub.payloads import AddLfsFile, DeletionLine, FileLine, LfsFileLine, Operation
+from ved.localhub.draft import Draft
+from ved.localhub.large_files import stored_pointer
+from ved.localhub.patterns import initial_gitattributes
+from ved.localhub.payloads import Operation
 
 MAIN = "refs/heads/main"
 
-# What the Hub writes into the .gitattributes of a new repo.
-LFS_PATTERNS = """
-*.7z *.arrow *.bin *.bz2 *.ckpt *.ftz *.gz *.h5 *.joblib *.lfs.* *.mlmodel *.model *.msgpack *.npy
-*.npz *.onnx *.ot *.parquet *.pb *.pickle *.pkl *.pt *.pth *.rar *.safetensors saved_model/**/*
-*.tar.* *.tar *.tflite *.tgz *.wasm *.xz *.zip *.zst *tfevents*
-"""
-
 _FILE, _FOLDER = 0o100644, 0o040000
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}")
-_POINTER = re.compile(
-    rb"version https://git-lfs\.github\.com/spec/v1\noid sha256:([0-9a-f]{64})\nsize ([0-9]+)\n"
-)
-
-
-@dataclass(frozen=True)
-class Pointer:
-    """What git holds in place of a large file: its sha256 and its size in bytes.
-
-    Format: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
-    """
-
-    sha256: str
-    size: int
-
-    def to_bytes(self) -> bytes:
-        """Return the pointer file."""
-        return (
-            "version https://git-lfs.github.com/spec/v1\n"
-            f"oid sha256:{self.sha256}\nsize {self.size}\n"
-        ).encode()
-
-    @classmethod
-    def parse(cls, content: bytes) -> "Pointer | None":
-        """Read a pointer file; None when the content is not one to the byte."""
-        match = _POINTER.fullmatch(content)
-        return cls(match[1].decode(), int(match[2])) if match else None
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A file or folder of a commit; oid is that of its blob or tree."""
+    """A file or folder in a commit.
+
+    Attributes:
+        path: its path in the repo.
+        oid: the id of its git blob or tree.
+        is_folder: whether it is a folder.
+    """
 
     path: str
     oid: str
     is_folder: bool
 
 
-# What an id stands for never changes, and a client asks for it file by file.
+# A git id always names the same content, and clients ask for one commit many times.
 
 
 @lru_cache(maxsize=256)
@@ -99,22 +69,52 @@ def _content(repository: Path, blob: str) -> bytes:
 
 
 class GitRepository:
-    """A bare repository. Methods raise HubError for what a client asks for in vain."""
+    """A bare git repository. It opens files when it first needs them; `close` closes them.
+
+    Methods raise HubError if a commit, a reference or a file is missing.
+
+    Args:
+        path: the folder of the repository.
+        lock: is held while a branch moves.
+    """
 
     def __init__(self, path: Path, lock: threading.Lock) -> None:
         self._path = path
         self._lock = lock
-        self._git = Repo(str(path))
+
+    @cached_property
+    def _git(self) -> Repo:
+        return Repo(str(self._path))
+
+    def close(self) -> None:
+        """Close the files of the repository. A later call opens them again."""
+        opened = self.__dict__.pop("_git", None)
+        if opened is not None:
+            opened.close()
 
     # References
 
     def references(self, prefix: str) -> dict[str, str]:
-        """Return the commits of all references below the prefix, by what follows the prefix."""
+        """Return the commit of each reference below a prefix.
+
+        Args:
+            prefix: for example refs/heads.
+
+        Returns:
+            Commit ids by the names of the references, without the prefix.
+        """
         names = [name.decode() for name in self._git.refs.subkeys(Ref(prefix.encode()))]
         return {name: self.resolve(f"{prefix}/{name}") for name in sorted(names)}
 
     def resolve(self, revision: str) -> str:
-        """Return the commit of a branch, a tag, a full reference or a commit id."""
+        """Return the commit id of a revision.
+
+        Args:
+            revision: a branch, a tag, a full reference such as refs/pr/1, or a commit id.
+
+        Raises:
+            HubError: 404, there is no such revision.
+        """
         for name in (f"refs/heads/{revision}", f"refs/tags/{revision}", revision):
             if name.startswith("refs/") and self._exists(name):
                 return self._peeled(self._git.refs[Ref(name.encode())])
@@ -123,7 +123,11 @@ class GitRepository:
         raise errors.revision_not_found(revision)
 
     def create_reference(self, name: str, target: str) -> None:
-        """Create a reference; 409 when there is one of that name or one in its way."""
+        """Create a reference to a commit or tag object.
+
+        Raises:
+            HubError: 409, the name is taken, or one name is a folder of the other.
+        """
         _check_reference(name)
         try:
             created = self._git.refs.add_if_new(Ref(name.encode()), ObjectID(target.encode()))
@@ -133,7 +137,7 @@ class GitRepository:
             raise errors.conflict(f"Reference already exists: {name}")
 
     def create_tag(self, name: str, target: str, message: str | None, author: str) -> None:
-        """Create a tag, an annotated one if there is a message."""
+        """Create a tag. With a message it is an annotated tag."""
         _check_reference(f"refs/tags/{name}")
         if message is not None:
             tag = Tag()
@@ -145,7 +149,11 @@ class GitRepository:
         self.create_reference(f"refs/tags/{name}", target)
 
     def delete_reference(self, name: str) -> None:
-        """Delete a branch or a tag, though never the default branch."""
+        """Delete a branch or a tag.
+
+        Raises:
+            HubError: 403 for the default branch, 404 if there is no such reference.
+        """
         if name == MAIN:
             raise errors.forbidden("the default branch cannot be deleted")
         if not self._exists(name):
@@ -167,15 +175,15 @@ class GitRepository:
     # Reading
 
     def tree(self, commit: str) -> Mapping[str, Entry]:
-        """Return every file and folder of a commit by its path, in git's order."""
+        """Return all files and folders of a commit by path, in the order of git."""
         return _tree(self._path, commit)
 
     def content(self, blob: str) -> bytes:
-        """Return a blob's bytes."""
+        """Return the bytes of a blob."""
         return _content(self._path, blob)
 
     def text(self, commit: str, path: str) -> str:
-        """Return a text file, empty when the commit has no such file."""
+        """Return the text of a file, or an empty text if the commit has no such file."""
         entry = self.tree(commit).get(path)
         if entry is None or entry.is_folder:
             return ""
@@ -187,27 +195,18 @@ class GitRepository:
         assert isinstance(found, Commit)
         return found
 
-    def history(
-        self, commit: str, *, path: str | None = None, without: str | None = None
-    ) -> Iterator[Commit]:
-        """Yield a commit and its ancestors, the newest first.
+    def history(self, commit: str, *, path: str | None = None) -> Iterator[Commit]:
+        """Yield a commit and its ancestors, newest first.
 
         Args:
-            commit: where to begin.
-            path: only commits that changed this file or folder.
-            without: leave out this commit and its ancestors.
+            commit: the id of the first commit.
+            path: yield only commits that changed this file or folder.
         """
         walker = self._git.get_walker(
-            include=[ObjectID(commit.encode())],
-            exclude=[ObjectID(without.encode())] if without else None,
-            paths=[path.encode()] if path else None,
+            include=[ObjectID(commit.encode())], paths=[path.encode()] if path else None
         )
         for step in walker:
             yield step.commit
-
-    def lfs_path(self, sha256: str) -> Path:
-        """Return where an LFS object is, or will be once it is here and right."""
-        return self._path / "lfs" / "objects" / sha256[:2] / sha256[2:4] / sha256
 
     # Writing
 
@@ -222,8 +221,18 @@ class GitRepository:
     ) -> str:
         """Apply the operations to the head of a reference in one commit, or change nothing.
 
-        Raises a 412 when the reference is not at the parent, which is a commit id, perhaps
-        abbreviated, or empty when any head will do.
+        Args:
+            reference: the full name, for example refs/heads/main.
+            operations: the files to add and to delete.
+            message: the commit message.
+            author: the user name of the author.
+            parent: the required head, as a commit id or the beginning of one. Empty: any head.
+
+        Returns:
+            The id of the commit.
+
+        Raises:
+            HubError: 404, there is no such reference; 412, the head is not `parent`.
         """
         stale = errors.HubError(412, "A commit has happened since. Please refresh and try again.")
         with self._lock:
@@ -232,59 +241,28 @@ class GitRepository:
             head = self._git.refs[Ref(reference.encode())]
             if not head.decode().startswith(parent.lower()):
                 raise stale
-            commit = self.commit_onto(head.decode(), operations, message=message, author=author)
-            # Another process, git itself for one, knows nothing of the lock.
+            commit = self._apply(head.decode(), operations, message, author)
+            # Other processes, such as git itself, do not use the lock.
             if not self._git.refs.set_if_equals(
                 Ref(reference.encode()), head, ObjectID(commit.encode())
             ):
                 raise stale
             return commit
 
-    def commit_onto(
-        self, parent: str, operations: Sequence[Operation], *, message: str, author: str
-    ) -> str:
-        """Store a commit that applies the operations to its parent; no reference has it yet."""
-        draft = Draft({e.path: e.oid for e in self.tree(parent).values() if not e.is_folder})
-        uploaded = []
-        for operation in operations:
-            match operation:
-                case FileLine(value=file):
-                    draft.add(file.path, file.content)
-                case LfsFileLine(value=large):
-                    draft.add(large.path, self._pointer(large).to_bytes())
-                    uploaded.append(large.path)
-                case DeletionLine(key="deletedFolder", value=deleted):
-                    draft.delete_folder(deleted.path.rstrip("/"))
-                case DeletionLine(value=deleted):
-                    draft.delete_file(deleted.path)
-        self._track(draft, uploaded)
-        draft.check_folders()
-        return self._store(draft, message, author, [parent])
-
     def first_commit(self, author: str) -> None:
-        """Begin the default branch with the .gitattributes of every new repo."""
-        draft = Draft({})
-        draft.add(".gitattributes", "".join(map(attributes_line, LFS_PATTERNS.split())).encode())
+        """Create the default branch, with the .gitattributes of every new repo."""
+        draft = Draft({}, read_blob=self.content)
+        draft.add(".gitattributes", initial_gitattributes())
         self.create_reference(MAIN, self._store(draft, "initial commit", author, []))
 
-    def _pointer(self, file: AddLfsFile) -> Pointer:
-        try:
-            size = self.lfs_path(file.oid).stat().st_size
-        except FileNotFoundError:
-            raise errors.bad_request(f"LFS object {file.oid} of {file.path} is missing") from None
-        if file.size not in (None, size):
-            raise errors.bad_request(f"{file.path} has {size} bytes, not {file.size}")
-        return Pointer(file.oid, size)
-
-    def _track(self, draft: Draft, paths: list[str]) -> None:
-        oid = draft.files.get(".gitattributes")
-        attributes = b""
-        if oid is not None:
-            attributes = draft.blobs[oid].data if oid in draft.blobs else self.content(oid)
-        is_lfs = lfs_matcher(attributes)
-        untracked = [path for path in paths if not is_lfs(path)]
-        if untracked:
-            draft.track(attributes, untracked)
+    def _apply(
+        self, parent: str, operations: Sequence[Operation], message: str, author: str
+    ) -> str:
+        """Store a commit that applies the operations to its parent, and return its id."""
+        files = {e.path: e.oid for e in self.tree(parent).values() if not e.is_folder}
+        draft = Draft(files, read_blob=self.content)
+        draft.apply(operations, lambda file: stored_pointer(self._path, file))
+        return self._store(draft, message, author, [parent])
 
     def _store(self, draft: Draft, message: str, author: str, parents: list[str]) -> str:
         store = self._git.object_store
@@ -305,19 +283,6 @@ class GitRepository:
         return commit.id.decode()
 
 
-def lfs_matcher(attributes: bytes) -> Callable[[str], bool]:
-    """Return what tells, by a .gitattributes file, whether a path is for LFS."""
-    patterns = compile_gitattributes_patterns(parse_git_attributes(BytesIO(attributes)))
-    matcher = GitAttributes(patterns)
-    return lambda path: matcher.match_path(path.encode()).get(b"filter") == b"lfs"
-
-
-def ignore_matcher(gitignore: str) -> Callable[[str], bool]:
-    """Return what tells, by a .gitignore file, whether a path is to be left out."""
-    matcher = IgnoreFilter(read_ignore_patterns(BytesIO(gitignore.encode())))
-    return lambda path: bool(matcher.is_ignored(path))
-
-
 def _check_reference(name: str) -> None:
     if not check_ref_format(Ref(name.encode())) or "/refs/" in name:
         raise errors.bad_request(f"Invalid reference name: {name}")
@@ -328,5 +293,5 @@ def _signature(name: str) -> bytes:
 
 
 def _message(text: str) -> bytes:
-    # A commit or tag object with a NUL in its message is malformed to git.
+    # git rejects a commit or tag whose message contains a NUL.
     return text.replace("\0", "").strip().encode() + b"\n"

@@ -1,7 +1,7 @@
-"""The issuer of a CI: it signs id tokens that tell the claims of a job, as GitHub Actions' does.
+"""The issuer of id tokens for CI jobs, as GitHub Actions has one.
 
-Issuer and Hub are one process here, so a token is signed with a secret that both know (HS256).
-GitHub signs with a key (RS256) whose public half a Hub fetches.
+Issuer and Hub are one process here and share a secret, so tokens are signed with it (HS256). GitHub
+signs with a private key (RS256), and the Hub fetches the public key.
 
 Claims: https://docs.github.com/actions/reference/security/oidc
 """
@@ -20,23 +20,23 @@ from dataclasses import dataclass
 from typing import Any
 
 ISSUER = "https://token.actions.githubusercontent.com"
-LIFETIME = 300
-"""Seconds for which an id token is good."""
+ID_TOKEN_LIFETIME = 300
+"""In seconds."""
 
-_NOT_BEFORE = 600  # seconds before its issue, so that a clock that is behind does not refuse it
+_NOT_BEFORE = 600  # seconds before the issue, to tolerate a slow clock, as GitHub does
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job of a workflow that may ask for id tokens.
+    """A job of a workflow that may request id tokens.
 
     Attributes:
-        repository: on GitHub, as owner/name.
-        workflow: its file's name, such as checkpoints.yml.
-        ref: what it runs on, such as refs/heads/main.
-        event_name: what set it off.
-        environment: the deployment environment that it names, if any.
-        lifetime: seconds for which its id tokens are good.
+        repository: the GitHub repository, as owner/name.
+        workflow: the file name of the workflow, for example checkpoints.yml.
+        ref: the git reference that the job runs on, for example refs/heads/main.
+        event_name: the event that triggered the job.
+        environment: the deployment environment, if any.
+        lifetime: of its id tokens, in seconds.
     """
 
     repository: str
@@ -47,7 +47,7 @@ class Job:
     lifetime: int
 
     def claims(self, run: int) -> dict[str, str]:
-        """Return what GitHub tells of the job in a run of this number."""
+        """Return the claims of the job in a run with this number."""
         owner = self.repository.partition("/")[0]
         path = f".github/workflows/{self.workflow}"
         claims = {
@@ -60,7 +60,7 @@ class Job:
             "ref": self.ref,
             "ref_type": "tag" if self.ref.startswith("refs/tags/") else "branch",
             "sha": hashlib.sha256(self.ref.encode()).hexdigest()[:40],
-            "workflow": path,  # as of a workflow that has no name of its own
+            "workflow": path,  # the default of a workflow without a name
             "workflow_ref": f"{self.repository}/{path}@{self.ref}",
             "job_workflow_ref": f"{self.repository}/{path}@{self.ref}",
             "event_name": self.event_name,
@@ -78,7 +78,7 @@ class Job:
 
 
 class Issuer:
-    """The issuer of one hub; its jobs and its secret end with the process."""
+    """The issuer of one hub. Its jobs and its secret are in memory only."""
 
     def __init__(self) -> None:
         self._secret = secrets.token_bytes(32)
@@ -88,13 +88,19 @@ class Issuer:
         self._lock = threading.Lock()
 
     def add(self, job: Job) -> tuple[str, str]:
-        """Take on a job; return the number of its run, and the token that it asks with."""
+        """Add a job. Return its run number, and the token that it requests id tokens with."""
         run, token = str(next(self._runs)), secrets.token_urlsafe(32)
         self._jobs[run, token] = job
         return run, token
 
     def id_token(self, run: str, token: str, audience: str | None) -> str | None:
-        """Return a new id token, by default for the job's owner; None when the job is unknown."""
+        """Return a new id token, or None if the job is unknown.
+
+        Args:
+            run: the number of the run.
+            token: the token of the job, from `add`.
+            audience: the claim `aud`. None: the URL of the repository's owner, as on GitHub.
+        """
         job = self._jobs.get((run, token))
         if job is None:
             return None
@@ -105,7 +111,10 @@ class Issuer:
         return self._signed({**claims, **times, "aud": audience, "jti": str(uuid.uuid4())})
 
     def claims(self, id_token: str, audience: str) -> dict[str, Any] | None:
-        """Return what a token tells; None if it is not this issuer's, for another, or not now."""
+        """Return the claims of an id token, or None if it is invalid.
+
+        It is invalid if the signature or the audience is wrong, or if it is expired.
+        """
         content, _, signature = id_token.rpartition(".")
         if not hmac.compare_digest(signature.encode(), self._signature(content).encode()):
             return None
@@ -114,8 +123,8 @@ class Issuer:
         is_now = claims["nbf"] <= time.time() < claims["exp"]
         return claims if claims["aud"] == audience and is_now else None
 
-    def use(self, claims: dict[str, Any]) -> bool:
-        """Tell whether this is the first use of a token, of which there is to be no other."""
+    def mark_used(self, claims: dict[str, Any]) -> bool:
+        """Mark an id token as used. Return False if it was used before."""
         with self._lock:
             is_first = claims["jti"] not in self._used
             self._used.add(claims["jti"])

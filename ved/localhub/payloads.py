@@ -1,4 +1,4 @@
-"""What clients send, as types: a request that does not fit is answered with 400 before it acts."""
+"""The bodies of requests, as pydantic models. A malformed body gets status 400."""
 
 from typing import Annotated, Literal
 
@@ -10,7 +10,7 @@ RepositoryType = Literal["model", "dataset", "space"]
 
 
 class Payload(BaseModel):
-    """A JSON object, whose keys are camelCase on the wire."""
+    """A JSON object with camelCase keys."""
 
     model_config = ConfigDict(alias_generator=to_camel)
 
@@ -29,7 +29,7 @@ class _Visibility(Payload):
 
     @property
     def wants_private(self) -> bool | None:
-        """Whether the repo is to be private; None when the client does not say."""
+        """The requested privacy, or None if the request has none."""
         return self.visibility == "private" if self.visibility else self.private
 
 
@@ -51,7 +51,7 @@ class Card(Payload):
 
 
 class PreuploadFile(Payload):
-    """One file about to be uploaded; size in bytes."""
+    """A file to upload; size in bytes."""
 
     path: str
     size: int
@@ -71,37 +71,30 @@ class LfsObject(Payload):
     size: Annotated[int, Field(ge=0)]
 
 
-class LfsReference(Payload):
-    """The ref that an LFS upload is meant for."""
-
-    name: str
-
-
 class LfsBatch(Payload):
     """POST /{id}.git/info/lfs/objects/batch."""
 
     operation: Literal["upload"]
     objects: list[LfsObject]
     transfers: list[str] = ["basic"]
-    ref: LfsReference | None = None
 
 
 class Part(Payload):
-    """One part of a multipart upload, with the ETag that its PUT was answered with."""
+    """One part of a multipart upload, with the ETag of the response to its PUT."""
 
     part_number: int
     etag: str
 
 
 class MultipartCompletion(Payload):
-    """POST to the upload.href of a multipart upload."""
+    """POST to the `upload.href` of a multipart upload."""
 
     oid: Sha256
     parts: list[Part]
 
 
 class CommitHeader(Payload):
-    """The message of a commit, and the head it builds on if the client insists on one."""
+    """The message of a commit, and the head that the client requires, if any."""
 
     summary: str
     description: str = ""
@@ -109,14 +102,14 @@ class CommitHeader(Payload):
 
 
 class AddFile(Payload):
-    """A file whose content travels in the commit itself."""
+    """A file with its content."""
 
     path: str
     content: Base64Bytes
 
 
 class AddLfsFile(Payload):
-    """A file whose content was uploaded before; when it is a copy there is no size."""
+    """A file whose content is an LFS object. A copy has no size."""
 
     path: str
     oid: Sha256
@@ -124,7 +117,7 @@ class AddLfsFile(Payload):
 
 
 class DeletedPath(Payload):
-    """What to delete."""
+    """A path to delete."""
 
     path: str
 
@@ -151,7 +144,7 @@ class LfsFileLine(Payload):
 
 
 class DeletionLine(Payload):
-    """A line that deletes something, and says in its key what it is."""
+    """A line that deletes a file or a folder."""
 
     key: Literal["deletedFile", "deletedFolder"]
     value: DeletedPath
@@ -159,14 +152,6 @@ class DeletionLine(Payload):
 
 Operation = FileLine | LfsFileLine | DeletionLine
 CommitLine = Annotated[HeaderLine | Operation, Field(discriminator="key")]
-
-
-class NewDiscussion(Payload):
-    """POST /api/{kind}/{id}/discussions."""
-
-    title: str
-    description: str = ""
-    pull_request: bool = False
 
 
 class NewBranch(Payload):
@@ -192,7 +177,7 @@ class NewCollection(Payload):
 
 
 class CollectionItem(Payload):
-    """What a collection holds."""
+    """The id and type of an item."""
 
     id: str
     type: Literal["model", "dataset", "space", "paper", "collection"]

@@ -1,4 +1,4 @@
-"""Trusted publishers: the CI jobs that may have a token without a secret, and those tokens.
+"""Trusted publishers: CI jobs that get a token without a stored secret, and these tokens.
 
 Protocol: https://huggingface.co/docs/hub/trusted-publishers
 """
@@ -18,11 +18,11 @@ from ved.localhub.storage import Storage
 Claims = dict[str, str]
 
 RESOURCE = re.compile(r"(?:(datasets|spaces)/)?([^/]+/[^/]+)|([^/]+)")
-"""What a token can be for: a repo, with its kind in front unless it is a model, or a user."""
+"""The resource of a token: a user, or a repo, which begins with its kind unless it is a model."""
 
 
-def publisher(resource: str, storage: Storage, accounts: Accounts) -> Identity | None:
-    """Return what a token for a resource allows; None when there is no such repo or user."""
+def find_publisher(resource: str, storage: Storage, accounts: Accounts) -> Identity | None:
+    """Return the identity of a token for a resource, or None if there is no such repo or user."""
     match = RESOURCE.fullmatch(resource)
     if match is None:
         return None
@@ -34,7 +34,7 @@ def publisher(resource: str, storage: Storage, accounts: Accounts) -> Identity |
 
 
 class Publishers:
-    """The publishers of each resource in one JSON file, which is rewritten at every change."""
+    """All trusted publishers of a hub. A JSON file keeps them and is rewritten at every change."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -43,25 +43,30 @@ class Publishers:
             json.loads(file.read_text()) if file.exists() else {}
         )
 
-    def add(self, resource: str, wanted: Claims) -> None:
-        """Trust the jobs that have all these claims: repository, workflow, environment, ref."""
+    def add(self, resource: str, required: Claims) -> None:
+        """Trust the jobs that have all required claims.
+
+        Args:
+            resource: the repo or user.
+            required: some of repository, workflow, environment and ref.
+        """
         with self._lock:
-            self._by_resource.setdefault(resource, []).append(wanted)
+            self._by_resource.setdefault(resource, []).append(required)
             self._save()
 
     def remove_all(self, resource: str) -> None:
-        """Trust nobody any more; a repo that gets the name later is another one."""
+        """Remove the publishers of a resource, so that a later repo with its name has none."""
         with self._lock:
             self._by_resource.pop(resource, None)
             self._save()
 
-    def trust(self, resource: str, claims: dict[str, Any]) -> bool:
-        """Tell whether one of the publishers is the job of an id token; each claim is exact."""
+    def trusts(self, resource: str, claims: dict[str, Any]) -> bool:
+        """Tell whether the claims of an id token are those of one publisher, exactly."""
         path = claims["workflow_ref"].partition("@")[0]
-        told = {**claims, "workflow": PurePosixPath(path).name}
+        actual = {**claims, "workflow": PurePosixPath(path).name}
         return any(
-            all(told.get(name) == value for name, value in wanted.items())
-            for wanted in self._by_resource.get(resource, [])
+            all(actual.get(name) == value for name, value in required.items())
+            for required in self._by_resource.get(resource, [])
         )
 
     def _save(self) -> None:
@@ -69,23 +74,23 @@ class Publishers:
 
 
 class AccessTokens:
-    """The tokens given in exchange for id tokens; they end with the process at the latest.
+    """The access tokens of CI jobs, in memory only.
 
     Attributes:
-        lifetime: seconds for which each is good.
+        lifetime: of a token, in seconds.
     """
 
     def __init__(self, lifetime: int) -> None:
         self.lifetime = lifetime
         self._identities: dict[str, tuple[Identity, float]] = {}
 
-    def give(self, identity: Identity) -> str:
+    def create(self, identity: Identity) -> str:
         """Return a new token."""
         token = ("hf_jwt_" if identity.repository else "hf_oauth_") + secrets.token_urlsafe(32)
         self._identities[token] = identity, time.monotonic() + self.lifetime
         return token
 
     def identify(self, token: str) -> Identity | None:
-        """Return what a token allows, or None when it is unknown or has expired."""
+        """Return the identity of a token, or None if it is unknown or expired."""
         identity, end = self._identities.get(token, (None, 0.0))
         return identity if time.monotonic() < end else None

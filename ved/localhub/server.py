@@ -1,6 +1,5 @@
-"""Running a local Hub: in a thread for tests, or until a signal for the command line."""
+"""The local Hub as an object: its settings, its accounts, and the server thread."""
 
-import ipaddress
 import secrets
 import signal
 import socket
@@ -10,7 +9,7 @@ import time
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import uvicorn
 
@@ -20,30 +19,59 @@ from ved.localhub.app import create_app
 from ved.localhub.call import Hub
 from ved.localhub.collections import Collections
 from ved.localhub.faults import Exchange, Faults, ReachableProtocol, Wire
-from ved.localhub.issuer import LIFETIME, Issuer, Job
-from ved.localhub.publishers import AccessTokens, Publishers, publisher
+from ved.localhub.issuer import ID_TOKEN_LIFETIME, Issuer, Job
+from ved.localhub.publishers import AccessTokens, Publishers, find_publisher
+from ved.localhub.sockets import bind, require_loopback, with_protocol
 from ved.localhub.storage import Storage
 
-_STOPS = (signal.SIGINT, signal.SIGTERM)
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class LocalHub:
-    """A Hugging Face Hub on loopback; it serves inside its `with` block.
+    """A Hugging Face Hub on loopback. It serves inside its `with` block.
 
     Args:
-        root: where repos and accounts are kept, made if need be. A hub on the same root later
-            serves the same ones. None: a temporary folder, removed on exit.
-        port: 0 for any free one.
-        host: an IPv4 address of loopback; no other is served.
-        multipart_threshold: LFS objects of more bytes are uploaded in parts of this size.
-        page_size: the most items that one page of a listing holds.
-        access_token_lifetime: seconds for which a token is good that a CI job got in exchange.
+        root: the folder for repos and accounts. It is created if it is missing. A later hub with
+            the same root serves the same repos. None: a temporary folder, removed on exit.
+        port: the TCP port. 0: any free port, chosen on entering the `with` block.
+        host: an IPv4 loopback address. Other addresses are refused.
+        listener: a bound TCP socket to serve on, instead of `host` and `port`. The hub takes it
+            over when it starts, and closes it on exit. See the second example.
+        multipart_threshold: in bytes. Larger LFS objects are uploaded in parts of this size.
+        page_size: maximum number of items on one page of a listing.
+        access_token_lifetime: in seconds, for the access tokens of CI jobs.
 
     Attributes:
-        faults: how the hub misbehaves.
-        requests: what was asked and answered since the start; `requests.clear()` forgets it.
+        faults: the faults of the hub; see `Faults.add`.
+        requests: one `Exchange` for each request since the start, oldest first. Empty it with
+            `requests.clear()`.
 
-    Raises VedError when the host is not loopback or the port is taken.
+    Raises:
+        VedError: the host is not a loopback address, or the port is taken.
+
+    Examples:
+        Publish to a hub, and read from it:
+
+        >>> from huggingface_hub import HfApi
+        >>> from ved.localhub import LocalHub
+        >>> with LocalHub() as hub:
+        ...     hub.add_user("alice", token="hf_alice")
+        ...     api = HfApi(hub.endpoint, token="hf_alice")
+        ...     url = api.create_repo("alice/model")
+        ...     api.list_repo_files("alice/model")
+        ['.gitattributes']
+
+        Know the address before the hub starts. The bound socket reserves the port, so no other
+        process can take it. Until the hub starts, clients get "connection refused":
+
+        >>> import socket
+        >>> listener = socket.socket()
+        >>> listener.bind(("127.0.0.1", 0))
+        >>> hub = LocalHub(listener=listener)
+        >>> endpoint = hub.endpoint
+        >>> with hub:
+        ...     HfApi(endpoint, token=False).repo_exists("alice/model")
+        False
     """
 
     def __init__(
@@ -52,12 +80,15 @@ class LocalHub:
         *,
         port: int = 0,
         host: str = "127.0.0.1",
+        listener: socket.socket | None = None,
         multipart_threshold: int = 64 * 2**20,
         page_size: int = 1000,
         access_token_lifetime: int = 3600,
     ) -> None:
-        _require_loopback(host)
-        self._host, self._port = host, port
+        if listener is not None:
+            host, port = listener.getsockname()[:2]
+        require_loopback(host)
+        self._host, self._port, self._listener = host, port, listener
         self._on_exit = ExitStack()
         if root is None:
             root = Path(
@@ -78,19 +109,42 @@ class LocalHub:
 
     @property
     def endpoint(self) -> str:
-        """The URL for HF_ENDPOINT or HfApi(endpoint=...); its port is known from the start on."""
+        """The URL of the hub, for HF_ENDPOINT or `HfApi(endpoint=...)`.
+
+        Raises:
+            VedError: the hub has no port yet, because it was created with port 0 and not started.
+        """
+        if self._port == 0:
+            raise VedError(
+                "The local Hub has no port yet.",
+                "Start it, or create it with a port or a listener.",
+                code=ErrorCode.LOCAL_HUB,
+            )
         return f"http://{self._host}:{self._port}"
 
     def add_organization(self, name: str) -> None:
-        """Add an organization."""
+        """Add an organization. An existing organization stays as it is.
+
+        Raises:
+            VedError: the name is malformed or belongs to a user.
+        """
         self._accounts.add_organization(name)
 
     def add_user(
         self, name: str, *, token: str, role: Role = "write", organizations: tuple[str, ...] = ()
     ) -> None:
-        """Add a user, or to a user who is there already a token or memberships.
+        """Add a user with a token. An existing user gets one more token.
 
-        Organizations that are not there yet are added. Their members may write to them.
+        Args:
+            name: the user name.
+            token: the token, any text.
+            role: what the token allows: "read", or "write", which includes reading.
+            organizations: the organizations to add the user to. Missing ones are created.
+                A member may write to the repos of the organization.
+
+        Raises:
+            VedError: a name is malformed, the user has the name of an organization, or the other
+                way around.
         """
         self._accounts.add_user(name, token, role, organizations)
 
@@ -102,17 +156,21 @@ class LocalHub:
         ref: str = "refs/heads/main",
         event_name: str = "push",
         environment: str | None = None,
-        lifetime: int = LIFETIME,
+        lifetime: int = ID_TOKEN_LIFETIME,
     ) -> dict[str, str]:
-        """Have a job of GitHub Actions that may ask for id tokens; return its two variables.
+        """Add a GitHub Actions job that may request id tokens.
 
         Args:
-            repository: on GitHub, as owner/name.
-            workflow: its file's name, such as checkpoints.yml.
-            ref: what it runs on.
-            event_name: what set it off.
-            environment: the deployment environment that it names.
-            lifetime: seconds for which its id tokens are good.
+            repository: the GitHub repository, as owner/name.
+            workflow: the file name of the workflow, for example checkpoints.yml.
+            ref: the git reference that the job runs on.
+            event_name: the event that triggered the job.
+            environment: the deployment environment of the job, if any.
+            lifetime: of its id tokens, in seconds.
+
+        Returns:
+            The two environment variables of the job: ACTIONS_ID_TOKEN_REQUEST_URL and
+            ACTIONS_ID_TOKEN_REQUEST_TOKEN.
         """
         job = Job(repository, workflow, ref, event_name, environment, lifetime)
         run, token = self._issuer.add(job)
@@ -128,42 +186,67 @@ class LocalHub:
         environment: str | None = None,
         ref: str | None = None,
     ) -> None:
-        """Trust the jobs of a repository on GitHub; what else is given must be exactly theirs.
+        """Add a trusted publisher: jobs of a GitHub repository that need no stored token.
 
         Args:
-            resource: the repo that they may write to (datasets/ and spaces/ before its id if it is
-                one), or the user whose gated repos they may read; either has to be there.
-        """
-        if publisher(resource, self._storage, self._accounts) is None:
-            raise VedError(
-                f"The local Hub has no repo and no user {resource}.", code=ErrorCode.LOCAL_HUB
-            )
-        wanted = {"workflow": workflow, "environment": environment, "ref": ref}
-        given = {name: value for name, value in wanted.items() if value is not None}
-        self._publishers.add(resource, {"repository": repository, **given})
+            resource: an existing Hub repo, which the jobs may write to, or an existing user,
+                whose gated repos the jobs may read. The id of a dataset or Space begins with
+                datasets/ or spaces/.
+            repository: the GitHub repository of the jobs, as owner/name.
+            workflow: the file name of the jobs' workflow. None: any.
+            environment: the deployment environment of the jobs. None: any.
+            ref: the git reference of the jobs. None: any.
 
-    def repository_path(self, identifier: str, kind: str = "models") -> Path:
-        """Return where a repo's bare git repository is; kind is models, datasets or spaces."""
-        repository = self._storage.find(kind, identifier)
-        if repository is None:
+        Raises:
+            VedError: the Hub has no such repo or user.
+        """
+        if find_publisher(resource, self._storage, self._accounts) is None:
             raise VedError(
-                f"The local Hub has no {identifier} among its {kind}.", code=ErrorCode.LOCAL_HUB
+                f"The local Hub has no repo or user {resource}.", code=ErrorCode.LOCAL_HUB
             )
+        optional = {"workflow": workflow, "environment": environment, "ref": ref}
+        required = {name: value for name, value in optional.items() if value is not None}
+        self._publishers.add(resource, {"repository": repository, **required})
+
+    def repository_path(
+        self, repo_id: str, repo_type: Literal["model", "dataset", "space"] = "model"
+    ) -> Path:
+        """Return the path of a repo's bare git repository.
+
+        Raises:
+            VedError: the Hub has no such repo.
+        """
+        repository = self._storage.find(f"{repo_type}s", repo_id)
+        if repository is None:
+            raise VedError(f"The local Hub has no {repo_type} {repo_id}.", code=ErrorCode.LOCAL_HUB)
         return repository.path
 
     def serve_forever(self) -> None:
-        """Serve until SIGINT or SIGTERM, in the main thread, within a `with` block or without."""
+        """Serve until SIGINT or SIGTERM arrives. Call it in the main thread.
+
+        It starts the hub if the hub is not running yet, and stops it again in that case.
+
+        Raises:
+            VedError: the port is taken.
+        """
         stop = threading.Event()
-        before = {number: signal.signal(number, lambda *_: stop.set()) for number in _STOPS}
+        previous = {
+            number: signal.signal(number, lambda *_: stop.set()) for number in _STOP_SIGNALS
+        }
         with self if self._thread is None else nullcontext():
             stop.wait()
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
     def __enter__(self) -> Self:
+        """Start the hub.
+
+        Raises:
+            VedError: the port is taken.
+        """
         try:
-            listener = self._on_exit.enter_context(_listener(self._host, self._port))
-            cdn = self._on_exit.enter_context(_listener(self._host, 0))
+            listener = self._on_exit.enter_context(self._listen())
+            cdn = self._on_exit.enter_context(bind(self._host, 0))
         except OSError as error:
             self._on_exit.close()
             cause = f"Port {self._port} of {self._host} cannot be served: {error.strerror}."
@@ -184,8 +267,16 @@ class LocalHub:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        """Stop the hub. Requests in progress get two seconds to end."""
         self._on_exit.close()
         self._thread = None
+
+    def _listen(self) -> socket.socket:
+        """Return the socket to serve on: the caller's at the first start, else a new one."""
+        if self._listener is None:
+            return bind(self._host, self._port)
+        given, self._listener = self._listener, None
+        return with_protocol(given)
 
     def _configuration(self, cdn: str) -> uvicorn.Config:
         hub = Hub(
@@ -212,30 +303,4 @@ class LocalHub:
             log_config=None,
             log_level="warning",
             timeout_graceful_shutdown=2,
-        )
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    # Not socket.create_server: asyncio sends without delay only where the protocol is spelt out.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen()
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-def _require_loopback(host: str) -> None:
-    try:
-        is_loopback = ipaddress.IPv4Address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        raise VedError(
-            f"The local Hub does not serve {host!r}: it has no defence but being out of reach.",
-            "Use 127.0.0.1.",
-            code=ErrorCode.LOCAL_HUB,
         )

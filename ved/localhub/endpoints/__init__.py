@@ -1,1 +1,1 @@
-"""What the Hub answers, by topic: functions of one Call each, made routes in ved.localhub.app."""
+"""The handlers of the Hub's endpoints, by topic. ved.localhub.app maps routes to them."""

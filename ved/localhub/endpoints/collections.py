@@ -1,4 +1,4 @@
-"""Endpoints about collections."""
+"""Endpoints for collections."""
 
 from typing import Any
 
@@ -14,11 +14,11 @@ from ved.localhub.payloads import (
 )
 
 _LISTED_ITEMS = 4
-"""How many items of each collection a listing tells."""
+"""Maximum number of items of each collection in a listing, as on the real Hub."""
 
 
 def create(call: Call) -> Response:
-    """POST /api/collections: 409 when the owner has one of that title."""
+    """POST /api/collections: 409 if the owner has a collection with this title."""
     new = call.payload(NewCollection)
     if not call.user.may_write_to(new.namespace):
         raise errors.forbidden(f"no right to create a collection in {new.namespace}")
@@ -42,11 +42,11 @@ def list_all(call: Call) -> Response:
         if (not owners or known["owner"] in owners)
         and (not known["private"] or call.sees_private_of(known["owner"]))
     ]
-    return call.page(found, _listed)
+    return call.page(found, _summary)
 
 
 def add_item(call: Call) -> Response:
-    """POST /api/collections/{slug}/items: 409 when the item is there, 404 when it is nowhere."""
+    """POST /api/collections/{slug}/items: 409 if it has the item, 404 if the repo is missing."""
     slug = _writable(call)
     new = call.payload(NewCollectionItem)
     _require_item(call, new.item)
@@ -54,21 +54,21 @@ def add_item(call: Call) -> Response:
 
 
 def change_item(call: Call) -> Response:
-    """PATCH /api/collections/{slug}/items/{id}: its position or its note."""
+    """PATCH /api/collections/{slug}/items/{id}: change its position or its note."""
     slug = _writable(call)
     change = call.payload(CollectionItemChange)
     changed = call.hub.collections.change_item(slug, call.parameter("item"), change)
     return JSONResponse({"success": True, "data": changed})
 
 
-def _listed(collection: dict[str, Any]) -> dict[str, Any]:
-    # The client numbers the collections of a list itself.
-    told = {key: value for key, value in collection.items() if key != "position"}
-    return {**told, "items": collection["items"][:_LISTED_ITEMS]}
+def _summary(collection: dict[str, Any]) -> dict[str, Any]:
+    # The client computes the positions of listed collections itself.
+    listed = {key: value for key, value in collection.items() if key != "position"}
+    return {**listed, "items": collection["items"][:_LISTED_ITEMS]}
 
 
 def _writable(call: Call) -> str:
-    """Return the slug of the path's collection, which the caller has to have the right to."""
+    """Return the slug in the path, if the caller may change that collection."""
     slug = call.parameter("slug")
     if not call.user.may_write_to(call.hub.collections.get(slug)["owner"]):
         raise errors.forbidden(f"no right to change the collection {slug}")
@@ -76,6 +76,6 @@ def _writable(call: Call) -> str:
 
 
 def _require_item(call: Call, item: CollectionItem) -> None:
-    """Refuse a repo that is not there, or that the caller may not know of."""
+    """Refuse a repo that does not exist for the caller."""
     if item.type in ("model", "dataset", "space"):
         call.visible(call.hub.storage.find(f"{item.type}s", item.id))

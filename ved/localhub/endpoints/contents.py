@@ -1,4 +1,4 @@
-"""Endpoints about the files of a repo: what to upload, commits, listings, downloads."""
+"""Endpoints for the files of a repo: upload modes, commits, listings and downloads."""
 
 import uuid
 from typing import Any
@@ -11,7 +11,9 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from ved.localhub import cards, errors
 from ved.localhub.call import Call
 from ved.localhub.endpoints.lfs import object_url
-from ved.localhub.git import Entry, GitRepository, Pointer, ignore_matcher, lfs_matcher
+from ved.localhub.git import Entry, GitRepository
+from ved.localhub.large_files import Pointer
+from ved.localhub.patterns import ignore_matcher, lfs_matcher
 from ved.localhub.payloads import (
     AddFile,
     CommitHeader,
@@ -30,17 +32,17 @@ _COMMIT_LINE: TypeAdapter[CommitLine] = TypeAdapter(CommitLine)
 
 def auth_check(call: Call) -> Response:
     """GET /api/{kind}/{id}/auth-check: whether the caller may read the files."""
-    call.require_access()
+    call.require_read()
     return JSONResponse({})
 
 
 def preupload(call: Call) -> Response:
-    """POST /api/{kind}/{id}/preupload/{revision}: which files are for LFS, or to be left out."""
-    revision = call.parameter("revision")
-    call.require_commit(revision, create_pr=call.flag("create_pr"))
+    """POST /api/{kind}/{id}/preupload/{revision}: which files go to LFS, and which to skip."""
+    _refuse_pull_request(call)
+    call.require_write()
     wanted = call.payload(Preupload)
     git = call.repository.git
-    commit = git.resolve(revision)
+    commit = git.resolve(call.parameter("revision"))
     tree = git.tree(commit)
     is_lfs = lfs_matcher(git.text(commit, ".gitattributes").encode())
     ignored = git.text(commit, ".gitignore") if wanted.git_ignore is None else wanted.git_ignore
@@ -58,34 +60,23 @@ def preupload(call: Call) -> Response:
 
 
 def commit(call: Call) -> Response:
-    """POST /api/{kind}/{id}/commit/{revision}: all of it, or nothing."""
-    revision, create_pr = call.parameter("revision"), call.flag("create_pr")
-    call.require_commit(revision, create_pr=create_pr)
-    repository, author = call.repository, call.user.name
+    """POST /api/{kind}/{id}/commit/{revision}: apply all operations in one commit, or none."""
+    _refuse_pull_request(call)
+    call.require_write()
+    repository, revision = call.repository, call.parameter("revision")
     header, operations = _parsed_commit(call)
-    message = f"{header.summary}\n\n{header.description}"
-    path = url_path(repository.kind, repository.id)
-    answer: dict[str, Any] = {"success": True}
-    if create_pr:
-        base = repository.git.resolve(header.parent_commit or revision)
-        oid = repository.git.commit_onto(base, operations, message=message, author=author)
-        number = repository.open_discussion(
-            title=header.summary,
-            description=header.description,
-            author=author,
-            status="open",
-            commit=oid,
-        )
-        answer["pullRequestUrl"] = f"{call.hub.endpoint}/{path}/discussions/{number}"
-    else:
-        reference = revision if revision.startswith("refs/") else f"refs/heads/{revision}"
-        parent = header.parent_commit or ""
-        oid = repository.git.commit(
-            reference, operations, message=message, author=author, parent=parent
-        )
-    # Relative, because client 0.36.2 finds the repo's id in an absolute URL only when that begins
-    # with HF_ENDPOINT, whatever endpoint it was given, and fails after the commit is made.
-    return JSONResponse(answer | {"commitUrl": f"{path}/commit/{oid}", "commitOid": oid})
+    oid = repository.git.commit(
+        revision if revision.startswith("refs/") else f"refs/heads/{revision}",
+        operations,
+        message=f"{header.summary}\n\n{header.description}",
+        author=call.user.name,
+        parent=header.parent_commit or "",
+    )
+    # The URL is relative, because client 0.36.2 reads the repo id from an absolute URL only if the
+    # URL begins with HF_ENDPOINT, whatever endpoint the client uses. Otherwise it raises an error
+    # after the commit.
+    url = f"{url_path(repository.kind, repository.id)}/commit/{oid}"
+    return JSONResponse({"success": True, "commitUrl": url, "commitOid": oid})
 
 
 def tree(call: Call) -> Response:
@@ -95,7 +86,7 @@ def tree(call: Call) -> Response:
     entries = git.tree(commit)
     folder = call.parameter("path") if "path" in call.request.path_params else ""
     if folder and not (folder in entries and entries[folder].is_folder):
-        raise errors.entry_not_found(f"{folder} is no folder of {commit}", commit=commit)
+        raise errors.entry_not_found(f"{folder} is not a folder in {commit}", commit=commit)
     prefix = f"{folder}/" if folder else ""
     depth = prefix.count("/")
     below = [
@@ -109,7 +100,7 @@ def tree(call: Call) -> Response:
 
 
 def paths_info(call: Call) -> Response:
-    """POST /api/{kind}/{id}/paths-info/{revision}, form-encoded; missing paths are left out."""
+    """POST /api/{kind}/{id}/paths-info/{revision}, with a form. Missing paths are skipped."""
     git = call.repository.git
     commit = git.resolve(call.parameter("revision"))
     form = parse_qs(call.body.read().decode(errors="replace"))
@@ -120,14 +111,14 @@ def paths_info(call: Call) -> Response:
 
 
 def resolve(call: Call) -> Response:
-    """HEAD and GET /{id}/resolve/{revision}/{path}: a file, or where to find an LFS file."""
-    call.require_access()
+    """HEAD and GET /{id}/resolve/{revision}/{path}: a file, or a redirect to an LFS object."""
+    call.require_read()
     git = call.repository.git
     commit = git.resolve(call.parameter("revision"))
     path = call.parameter("path")
     entry = git.tree(commit).get(path)
     if entry is None or entry.is_folder:
-        raise errors.entry_not_found(f"{path} is no file of {commit}", commit=commit)
+        raise errors.entry_not_found(f"{path} is not a file in {commit}", commit=commit)
     headers = {"X-Repo-Commit": commit}
     content = git.content(entry.oid)
     pointer = Pointer.parse(content)
@@ -136,7 +127,7 @@ def resolve(call: Call) -> Response:
         headers["X-Linked-ETag"] = f'"{pointer.sha256}"'
         headers["Location"] = object_url(call.hub, call.repository, pointer.sha256, "GET")
         return Response(status_code=302, headers=headers)
-    # Through a file, because that is what Starlette serves by ranges.
+    # Starlette serves ranges of files, but not of bytes.
     file = call.hub.storage.incoming / uuid.uuid4().hex
     file.write_bytes(content)
     headers["ETag"] = f'"{entry.oid}"'
@@ -146,6 +137,11 @@ def resolve(call: Call) -> Response:
         media_type="application/octet-stream",
         background=BackgroundTask(file.unlink),
     )
+
+
+def _refuse_pull_request(call: Call) -> None:
+    if call.flag("create_pr"):
+        raise errors.HubError(501, "The local Hub has no pull requests")
 
 
 def _parsed_commit(call: Call) -> tuple[CommitHeader, list[Operation]]:
@@ -160,14 +156,14 @@ def _parsed_commit(call: Call) -> tuple[CommitHeader, list[Operation]]:
             header = line.value
             continue
         if isinstance(line, FileLine):
-            _check(line.value, call.kind)
+            _require_valid(line.value, call.kind)
         operations.append(line)
     if header is None:
         raise errors.bad_request("A commit needs a header")
     return header, operations
 
 
-def _check(file: AddFile, kind: str) -> None:
+def _require_valid(file: AddFile, kind: str) -> None:
     if len(file.content) > REGULAR_FILE_LIMIT:
         raise errors.bad_request(f"{file.path} is larger than 10 MiB. Please use git-lfs.")
     if file.path == "README.md":
@@ -177,7 +173,7 @@ def _check(file: AddFile, kind: str) -> None:
 
 
 def described_entry(git: GitRepository, entry: Entry) -> dict[str, Any]:
-    """Return a file or folder as listings show it: oid is git's, that in lfs the sha256."""
+    """Return a file or folder as in listings: `oid` is the git id, `lfs.oid` the SHA-256."""
     if entry.is_folder:
         return {"type": "directory", "path": entry.path, "oid": entry.oid, "size": 0}
     content = git.content(entry.oid)

@@ -1,7 +1,7 @@
-"""Endpoints of keyless publishing: the CI's for id tokens, and the Hub's that takes them.
+"""Endpoints for keyless publishing: the CI's issuer of id tokens, and the Hub's token exchange.
 
-Refusals follow the Hub's documentation: always 400, `invalid_grant` whichever check failed, and no
-word about which it was (https://huggingface.co/docs/hub/trusted-publishers#api-reference).
+Refusals follow the Hub's documentation: status 400 and `invalid_grant`, for every failed check
+(https://huggingface.co/docs/hub/trusted-publishers#api-reference).
 """
 
 from pydantic import BaseModel, ValidationError
@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from ved.localhub import errors
 from ved.localhub.call import Call
-from ved.localhub.publishers import RESOURCE, publisher
+from ved.localhub.publishers import RESOURCE, find_publisher
 
 _TOKEN_TYPE = "urn:ietf:params:oauth:token-type:"  # noqa: S105 - a name
 _GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -25,7 +25,7 @@ class _TokenExchange(BaseModel):
 
 
 def id_token(call: Call) -> Response:
-    """GET /actions/{run}/idtoken: a job's id token for an audience, as a runner's service gives."""
+    """GET /actions/{run}/idtoken: an id token of a job, for an audience."""
     bearer = call.bearer
     audience = call.request.query_params.get("audience")
     token = call.hub.issuer.id_token(call.parameter("run"), bearer, audience) if bearer else None
@@ -35,21 +35,24 @@ def id_token(call: Call) -> Response:
 
 
 def exchange(call: Call) -> Response:
-    """POST /oauth/token: a token for one repo, or for a user's gated repos, for an id token."""
-    wanted = _wanted(call)
+    """POST /oauth/token: exchange an id token for an access token.
+
+    The access token writes to one repo, or reads the gated repos of one user.
+    """
+    wanted = _parsed_request(call)
     hub = call.hub
-    identity = publisher(wanted.resource, hub.storage, hub.accounts)
+    identity = find_publisher(wanted.resource, hub.storage, hub.accounts)
     claims = hub.issuer.claims(wanted.subject_token, hub.endpoint)
     if (
         identity is None
         or claims is None
-        or not hub.publishers.trust(wanted.resource, claims)
-        or not hub.issuer.use(claims)
+        or not hub.publishers.trusts(wanted.resource, claims)
+        or not hub.issuer.mark_used(claims)
     ):
         raise errors.oauth("invalid_grant", "The token exchange was refused")
     return JSONResponse(
         {
-            "access_token": hub.access_tokens.give(identity),
+            "access_token": hub.access_tokens.create(identity),
             "token_type": "bearer",
             "expires_in": hub.access_tokens.lifetime,
             "issued_token_type": f"{_TOKEN_TYPE}access_token",
@@ -58,7 +61,7 @@ def exchange(call: Call) -> Response:
     )
 
 
-def _wanted(call: Call) -> _TokenExchange:
+def _parsed_request(call: Call) -> _TokenExchange:
     try:
         wanted = _TokenExchange.model_validate_json(call.body.read())
     except ValidationError as error:
@@ -67,7 +70,7 @@ def _wanted(call: Call) -> _TokenExchange:
     if wanted.grant_type != _GRANT_TYPE:
         raise errors.oauth("unsupported_grant_type", f"grant_type must be {_GRANT_TYPE}")
     if wanted.subject_token_type != f"{_TOKEN_TYPE}id_token":
-        raise errors.oauth("invalid_request", "subject_token_type must be that of an id token")
+        raise errors.oauth("invalid_request", "subject_token_type must be the type of id tokens")
     if not RESOURCE.fullmatch(wanted.resource):
-        raise errors.oauth("invalid_request", "resource must be a repo or a username")
+        raise errors.oauth("invalid_request", "resource must be a repo or a user name")
     return wanted

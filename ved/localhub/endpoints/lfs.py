@@ -1,8 +1,7 @@
-"""Endpoints of large files: how to upload them, their bytes in and out, and their verification.
+"""Endpoints for LFS objects: upload, download and verification.
 
-URLs that carry bytes are signed, as those of the Hub's own storage are: clients send them no token.
-An object is written under a temporary name and takes its place once its sha256 is right, so what
-is in its place is whole.
+The URLs of objects are signed, as on the real Hub, because clients send no token to them. An upload
+is written to a temporary file, which becomes the object when its SHA-256 is right.
 """
 
 import hashlib
@@ -16,38 +15,44 @@ from starlette.responses import FileResponse, JSONResponse, Response
 
 from ved.localhub import errors
 from ved.localhub.call import Call, Hub
+from ved.localhub.large_files import object_path
 from ved.localhub.payloads import LfsBatch, LfsObject, MultipartCompletion
 from ved.localhub.storage import Repository, url_path
 
 
 def object_url(hub: Hub, repository: Repository, tail: str, method: str) -> str:
-    """Return the signed URL of an object, which is good for one method."""
+    """Return the signed URL of an object.
+
+    Args:
+        hub: the hub.
+        repository: the repo of the object.
+        tail: the part of the path after the repo.
+        method: the only HTTP method that the signature allows.
+    """
     path = f"/lfs/{repository.kind}/{repository.id}/{tail}"
     return f"{hub.cdn}{path}?signature={_signature(hub, method, path)}"
 
 
 def batch(call: Call) -> Response:
-    """POST /{id}.git/info/lfs/objects/batch: where to upload the objects that are not here."""
+    """POST /{id}.git/info/lfs/objects/batch: the upload URLs of missing objects."""
     wanted = call.payload(LfsBatch)
-    # A client that opens a pull request names no ref, as it has no right to any.
-    revision = wanted.ref.name if wanted.ref else "main"
-    call.require_commit(revision, create_pr=wanted.ref is None)
+    call.require_write()
     is_multipart = "multipart" in wanted.transfers and any(
         item.size > call.hub.multipart_threshold for item in wanted.objects
     )
     return JSONResponse(
         {
             "transfer": "multipart" if is_multipart else "basic",
-            "objects": [_instructions(call, item, wanted.transfers) for item in wanted.objects],
+            "objects": [_upload_actions(call, item, wanted.transfers) for item in wanted.objects],
         }
     )
 
 
 def verify(call: Call) -> Response:
-    """POST /{id}.git/info/lfs/objects/verify: whether an object is here, whole."""
-    call.require_proposal()
+    """POST /{id}.git/info/lfs/objects/verify: check the size of an uploaded object."""
+    call.require_write()
     wanted = call.payload(LfsObject)
-    path = call.repository.git.lfs_path(wanted.oid)
+    path = object_path(call.repository.path, wanted.oid)
     if not path.exists():
         raise errors.HubError(404, f"LFS object {wanted.oid} is missing")
     if path.stat().st_size != wanted.size:
@@ -56,9 +61,9 @@ def verify(call: Call) -> Response:
 
 
 def download(call: Call) -> Response:
-    """GET /lfs/{kind}/{id}/{oid}: an object's bytes, or a range of them."""
+    """GET /lfs/{kind}/{id}/{oid}: the bytes of an object, or a range of them."""
     _check_signature(call.hub, call.request, "GET")
-    path = _repository(call.hub, call.request).git.lfs_path(call.parameter("oid"))
+    path = object_path(_repository(call.hub, call.request).path, call.parameter("oid"))
     if not path.exists():
         raise errors.HubError(404, "No such object")
     headers = {"ETag": f'"{path.name}"'}
@@ -66,20 +71,20 @@ def download(call: Call) -> Response:
 
 
 async def upload(request: Request) -> Response:
-    """PUT /lfs/{kind}/{id}/{oid}/{size}: a whole object."""
+    """PUT /lfs/{kind}/{id}/{oid}/{size}: upload an object."""
     hub, oid, size = _signed_upload(request)
     temporary = hub.storage.incoming / uuid.uuid4().hex
     try:
         temporary.touch()
         digest = await _receive(request, temporary, 0, size, hashlib.sha256())
-        _keep(_repository(hub, request), temporary, oid, digest)
+        _store(_repository(hub, request), temporary, oid, digest)
     finally:
         temporary.unlink(missing_ok=True)
     return Response(headers={"ETag": f'"{digest}"'})
 
 
 async def upload_part(request: Request) -> Response:
-    """PUT /lfs/{kind}/{id}/{oid}/{size}/{upload}/{part}: parts count from 1, in any order."""
+    """PUT /lfs/{kind}/{id}/{oid}/{size}/{upload}/{part}: upload a part. Parts start at 1."""
     hub, _, size = _signed_upload(request)
     start = (request.path_params["part"] - 1) * hub.multipart_threshold
     temporary = hub.storage.incoming / request.path_params["upload"]
@@ -91,29 +96,29 @@ async def upload_part(request: Request) -> Response:
 
 
 def complete(call: Call) -> Response:
-    """POST /lfs/{kind}/{id}/{oid}/{size}/{upload}: all parts are here."""
+    """POST /lfs/{kind}/{id}/{oid}/{size}/{upload}: complete an upload in parts."""
     hub, oid, size = _signed_upload(call.request)
     temporary = hub.storage.incoming / call.parameter("upload")
     repository = _repository(hub, call.request)
     if not temporary.exists():
-        if repository.git.lfs_path(oid).exists():
-            return JSONResponse({})  # a client that missed the first answer asks again
+        if object_path(repository.path, oid).exists():
+            return JSONResponse({})  # the client repeats a request whose response was lost
         raise errors.HubError(404, "No such upload")
     try:
         parts = call.payload(MultipartCompletion).parts
         if len(parts) != len(_part_numbers(size, hub.multipart_threshold)):
             raise errors.bad_request("Some parts are missing")
         with temporary.open("rb") as file:
-            _keep(repository, temporary, oid, hashlib.file_digest(file, "sha256").hexdigest())
+            _store(repository, temporary, oid, hashlib.file_digest(file, "sha256").hexdigest())
     finally:
         temporary.unlink(missing_ok=True)
     return JSONResponse({})
 
 
-def _instructions(call: Call, item: LfsObject, transfers: list[str]) -> dict[str, Any]:
+def _upload_actions(call: Call, item: LfsObject, transfers: list[str]) -> dict[str, Any]:
     answer: dict[str, Any] = {"oid": item.oid, "size": item.size}
     hub, repository = call.hub, call.repository
-    if repository.git.lfs_path(item.oid).exists():
+    if object_path(repository.path, item.oid).exists():
         return answer
     tail = f"{item.oid}/{item.size}"
     if item.size > hub.multipart_threshold and "multipart" in transfers:
@@ -162,7 +167,18 @@ def _repository(hub: Hub, request: Request) -> Repository:
 async def _receive(
     request: Request, path: Path, start: int, length: int, digest: "hashlib._Hash"
 ) -> str:
-    """Write the body into a file and return its digest; 400 if it is not of the length."""
+    """Write the body into a file and return its digest in hexadecimal.
+
+    Args:
+        request: the request.
+        path: an existing file.
+        start: the offset in the file, in bytes.
+        length: the required length of the body, in bytes.
+        digest: the hash to update.
+
+    Raises:
+        HubError: 400, the body has another length.
+    """
     received = 0
     with path.open("r+b") as file:
         file.seek(start)
@@ -173,13 +189,18 @@ async def _receive(
             digest.update(chunk)
             file.write(chunk)
     if received != length:
-        raise errors.bad_request(f"The body has not the announced {length} bytes")
+        raise errors.bad_request(f"The body does not have the announced {length} bytes")
     return digest.hexdigest()
 
 
-def _keep(repository: Repository, temporary: Path, oid: str, digest: str) -> None:
+def _store(repository: Repository, temporary: Path, oid: str, digest: str) -> None:
+    """Move an upload to the path of its object.
+
+    Raises:
+        HubError: 400, the digest of the upload is not the id of the object.
+    """
     if digest != oid:
         raise errors.bad_request(f"The content has sha256 {digest}, not {oid}")
-    target = repository.git.lfs_path(oid)
+    target = object_path(repository.path, oid)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary.rename(target)

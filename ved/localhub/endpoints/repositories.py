@@ -1,4 +1,4 @@
-"""Endpoints about who asks, and about repos as such: creation, settings, information, listing."""
+"""Endpoints for the caller's account, and to create, change, describe, list and delete repos."""
 
 from typing import Any
 
@@ -10,22 +10,23 @@ from ved.localhub.endpoints.contents import described_entry
 from ved.localhub.git import MAIN
 from ved.localhub.storage import Repository, timestamp, url_path
 
-_LISTED = {
+_SUMMARY = {
     *("id", "modelId", "private", "downloads", "likes", "createdAt"),
     *("tags", "pipeline_tag", "library_name"),
 }
-_LISTED_IN_FULL = {"author", "sha", "lastModified", "gated", "disabled", "siblings"}
+_FULL = {"author", "sha", "lastModified", "gated", "disabled", "siblings"}
 
 
 def whoami(call: Call) -> Response:
-    """GET /api/whoami-v2; that a CI job's token, which is nobody's, gets a 403 is a guess."""
+    """GET /api/whoami-v2: 403 for the token of a CI job, which belongs to no user."""
+    # The real status is not documented.
     if call.user.repository:
-        raise errors.forbidden("this token is for one repo, and no user's")
+        raise errors.forbidden("this token belongs to a repo, not to a user")
     return JSONResponse(call.user.whoami())
 
 
 def validate_yaml(call: Call) -> Response:
-    """POST /api/validate-yaml: 400 when the metadata is wrong."""
+    """POST /api/validate-yaml: 400 if the metadata is wrong."""
     card = call.payload(payloads.Card)
     found, warnings = cards.validate(card.content, f"{card.repo_type}s")
     body = {
@@ -36,27 +37,27 @@ def validate_yaml(call: Call) -> Response:
 
 
 def create(call: Call) -> Response:
-    """POST /api/repos/create: 409 when there is one of that name, 403 in a foreign namespace."""
+    """POST /api/repos/create: 409 if the repo exists, 403 in another's namespace."""
     new = call.payload(payloads.NewRepository)
-    kind, identifier = _named(call, new)
-    if call.hub.storage.path(kind, identifier) is None:
-        raise errors.bad_request(f"Invalid repo name: {identifier}")
-    namespace = identifier.split("/")[0]
+    kind, repo_id = _kind_and_id(call, new)
+    if call.hub.storage.path(kind, repo_id) is None:
+        raise errors.bad_request(f"Invalid repo name: {repo_id}")
+    namespace = repo_id.split("/")[0]
     if not call.user.may_write_to(namespace):
         raise errors.forbidden(f"no right to create a repo in the namespace {namespace}")
-    url = f"{call.hub.endpoint}/{url_path(kind, identifier)}"
+    url = f"{call.hub.endpoint}/{url_path(kind, repo_id)}"
     private = bool(new.wants_private)
-    if not call.hub.storage.create(kind, identifier, private=private, author=call.user.name):
+    if not call.hub.storage.create(kind, repo_id, private=private, author=call.user.name):
         raise errors.conflict("You already created this repo", url=url)
-    return JSONResponse({"url": url, "name": identifier})
+    return JSONResponse({"url": url, "name": repo_id})
 
 
 def delete(call: Call) -> Response:
     """DELETE /api/repos/delete."""
-    kind, identifier = _named(call, call.payload(payloads.NamedRepository))
-    repository = call.visible(call.hub.storage.find(kind, identifier))
+    kind, repo_id = _kind_and_id(call, call.payload(payloads.NamedRepository))
+    repository = call.visible(call.hub.storage.find(kind, repo_id))
     call.require_ownership(repository)
-    call.hub.publishers.remove_all(url_path(kind, identifier))
+    call.hub.publishers.remove_all(url_path(kind, repo_id))
     call.hub.storage.delete(repository)
     return JSONResponse({})
 
@@ -83,19 +84,19 @@ def info(call: Call) -> Response:
 
 
 def list_all(call: Call) -> Response:
-    """GET /api/{kind}: what the caller may see, by author, search and tags."""
+    """GET /api/{kind}: the repos that the caller may see, filtered by author, search and tags."""
     query = call.request.query_params
     tags = {*query.getlist("filter"), *query.getlist("pipeline_tag")}
-    words = [word.lower() for word in query.getlist("search")]
+    searched = [text.lower() for text in query.getlist("search")]
     found = [
         repository
         for repository in call.hub.storage.all(call.kind)
         if query.get("author") in (None, repository.namespace)
-        and all(word in repository.id.lower() for word in words)
+        and all(text in repository.id.lower() for text in searched)
         and call.may_see(repository)
         and (not tags or tags <= set(_described_head(repository)["tags"]))
     ]
-    keys = _LISTED | (_LISTED_IN_FULL if call.flag("full") else set())
+    keys = _SUMMARY | (_FULL if call.flag("full") else set())
     keys |= {"cardData"} if call.flag("cardData") else set()
 
     def rendered(repository: Repository) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def list_all(call: Call) -> Response:
     return call.page(found, rendered)
 
 
-def _named(call: Call, payload: payloads.NamedRepository) -> tuple[str, str]:
+def _kind_and_id(call: Call, payload: payloads.NamedRepository) -> tuple[str, str]:
     namespace = payload.organization or call.user.name
     return f"{payload.type or 'model'}s", f"{namespace}/{payload.name}"
 
@@ -134,7 +135,8 @@ def _described(repository: Repository, commit: str) -> dict[str, Any]:
 
 
 def _described_head(repository: Repository) -> dict[str, Any]:
-    return _described(repository, repository.git.resolve(MAIN))
+    with repository:
+        return _described(repository, repository.git.resolve(MAIN))
 
 
 def _measured_siblings(repository: Repository, commit: str) -> list[dict[str, Any]]:
@@ -150,7 +152,7 @@ def _measured_siblings(repository: Repository, commit: str) -> list[dict[str, An
 
 
 def _expanded(call: Call, described: dict[str, Any]) -> dict[str, Any] | None:
-    """Return only what the query's `expand` asks for, None when it asks for nothing."""
+    """Return the properties that the query names in `expand`, or None if it names none."""
     keys = call.request.query_params.getlist("expand")
     return _only(described, {"id", *keys}) if keys else None
 
