@@ -128,7 +128,9 @@ def test_help_of_a_command_says_what_it_takes(
         (["plan", "x", "--json", "--shards", "2"], "not allowed with argument --json"),
         (["plan", "x", "--shards", "many"], "argument --shards: invalid int value: 'many'"),
         (["build", "x", "--only", "a", "--shard", "{}"], "not allowed with argument --only"),
-        (["localhub", "--port", "65536"], "argument --port: invalid _port value: '65536'"),
+        (["localhub", "--port", "65536"], "argument --port: '65536' is not a port"),
+        (["localhub", "--port", "-1"], "argument --port: '-1' is not a port"),
+        (["localhub", "--port", "http"], "argument --port: 'http' is not a port"),
     ],
 )
 def test_a_wrong_command_line_ends_with_2(

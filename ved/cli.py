@@ -317,10 +317,9 @@ def _add_localhub(commands: _Commands) -> None:
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port < 2**16:
-        raise ValueError(f"{port} is not a port")
-    return port
+    if not (text.isascii() and text.isdecimal() and int(text) < 2**16):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port. Use a number from 0 to 65535.")
+    return int(text)
 
 
 def _add_endpoint(command: argparse.ArgumentParser) -> None:
