@@ -20,12 +20,10 @@ class _RepoState:
     Attributes:
         references: each reference's file with its content.
         settings: the content of hub.json.
-        discussions: how many discussions and pull requests there are.
     """
 
     references: dict[Path, bytes]
     settings: bytes
-    discussions: int
 
 
 @contextmanager
@@ -73,13 +71,11 @@ def _memory(hub: LocalHub) -> list[tuple[Any, str]]:
 
 def _state(path: Path) -> _RepoState:
     references = {file: file.read_bytes() for file in (path / "refs").rglob("*") if file.is_file()}
-    discussions = sum(1 for _ in (path / "discussions").iterdir())
-    return _RepoState(references, (path / _SETTINGS).read_bytes(), discussions)
+    return _RepoState(references, (path / _SETTINGS).read_bytes())
 
 
 def _restore(path: Path, before: _RepoState) -> None:
     now = _state(path)
-    assert now.discussions == before.discussions, f"a test opened a discussion of {path}"
     for file in now.references.keys() - before.references.keys():
         file.unlink()
     for file, content in before.references.items():
