@@ -90,6 +90,25 @@ def unused_port() -> Iterator[int]:
         yield port
 
 
+TIERS = ("unit", "hub", "slow")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest's own, which deselects by marker
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test without a tier the one that its fixtures imply, and check all tiers."""
+    wrong = []
+    for item in items:
+        needs_hub = "session_hub" in getattr(item, "fixturenames", ())
+        tiers = [marker.name for marker in item.iter_markers() if marker.name in TIERS]
+        if not tiers:
+            item.add_marker("hub" if needs_hub else "unit")
+        elif len(tiers) > 1 or (tiers == ["unit"] and needs_hub):
+            wrong.append(f"{item.nodeid}: {', '.join(tiers)}")
+    if wrong:
+        message = "Every test has one tier, and unit tests use no Hub:\n" + "\n".join(wrong)
+        raise pytest.UsageError(message)
+
+
 def pytest_unconfigure() -> None:
     """Stop the Hub."""
     _HUB.__exit__(None, None, None)
