@@ -6,6 +6,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import hypothesis
 import pytest
@@ -42,8 +43,12 @@ hypothesis.settings.load_profile("steady")
 
 
 @pytest.fixture(autouse=True)
-def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def isolated(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
     """Keep the tests from this user's token, cache and Hub, and from one another's."""
+    if request.node.get_closest_marker("unit"):
+        monkeypatch.setattr(LocalHub, "__enter__", _refuse_hub)
     for name in [name for name in os.environ if name.startswith(("HF_", "INPUT_", "GITHUB_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf-home"))
@@ -93,12 +98,17 @@ def unused_port() -> Iterator[int]:
 TIERS = ("unit", "hub", "slow")
 
 
+def _refuse_hub(_: LocalHub) -> NoReturn:
+    raise AssertionError("A test of the tier `unit` started a Hub: mark it with `hub`.")
+
+
 @pytest.hookimpl(tryfirst=True)  # before pytest's own, which deselects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give every test without a tier the one that its fixtures imply, and check all tiers."""
     wrong = []
     for item in items:
-        needs_hub = "session_hub" in getattr(item, "fixturenames", ())
+        fixtures = getattr(item, "fixturenames", ())
+        needs_hub = any(name == "hub" or name.endswith("_hub") for name in fixtures)
         tiers = [marker.name for marker in item.iter_markers() if marker.name in TIERS]
         if not tiers:
             item.add_marker("hub" if needs_hub else "unit")

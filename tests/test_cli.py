@@ -505,6 +505,7 @@ def test_assemble_of_a_source_that_is_not_there_ends_with_1(
 # A Hub of one's own
 
 
+@pytest.mark.hub
 def test_localhub_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
     options = ["--port", "0", "--root", str(tmp_path / "hub")]
     command = [sys.executable, "-m", "ved", "localhub", *options]

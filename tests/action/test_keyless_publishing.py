@@ -201,6 +201,7 @@ def test_an_issuer_that_does_not_answer_is_told_at_each_pair(
 # The container
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(RUNNER is None, reason="VED_CONTAINER_RUNNER names no program")
 def test_the_container_publishes_as_its_job(hub: LocalHub, tmp_path: Path) -> None:
     create(hub, "owner/keyless-container")

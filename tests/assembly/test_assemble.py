@@ -56,6 +56,8 @@ from ved.sources.source import resolve_source
 from ved.tensors.safetensors import read_header
 from ved.tensors.tensor import read
 
+pytestmark = pytest.mark.hub
+
 CROSS_ATTENTION = "cross-attention"
 ABSENT = "absent from the source"
 FAMILIES: dict[str, Callable[..., Path]] = {**checkpoints.ENCODERS, **checkpoints.DECODERS}

@@ -15,6 +15,8 @@ from tests import checkpoints
 from tests.support.building import assert_same_parameters
 from ved.assembly.initialization import Initialization
 
+pytestmark = pytest.mark.hub
+
 SEED = 3
 
 

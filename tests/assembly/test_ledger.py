@@ -21,6 +21,8 @@ from ved.tensors.files import StoredWeight, open_weights
 from ved.tensors.names import ParameterPath, pytorch_name
 from ved.tensors.tensor import LazyTensor
 
+pytestmark = pytest.mark.hub
+
 FAMILIES: dict[str, Callable[..., FilePath]] = {**checkpoints.ENCODERS, **checkpoints.DECODERS}
 
 # What a source may lack, as patterns of whole names, and what its absence is called.

@@ -14,6 +14,8 @@ from ved.assembly.special_tokens import TokenIds, resolve_token_ids
 from ved.errors import VedError
 from ved.manifest.settings import CheckpointSettings
 
+pytestmark = pytest.mark.hub
+
 ORIGIN = "org/decoder"
 
 

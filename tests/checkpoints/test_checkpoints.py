@@ -110,6 +110,7 @@ def assert_matched_by(patterns: list[str], names: set[str]) -> None:
     assert not {name for name in names if not any(re.fullmatch(p, name) for p in patterns)}
 
 
+@pytest.mark.hub
 @pytest.mark.parametrize("family", FAMILIES)
 def test_flax_class_finds_all_but_the_known(
     family: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -132,6 +133,7 @@ checkpoints.gpt2(Path(sys.argv[1], "flax"), seed=7, layout="flax")
 """
 
 
+@pytest.mark.hub
 def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-c", WRITE_ALL, str(tmp_path / "other")],
@@ -383,6 +385,7 @@ def test_dtype_rounds_the_same_draw(dtype: Literal["float16", "bfloat16"], tmp_p
     assert json.loads((tmp_path / "half" / "config.json").read_text())["dtype"] == dtype
 
 
+@pytest.mark.hub
 def test_flax_layout_loads_as_the_pytorch_layout_does(tmp_path: Path) -> None:
     pytorch = FlaxAutoModelForCausalLM.from_pretrained(checkpoints.gpt2(tmp_path / "pytorch"))
     directory = checkpoints.gpt2(tmp_path / "flax", layout="flax")

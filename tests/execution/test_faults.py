@@ -55,6 +55,8 @@ from ved.localhub import Exchange, LocalHub
 from ved.manifest.models import SourceRef
 from ved.sources.snapshot import pin
 
+pytestmark = pytest.mark.slow
+
 BEFORE, AFTER = SEEDS["before"], SEEDS["after"]
 
 

@@ -22,6 +22,8 @@ from tests import checkpoints
 from tests.support.publishing import client, header_size, publish, sent
 from ved.localhub import LocalHub
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 OWNER, TOKEN = "stopped", "hf_stopped"
 

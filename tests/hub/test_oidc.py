@@ -139,6 +139,7 @@ def test_every_repo_has_a_token_of_its_own(hub: LocalHub) -> None:
     assert len(set(tokens)) == exchanges(hub) == 2
 
 
+@pytest.mark.hub
 @pytest.mark.parametrize(
     ("lifetime", "later", "renewed"),
     [(3600, 3290, 0), (3600, 3310, 1), (100, 70, 0), (100, 90, 1), (0, 0, 1)],

@@ -12,6 +12,8 @@ from huggingface_hub import HfApi
 from tests.support.environments import python
 from ved.localhub import LocalHub
 
+pytestmark = pytest.mark.slow
+
 SCENARIO = Path(__file__).with_name("client_scenario.py")
 
 EXPECTED = {

@@ -22,6 +22,8 @@ from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 from tests.localhub.helpers import Ask, Names, add, file, git, git_in, head, lfs, status
 from ved.localhub import LocalHub
 
+pytestmark = pytest.mark.hub
+
 
 def is_lfs(clone: Path, path: str) -> bool:
     return git_in(clone, "check-attr", "filter", path).endswith(": lfs\n")

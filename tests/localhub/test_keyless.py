@@ -19,6 +19,8 @@ from tests.localhub.helpers import Ask, Names, status
 from ved.errors import ErrorCode, VedError
 from ved.localhub import LocalHub
 
+pytestmark = pytest.mark.hub
+
 GITHUB = "octo-org/octo-repo"
 WORKFLOW = "checkpoints.yml"
 REFUSED = (400, "invalid_grant")

@@ -14,6 +14,8 @@ from huggingface_hub.errors import (
 from tests.localhub.helpers import Ask, Client, Names, head, status
 from ved.localhub import LocalHub
 
+pytestmark = pytest.mark.hub
+
 CARD = """---
 license: apache-2.0
 library_name: transformers

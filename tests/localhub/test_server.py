@@ -18,6 +18,8 @@ from tests.localhub.helpers import eventually, git
 from ved.errors import ErrorCode, VedError
 from ved.localhub import Faults, LocalHub, server
 
+pytestmark = pytest.mark.hub
+
 
 def test_hub_with_the_same_root_serves_the_same_repos(tmp_path: Path) -> None:
     content = bytes(1000)

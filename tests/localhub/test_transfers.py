@@ -20,6 +20,8 @@ from safetensors.numpy import save_file
 from tests.localhub.helpers import eventually, file, head, header, lfs, status
 from ved.localhub import Exchange, LocalHub
 
+pytestmark = pytest.mark.hub
+
 SIZE = 300_000  # bytes: three parts at the hub's multipart threshold
 
 

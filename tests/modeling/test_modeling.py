@@ -27,6 +27,8 @@ from ved.manifest.settings import CheckpointSettings
 from ved.modeling import vision_encoder_decoder
 from ved.modeling.vision_encoder_decoder import FlaxVisionEncoderDecoderModel
 
+pytestmark = pytest.mark.slow
+
 Arrays = dict[str, NDArray[Any]]
 Answers = Callable[[str], NDArray[Any]]
 
@@ -227,32 +229,41 @@ def flax(directories: dict[str, Path]) -> Answers:
     return answer
 
 
-@pytest.fixture(scope="module", params=["transformers4", "transformers5"])
-def pytorch(
-    request: pytest.FixtureRequest,
-    directories: dict[str, Path],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Answers:
-    """Return what answers the same with PyTorch; one process has answered all questions."""
-    folder = tmp_path_factory.mktemp("pytorch")
-    asked = {}
-    for number, (label, question) in enumerate(QUESTIONS.items()):
-        np.savez(folder / f"{number}.npz", **question.inputs)  # type: ignore[arg-type]
-        asked[label] = {
-            "task": question.task,
-            "directory": str(directories[question.pair]),
-            "inputs": str(folder / f"{number}.npz"),
-            "arguments": question.arguments,
-        }
-    (folder / "request.json").write_text(json.dumps(asked))
-    subprocess.run(
-        [python(request.param), CONSUMER, folder / "request.json", folder / "answer.npz"],
-        # A consumer's process has none of the settings that VED makes for its own.
-        env={name: os.environ[name] for name in ("PATH", "HOME")},
-        check=True,
-    )
-    with np.load(folder / "answer.npz") as answer:
-        return dict(answer).__getitem__
+@pytest.fixture(scope="module")
+def pytorch_answers(
+    directories: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Arrays]:
+    """Return what answers the same with PyTorch; one process per environment answers all."""
+
+    @functools.cache
+    def answers(environment: str) -> Arrays:
+        folder = tmp_path_factory.mktemp("pytorch")
+        asked = {}
+        for number, (label, question) in enumerate(QUESTIONS.items()):
+            np.savez(folder / f"{number}.npz", **question.inputs)  # type: ignore[arg-type]
+            asked[label] = {
+                "task": question.task,
+                "directory": str(directories[question.pair]),
+                "inputs": str(folder / f"{number}.npz"),
+                "arguments": question.arguments,
+            }
+        (folder / "request.json").write_text(json.dumps(asked))
+        subprocess.run(
+            [python(environment), CONSUMER, folder / "request.json", folder / "answer.npz"],
+            # A consumer's process has none of the settings that VED makes for its own.
+            env={name: os.environ[name] for name in ("PATH", "HOME")},
+            check=True,
+        )
+        with np.load(folder / "answer.npz") as answer:
+            return dict(answer)
+
+    return answers
+
+
+@pytest.fixture(params=["transformers4", "transformers5"])
+def pytorch(request: pytest.FixtureRequest, pytorch_answers: Callable[[str], Arrays]) -> Answers:
+    """Return what answers with PyTorch and one version of transformers."""
+    return pytorch_answers(request.param).__getitem__
 
 
 @pytest.mark.parametrize("pair", PAIRS)

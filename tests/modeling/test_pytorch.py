@@ -18,6 +18,8 @@ from tests.support.building import assemble_pair, parameters_in
 from tests.support.environments import python
 from tests.support.reference import parameters
 
+pytestmark = pytest.mark.slow
+
 CONSUMER = Path(__file__).parents[1] / "consumers" / "pytorch.py"
 PAIRS = [
     *((encoder, "gpt2") for encoder in checkpoints.ENCODERS),

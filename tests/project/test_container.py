@@ -16,6 +16,8 @@ from tests import checkpoints
 from tests.conftest import TOKEN
 from ved.localhub import LocalHub
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 RUNNER = os.environ.get("VED_CONTAINER_RUNNER")
 

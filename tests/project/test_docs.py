@@ -114,6 +114,7 @@ def write_workflows(workflows: Mapping[str, str], folder: Path) -> list[Path]:
 # Commands and programs
 
 
+@pytest.mark.slow
 def test_tutorial_prints_documented_output(tmp_path: Path) -> None:
     (tmp_path / "ved").symlink_to(ROOT)
     (tmp_path / "flax-env").symlink_to(sys.prefix)
@@ -147,6 +148,7 @@ def test_tutorial_prints_documented_output(tmp_path: Path) -> None:
     assert (tmp_path / "captioner/trained-pytorch/config.json").exists()
 
 
+@pytest.mark.slow
 def test_recipes_commands_work(sample_hub: LocalHub, tmp_path: Path) -> None:
     variables = environment(tmp_path / "home", ROOT, Path(sys.executable))
     variables |= {"HF_ENDPOINT": sample_hub.endpoint, "HF_TOKEN": TOKEN}
@@ -177,6 +179,7 @@ def contents(api: HfApi) -> dict[str, str]:
     return {file.path: str(getattr(file, "blob_id", "")) for file in files}
 
 
+@pytest.mark.slow
 def test_recipes_keyless_publishing_with_read_token(sample_hub: LocalHub, tmp_path: Path) -> None:
     """Run the recipe for private sources with the recipe for a token and an identity."""
     api = HfApi(sample_hub.endpoint, token=TOKEN)

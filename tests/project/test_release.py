@@ -12,6 +12,8 @@ import yaml
 import ved
 from ved.record.fingerprint import REPRODUCIBILITY_LIBRARIES
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PIN = ROOT / ".github/release/pin.py"
 WORKFLOW = ".github/workflows/build-pairs.yml"

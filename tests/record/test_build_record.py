@@ -367,6 +367,7 @@ def test_the_fingerprint_of_a_checkpoint_is_that_of_its_record(built: Path, hub:
     assert record_of(built)["fingerprint"] == fingerprint_of(hub, seed=3, token_ids={"pad": 7})
 
 
+@pytest.mark.hub
 def test_a_change_of_the_assembled_bytes_does_not_go_unnoticed(tmp_path: Path) -> None:
     found, expected = golden.describe(tmp_path), json.loads(golden.PATH.read_bytes())
     other = [name for name in golden.INPUTS if found[name] != expected[name]]

@@ -25,6 +25,8 @@ from ved.manifest.settings import CheckpointSettings
 from ved.record import card, snippets
 from ved.record.build_record import BuildRecord
 
+pytestmark = pytest.mark.slow
+
 CONSUMER = Path(__file__).parents[1] / "consumers" / "snippets.py"
 
 # What the manifest says of each pair besides; pad is eos where a token id says so, and in GPT-2.

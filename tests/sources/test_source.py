@@ -341,6 +341,7 @@ def test_digests_are_those_of_the_files_that_are_used(
     assert fetched.digests() == {name: digest(sources["gpt2"] / name) for name in used}
 
 
+@pytest.mark.hub
 def test_assembling_needs_no_hub(tmp_path: Path) -> None:
     with LocalHub(tmp_path / "hub") as hub:
         hub.add_user("owner", token=TOKEN, organizations=("team",))
