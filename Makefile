@@ -9,18 +9,39 @@ PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --require-hashe
 REPOSITORY := examples/repository
 WORKFLOWS := .github/workflows/*.yml examples/workflows/*.yml $(REPOSITORY)/.github/workflows/*.yml
 
-.PHONY: demo test lint bench schema docs lock clean
+.PHONY: demo check test test-unit test-nightly coverage lint bench schema docs golden lock clean
+
+# Modules stay in one process each, so what a module prepares is prepared once.
+PYTEST := $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 demo: $(VENV)/demo.installed ## Run the action on a local Hub: sources in, checkpoints out
 	$(RUN) -m examples.demo
 
-test: lint ## Run every check and every test
-	$(RUN) -m pytest --numprocesses 2 --dist worksteal
+check: lint ## Run the linters and all tests but the slow ones: what a pull request needs
+	$(PYTEST) -m "not slow"
+
+ifdef ARGS
+test: $(VENV)/dev.installed ## Run some tests: make test ARGS="tests/planning -k grid"
+	$(RUN) -m pytest $(ARGS)
+else
+test: lint ## Run the linters and all tests
+	$(PYTEST)
+endif
+
+test-unit: $(VENV)/dev.installed ## Run the tests that need no Hub and no model
+	$(PYTEST) -m unit
+
+test-nightly: lint ## Run all tests, break every request in every way, and show the coverage
+	VED_ALL_FAULTS=1 $(PYTEST) --cov
+
+coverage: $(VENV)/dev.installed ## Run all tests and show which lines they do not reach
+	$(PYTEST) --cov --cov-report term-missing:skip-covered
 
 lint: $(VENV)/dev.installed ## Check style, types, and the files that GitHub reads
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
 	$(VENV)/bin/yamllint --strict .
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-actions action.yml
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows $(WORKFLOWS)
@@ -33,13 +54,17 @@ lint: $(VENV)/dev.installed ## Check style, types, and the files that GitHub rea
 bench: $(VENV)/dev.installed ## Measure, against the script that people use today and against the wire
 	$(RUN) -m bench
 
-schema: $(VENV)/dev.installed ## Write the manifest's JSON Schema anew
+schema: $(VENV)/dev.installed ## Write the manifest's JSON Schema
 	$(RUN) -c "from pathlib import Path; from ved.manifest import write_schema; write_schema(Path('schema/pairs.schema.json'))"
 
-docs: $(VENV)/dev.installed ## Write anew what README.md and docs/ have from the code
+docs: $(VENV)/dev.installed ## Write the generated parts of README.md and docs/
 	$(RUN) -m docs.generate
 
-lock: ## Resolve the requirements anew (needs uv)
+golden: $(VENV)/dev.installed ## Write the golden files: all wording, and the bytes of a checkpoint
+	$(RUN) -m tests.support.messages
+	$(RUN) -m tests.support.golden
+
+lock: ## Resolve the requirements (needs uv)
 	uv pip compile $(LOCK) --output-file requirements/run.txt pyproject.toml
 	uv pip compile $(LOCK) --output-file requirements/demo.txt --constraint requirements/run.txt --extra localhub pyproject.toml
 	uv pip compile $(LOCK) --output-file requirements/dev.txt --constraint requirements/demo.txt --extra localhub --group dev pyproject.toml

@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -102,14 +102,26 @@ def _refuse_hub(_: LocalHub) -> NoReturn:
     raise AssertionError("A test of the tier `unit` started a Hub: mark it with `hub`.")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest's own, which deselects by marker
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every test without a tier the one that its fixtures imply, and check all tiers."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
+    """Give each test its tier before others select by it, and put slow modules first afterwards."""
+    _assign_tiers(items)
+    yield  # pytest deselects, and pytest-randomly shuffles
+    rank: dict[Path, int] = {}
+    for item in items:
+        (tier,) = _tiers(item)
+        rank[item.path] = max(rank.get(item.path, 0), TIERS.index(tier))
+    # Processes that work in parallel end at about the same time if long work comes first.
+    items.sort(key=lambda item: -rank[item.path])
+
+
+def _assign_tiers(items: Iterable[pytest.Item]) -> None:
+    """Give every test without a tier the one that its fixtures imply."""
     wrong = []
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         needs_hub = any(name == "hub" or name.endswith("_hub") for name in fixtures)
-        tiers = [marker.name for marker in item.iter_markers() if marker.name in TIERS]
+        tiers = _tiers(item)
         if not tiers:
             item.add_marker("hub" if needs_hub else "unit")
         elif len(tiers) > 1 or (tiers == ["unit"] and needs_hub):
@@ -117,6 +129,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if wrong:
         message = "Every test has one tier, and unit tests use no Hub:\n" + "\n".join(wrong)
         raise pytest.UsageError(message)
+
+
+def _tiers(item: pytest.Item) -> list[str]:
+    return [marker.name for marker in item.iter_markers() if marker.name in TIERS]
 
 
 def pytest_unconfigure() -> None:
