@@ -1,6 +1,6 @@
-"""The entry point of the container."""
+"""The program that the container runs."""
 
-from ved.action.main import run
+from ved.action import run
 
 if __name__ == "__main__":
     run()

@@ -31,6 +31,13 @@ def install_signal_handlers() -> None:
             signal.signal(number, _interrupt)
 
 
+def ignore_signals() -> None:
+    """Ignore signals from now on that `install_signal_handlers` handles."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is _interrupt:
+            signal.signal(number, signal.SIG_IGN)
+
+
 def raise_if_interrupted() -> None:
     """Raise the KeyboardInterrupt that was lost, if one was.
 

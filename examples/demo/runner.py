@@ -1,4 +1,4 @@
-"""Runs the action as a GitHub runner does, but for the container."""
+"""Runs the action as a GitHub runner does, but without the container."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ FILE_COMMANDS = ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "GITHUB_ENV", "GITHUB_S
 
 @dataclass(frozen=True)
 class Run:
-    """What came of a run of the action.
+    """The result of a run of the action.
 
     Attributes:
         status: the exit status.
@@ -34,18 +34,37 @@ def run_action(
     home: Path,
     variables: Mapping[str, str] | None = None,
 ) -> Run:
-    """Run the action in a workspace.
+    """Run the action in a workspace, as a process.
 
     Args:
-        inputs: the step's `with`; what it leaves out is empty, as the runner leaves it.
+        inputs: the step's `with`; the runner leaves out what is left out here.
         workspace: the checked-out repository, which becomes the working directory.
-        home: where the runner's own files, and the Hub's cache, go.
-        variables: what the environment has besides, such as GITHUB_EVENT_NAME.
+        home: the directory for the runner's own files and for the Hub's cache.
+        variables: further environment variables, such as GITHUB_EVENT_NAME.
     """
+    process = subprocess.run(  # noqa: S603
+        [sys.executable, ENTRYPOINT],
+        cwd=workspace,
+        env=prepare_step(inputs, workspace, home, variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return read_run(process.returncode, process.stdout, home)
+
+
+def prepare_step(
+    inputs: Mapping[str, str],
+    workspace: Path,
+    home: Path,
+    variables: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Create the files of a step, and return its environment variables; see `run_action`."""
     files = {name: home / name.lower() for name in FILE_COMMANDS}
     for file in files.values():
         file.write_text("")
-    environment = {
+    return {
         "PATH": os.environ["PATH"],
         "CI": "true",
         "GITHUB_ACTIONS": "true",
@@ -55,21 +74,18 @@ def run_action(
         **{f"INPUT_{name.upper()}": value for name, value in inputs.items()},
         **(variables or {}),
     }
-    process = subprocess.run(  # noqa: S603
-        [sys.executable, ENTRYPOINT],
-        cwd=workspace,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
+
+
+def read_run(status: int, log: str, home: Path) -> Run:
+    """Return the result of a step whose files are in a directory."""
+    outputs, summary = (
+        (home / name.lower()).read_bytes().decode()
+        for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")
     )
-    outputs = _parse_outputs(files["GITHUB_OUTPUT"].read_text())
-    summary = files["GITHUB_STEP_SUMMARY"].read_text()
-    return Run(process.returncode, process.stdout, outputs, summary)
+    return Run(status, log, parse_outputs(outputs), summary)
 
 
-def _parse_outputs(text: str) -> dict[str, str]:
+def parse_outputs(text: str) -> dict[str, str]:
     """Read `name<<delimiter`, lines, `delimiter`, as the runner does."""
     outputs = {}
     lines = iter(text.splitlines())

@@ -1,17 +1,17 @@
-"""A job of GitHub Actions publishes as itself: the action from its inputs to the Hub's commits."""
+"""Keyless publishing: the action from the identity of its job to the Hub's commits."""
 
 import json
 import os
 import subprocess
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from examples.demo.runner import Run, run_action
+from examples.demo.runner import Run
+from tests.support.action import Action, actions_of, annotations, code_of, masked, place_of
 from tests.support.publishing import TOKEN, client, pair
-from tests.support.workflow_commands import Command, commands, lines
+from ved.errors import ErrorCode
 from ved.localhub import LocalHub
 
 ROOT = Path(__file__).parents[2]
@@ -20,74 +20,49 @@ GITHUB = "octo-org/octo-repo"
 WORKFLOW = "checkpoints.yml"
 OIDC = "[OIDC]"
 
-Act = Callable[..., Run]
-
 
 @pytest.fixture
-def act(hub: LocalHub, tmp_path: Path) -> Act:
-    """Run the action on pairs, in the environment of a job, without a token unless one is given."""
-
-    def run(*entries: Mapping[str, Any], job: Mapping[str, str], **inputs: str) -> Run:
-        workspace, home = tmp_path / "workspace", tmp_path / "home"
-        for directory in (workspace, home):
-            directory.mkdir(exist_ok=True)
-        listed = "".join(f"- {json.dumps(entry)}\n" for entry in entries)
-        (workspace / "pairs.yaml").write_text(f"pairs:\n{listed}")
-        return run_action({"endpoint": hub.endpoint, **inputs}, workspace, home, job)
-
-    return run
+def action(hub: LocalHub, tmp_path: Path) -> Action:
+    """Return the action without a token."""
+    return Action(tmp_path / "runner", {"endpoint": hub.endpoint})
 
 
 def job(hub: LocalHub, **changes: Any) -> dict[str, str]:
+    """Return the variables of a job that may ask for id tokens."""
     return hub.add_job(**{"repository": GITHUB, "workflow": WORKFLOW} | changes)
 
 
 def create(hub: LocalHub, repo: str, *, private: bool = False, trusting: bool = True) -> None:
-    """Create a repo as its owner does, who may then trust our jobs in its settings."""
+    """Create a repo as its owner; with our workflow as a trusted publisher, if it is trusting."""
     client(hub).create_repo(repo, private=private)
     if trusting:
         hub.add_publisher(repo, repository=GITHUB, workflow=WORKFLOW)
 
 
 def authors(hub: LocalHub, repo: str) -> list[list[str]]:
-    """Return who made the commits of a repo, newest first."""
+    """Return the authors of each commit of a repo, newest first."""
     return [commit.authors for commit in client(hub).list_repo_commits(repo)]
 
 
 def exchanges(hub: LocalHub) -> int:
+    """Return how many id tokens the Hub was sent."""
     return sum(request.path == "/oauth/token" for request in hub.requests)
-
-
-def actions(run: Run) -> list[str]:
-    return [row["action"] for row in json.loads(run.outputs["results"])]
-
-
-def masked(run: Run) -> list[str]:
-    """Return what the runner masks, having made sure that the log does not show it elsewhere."""
-    found = [command for command in commands(run.log) if command.name == "add-mask"]
-    masks = {command.line for command in found}
-    others = [line for number, line in enumerate(lines(run.log)) if number not in masks]
-    shown = "\n".join([*others, run.summary, *run.outputs.values()])
-    for command in found:
-        assert command.message not in shown
-    return [command.message for command in found]
-
-
-def errors(run: Run) -> list[Command]:
-    return [command for command in commands(run.log) if command.name == "error"]
 
 
 # Publishing
 
 
-def test_a_job_publishes_as_itself_and_then_only_what_changed(act: Act, hub: LocalHub) -> None:
+def test_identity_publishes_and_then_updates_only_what_changed(
+    action: Action, hub: LocalHub
+) -> None:
     public, private = "owner/keyless-public", "owner/keyless-private"
     create(hub, public)
     create(hub, private, private=True)
     hub.requests.clear()
 
-    first = act(pair(public), pair(private), job=job(hub))
-    assert (first.status, actions(first)) == (0, ["built", "built"]), first.log
+    here = job(hub)
+    first = action.run([pair(public), pair(private)], here)
+    assert (first.status, actions_of(first)) == (0, ["built", "built"]), first.log
     assert exchanges(hub) == 2
     for repo in (public, private):
         newest, *earlier = authors(hub, repo)
@@ -95,107 +70,110 @@ def test_a_job_publishes_as_itself_and_then_only_what_changed(act: Act, hub: Loc
         assert [OIDC] not in earlier
         assert "ved.json" in client(hub).list_repo_files(repo)
     assert client(hub).model_info(private).private
-    secrets = masked(first)
+    request_token, *secrets = masked(first)
+    assert request_token == here["ACTIONS_ID_TOKEN_REQUEST_TOKEN"]
     assert [secret.count(".") for secret in secrets] == [2, 0, 2, 0]
     assert len(set(secrets)) == 4
     assert all(secret.startswith("hf_jwt_") for secret in secrets[1::2])
 
-    again = act(pair(public), pair(private), job=job(hub))
-    assert (again.status, actions(again)) == (0, ["skipped", "skipped"])
+    again = action.run([pair(public), pair(private)], job(hub))
+    assert (again.status, actions_of(again)) == (0, ["skipped", "skipped"])
 
-    words = {"description": "In other words."}
-    renewed = act(pair(public, **words), pair(private, **words), job=job(hub))
-    assert (renewed.status, actions(renewed)) == (0, ["card-only", "card-only"]), renewed.log
+    keys = {"description": "Another description."}
+    renewed = action.run([pair(public, **keys), pair(private, **keys)], job(hub))
+    assert (renewed.status, actions_of(renewed)) == (0, ["card-only", "card-only"]), renewed.log
     for repo in (public, private):
         assert authors(hub, repo)[:2] == [[OIDC], [OIDC]]
-    assert len(masked(renewed)) == 4
+    assert len(masked(renewed)) == 1 + 4
 
 
-def test_a_token_creates_what_the_job_then_publishes_to(act: Act, hub: LocalHub) -> None:
+def test_token_creates_a_repo_that_the_identity_then_publishes_to(
+    action: Action, hub: LocalHub
+) -> None:
     repo = "owner/keyless-created"
 
-    created = act(pair(repo), job=job(hub), token=TOKEN)
-    assert (created.status, actions(created)) == (0, ["built"]), created.log
-    assert "The stored token is used, because: " in created.log
+    created = action.run([pair(repo)], job(hub), token=TOKEN)
+    assert (created.status, actions_of(created)) == (0, ["built"]), created.log
     assert authors(hub, repo)[0] == ["owner"]
     assert masked(created)[0] == TOKEN
 
     hub.add_publisher(repo, repository=GITHUB)
-    hidden = pair(repo, private=True, description="By the job.")
-    renewed = act(hidden, job=job(hub), token=TOKEN)
-    assert (renewed.status, actions(renewed)) == (0, ["card-only"]), renewed.log
+    entry = pair(repo, private=True, description="By the job.")
+    renewed = action.run([entry], job(hub), token=TOKEN)
+    assert (renewed.status, actions_of(renewed)) == (0, ["card-only"]), renewed.log
     assert authors(hub, repo)[:2] == [[OIDC], ["owner"]]
-    assert client(hub).model_info(repo).private  # which no job may see to
+    assert client(hub).model_info(repo).private  # which no job may change
     assert masked(renewed)[0] == TOKEN
 
 
 # Refusals
 
 
-def test_each_refusal_is_told_at_its_pair(act: Act, hub: LocalHub) -> None:
+def test_refusals_of_the_identity_are_annotated_at_their_pairs(
+    action: Action, hub: LocalHub
+) -> None:
     create(hub, "owner/keyless-untrusting", trusting=False)
     create(hub, "owner/keyless-of-main")
-    for name, wanted in {"of-main": {"ref": "refs/heads/main"}, "good": {}}.items():
+    for name, claims in {"of-main": {"ref": "refs/heads/main"}, "good": {}}.items():
         repo = f"owner/keyless-{name}-2"
         client(hub).create_repo(repo)
-        hub.add_publisher(repo, repository=GITHUB, **wanted)
+        hub.add_publisher(repo, repository=GITHUB, **claims)
     names = ("absent", "untrusting", "of-main", "of-main-2", "good-2")
     here = job(hub, workflow="other.yml", ref="refs/heads/topic", environment="prod")
 
-    run = act(*(pair(f"owner/keyless-{name}") for name in names), job=here)
+    run = action.run([pair(f"owner/keyless-{name}") for name in names], here)
 
-    assert (run.status, actions(run)) == (1, [*("refused",) * 4, "built"]), run.log
-    found = errors(run)
-    assert [error.properties["line"] for error in found] == ["2", "3", "4", "5"]
-    absent, *untrusted = (error.message for error in found)
-    assert "there is no such repo, or it is private and none of the trusted publishers" in absent
-    assert f"Create it at {hub.endpoint}/new, or give a token too" in absent
+    assert (run.status, actions_of(run)) == (1, [*("refused",) * 4, "built"]), run.log
+    errors = annotations(run)
+    assert [place_of(error)[1] for error in errors] == ["2", "3", "4", "5"]
+    assert [code_of(error) for error in errors] == [ErrorCode.TRUSTED_PUBLISHER] * 4
+    absent, *untrusted = (error.message for error in errors)
+    assert f"{hub.endpoint}/new" in absent
     for name, message in zip(names[1:], untrusted, strict=False):
-        assert f"Cannot publish owner/keyless-{name} without a stored token: none of" in message
-        assert f"{hub.endpoint}/owner/keyless-{name}/settings, under Trusted Publish" in message
+        assert f"{hub.endpoint}/owner/keyless-{name}/settings" in message
     for message in (absent, *untrusted):
-        assert (
-            f"repository {GITHUB}, workflow other.yml, branch topic, environment prod"
-        ) in message
-    assert len(masked(run)) == 4 + 2
+        for claim in (GITHUB, "other.yml", "topic", "prod"):
+            assert claim in message
+    assert len(masked(run)) == 1 + 4 + 2
 
 
-def test_a_job_without_the_permission_is_told_to_ask_for_it(act: Act, hub: LocalHub) -> None:
-    run = act(pair("owner/x"), job={"GITHUB_REPOSITORY": GITHUB})
+def test_job_without_the_permission_is_refused(action: Action, hub: LocalHub) -> None:
+    run = action.run([pair("owner/x")], {"GITHUB_REPOSITORY": GITHUB})
     assert run.status == 2
-    (error,) = errors(run)
+    (error,) = annotations(run)
+    assert code_of(error) == ErrorCode.ID_TOKEN_PERMISSION
     assert "permissions: {id-token: write, contents: read}" in error.message
     assert hub.requests == []
 
 
-def test_a_fork_is_told_that_it_never_publishes(act: Act, hub: LocalHub, tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_identity", [False, True])
+def test_fork_is_refused(has_identity: bool, action: Action, hub: LocalHub, tmp_path: Path) -> None:
     event = tmp_path / "event.json"
     head = {"repo": {"full_name": "stranger/octo-repo"}}
     event.write_text(json.dumps({"pull_request": {"head": head}}))
     variables = {"GITHUB_REPOSITORY": GITHUB, "GITHUB_EVENT_PATH": str(event)}
-    for extra in ({}, job(hub)):
-        run = act(pair("owner/x"), job=variables | extra)
-        assert run.status == 2
-        (error,) = errors(run)
-        assert "a fork's code (stranger/octo-repo), which never publishes" in error.message
+    run = action.run([pair("owner/x")], variables | (job(hub) if has_identity else {}))
+    assert run.status == 2
+    (error,) = annotations(run)
+    assert code_of(error) == ErrorCode.PULL_REQUESTS_NEVER_PUBLISH
     assert hub.requests == []
 
 
-def test_an_issuer_that_does_not_answer_is_told_at_each_pair(
-    act: Act, hub: LocalHub, unused_port: int
+def test_issuer_that_does_not_answer_is_annotated_at_each_pair(
+    action: Action, hub: LocalHub, unused_port: int
 ) -> None:
     repos = ("owner/keyless-unheard-1", "owner/keyless-unheard-2")
     for repo in repos:
         create(hub, repo)
     here = job(hub) | {"ACTIONS_ID_TOKEN_REQUEST_URL": f"http://127.0.0.1:{unused_port}/?x=1"}
 
-    run = act(*(pair(repo) for repo in repos), job=here)
+    run = action.run([pair(repo) for repo in repos], here)
 
-    assert (run.status, actions(run)) == (1, ["refused", "refused"])
-    assert [error.properties["line"] for error in errors(run)] == ["2", "3"]
-    for error in errors(run):
-        assert "GitHub does not answer when asked for a token (" in error.message
-    assert masked(run) == []
+    assert (run.status, actions_of(run)) == (1, ["refused", "refused"])
+    errors = annotations(run)
+    assert [place_of(error)[1] for error in errors] == ["2", "3"]
+    assert [code_of(error) for error in errors] == [ErrorCode.HUB_DOES_NOT_ANSWER] * 2
+    assert masked(run) == [here["ACTIONS_ID_TOKEN_REQUEST_TOKEN"]]
 
 
 # The container
@@ -203,7 +181,7 @@ def test_an_issuer_that_does_not_answer_is_told_at_each_pair(
 
 @pytest.mark.slow
 @pytest.mark.skipif(RUNNER is None, reason="VED_CONTAINER_RUNNER names no program")
-def test_the_container_publishes_as_its_job(hub: LocalHub, tmp_path: Path) -> None:
+def test_container_publishes_with_the_identity(hub: LocalHub, tmp_path: Path) -> None:
     create(hub, "owner/keyless-container")
     workspace, output = tmp_path / "workspace", tmp_path / "output"
     workspace.mkdir()
@@ -223,4 +201,4 @@ def test_the_container_publishes_as_its_job(hub: LocalHub, tmp_path: Path) -> No
     assert run.returncode == 0, run.stdout + run.stderr
     assert authors(hub, "owner/keyless-container")[0] == [OIDC]
     summary = (output / "file_commands" / "step_summary").read_text()
-    assert len(masked(Run(0, run.stdout, {}, summary))) == 2
+    assert len(masked(Run(0, run.stdout, {}, summary))) == 1 + 2

@@ -1,71 +1,62 @@
-"""No token is where it does not belong, whatever the Hub does with it."""
+"""Secrets of a run: masked first, and in no place where they do not belong."""
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from examples.demo.runner import Run, run_action
+from examples.demo.runner import Run
+from tests.support.action import Action, annotations, code_of, rows_of
 from tests.support.hostile import Answer, Change, Request, Server, Watch, impostor, serving
 from tests.support.publishing import TOKEN, client, download, heads, pair
 from tests.support.workflow_commands import commands, lines
+from ved.errors import ErrorCode
 from ved.localhub import LocalHub
 
 GITHUB: dict[str, Any] = {"repository": "octo-org/octo-repo", "workflow": "checkpoints.yml"}
 
-
-@dataclass(frozen=True)
-class Runner:
-    """Runs the action in folders of its own, and knows all that it leaves there."""
-
-    folder: Path
-
-    def run(
-        self, entry: Mapping[str, Any], extra: Mapping[str, str] | None = None, **inputs: str
-    ) -> Run:
-        for name in ("workspace", "home", "tmp"):
-            (self.folder / name).mkdir(exist_ok=True)
-        # A list of JSON is YAML, with each pair on a line.
-        (self.folder / "workspace" / "pairs.yaml").write_text(f"pairs:\n- {json.dumps(entry)}\n")
-        variables = {"TMPDIR": str(self.folder / "tmp"), "HF_DEBUG": "1", **(extra or {})}
-        files = {"results-file": "results.json", "checksums-file": "checksums.txt"}
-        workspace, home = self.folder / "workspace", self.folder / "home"
-        return run_action({**files, **inputs}, workspace, home, variables)
-
-    def places(self, run: Run, secret: str, *, cache: bool = True) -> list[str]:
-        """Return where a secret is, but for the commands that mask it."""
-        masks = {each.line for each in commands(run.log) if each.name == "add-mask"}
-        log = [line for number, line in enumerate(lines(run.log)) if number not in masks]
-        texts = {"log": "\n".join(log), "summary": run.summary, **run.outputs}
-        places = [name for name, text in texts.items() if secret in text]
-        for path in self.folder.rglob("*"):
-            # What a Hub sends is kept as it is, so what it repeats is there.
-            if path.is_file() and (cache or ".cache" not in path.parts):
-                places += [str(path)] if secret.encode() in path.read_bytes() else []
-        return places
+DEBUG = {"HF_DEBUG": "1"}
+"""Has huggingface_hub log its requests."""
 
 
 @pytest.fixture
-def runner(tmp_path: Path) -> Runner:
-    folder = tmp_path / "runner"
-    folder.mkdir()
-    return Runner(folder)
+def action(hub: LocalHub, tmp_path: Path) -> Action:
+    """Return the action without a token, and with both files."""
+    files = {"results-file": "results.json", "checksums-file": "checksums.txt"}
+    return Action(tmp_path / "runner", {"endpoint": hub.endpoint, **files})
 
 
-def masked(run: Run) -> list[str]:
+def places(action: Action, run: Run, secret: str, *, cache: bool = True) -> list[str]:
+    """Return the places that contain a secret, apart from the commands that mask it.
+
+    Args:
+        action: what ran, with all files that it left.
+        run: the result.
+        secret: what to look for.
+        cache: whether the Hub's cache counts, which has all that a Hub sent.
+    """
+    masks = {each.line for each in commands(run.log) if each.name == "add-mask"}
+    log = [line for number, line in enumerate(lines(run.log)) if number not in masks]
+    texts = {"log": "\n".join(log), "summary": run.summary, **run.outputs}
+    found = [name for name, text in texts.items() if secret in text]
+    for path in action.folder.rglob("*"):
+        if path.is_file() and (cache or ".cache" not in path.parts):
+            found += [str(path)] if secret.encode() in path.read_bytes() else []
+    return found
+
+
+def masks_of(run: Run) -> list[str]:
     return [each.message for each in commands(run.log) if each.name == "add-mask"]
 
 
 def reasons(run: Run) -> list[str]:
-    return [row["reason"] for row in json.loads(run.outputs["results"])]
+    return [row["reason"] for row in rows_of(run)]
 
 
 # Tokens
-
 
 STRANGE = [
     *("hf_wrong", "hf_with space", "hf_first\nhf_second", "hf_first\r\n::error::hf_second"),
@@ -74,45 +65,91 @@ STRANGE = [
 
 
 @pytest.mark.parametrize("token", STRANGE)
-def test_a_token_that_is_none_is_masked_and_not_shown(
-    token: str, hub: LocalHub, runner: Runner
-) -> None:
-    run = runner.run(pair("owner/x"), token=token, endpoint=hub.endpoint)
+def test_invalid_token_is_masked_and_not_shown(token: str, action: Action) -> None:
+    run = action.run([pair("owner/x")], DEBUG, token=token)
     assert run.status == 2
-    assert masked(run) == [token]
+    assert masks_of(run) == [token]
     for part in token.splitlines():
-        assert runner.places(run, part) == []
+        assert places(action, run, part) == []
     assert [each.name for each in commands(run.log)] == ["add-mask", "error"]
+    assert code_of(annotations(run)[0]) == ErrorCode.TOKEN_NOT_VALID
 
 
-def test_a_strange_token_beside_an_identity_is_not_shown(hub: LocalHub, runner: Runner) -> None:
+def test_invalid_token_beside_an_identity_is_not_shown(action: Action, hub: LocalHub) -> None:
     token = "hf_first\nhf_second"
-    run = runner.run(pair("owner/x"), hub.add_job(**GITHUB), token=token, endpoint=hub.endpoint)
-    assert (run.status, masked(run)[0]) == (1, token)
-    assert runner.places(run, "hf_first") == runner.places(run, "hf_second") == []
+    run = action.run([pair("owner/x")], hub.add_job(**GITHUB) | DEBUG, token=token)
+    assert (run.status, masks_of(run)[0]) == (1, token)
+    assert places(action, run, "hf_first") == places(action, run, "hf_second") == []
 
 
-def test_a_token_in_another_jobs_results_is_not_passed_on(hub: LocalHub, runner: Runner) -> None:
-    found = runner.folder / "workspace" / "found"
+def test_token_in_results_of_another_job_is_redacted(action: Action) -> None:
+    found = action.workspace / "found"
     found.mkdir(parents=True)
-    told = {
+    row = {
         **{"repo": "owner/x", "encoder": "team/vit", "decoder": "team/gpt2", "action": "failed"},
         **{"reason": f"It said {TOKEN}.", "warnings": [f"It says {TOKEN}."], "commit": None},
         **{"url": f"https://{TOKEN}", "fingerprint": TOKEN, "bytes": 0, "seconds": 0},
     }
-    (found / "job.json").write_text(json.dumps([told]))
-    settings = {"mode": "report", "results": "found", "endpoint": hub.endpoint}
-    run = runner.run(pair("owner/x"), None, token=TOKEN, **settings)
+    (found / "job.json").write_text(json.dumps([row]))
+    run = action.run(None, DEBUG, token=TOKEN, mode="report", results="found")
     assert run.status == 1
     assert reasons(run) == ["It said ***."]
-    assert runner.places(run, TOKEN) == [str(found / "job.json")]
+    assert places(action, run, TOKEN) == [str(found / "job.json")]
+
+
+def in_a_file(action: Action) -> dict[str, str]:
+    """Store the token in the file where huggingface_hub looks for it."""
+    path = action.folder / "token" / "file"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"{TOKEN}\n")
+    return {"HF_TOKEN_PATH": str(path)}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda _: {"HF_TOKEN": TOKEN},
+        lambda _: {"HF_TOKEN": f"{TOKEN[:5]}\r\n{TOKEN[5:]} "},  # the library repairs it
+        lambda _: {"HUGGING_FACE_HUB_TOKEN": TOKEN},
+        in_a_file,
+    ],
+    ids=["HF_TOKEN", "HF_TOKEN of two lines", "HUGGING_FACE_HUB_TOKEN", "file"],
+)
+@pytest.mark.parametrize("part", ["/api/whoami-v2", "/api/models/team/gpt2"])
+def test_token_from_elsewhere_than_the_input_is_masked_and_not_shown(
+    given: Callable[[Action], dict[str, str]], part: str, action: Action, hub: LocalHub
+) -> None:
+    with impostor(hub.endpoint, refusing(part)) as server:
+        variables = given(action)
+        run = action.run(
+            [pair("owner/x")], variables | DEBUG, endpoint=server.endpoint, mode="plan"
+        )
+    assert run.status > 0
+    assert server.secrets == {TOKEN}
+    assert "***" in run.log
+    assert TOKEN in masks_of(run)
+    kept = variables.get("HF_TOKEN_PATH")
+    assert places(action, run, TOKEN) == ([kept] if kept else [])
+    assert [each.name for each in commands(run.log)][-1] == "error"
+
+
+def test_tokens_of_the_runner_are_masked_first(action: Action) -> None:
+    variables = {
+        **{"ACTIONS_ID_TOKEN_REQUEST_TOKEN": "request-token", "HF_TOKEN": "hf_stored"},
+        **{"ACTIONS_RUNTIME_TOKEN": "runtime-token", "HUGGING_FACE_HUB_TOKEN": "hf_older"},
+    }
+    secrets = [TOKEN, "hf_stored", "hf_older", "request-token", "runtime-token"]
+    run = action.run(f"pairs: {' '.join(secrets)}", variables, token=TOKEN)
+    assert lines(run.log)[:5] == [f"::add-mask::{secret}" for secret in secrets]
+    for secret in secrets:
+        assert places(action, run, secret) == [str(action.workspace / "pairs.yaml")]
 
 
 # A Hub that repeats what it was sent
 
 
 def sent(request: Request) -> str:
-    """Return what a request holds of secrets."""
+    """Return the secrets in a request."""
     header = request.headers.get("Authorization", "")
     body = json.loads(request.body) if request.path == "/oauth/token" else {}
     return f"{header} {body.get('subject_token', '')}".strip()
@@ -144,40 +181,42 @@ def unreadable(request: Request, forwarded: Callable[[], Answer]) -> Answer:
     [refusing("/api/whoami-v2"), refusing("/api/models/team/gpt2"), unreadable],
     ids=["login", "source", "date"],
 )
-def test_a_hub_that_repeats_the_token_in_an_error_does_not_get_it_shown(
-    change: Change, hub: LocalHub, runner: Runner
+def test_token_in_an_error_of_the_hub_is_not_shown(
+    change: Change, action: Action, hub: LocalHub
 ) -> None:
     with impostor(hub.endpoint, change) as server:
-        entry = pair("owner/repeated")
-        run = runner.run(entry, token=TOKEN, endpoint=server.endpoint, mode="plan")
+        run = action.run(
+            [pair("owner/repeated")], DEBUG, token=TOKEN, endpoint=server.endpoint, mode="plan"
+        )
     assert run.status > 0
     assert server.secrets == {TOKEN}
     assert "***" in run.log
-    assert masked(run) == [TOKEN]
-    assert runner.places(run, TOKEN) == []
+    assert masks_of(run) == [TOKEN]
+    assert places(action, run, TOKEN) == []
 
 
 @pytest.mark.parametrize("path", ["/oauth/token", "/api/models/owner/keyless-repeated/commit"])
-def test_a_hub_that_repeats_a_jobs_tokens_does_not_get_them_shown(
-    path: str, hub: LocalHub, runner: Runner
+def test_tokens_of_a_job_in_an_error_of_the_hub_are_not_shown(
+    path: str, action: Action, hub: LocalHub
 ) -> None:
-    if not client(hub).repo_exists("owner/keyless-repeated"):
-        client(hub).create_repo("owner/keyless-repeated")
-        hub.add_publisher("owner/keyless-repeated", repository=GITHUB["repository"])
+    client(hub).create_repo("owner/keyless-repeated")
+    hub.add_publisher("owner/keyless-repeated", repository=GITHUB["repository"])
     job = hub.add_job(**GITHUB)
     with impostor(hub.endpoint, refusing(path)) as server:
         job["ACTIONS_ID_TOKEN_REQUEST_URL"] = job["ACTIONS_ID_TOKEN_REQUEST_URL"].replace(
             hub.endpoint, server.endpoint
         )
-        run = runner.run(pair("owner/keyless-repeated"), job, endpoint=server.endpoint)
-        told = {part for each in server.requests for part in sent(each).split() if part != "Bearer"}
+        run = action.run([pair("owner/keyless-repeated")], job | DEBUG, endpoint=server.endpoint)
+        known = {
+            part for each in server.requests for part in sent(each).split() if part != "Bearer"
+        }
     assert run.status == 1
     assert "***" in reasons(run)[0]
-    asked_with = job["ACTIONS_ID_TOKEN_REQUEST_TOKEN"]
-    assert {*masked(run), asked_with} == told
-    assert len(told) == (2 if path == "/oauth/token" else 3)
-    for secret in told:
-        assert runner.places(run, secret) == []
+    assert {*masks_of(run)} == known
+    assert job["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] in known
+    assert len(known) == (2 if path == "/oauth/token" else 3)
+    for secret in known:
+        assert places(action, run, secret) == []
 
 
 def in_a_config(key: str) -> Change:
@@ -204,44 +243,48 @@ def forwarded_config(request: Request, forwarded: Callable[[], Answer]) -> dict[
 
 
 @pytest.mark.parametrize(
-    ("key", "mode", "reason"),
-    [("note", "build", "config.json holds the token that"), ("model_type", "plan", "***")],
+    ("key", "mode", "code", "reason"),
+    [
+        ("note", "build", ErrorCode.SECRET_IN_CHECKPOINT, "config.json"),
+        ("model_type", "plan", ErrorCode.UNSUPPORTED_FAMILY, "***"),
+    ],
 )
-def test_a_hub_that_repeats_the_token_in_a_file_does_not_get_it_published(
-    key: str, mode: str, reason: str, hub: LocalHub, runner: Runner
+def test_token_in_a_file_of_the_hub_is_not_published(
+    key: str, mode: str, code: ErrorCode, reason: str, action: Action, hub: LocalHub
 ) -> None:
     repo = f"owner/repeated-as-{key.replace('_', '-')}"
     with impostor(hub.endpoint, in_a_config(key)) as server:
-        run = runner.run(pair(repo), token=TOKEN, endpoint=server.endpoint, mode=mode)
+        run = action.run([pair(repo)], DEBUG, token=TOKEN, endpoint=server.endpoint, mode=mode)
     assert run.status == 1
+    assert rows_of(run)[0]["codes"] == [code]
     assert reason in reasons(run)[0]
-    assert runner.places(run, TOKEN, cache=False) == []
+    assert places(action, run, TOKEN, cache=False) == []
     if client(hub).repo_exists(repo):
         assert client(hub).list_repo_files(repo) == [".gitattributes"]
 
 
-def test_a_hub_that_repeats_the_token_on_a_card_does_not_get_it_shown(
-    hub: LocalHub, runner: Runner
-) -> None:
+def test_token_on_a_card_of_the_hub_is_not_shown(action: Action, hub: LocalHub) -> None:
     def change(request: Request, forwarded: Callable[[], Answer]) -> Answer:
         answer = forwarded()
         if not request.path.startswith("/api/models/team/gpt2"):
             return answer
         return answer.with_json({**answer.json(), "cardData": {"license": token}})
 
-    token = "hf.token-that-a-licence-could-be"
+    token = "hf.token-that-a-license-could-be"
     hub.add_user("owner", token=token)
     with impostor(hub.endpoint, change) as server:
-        run = runner.run(pair("owner/x"), token=token, endpoint=server.endpoint, mode="plan")
-    assert "team/gpt2 is under ***" in run.log
-    assert runner.places(run, token) == []
+        run = action.run(
+            [pair("owner/x")], DEBUG, token=token, endpoint=server.endpoint, mode="plan"
+        )
+    assert "***" in run.log
+    assert places(action, run, token) == []
 
 
 # A Hub that sends elsewhere
 
 
 def leading_to(other: Server) -> Change:
-    """Lead to another server wherever a Hub can."""
+    """Lead to another server in all the ways that a Hub has."""
 
     def change(request: Request, forwarded: Callable[[], Answer]) -> Answer:
         answer = forwarded()
@@ -267,24 +310,24 @@ def leading_to(other: Server) -> Change:
 
 
 @pytest.mark.parametrize(
-    ("decoder", "mode", "places"),
+    ("decoder", "mode", "places_asked"),
     [
         ("team/gpt2", "plan", {"/redirect", "/xet"}),
         ("team/bart", "plan", {"/file", "/page", "/xet"}),
         ("./gpt2", "build", {"/page", "/verify"}),
     ],
 )
-def test_the_token_is_sent_nowhere_but_to_the_hub(
+def test_token_is_sent_only_to_the_hub(
     decoder: str,
     mode: str,
-    places: set[str],
+    places_asked: set[str],
+    action: Action,
     hub: LocalHub,
     sources: dict[str, Path],
-    runner: Runner,
 ) -> None:
     for name in ("vit", "gpt2"):
-        shutil.copytree(sources[name], runner.folder / "workspace" / name)
-    # Of local sources nothing is downloaded, so that the build goes on to its upload.
+        shutil.copytree(sources[name], action.workspace / name)
+    # Nothing is downloaded of local sources, so that the build goes on to its upload.
     encoder = "./vit" if mode == "build" else "team/vit"
     entry = pair("owner/leading-elsewhere", encoder=encoder, decoder=decoder)
 
@@ -292,27 +335,26 @@ def test_the_token_is_sent_nowhere_but_to_the_hub(
         return Answer.of_json({}, 404) if request.path == "/redirect" else Answer.of_json([])
 
     with serving(answer) as other, impostor(hub.endpoint, leading_to(other)) as server:
-        run = runner.run(entry, token=TOKEN, endpoint=server.endpoint, mode=mode)
+        run = action.run([entry], DEBUG, token=TOKEN, endpoint=server.endpoint, mode=mode)
         assert server.secrets == {TOKEN}
-        assert {request.path.partition("?")[0] for request in other.requests} == places, run.log
+        asked = {request.path.partition("?")[0] for request in other.requests}
+        assert asked == places_asked, run.log
         assert other.secrets == set()
         assert all(TOKEN not in str(request) for request in other.requests)
-    assert runner.places(run, TOKEN) == []
+    assert places(action, run, TOKEN) == []
 
 
-# A run that goes well
+# A run that succeeds
 
 
-def test_a_good_run_leaves_no_secret_anywhere(
-    hub: LocalHub, runner: Runner, tmp_path: Path
-) -> None:
+def test_successful_run_leaves_no_secret(action: Action, hub: LocalHub, tmp_path: Path) -> None:
     watch = Watch(tmp_path / "watch")
-    variables = {**watch.variables, "INPUT_ENDPOINT": hub.endpoint}
-    run = runner.run(pair("owner/kept-secret"), variables, token=TOKEN, endpoint=hub.endpoint)
+    repo = "owner/kept-secret"
+    run = action.run_as_process([pair(repo)], {**watch.variables, **DEBUG}, token=TOKEN)
 
     assert run.status == 0, run.log
-    assert (masked(run), runner.places(run, TOKEN)) == ([TOKEN], [])
+    assert (masks_of(run), places(action, run, TOKEN)) == ([TOKEN], [])
     assert [str(each) for each in watch.started if TOKEN in str(each)] == []
-    assert "owner/kept-secret" in heads(hub)
-    published = download(hub, "owner/kept-secret", tmp_path)
+    assert repo in heads(hub)
+    published = download(hub, repo, tmp_path)
     assert [name for name, content in published.items() if TOKEN.encode() in content] == []

@@ -1,4 +1,4 @@
-"""The reusable workflow's jobs, run one after the other with what its steps hand to the action."""
+"""The jobs of the reusable workflow, run one after the other with the inputs of their steps."""
 
 import json
 import uuid
@@ -6,22 +6,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from examples.demo.runner import Run, run_action
+from examples.demo.runner import Run
 from tests.project.test_workflows import BUILD_PAIRS, filled, uploaded
-from tests.support.publishing import TOKEN, build_pair, heads, pair, tables
+from tests.support.action import rows_of, run_in_process, summary_rows
+from tests.support.publishing import TOKEN, build_pair, heads, pair
 from ved.localhub import LocalHub
 
 MANIFEST = "config/pairs.yaml"
-ACTION = 1  # the column of the summary's table
 
 
 class Workflow:
-    """A call of the workflow, with the artifacts that its jobs hand on.
+    """A call of the workflow, with the artifacts that its jobs upload.
 
     Args:
-        endpoint: the Hub.
-        pairs: the manifest's.
-        folder: where each job has its own machine.
+        endpoint: the address of the Hub.
+        pairs: the entries of the manifest.
+        folder: the parent of the folders that are each job's machine.
     """
 
     def __init__(self, endpoint: str, pairs: Sequence[Mapping[str, Any]], folder: Path) -> None:
@@ -51,14 +51,14 @@ class Workflow:
         downloaded.mkdir()
         for name, content in self.artifacts.items():
             (downloaded / name).write_text(content)
-        return run_action(inputs_of("summary", self.values), workspace, home)
+        return run_in_process(inputs_of("summary", self.values), workspace, home)
 
     def _run(self, job: str, values: Mapping[str, str]) -> Run:
-        """Run a job that checks the repository out, and keep its results."""
+        """Run a job that checks out the repository, and keep its results."""
         workspace, home = self._machine()
         (workspace / MANIFEST).parent.mkdir()
         (workspace / MANIFEST).write_text(self.manifest)
-        run = run_action(inputs_of(job, values), workspace, home)
+        run = run_in_process(inputs_of(job, values), workspace, home)
         _, file = uploaded(job, values)
         self.artifacts[Path(file).name] = (workspace / file).read_text()
         return run
@@ -71,7 +71,7 @@ class Workflow:
 
 
 def inputs_of(job: str, values: Mapping[str, str]) -> dict[str, str]:
-    """Return what the job's step gives to the action."""
+    """Return the inputs that a job's step gives to the action."""
     described = BUILD_PAIRS["jobs"][job]
     (step,) = (each for each in described["steps"] if "mode" in each.get("with", {}))
     variables = {
@@ -80,13 +80,12 @@ def inputs_of(job: str, values: Mapping[str, str]) -> dict[str, str]:
     return {name: filled(text, {**values, **variables}) for name, text in step["with"].items()}
 
 
-def actions(run: Run) -> dict[str, str]:
-    """Return what the summary says of each repo."""
-    ((_, rows),) = tables(run.summary).items()
-    return {row[0]: row[ACTION] for row in rows}
+def shown_actions(run: Run) -> dict[str, str]:
+    """Return the action that the summary shows for each repo."""
+    return {row[0]: row[1] for row in summary_rows(run)}
 
 
-def test_pairs_are_planned_built_in_shards_and_summed_up(hub: LocalHub, tmp_path: Path) -> None:
+def test_workflow_plans_builds_in_shards_and_reports(hub: LocalHub, tmp_path: Path) -> None:
     done = pair("owner/flow-done", decoder="team/bart")
     build_pair(hub, done)
     new = [pair(f"owner/flow-{name}", decoder=f"team/{name}") for name in ("bart", "gpt2")]
@@ -100,26 +99,27 @@ def test_pairs_are_planned_built_in_shards_and_summed_up(hub: LocalHub, tmp_path
     for index, element in enumerate(elements):
         build = workflow.build(index, element)
         assert (build.status, build.outputs["built"]) == (0, "1")
-        assert actions(build) == {element["repos"][0]: "✅ built"}
+        assert shown_actions(build) == {element["repos"][0]: "✅ built"}
     report = workflow.summary()
     assert report.status == 0
-    assert actions(report) == {
+    assert shown_actions(report) == {
         **{"owner/flow-bart": "✅ built", "owner/flow-gpt2": "✅ built"},
         "owner/flow-done": "💤 skipped",
     }
     now = heads(hub)
-    assert {each["repo"]: each["commit"] for each in json.loads(report.outputs["results"])} == {
-        repo: now[repo] for repo in actions(report)
+    assert {each["repo"]: each["commit"] for each in rows_of(report)} == {
+        repo: now[repo] for repo in shown_actions(report)
     }
 
 
-def test_a_job_that_died_is_told_and_may_be_run_again(hub: LocalHub, tmp_path: Path) -> None:
+def test_workflow_reports_a_job_that_died_and_runs_it_again(hub: LocalHub, tmp_path: Path) -> None:
     pairs = [
         pair("owner/flow-refused", encoder="team/missing"),
         pair("owner/flow-lives", decoder="team/bart", seed=1),
         pair("owner/flow-dies", decoder="team/gpt2", seed=1),
     ]
     workflow = Workflow(hub.endpoint, pairs, tmp_path)
+    workflow.values["github.run_attempt"] = "9"
     plan = workflow.plan()
     assert (plan.status, plan.outputs["pending"], plan.outputs["failed"]) == (1, "2", "1")
     lives, dies = json.loads(plan.outputs["matrix"])["include"]
@@ -127,13 +127,13 @@ def test_a_job_that_died_is_told_and_may_be_run_again(hub: LocalHub, tmp_path: P
     assert workflow.build(0, lives).status == 0
     report = workflow.summary()
     assert (report.status, report.outputs["failed"]) == (1, "2")
-    assert actions(report) == {
+    assert shown_actions(report) == {
         **{"owner/flow-refused": "⛔ refused", "owner/flow-dies": "❌ failed"},
         "owner/flow-lives": "✅ built",
     }
 
-    workflow.values["github.run_attempt"] = "2"
+    workflow.values["github.run_attempt"] = "10"
     assert workflow.build(1, dies).status == 0
     report = workflow.summary()
     assert (report.status, report.outputs["failed"]) == (1, "1")
-    assert actions(report)["owner/flow-dies"] == "✅ built"
+    assert shown_actions(report)["owner/flow-dies"] == "✅ built"

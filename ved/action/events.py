@@ -1,4 +1,4 @@
-"""The event that a GitHub Actions run is for, and whether it may publish.
+"""Decide from the event of a GitHub Actions run whether the run may publish.
 
 Source of the formats: https://docs.github.com/webhooks/webhook-events-and-payloads.
 """
@@ -10,44 +10,53 @@ from typing import Any
 
 from ved.errors import ErrorCode, RequestError
 
-_SHOWN = 100  # characters of a name from outside
+_SHOWN_CHARACTERS = 100
+"""How much of a repository's name is shown; a run's event can contain any text as the name."""
 
 
 def check_may_publish(environ: Mapping[str, str]) -> None:
-    """Make sure that nobody's proposal is published before it is merged.
+    """Check that a run is not for code that nobody has merged yet.
+
+    Args:
+        environ: the environment variables of the step.
 
     Raises:
-        RequestError: the run is for a fork's code, or for a pull request with our secrets at hand.
+        RequestError: the run is for a fork's code, or for the event `pull_request_target`, which
+            gives a pull request access to the repository's secrets.
     """
     origin = fork(environ)
     if origin or environ.get("GITHUB_EVENT_NAME") == "pull_request_target":
-        whose = f"a fork's code ({origin})" if origin else "the event pull_request_target"
+        source = f"a fork's code ({origin})" if origin else "the event pull_request_target"
         raise RequestError(
-            f"This run is for {whose}, which never publishes.",
-            "Publish once it is merged; for pull requests, use mode: plan, which needs no secret.",
+            f"This run is for {source}, which VED never publishes.",
+            "Publish after the merge. For pull requests use mode: plan, which needs no secret.",
             code=ErrorCode.PULL_REQUESTS_NEVER_PUBLISH,
         )
 
 
 def fork(environ: Mapping[str, str]) -> str:
-    """Return the fork whose code a run is about; empty if it is about its own repository's."""
+    """Return the fork whose code a run is for; "" if the code is the repository's own."""
     try:
         event = json.loads(Path(environ.get("GITHUB_EVENT_PATH", "")).read_text("utf-8"))
-        head = _head(event)
+        head = _head_repository(event)
         name = str(head["full_name"]) if head else "deleted since"
     except (OSError, ValueError, RecursionError, KeyError, TypeError):
-        # Where there has to be a head, and none can be read, it is nobody's that is known.
-        return "unknown" if _needs_head(environ.get("GITHUB_EVENT_NAME", "")) else ""
-    shown = "".join(char if char.isprintable() else " " for char in name[:_SHOWN])
-    return "" if name == environ.get("GITHUB_REPOSITORY") else shown
+        return "unknown" if _always_has_head(environ.get("GITHUB_EVENT_NAME", "")) else ""
+    if name == environ.get("GITHUB_REPOSITORY"):
+        return ""
+    return "".join(char if char.isprintable() else " " for char in name[:_SHOWN_CHARACTERS])
 
 
-def _needs_head(event_name: str) -> bool:
+def _always_has_head(event_name: str) -> bool:
     return event_name.startswith("pull_request") or event_name == "workflow_run"
 
 
-def _head(event: dict[str, Any]) -> Any:
-    """Return the repository whose code an event is about; KeyError where it is about none."""
+def _head_repository(event: dict[str, Any]) -> Any:
+    """Return the repository whose code an event is for; null if it was deleted.
+
+    Raises:
+        KeyError: the event is not for other code than the repository's own.
+    """
     if "workflow_run" in event:
         return event["workflow_run"]["head_repository"]
     return event["pull_request"]["head"]["repo"]

@@ -1,4 +1,7 @@
-"""Read the action's inputs from the environment of a step."""
+"""Read the action's inputs from the environment of a step.
+
+Source of the format: https://docs.github.com/actions/reference/workflows-and-actions/metadata-syntax#inputs.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Inputs:
-    """The action's inputs; action.yml says what each means."""
+    """The action's inputs; action.yml describes each."""
 
     manifest: Path
     token: str
@@ -23,19 +26,22 @@ class Inputs:
     checksums_file: str
 
     @classmethod
-    def read(cls, variables: Mapping[str, str]) -> "Inputs":
-        """Read them from a runner's environment variables."""
+    def read(cls, environ: Mapping[str, str]) -> "Inputs":
+        """Return the inputs from the environment variables that the runner sets.
+
+        An empty input is the same as an absent one and gets its default.
+        """
 
         def value(name: str) -> str:
-            return variables.get(f"INPUT_{name}", "").strip()
+            return environ.get(f"INPUT_{name}", "").strip()
 
-        def listed(name: str) -> tuple[str, ...]:
+        def items(name: str) -> tuple[str, ...]:
             return tuple(value(name).replace(",", " ").split())
 
         return cls(
             manifest=Path(value("MANIFEST") or "pairs.yaml"),
             token=value("TOKEN"),
-            only=listed("ONLY"),
+            only=items("ONLY"),
             endpoint=value("ENDPOINT").rstrip("/"),
             mode=value("MODE") or "build",
             shards=value("SHARDS") or "1",
@@ -43,6 +49,6 @@ class Inputs:
             max_disk=value("MAX-DISK"),
             results=value("RESULTS"),
             results_file=value("RESULTS-FILE"),
-            allowed_namespaces=listed("ALLOWED-NAMESPACES"),
+            allowed_namespaces=items("ALLOWED-NAMESPACES"),
             checksums_file=value("CHECKSUMS-FILE"),
         )

@@ -1,26 +1,27 @@
-"""When each pair was downloaded, assembled, published and checked: a picture that GitHub draws.
+"""Draw when each pair was downloaded, assembled, published and checked.
 
-The format is Mermaid's: https://mermaid.js.org/syntax/gantt.html.
+GitHub draws the text as a Gantt chart. Source of the format:
+https://mermaid.js.org/syntax/gantt.html.
 """
 
 from collections.abc import Mapping, Sequence
 
 from ved.results.result import Step
 
-MOST = 40
-"""How many pairs are drawn; more are no picture any more."""
+MAX_PAIRS = 40
+"""How many pairs are drawn at most; a chart of more is too dense to read."""
 
-# How Mermaid's themes tell them apart.
-_STYLES = {"Downloading": "", "Assembling": "active, ", "Publishing": "done, ", "Checking": ""}
+# Mermaid's themes color these tags differently.
+_TAGS = {"Downloading": "", "Assembling": "active, ", "Publishing": "done, ", "Checking": ""}
 
 
 def gantt(steps: Mapping[str, Sequence[Step]]) -> str:
-    """Return the steps of pairs as Markdown that draws them, or nothing where there are none.
+    """Return a Gantt chart of steps as Markdown, "" if there are none.
 
     Args:
-        steps: by the pair's repo, whose letters the manifest's rules keep from being markup.
+        steps: the steps by the pair's repo, whose id cannot contain markup.
     """
-    drawn = dict([(repo, each) for repo, each in steps.items() if each][:MOST])
+    drawn = dict([(repo, each) for repo, each in steps.items() if each][:MAX_PAIRS])
     if not drawn:
         return ""
     lines = ["```mermaid", "gantt", "    dateFormat x", "    axisFormat %M:%S"]
@@ -31,5 +32,5 @@ def gantt(steps: Mapping[str, Sequence[Step]]) -> str:
 
 
 def _task(step: Step) -> str:
-    start, end = round(step.start * 1000), round(step.end * 1000)
-    return f"    {step.verb} :{_STYLES.get(step.verb, '')}{start}, {max(end, start + 1)}"
+    start, end = round(step.start * 1000), round(step.end * 1000)  # milliseconds
+    return f"    {step.verb} :{_TAGS.get(step.verb, '')}{start}, {max(end, start + 1)}"

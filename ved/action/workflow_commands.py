@@ -1,94 +1,95 @@
-"""Print workflow commands, and keep everything else that is printed from becoming one."""
+"""Print workflow commands, and keep everything else in the log from being taken for one.
 
-import io
+Source of the format: https://docs.github.com/actions/reference/workflow-commands-for-github-actions.
+"""
+
 import logging
 import secrets
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING
 
+from ved.action.masking import RedactedLog
 from ved.manifest import Location, Problem
-from ved.planning.findings import Level
 
-UNENCODABLE = "backslashreplace"
-"""What becomes of half a character, which a server's JSON can hold and UTF-8 cannot."""
-
-known_secrets: list[str] = []
-"""What the runner is told to mask. It does so in the log, and what else is written may go on."""
+if TYPE_CHECKING:
+    from ved.planning.findings import Level
 
 
-class RedactedLog(io.TextIOWrapper):
-    """What is printed, without secrets, and errors where they happen.
+class WorkflowCommands:
+    """Prints workflow commands to a log; threads may share it.
 
-    The runner reads standard error by itself: it could come to the end of stop-commands before it
-    comes to what was printed there within.
+    Args:
+        log: what the runner reads.
     """
 
-    def write(self, text: str) -> int:
-        """Write a text, and everything before it."""
-        written = super().write(redact(text))
-        self.flush()
-        return written
+    def __init__(self, log: RedactedLog) -> None:
+        self._log = log
+        self._stop_token = ""
+        self._lock = Lock()
 
-
-class StopCommands:
-    """Has the runner take nothing that is printed within its block for a workflow command."""
-
-    def __init__(self) -> None:
-        self._stop = secrets.token_hex(16)
-        self._is_over = False
-
-    def __enter__(self) -> "StopCommands":
-        print(f"::stop-commands::{self._stop}", flush=True)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is KeyboardInterrupt:
-            # Nobody waits for the other threads, and what they say would be heeded from here on.
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Have the runner ignore commands within the block, but for those of `mask`."""
+        token = secrets.token_hex(16)
+        with self._lock:
+            self._stop_token = token
+            self._log.write_unredacted(f"::stop-commands::{token}\n")
+        try:
+            yield
+        except KeyboardInterrupt:
+            # The other threads go on. The runner would obey what they log after this block.
             logging.disable()
-        self._is_over = True
-        print(f"::{self._stop}::", flush=True)
+            raise
+        finally:
+            with self._lock:
+                self._stop_token = ""
+                self._log.write_unredacted(f"::{token}::\n")
 
     def mask(self, secret: str) -> None:
-        """Have a secret masked, within the block; after it, what is left has no need of it."""
-        if not self._is_over:
-            # In one write, so that nothing another thread prints comes between.
-            sys.stdout.write(
-                f"::{self._stop}::\n::add-mask::{_data(secret)}\n::stop-commands::{self._stop}\n"
-            )
-            sys.stdout.flush()
-        known_secrets.append(secret)
+        """Have the runner mask a secret in the log, and redact it in all that is written."""
+        command = f"::add-mask::{_escape_data(secret)}\n"
+        with self._lock:
+            if self._stop_token:
+                # In one write, so that the text of another thread cannot come between.
+                command = f"::{self._stop_token}::\n{command}::stop-commands::{self._stop_token}\n"
+            self._log.write_unredacted(command)
+            self._log.secrets.add(secret)
+
+    def annotate(
+        self,
+        message: str,
+        where: Location | Problem | None = None,
+        title: str = "",
+        level: "Level" = "error",
+    ) -> None:
+        """Show a message in the log and beside the line of a file that it is about.
+
+        Args:
+            message: the text.
+            where: the place in the file; None for a message about the whole run.
+            title: the heading of the annotation.
+            level: the command's name.
+        """
+        properties = {"title": title} if title else {}
+        if where is not None:
+            place = {"file": where.file, "line": str(where.line), "col": str(where.column)}
+            properties = place | properties
+        self._issue(level, message, properties)
+
+    def _issue(self, name: str, message: str, properties: Mapping[str, str]) -> None:
+        redact = self._log.secrets.redact  # before escaping, which could change a secret
+        escaped = ",".join(
+            f"{key}={_escape_property(redact(value))}" for key, value in properties.items()
+        )
+        space = " " if escaped else ""
+        self._log.write_unredacted(f"::{name}{space}{escaped}::{_escape_data(redact(message))}\n")
 
 
-def annotate(
-    message: str,
-    where: Location | Problem | None = None,
-    title: str = "",
-    level: Level = "error",
-) -> None:
-    """Say what is wrong at its place, in the log and beside the file."""
-    properties = {"title": title} if title else {}
-    if where is not None:
-        place = {"file": where.file, "line": str(where.line), "col": str(where.column)}
-        properties = place | properties
-    issue_command(level, message, properties)
+def _escape_data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def issue_command(name: str, message: str, properties: Mapping[str, str] | None = None) -> None:
-    """Print a workflow command, with its message and properties escaped and redacted."""
-    escaped = ",".join(f"{key}={_property(value)}" for key, value in (properties or {}).items())
-    print(f"::{name}{' ' if escaped else ''}{escaped}::{_data(message)}", flush=True)
-
-
-def redact(text: str) -> str:
-    """Return a text without the secrets that are known, such as one that a server repeats."""
-    for secret in known_secrets:
-        text = text.replace(secret, "***")
-    return text
-
-
-def _data(text: str) -> str:
-    return redact(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+def _escape_property(text: str) -> str:
+    return _escape_data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,123 @@
+"""The modes of the action: build, plan and report."""
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from huggingface_hub import HfApi, get_token
+
+from ved import commands
+from ved.action import events
+from ved.action.inputs import Inputs
+from ved.action.masking import Secrets
+from ved.action.reports import FAILED, WRONG_REQUEST, RunOutcome
+from ved.action.workflow_commands import WorkflowCommands
+from ved.action.workspace import check_in_workspace
+from ved.errors import ErrorCode, RequestError, VedError, as_ved_error
+from ved.hub import oidc
+from ved.hub.access import HubAccess
+from ved.hub.http import connect
+from ved.manifest import ManifestError
+from ved.planning.matrix import parse_shard, parse_shard_count
+from ved.planning.options import RunOptions
+from ved.sizes import parse_size
+
+log = logging.getLogger("ved")
+
+_Mask = Callable[[str], None]
+
+
+def run_mode(
+    inputs: Inputs, outcome: RunOutcome, runner: WorkflowCommands, secrets: Secrets
+) -> None:
+    """Do what the mode says; annotate an error that ends it early.
+
+    Args:
+        inputs: the action's inputs.
+        outcome: receives the results, and the error.
+        runner: receives annotations, and secrets that become known.
+        secrets: the secrets that are known.
+
+    Raises:
+        KeyboardInterrupt: the process is interrupted.
+    """
+    try:
+        with runner.stopped():
+            token = get_token()  # also finds one in a file, and sends it by itself
+            if token and token not in secrets:
+                runner.mask(token)
+            _run_mode(inputs, outcome, runner.mask)
+    except ManifestError as error:
+        for problem in error.problems:
+            runner.annotate(problem.text, problem)
+            outcome.fail(WRONG_REQUEST, VedError(str(problem), code=problem.code))
+    except RequestError as error:
+        runner.annotate(error.text)
+        outcome.fail(WRONG_REQUEST, error)
+    except Exception as error:
+        with runner.stopped():
+            log.exception("Unexpected error")
+        explained = as_ved_error(error)
+        runner.annotate(explained.text)
+        outcome.fail(FAILED, explained)
+
+
+def _run_mode(inputs: Inputs, outcome: RunOutcome, mask: _Mask) -> None:
+    modes = {"build": _build, "plan": _plan, "report": _report}
+    if inputs.mode not in modes:
+        raise RequestError(
+            f"There is no mode {inputs.mode!r}.",
+            f"The modes are {', '.join(modes)}.",
+            code=ErrorCode.WRONG_INPUT,
+        )
+    check_in_workspace("results", inputs.results_file)
+    check_in_workspace("checksums", inputs.checksums_file)
+    modes[inputs.mode](inputs, outcome, mask)
+
+
+def _build(inputs: Inputs, outcome: RunOutcome, mask: _Mask) -> None:
+    manifest = commands.validate(inputs.manifest)
+    events.check_may_publish(os.environ)
+    options, api = _options(inputs), _connect(inputs)
+    publisher = None
+    # A job with neither a token nor an identity is told how to get an identity.
+    is_job = os.environ.get("GITHUB_ACTIONS") == "true"
+    if oidc.offers_identity(os.environ) or (is_job and not HubAccess(api).has_token):
+        publisher = oidc.Publisher(api.endpoint, os.environ, mask)
+    commands.build(manifest, options, api, publisher=publisher, collector=outcome.collector)
+
+
+def _plan(inputs: Inputs, outcome: RunOutcome, _: _Mask) -> None:
+    manifest = commands.validate(inputs.manifest)
+    count = parse_shard_count(inputs.shards)
+    plan = commands.plan(manifest, _options(inputs), _connect(inputs))
+    print(plan.lines())
+    outcome.planned = plan.results
+    outcome.matrix = plan.matrix(count)
+
+
+def _report(inputs: Inputs, outcome: RunOutcome, _: _Mask) -> None:
+    if not inputs.results:
+        raise RequestError(
+            "Mode report has no results.",
+            "Set the input results to the folder of the results files.",
+            code=ErrorCode.JOB_WITHOUT_RESULTS,
+        )
+    outcome.reported = commands.report(Path(inputs.results))
+    for row in outcome.reported:
+        log.info("%s: %s: %s", row.repo, row.action, row.reason)
+
+
+def _options(inputs: Inputs) -> RunOptions:
+    return RunOptions(
+        only=parse_shard(inputs.shard) if inputs.shard else inputs.only,
+        max_disk=parse_size(inputs.max_disk) if inputs.max_disk else None,
+        allowed_namespaces=inputs.allowed_namespaces,
+    )
+
+
+def _connect(inputs: Inputs) -> HfApi:
+    """Return the client of the Hub, which may send tokens to GitHub's issuer, too."""
+    issuer = os.environ.get(oidc.REQUEST_URL)
+    return connect(inputs.token or None, *([issuer] if issuer else []))

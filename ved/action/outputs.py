@@ -1,0 +1,37 @@
+"""Write the outputs and the job summary of a step.
+
+Source of the format: https://docs.github.com/actions/reference/workflow-commands-for-github-actions#environment-files.
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+from ved.action.masking import UNENCODABLE
+
+SUMMARY_BYTES = 1_000_000
+"""The longest summary in bytes: a little less than 1 MiB, from which on the runner rejects it."""
+
+
+def set_output(name: str, value: str) -> None:
+    """Set an output of the step."""
+    # Nobody can guess the delimiter, so the value cannot end early and begin another output.
+    delimiter = f"ved-{secrets.token_hex(16)}"
+    _append("GITHUB_OUTPUT", f"{name}<<{delimiter}\n{value}\n{delimiter}\n")
+
+
+def write_summary(markdown: str) -> None:
+    """Write the job summary; a longer one than the runner accepts is truncated after a line."""
+    summary = f"## VED\n\n{markdown}\n"
+    encoded = summary.encode(errors=UNENCODABLE)
+    if len(encoded) > SUMMARY_BYTES:
+        kept = encoded[:SUMMARY_BYTES].decode(errors="ignore")
+        summary = kept.rpartition("\n")[0] + "\n\nThis summary is truncated; see the log.\n"
+    _append("GITHUB_STEP_SUMMARY", summary)
+
+
+def _append(variable: str, text: str) -> None:
+    path = os.environ.get(variable)
+    if path:
+        with Path(path).open("a", encoding="utf-8", errors=UNENCODABLE) as file:
+            file.write(text)

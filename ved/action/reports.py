@@ -1,0 +1,128 @@
+"""Report what a run did: annotations, outputs, files in the workspace, and the job summary."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ved.action.inputs import Inputs
+from ved.action.masking import Secrets
+from ved.action.outputs import set_output, write_summary
+from ved.action.summary import render_summary
+from ved.action.timeline import gantt
+from ved.action.workflow_commands import WorkflowCommands
+from ved.action.workspace import write_file
+from ved.errors import RequestError, VedError
+from ved.results.collector import ResultCollector
+from ved.results.result import BAD, Result
+from ved.results.rows import Row, to_json
+
+FAILED, WRONG_REQUEST = 1, 2
+
+
+@dataclass
+class RunOutcome:
+    """What a run did so far. A mode fills it in while it runs, and it can be read at any time.
+
+    Attributes:
+        collector: receives the results of mode `build`.
+        planned: the results of mode `plan`.
+        reported: the rows of mode `report`.
+        matrix: the pairs that a plan would build, by the jobs that would build them.
+        problems: what ended the run early.
+        problem_status: the exit status if there are problems.
+    """
+
+    collector: ResultCollector = field(default_factory=ResultCollector)
+    planned: Sequence[Result] = ()
+    reported: Sequence[Row] = ()
+    matrix: Mapping[str, Any] = field(default_factory=lambda: {"include": []})
+    problems: list[VedError] = field(default_factory=list)
+    problem_status: int = 0
+
+    @property
+    def results(self) -> Sequence[Result]:
+        """The results so far, in the manifest's order; none in mode `report`."""
+        return self.planned or self.collector.results
+
+    def fail(self, status: int, problem: VedError) -> None:
+        """Add a problem; the exit status is that of the first one."""
+        self.problem_status = self.problem_status or status
+        self.problems.append(problem)
+
+
+def write_reports(
+    inputs: Inputs, outcome: RunOutcome, runner: WorkflowCommands, secrets: Secrets
+) -> int:
+    """Annotate the manifest, set the outputs, and write the files and the job summary.
+
+    Args:
+        inputs: the action's inputs.
+        outcome: what the run did. A file that cannot be written is added to its problems.
+        runner: receives the annotations.
+        secrets: what to redact.
+
+    Returns:
+        The exit status of the action.
+    """
+    results = outcome.results
+    rows = [_redacted(row, secrets) for row in outcome.reported or map(Row.of, results)]
+    failed = sum(row.action in BAD for row in rows)
+    _annotate(results, runner)
+    set_output("results", to_json(rows))
+    set_output("matrix", secrets.redact(json.dumps(outcome.matrix)))
+    set_output("pending", str(sum(len(each["repos"]) for each in outcome.matrix["include"])))
+    set_output("built", str(sum(row.action == "built" for row in rows)))
+    set_output("failed", str(failed))
+    contents = {
+        "results": (inputs.results_file, to_json(rows) + "\n"),
+        "checksums": (inputs.checksums_file, secrets.redact(_checksums(results))),
+    }
+    for kind, (name, content) in contents.items():
+        try:
+            write_file(kind, name, content)
+        except RequestError as error:
+            _add_problem(error, outcome, runner)
+    problems = [
+        VedError(secrets.redact(str(problem)), code=problem.code) for problem in outcome.problems
+    ]
+    timeline = gantt({result.pair.repo: result.steps for result in results})
+    endpoint = inputs.endpoint or "https://huggingface.co"
+    write_summary(secrets.redact(render_summary(rows, problems, endpoint, timeline)))
+    return outcome.problem_status or (FAILED if failed else 0)
+
+
+def _annotate(results: Sequence[Result], runner: WorkflowCommands) -> None:
+    for result in results:
+        for level, key, message in result.annotations():
+            runner.annotate(message, result.pair.location(key), result.pair.repo, level)
+
+
+def _add_problem(error: RequestError, outcome: RunOutcome, runner: WorkflowCommands) -> None:
+    """Annotate a problem and add it, unless it has ended the run already."""
+    if str(error) not in map(str, outcome.problems):
+        runner.annotate(error.text)
+        outcome.fail(WRONG_REQUEST, error)
+
+
+def _checksums(results: Sequence[Result]) -> str:
+    """Return the published files in the format of sha256sum, which actions/attest reads."""
+    return "".join(
+        f"{digest}  {result.pair.repo}/{name}\n"
+        for result in results
+        for name, digest in result.checksums.items()
+    )
+
+
+def _redacted(row: Row, secrets: Secrets) -> Row:
+    """Return a row without secrets.
+
+    Each text by itself: in JSON and in Markdown a secret may be escaped, and not be found.
+    """
+    texts = {
+        name: secrets.redact(value)
+        for name, value in row
+        if isinstance(value, str) and name != "action"
+    }
+    warnings = [secrets.redact(warning) for warning in row.warnings]
+    return row.model_copy(update={**texts, "warnings": warnings})
