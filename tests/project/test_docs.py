@@ -247,6 +247,21 @@ def test_docs_links_resolve(page: Path) -> None:
         assert not heading or heading in headings(target), link
 
 
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_docs_paths_exist(page: str) -> None:
+    roots = "ved|tests|docs|bench|examples|requirements|schema|[.]github"
+    for path in re.findall(rf"`((?:{roots})/[\w./-]*)`", (ROOT / page).read_text("utf-8")):
+        assert (ROOT / path).exists(), path
+
+
+def test_architecture_types_exist() -> None:
+    page = (ROOT / "docs/architecture.md").read_text("utf-8")
+    types = re.findall(r'\["(\w+)<br>([\w/.]+)"\]', page)
+    assert types
+    for name, path in types:
+        assert re.search(rf"^class {name}\b", (ROOT / path).read_text("utf-8"), re.MULTILINE), name
+
+
 def test_recipes_index_is_complete() -> None:
     page = ROOT / "docs/recipes.md"
     listed = set(re.findall(r"^- \[.*\]\(#(.*)\)$", page.read_text(), re.MULTILINE))
