@@ -8,6 +8,7 @@ from textwrap import dedent
 
 ROOT = Path(__file__).parents[1]
 PUBLIC = {
+    "ved.commands": None,
     "ved.modeling": None,
     "ved.localhub": ("LocalHub",),
 }

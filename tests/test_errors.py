@@ -115,7 +115,7 @@ def refused() -> Result:
     for key, code in (
         ("encoder", ErrorCode.GATED_SOURCE),
         ("decoder", ErrorCode.GATED_SOURCE),
-        ("repo", ErrorCode.REPO_NOT_MADE_BY_VED),
+        ("repo", ErrorCode.FOREIGN_REPO),
     ):
         with findings.about(key):
             fail(VedError(f"The {key} is wrong.", code=code))
@@ -128,7 +128,7 @@ def test_annotations_end_with_their_link() -> None:
     assert refused().annotations() == [
         ("error", "encoder", f"The encoder is wrong. See {gated}"),
         ("error", "decoder", f"The decoder is wrong. See {gated}"),
-        ("error", "repo", f"The repo is wrong. See {ErrorCode.REPO_NOT_MADE_BY_VED.url}"),
+        ("error", "repo", f"The repo is wrong. See {ErrorCode.FOREIGN_REPO.url}"),
         ("warning", "repo", f"It is large. See {memory}"),
     ]
 
@@ -142,12 +142,12 @@ def test_annotation_of_failed_pair_ends_with_link() -> None:
 
 def test_row_and_summary_link_each_code_once() -> None:
     row = Row.of(refused())
-    assert row.codes == ["gated-source", "repo-not-made-by-ved"]
+    assert row.codes == ["gated-source", "foreign-repo"]
     summary = results_table([row], "https://hub.example")
     page = MarkdownIt("commonmark").enable("table").parse(summary)
     inlines = [child for token in page for child in token.children or ()]
     links = [str(child.attrGet("href")) for child in inlines if child.type == "link_open"]
-    assert links == [ErrorCode.GATED_SOURCE.url, ErrorCode.REPO_NOT_MADE_BY_VED.url]
+    assert links == [ErrorCode.GATED_SOURCE.url, ErrorCode.FOREIGN_REPO.url]
 
 
 def test_terminal_lines_end_with_links() -> None:

@@ -40,7 +40,7 @@ class ErrorCode(StrEnum):
     VOCABULARY_SIZE = "vocabulary-size"
     LICENSE_UNCLEAR = "license-unclear"
     # Repo to publish to
-    REPO_NOT_MADE_BY_VED = "repo-not-made-by-ved"
+    FOREIGN_REPO = "foreign-repo"
     REPO_IS_ITS_OWN_SOURCE = "repo-is-its-own-source"
     CHANGED_SINCE = "changed-since"
     CHANGED_MEANWHILE = "changed-meanwhile"
@@ -83,7 +83,7 @@ class ErrorCode(StrEnum):
     UNKNOWN_GRID_SOURCE = "unknown-grid-source"
     USELESS_GRID_ENTRY = "useless-grid-entry"
     # Verification
-    NOT_MADE_BY_VED = "not-made-by-ved"
+    NO_BUILD_RECORD = "no-build-record"
     RECORD_NOT_READABLE = "record-not-readable"
     SOURCES_DIFFER = "sources-differ"
     # VED itself

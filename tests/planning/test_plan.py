@@ -413,7 +413,7 @@ def test_plan_refuses_a_repo_without_a_record(hub: LocalHub, published: dict[str
     for changes in ({}, {"overwrite": True}):
         (refused,) = run(hub, {**published, **changes})
         assert refused.action == "refused"
-        assert refused.codes == [ErrorCode.REPO_NOT_MADE_BY_VED]
+        assert refused.codes == [ErrorCode.FOREIGN_REPO]
         assert "adopt: true" in refused.reason
     assert changed_heads(before, hub) == set()
 

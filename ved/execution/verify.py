@@ -84,7 +84,7 @@ def _open(checkpoint: str, api: HfApi) -> tuple[BuildRecord, PublishedCheckpoint
         if not path.is_file():
             raise VedError(
                 f"{directory} was not made by VED (it has no {build_record.FILE_NAME}).",
-                code=ErrorCode.NOT_MADE_BY_VED,
+                code=ErrorCode.NO_BUILD_RECORD,
             )
         return (
             build_record.parse_record(path.read_bytes(), checkpoint),
@@ -98,7 +98,7 @@ def _open(checkpoint: str, api: HfApi) -> tuple[BuildRecord, PublishedCheckpoint
     if build_record.FILE_NAME not in target.files:
         raise VedError(
             f"{checkpoint} was not made by VED (it has no {build_record.FILE_NAME}).",
-            code=ErrorCode.NOT_MADE_BY_VED,
+            code=ErrorCode.NO_BUILD_RECORD,
         )
     origin = f"{target.repo}@{(target.head or '')[:12]}"
     return repos.read_published_record(target, api), CheckpointOnHub(target), origin

@@ -40,7 +40,7 @@ def compare_with_repo(subject: IdentifiedPair, api: HfApi) -> ComparedAction:
         raise VedError(
             f"{target.repo} exists and was not made by VED (it has no {build_record.FILE_NAME}).",
             "Choose another name, or say adopt: true in its pair to replace its content.",
-            code=ErrorCode.REPO_NOT_MADE_BY_VED,
+            code=ErrorCode.FOREIGN_REPO,
         )
     if build_record.FILE_NAME not in target.files:
         return BuildCandidate(subject, "The repo is empty.", target)
