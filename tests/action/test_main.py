@@ -125,7 +125,7 @@ def test_build_annotates_each_refusal_at_its_own_key(
     before = heads(hub)
     refused = {
         "{repo: owner/of-others, encoder: team/vit, decoder: team/gpt2}": (
-            ErrorCode.REPO_NOT_MADE_BY_VED
+            ErrorCode.FOREIGN_REPO
         ),
         "{repo: stranger/x, encoder: team/vit, decoder: team/gpt2}": ErrorCode.TOKEN_MAY_NOT_WRITE,
         "{repo: team/vit, encoder: team/vit, decoder: team/gpt2}": (
