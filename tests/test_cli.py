@@ -362,7 +362,7 @@ def test_build_without_a_token_says_what_to_do(run: Run, manifest: Path, hub: Lo
         2,
         "",
         "ERROR There is no token, so nothing can be published.\n"
-        "  TIP Give one that can write: the action's input token, or the variable HF_TOKEN.\n"
+        "  TIP Set the action's input token or the variable HF_TOKEN to a token that can write.\n"
         f"  SEE {ErrorCode.NO_TOKEN.url}\n",
     )
 

@@ -227,7 +227,7 @@ def test_a_commit_made_during_the_build_is_not_overwritten(
             {"encoder": "stranger/gated"},
             "encoder",
             "Cannot download config.json of stranger/gated@",
-            "Accept its terms at its page (stranger/gated) with the account that owns the token.",
+            "stranger/gated",
         ),
         (
             {"encoder": "team/vit@v9"},

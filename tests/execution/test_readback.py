@@ -27,7 +27,7 @@ from tests.support.publishing import (
 from ved.commands import RunOptions, build
 from ved.errors import VedError
 from ved.execution.readback import PublishedCommit, verify_published
-from ved.hub import http
+from ved.hub import retries
 from ved.localhub import LocalHub
 from ved.record import build_record
 from ved.record.build_record import BuildRecord, RecordedFile
@@ -226,7 +226,7 @@ def test_a_hub_that_does_not_serve_what_was_published_is_found_out(
 def test_a_server_that_has_not_heard_of_a_commit_yet_is_asked_again(
     hub: LocalHub, repo: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(http, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.001)
     caplog.set_level("INFO", "ved")
     hub.faults.add("HEAD", f"/{repo}/resolve/", status=404, times=2)
     (result,) = build(manifest(pair(repo)), RunOptions(), client(hub))

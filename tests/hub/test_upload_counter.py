@@ -1,4 +1,4 @@
-"""How many bytes were really sent."""
+"""ved.hub.upload_counter: how many bytes of a commit are really uploaded."""
 
 import pytest
 from huggingface_hub.utils import get_session
@@ -15,7 +15,7 @@ def sizes(hub: LocalHub, repo: str) -> dict[str, int]:
     return {each.rfilename: each.lfs.size for each in siblings if each.lfs}
 
 
-def test_what_the_hub_has_already_is_not_sent_again(hub: LocalHub) -> None:
+def test_result_counts_only_files_that_the_hub_lacks(hub: LocalHub) -> None:
     first = build_pair(hub, pair("owner/sent", weights="flax"))
     second = build_pair(hub, pair("owner/sent", weights=["flax", "safetensors"]))
     third = build_pair(hub, pair("owner/sent", weights=["safetensors"]))
@@ -29,7 +29,7 @@ def test_what_the_hub_has_already_is_not_sent_again(hub: LocalHub) -> None:
     assert third.uploaded == 0
 
 
-def test_of_a_card_and_of_what_is_not_published_nothing_is_known(hub: LocalHub) -> None:
+def test_result_of_card_has_no_count(hub: LocalHub) -> None:
     build_pair(hub, pair("owner/sent-card"))
     renewed = build_pair(hub, pair("owner/sent-card", tags=["new"]))
     assert (renewed.action, renewed.uploaded) == ("card-only", None)
@@ -50,18 +50,18 @@ def test_of_a_card_and_of_what_is_not_published_nothing_is_known(hub: LocalHub) 
     ],
     ids=str,
 )
-def test_what_is_sent_is_what_the_hub_asks_for(
+def test_counter_adds_sizes_of_requested_files(
     answer: bytes, sent: int | None, hub: LocalHub
 ) -> None:
     hub.faults.add("POST", "/batch$", body=answer)
     url = f"{hub.endpoint}/owner/x.git/info/lfs/objects/batch"
     with count_uploads() as uploads:
         get_session().post(url, timeout=10)
-    get_session().post(url, timeout=10)  # after, it is nobody's
+    get_session().post(url, timeout=10)  # not counted: after the block
     assert uploads.sent == sent
 
 
-def test_of_several_answers_one_that_is_not_known_makes_none_known(hub: LocalHub) -> None:
+def test_counter_is_unknown_after_one_unknown_answer(hub: LocalHub) -> None:
     for transfer in (b"basic", b"xet", b"basic"):
         answer = b'{"objects": [{"size": 7, "actions": {}}], "transfer": "%s"}' % transfer
         hub.faults.add("POST", "/batch$", body=answer)

@@ -1,4 +1,4 @@
-"""What is done to the repos that VED publishes to, and what is left alone."""
+"""ved.publishing.commits: what is committed to a repo, what is left alone, and who sees it."""
 
 from pathlib import Path
 
@@ -6,11 +6,10 @@ import pytest
 from huggingface_hub import HfApi
 
 from tests.support.publishing import TOKEN, client, download, heads, publish
-from ved.errors import RequestError, VedError
-from ved.hub import account, card_validation
+from ved.errors import ErrorCode, VedError
+from ved.hub import http, retries
 from ved.localhub import LocalHub
 from ved.publishing import commits, repos
-from ved.publishing.repos import TargetRepo
 
 
 @pytest.fixture
@@ -20,7 +19,7 @@ def api(hub: LocalHub) -> HfApi:
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    """Write the least that VED would publish."""
+    """Write the smallest directory that VED would publish."""
     return folder(tmp_path / "checkpoint", "config.json", "flax_model.msgpack", "ved.json")
 
 
@@ -40,130 +39,16 @@ def files(api: HfApi, repo: str) -> set[str]:
     return set(api.list_repo_files(repo)) - {".gitattributes"}
 
 
-# Who may publish where
+# Commits
 
 
-def test_a_token_can_publish_to_its_user_and_organisations(api: HfApi) -> None:
-    assert account.writable_namespaces(api) == {"owner", "team"}
-
-
-def test_namespaces_are_in_lower_case_however_their_accounts_are_spelt(hub: LocalHub) -> None:
-    hub.add_user("Camel", token="hf_camel", organizations=("Hump",))
-    namespaces = account.writable_namespaces(client(hub, "hf_camel"))
-    assert namespaces == {"camel", "hump"}
-    account.check_namespace("HUMP/x", namespaces)
-
-
-def test_a_namespace_that_is_not_ours_is_refused() -> None:
-    with pytest.raises(VedError) as caught:
-        account.check_namespace("stranger/x", frozenset({"owner", "team"}))
-    assert caught.value.cause == "The token may not publish to stranger."
-    assert "It may publish to owner, team" in caught.value.remedy
-
-
-@pytest.mark.parametrize(
-    ("token", "cause", "remedy"),
-    [
-        ("hf_wrong", "the token is not valid", "Make a new one in the Hub's settings"),
-        (None, "There is no token, so nothing can be published", "the variable HF_TOKEN"),
-        ("hf_read", "The token can only read", "Make one with the role 'write'"),
-    ],
-)
-def test_a_token_that_cannot_publish_is_a_wrong_request(
-    token: str | None, cause: str, remedy: str, hub: LocalHub
-) -> None:
-    hub.add_user("owner", token="hf_read", role="read")
-    with pytest.raises(RequestError) as caught:
-        account.writable_namespaces(client(hub, token))
-    assert cause in caught.value.cause
-    assert remedy in caught.value.remedy
-
-
-def test_the_token_may_be_in_the_environment(
-    hub: LocalHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    assert "owner" in account.writable_namespaces(client(hub, None))
-
-
-def test_without_a_token_nobody_knows_the_namespaces(hub: LocalHub) -> None:
-    assert account.known_namespaces(client(hub, None)) is None
-    assert hub.requests == []
-
-
-def test_namespaces_are_known_by_a_token_that_can_only_read(hub: LocalHub) -> None:
-    hub.add_user("owner", token="hf_reader", role="read")
-    known = account.known_namespaces(client(hub, "hf_reader"))
-    assert known == frozenset({"owner", "team"})
-
-
-@pytest.mark.parametrize(
-    ("token", "cause"),
-    [
-        ("hf_wrong", "Cannot log in to the Hub: the token is not valid"),
-        ("hf_a token", "The token has characters that no token has"),
-        ("hf_token\n", "The token has characters that no token has"),
-    ],
-)
-def test_a_wrong_token_is_a_wrong_request_in_a_plan_too(
-    token: str, cause: str, hub: LocalHub
-) -> None:
-    with pytest.raises(RequestError) as caught:
-        account.known_namespaces(client(hub, token))
-    assert caught.value.cause.startswith(cause)
-
-
-# What the Hub has to say before anything is built
-
-
-def test_metadata_that_the_hub_would_refuse_is_refused_beforehand(
-    hub: LocalHub, api: HfApi
-) -> None:
-    card_validation.validate_card("license: mit", "owner/x", api)
-    with pytest.raises(VedError) as caught:
-        card_validation.validate_card("license: [", "owner/x", api)
-    assert caught.value.cause.startswith("Cannot describe owner/x: the Hub refuses it (")
-    assert caught.value.remedy == "Correct what it names in the manifest."
-
-
-# Whose a repo is
-
-
-def test_a_repo_that_is_not_there_is_nobodys(api: HfApi) -> None:
-    assert repos.read_repo("owner/nothing", api) == TargetRepo("owner/nothing")
-    assert not TargetRepo("owner/nothing").is_foreign
-
-
-def test_an_empty_repo_is_nobodys(api: HfApi) -> None:
-    api.create_repo("owner/empty", private=True)
-    target = repos.read_repo("owner/empty", api)
-    assert target.files.keys() == {".gitattributes"}
-    assert target.private is True
-    assert not target.is_foreign
-
-
-def test_a_repo_of_ved_is_ours(api: HfApi, checkpoint: Path) -> None:
-    publish_checkpoint(api, "owner/ours", checkpoint)
-    assert not repos.read_repo("owner/ours", api).is_foreign
-
-
-def test_any_other_repo_is_somebodys(hub: LocalHub, api: HfApi, tmp_path: Path) -> None:
-    publish(hub, "owner/somebodys", folder(tmp_path / "work", "notes.txt"))
-    assert repos.read_repo("owner/somebodys", api).is_foreign
-
-
-# One commit
-
-
-def test_a_new_repo_gets_one_commit_with_every_file(
+def test_publish_makes_one_commit_with_all_files(
     hub: LocalHub, api: HfApi, checkpoint: Path, tmp_path: Path
 ) -> None:
     commit = publish_checkpoint(api, "owner/new", checkpoint)
 
     latest, *earlier = api.list_repo_commits("owner/new")
     assert latest.commit_id == commit
-    url = repos.commit_url("owner/new", commit, api.endpoint)
-    assert url == f"{hub.endpoint}/owner/new/commit/{commit}"
     assert [files(api, "owner/new"), len(earlier)] == [
         {"config.json", "flax_model.msgpack", "ved.json"},
         1,  # the Hub's own, with .gitattributes
@@ -172,13 +57,13 @@ def test_a_new_repo_gets_one_commit_with_every_file(
     assert served["flax_model.msgpack"] == (checkpoint / "flax_model.msgpack").read_bytes()
 
 
-def test_publishing_the_same_again_makes_no_commit(api: HfApi, checkpoint: Path) -> None:
+def test_publish_makes_no_commit_for_same_files(api: HfApi, checkpoint: Path) -> None:
     first = publish_checkpoint(api, "owner/same", checkpoint)
     assert publish_checkpoint(api, "owner/same", checkpoint) == first
     assert len(api.list_repo_commits("owner/same")) == 2
 
 
-def test_old_weights_go_and_other_files_stay(
+def test_publish_deletes_old_weights_and_keeps_other_files(
     hub: LocalHub, api: HfApi, checkpoint: Path, tmp_path: Path
 ) -> None:
     weights = (
@@ -197,9 +82,7 @@ def test_old_weights_go_and_other_files_stay(
     assert len(api.list_repo_commits("owner/adopted")) == 3
 
 
-def test_a_new_card_leaves_the_weights_that_are_there(
-    hub: LocalHub, api: HfApi, checkpoint: Path, tmp_path: Path
-) -> None:
+def test_publish_card_keeps_weights(api: HfApi, checkpoint: Path, tmp_path: Path) -> None:
     publish_checkpoint(api, "owner/with-a-card", checkpoint)
     before = repos.read_repo("owner/with-a-card", api)
     card = folder(tmp_path / "card", "ved.json", "notes.md")
@@ -213,7 +96,35 @@ def test_a_new_card_leaves_the_weights_that_are_there(
     assert changed == {"ved.json", "notes.md"}
 
 
-def test_a_commit_made_meanwhile_is_not_overwritten(
+def test_publish_recognizes_own_commit_whose_answer_is_lost(
+    hub: LocalHub, api: HfApi, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.001)
+    publish_checkpoint(api, "owner/lost", checkpoint)
+    (checkpoint / "config.json").write_text("changed")
+    hub.faults.add("POST", "/commit/main$", drop_response=True)
+
+    commit = publish_checkpoint(http.connect(TOKEN), "owner/lost", checkpoint)
+
+    assert commit == heads(hub)["owner/lost"]
+    assert len(api.list_repo_commits("owner/lost")) == 3
+
+
+@pytest.mark.parametrize("oid", ["main", "0123", ""])
+def test_publish_refuses_answer_that_is_not_a_commit(
+    oid: str, hub: LocalHub, api: HfApi, checkpoint: Path
+) -> None:
+    body = b'{"success": true, "commitOid": "%s", "commitUrl": "%s/a/b/commit/x"}'
+    hub.faults.add("POST", "/commit/main$", body=body % (oid.encode(), hub.endpoint.encode()))
+    with pytest.raises(VedError) as caught:
+        publish_checkpoint(api, "owner/odd", checkpoint)
+    assert caught.value.code == ErrorCode.HUB_DOES_NOT_ANSWER
+
+
+# Commits by others
+
+
+def test_publish_does_not_overwrite_commit_made_meanwhile(
     hub: LocalHub, api: HfApi, checkpoint: Path, tmp_path: Path
 ) -> None:
     publish_checkpoint(api, "owner/raced", checkpoint)
@@ -226,14 +137,11 @@ def test_a_commit_made_meanwhile_is_not_overwritten(
     with pytest.raises(VedError) as caught:
         commits.publish(target, checkpoint, private=None, api=api)
 
-    assert caught.value.cause == (
-        "Cannot publish owner/raced: somebody else committed to it meanwhile."
-    )
-    assert caught.value.remedy == "Nothing was changed; run again."
+    assert caught.value.code == ErrorCode.CHANGED_MEANWHILE
     assert heads(hub)["owner/raced"] == theirs.oid
 
 
-def test_a_commit_made_meanwhile_leaves_the_visibility_as_it_was(
+def test_publish_keeps_visibility_if_commit_fails(
     api: HfApi, checkpoint: Path, tmp_path: Path
 ) -> None:
     publish_checkpoint(api, "owner/raced-in-private", checkpoint, private=True)
@@ -243,21 +151,23 @@ def test_a_commit_made_meanwhile_leaves_the_visibility_as_it_was(
     )
     (checkpoint / "config.json").write_text("changed")
 
-    with pytest.raises(VedError, match="meanwhile"):
+    with pytest.raises(VedError) as caught:
         commits.publish(target, checkpoint, private=False, api=api)
 
+    assert caught.value.code == ErrorCode.CHANGED_MEANWHILE
     assert api.model_info("owner/raced-in-private").private
 
 
-def test_a_repo_created_meanwhile_is_not_overwritten(
+def test_publish_does_not_overwrite_repo_created_meanwhile(
     hub: LocalHub, api: HfApi, checkpoint: Path, tmp_path: Path
 ) -> None:
     target = repos.read_repo("owner/taken", api)
     theirs = publish(hub, "owner/taken", folder(tmp_path / "theirs", "notes.txt"))
 
-    with pytest.raises(VedError, match=r"Cannot create owner/taken: it exists"):
+    with pytest.raises(VedError) as caught:
         commits.publish(target, checkpoint, private=None, api=api)
 
+    assert caught.value.code == ErrorCode.CHANGED_MEANWHILE
     assert heads(hub)["owner/taken"] == theirs
 
 
@@ -270,15 +180,16 @@ def test_a_repo_created_meanwhile_is_not_overwritten(
         ("POST", "/commit/main"),
     ],
 )
-def test_a_failure_on_the_way_leaves_an_empty_repo_that_is_filled_next_time(
+def test_publish_fills_empty_repo_of_failed_run(
     method: str, path: str, hub: LocalHub, api: HfApi, checkpoint: Path
 ) -> None:
-    repo = f"owner/interrupted-at-{path.strip('/').replace('/', '-')}"
+    repo = "owner/interrupted"
     (checkpoint / "README.md").write_text("---\nlicense: mit\n---\n")
     hub.faults.add(method, path, status=400)
 
-    with pytest.raises(VedError, match=f"Cannot publish {repo}: "):
+    with pytest.raises(VedError) as caught:
         publish_checkpoint(api, repo, checkpoint)
+    assert repo in caught.value.cause
     assert files(api, repo) == set()
 
     target = repos.read_repo(repo, api)
@@ -287,8 +198,11 @@ def test_a_failure_on_the_way_leaves_an_empty_repo_that_is_filled_next_time(
     assert files(api, repo) == {"README.md", "config.json", "flax_model.msgpack", "ved.json"}
 
 
+# Secrets
+
+
 @pytest.mark.parametrize("in_environment", [False, True])
-def test_no_repo_is_created_for_files_that_hold_the_token(
+def test_publish_refuses_files_that_contain_the_token(
     in_environment: bool,
     hub: LocalHub,
     checkpoint: Path,
@@ -297,12 +211,15 @@ def test_no_repo_is_created_for_files_that_hold_the_token(
     (checkpoint / "config.json").write_text(f'{{"note": "{TOKEN}"}}')
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     api = client(hub, None if in_environment else TOKEN)
-    with pytest.raises(VedError, match=r"config\.json holds the token that it would be published"):
+    with pytest.raises(VedError) as caught:
         publish_checkpoint(api, "owner/leaking", checkpoint)
+    assert caught.value.code == ErrorCode.SECRET_IN_CHECKPOINT
+    assert "config.json" in caught.value.cause
+    assert TOKEN not in str(caught.value)
     assert not api.repo_exists("owner/leaking")
 
 
-# Who sees a repo
+# Visibility
 
 
 @pytest.mark.parametrize(
@@ -318,7 +235,7 @@ def test_no_repo_is_created_for_files_that_hold_the_token(
         (True, True, True),
     ],
 )
-def test_a_repo_is_as_private_as_the_manifest_says_or_as_it_was(
+def test_publish_sets_or_keeps_visibility(
     before: bool | None, wanted: bool | None, after: bool, api: HfApi, checkpoint: Path
 ) -> None:
     repo = f"owner/private-{before}-{wanted}"
@@ -328,38 +245,50 @@ def test_a_repo_is_as_private_as_the_manifest_says_or_as_it_was(
     assert api.model_info(repo).private == after
 
 
-def test_a_repo_that_is_to_be_private_is_never_public(hub: LocalHub, checkpoint: Path) -> None:
-    api = client(hub)
-    publish_checkpoint(api, "owner/secret", checkpoint, private=True)
+def test_publish_creates_private_repo_that_is_never_public(hub: LocalHub, checkpoint: Path) -> None:
+    publish_checkpoint(client(hub), "owner/secret", checkpoint, private=True)
     assert not [exchange for exchange in hub.requests if exchange.path.endswith("/settings")]
 
 
-# What the Hub answers, in words
-
-
-@pytest.mark.parametrize(
-    ("status", "cause", "remedy"),
-    [
-        (400, "the Hub refuses it", ""),
-        (403, "the token may not do that", "Give the token the right to read it"),
-        (404, "the Hub answers with status 404", "Run again"),
-        (429, "the Hub asks for fewer requests", "Wait a few minutes and run again."),
-        (500, "the Hub answers with status 500", "Run again; if it stays, the Hub is ill."),
-        (503, "the Hub answers with status 503", "Run again; if it stays, the Hub is ill."),
-    ],
-)
-def test_what_the_hub_answers_is_explained(
-    status: int, cause: str, remedy: str, hub: LocalHub, api: HfApi
+def test_publish_names_commit_if_repo_stays_private(
+    hub: LocalHub, api: HfApi, checkpoint: Path
 ) -> None:
-    hub.faults.add("GET", "/api/models/owner/x", status=status)
+    publish_checkpoint(api, "owner/refused", checkpoint, private=True)
+    (checkpoint / "config.json").write_text("changed")
+    hub.faults.add("PUT", "/owner/refused/settings$", status=403)
+
+    with pytest.raises(commits.VisibilityError) as caught:
+        publish_checkpoint(api, "owner/refused", checkpoint, private=False)
+
+    error = caught.value
+    assert error.code == ErrorCode.VISIBILITY_NOT_CHANGED
+    assert error.commit == heads(hub)["owner/refused"]
+    assert error.commit in error.cause
+    assert api.model_info("owner/refused").private
+    assert publish_checkpoint(api, "owner/refused", checkpoint, private=False) == error.commit
+    assert not api.model_info("owner/refused").private
+
+
+def test_publish_commits_nothing_if_repo_cannot_become_private(
+    hub: LocalHub, api: HfApi, checkpoint: Path
+) -> None:
+    head = publish_checkpoint(api, "owner/open", checkpoint)
+    (checkpoint / "config.json").write_text("for few eyes")
+    hub.faults.add("PUT", "/owner/open/settings$", status=403)
+
     with pytest.raises(VedError) as caught:
-        repos.read_repo("owner/x", api)
-    assert caught.value.cause.startswith(f"Cannot read owner/x: {cause}")
-    assert remedy in caught.value.remedy
+        publish_checkpoint(api, "owner/open", checkpoint, private=True)
+
+    assert caught.value.code == ErrorCode.VISIBILITY_NOT_CHANGED
+    assert not isinstance(caught.value, commits.VisibilityError)
+    assert heads(hub)["owner/open"] == head
 
 
-def test_a_hub_that_is_not_there_is_explained(unused_port: int) -> None:
-    with pytest.raises(RequestError) as caught:
-        account.writable_namespaces(HfApi(f"http://127.0.0.1:{unused_port}", token=TOKEN))
-    assert caught.value.cause == "Cannot log in to the Hub: the Hub does not answer."
-    assert "Check the endpoint and the network" in caught.value.remedy
+def test_set_visibility_has_code_if_refused(hub: LocalHub, api: HfApi) -> None:
+    api.create_repo("owner/x")
+    commits.set_visibility("owner/x", True, api)
+    assert api.model_info("owner/x").private
+    hub.faults.add("PUT", "/owner/x/settings$", status=403)
+    with pytest.raises(VedError) as caught:
+        commits.set_visibility("owner/x", False, api)
+    assert caught.value.code == ErrorCode.VISIBILITY_NOT_CHANGED

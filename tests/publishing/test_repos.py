@@ -1,4 +1,4 @@
-"""What the Hub tells of repos, whoever wrote it there, and what is made of that."""
+"""ved.publishing.repos: listings, states and records of repos, whoever wrote them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -9,12 +9,13 @@ import pytest
 from huggingface_hub import CommitOperationAdd
 
 from tests.support.publishing import build_pair, client, heads, pair
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.localhub import LocalHub
 from ved.publishing.repos import (
     ListedRepo,
     RemoteFile,
     TargetRepo,
+    commit_url,
     list_repos,
     read_published_record,
     read_record_file,
@@ -35,7 +36,7 @@ def built(module_hub: LocalHub, sources: dict[str, Path]) -> str:
 
 @pytest.fixture
 def repo(hub: LocalHub) -> Iterator[str]:
-    """Lend out an empty repo."""
+    """Create an empty repo, and delete it afterwards."""
     name = f"owner/target-{next(NUMBERS)}"
     client(hub).create_repo(name)
     yield name
@@ -48,25 +49,23 @@ def commit(hub: LocalHub, repo: str, files: Mapping[str, bytes]) -> str:
     return client(hub).create_commit(repo, operations, commit_message="By hand").oid
 
 
-# What a listing tells
+# Listings
 
 
 def listing_of(hub: LocalHub, repo: str) -> ListedRepo:
     return list_repos("owner", client(hub))[repo]
 
 
-def test_a_listing_tells_of_a_published_pair_what_its_record_does(
-    hub: LocalHub, built: str
-) -> None:
+def test_list_repos_has_digests_of_published_record(hub: LocalHub, built: str) -> None:
     made = read_published_record(read_repo(built, client(hub)), client(hub))
-    told = listing_of(hub, built)
-    assert (told.fingerprint, told.card_digest) == (made.fingerprint, made.card_digest)
-    assert (told.head, told.private) == (heads(hub)[built], False)
+    listed = listing_of(hub, built)
+    assert (listed.fingerprint, listed.card_digest) == (made.fingerprint, made.card_digest)
+    assert (listed.head, listed.private) == (heads(hub)[built], False)
     newest, *_ = client(hub).list_repo_commits(built)
-    assert told.modified == newest.created_at.timestamp()
+    assert listed.modified == newest.created_at.timestamp()
 
 
-def test_a_listing_names_repos_in_lower_case_and_private_ones_to_their_owner_alone(
+def test_list_repos_has_private_repos_for_owner_only_in_lower_case(
     hub: LocalHub,
 ) -> None:
     client(hub).create_repo("owner/Target-Hidden", private=True)
@@ -78,44 +77,40 @@ def test_a_listing_names_repos_in_lower_case_and_private_ones_to_their_owner_alo
 CARDS = {
     "no state": "---\nlicense: mit\n---\n",
     "nothing": "---\nved:\n---\n",
-    "a list": "---\nved: [fingerprint, words]\n---\n",
+    "a list": "---\nved: [fingerprint, card_digest]\n---\n",
     "a text": "---\nved: fingerprint\n---\n",
     "a number": "---\nved: 1\n---\n",
     "no keys": "---\nved: {}\n---\n",
-    "other keys": "---\nved: {words_: x, 1: 2}\n---\n",
+    "other keys": "---\nved: {card_digest_: x, 1: 2}\n---\n",
 }
 
 
 @pytest.mark.parametrize("card", CARDS.values(), ids=CARDS)
-def test_a_card_that_says_nothing_of_ved_leaves_it_unknown(
-    card: str, hub: LocalHub, repo: str
-) -> None:
+def test_list_repos_ignores_card_without_state(card: str, hub: LocalHub, repo: str) -> None:
     head = commit(hub, repo, {"README.md": card.encode(), "ved.json": b"{}"})
-    told = listing_of(hub, repo)
-    assert (told.head, told.fingerprint, told.card_digest) == (head, "", "")
+    listed = listing_of(hub, repo)
+    assert (listed.head, listed.fingerprint, listed.card_digest) == (head, "", "")
 
 
 @pytest.mark.parametrize(
-    ("state", "fingerprint", "words"),
+    ("state", "fingerprint", "card_digest"),
     [
-        ("{fingerprint: [1], words: {a: b}}", "[1]", "{'a': 'b'}"),
+        ("{fingerprint: [1], card_digest: {a: b}}", "[1]", "{'a': 'b'}"),
         ("{fingerprint: 7}", "7", ""),
-        ("{fingerprint: null, words: true}", "None", "True"),
-        ("{fingerprint: '<script>', words: 'a | b'}", "<script>", "a | b"),
+        ("{fingerprint: null, card_digest: true}", "None", "True"),
+        ("{fingerprint: '<script>', card_digest: 'a | b'}", "<script>", "a | b"),
     ],
 )
-def test_whatever_a_card_says_is_text_that_no_digest_equals(
-    state: str, fingerprint: str, words: str, hub: LocalHub, repo: str
+def test_list_repos_reads_any_state_as_text(
+    state: str, fingerprint: str, card_digest: str, hub: LocalHub, repo: str
 ) -> None:
     card = f"---\nved: {state}\n---\n".encode()
     commit(hub, repo, {"README.md": card, "ved.json": b"{}"})
-    told = listing_of(hub, repo)
-    assert (told.fingerprint, told.card_digest) == (fingerprint, words)
+    listed = listing_of(hub, repo)
+    assert (listed.fingerprint, listed.card_digest) == (fingerprint, card_digest)
 
 
-def test_a_card_that_was_copied_to_a_repo_without_a_record_counts_for_nothing(
-    hub: LocalHub, built: str, repo: str
-) -> None:
+def test_list_repos_ignores_card_without_record(hub: LocalHub, built: str, repo: str) -> None:
     card = Path(client(hub).hf_hub_download(built, "README.md")).read_bytes()
     commit(hub, repo, {"README.md": card})
     assert listing_of(hub, repo).fingerprint == ""
@@ -123,19 +118,79 @@ def test_a_card_that_was_copied_to_a_repo_without_a_record_counts_for_nothing(
     assert listing_of(hub, repo).fingerprint == listing_of(hub, built).fingerprint
 
 
-def test_a_listing_that_fails_is_explained(hub: LocalHub) -> None:
+def test_list_repos_has_code_if_refused(hub: LocalHub) -> None:
     hub.faults.add("GET", "^/api/models$", status=403)
     with pytest.raises(VedError) as caught:
         list_repos("owner", client(hub))
-    assert caught.value.cause.startswith("Cannot list the models of owner: ")
+    assert caught.value.code == ErrorCode.GATED_SOURCE
+    assert "owner" in caught.value.cause
 
 
-# What a repo holds, and what VED published there
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[5]",
+        b'[{"id": 5}]',
+        b'[{"id": "owner/x", "siblings": [{"rfilename": 5}]}]',
+        b'[{"id": "owner/x", "siblings": 5}]',
+        b'[{"id": "owner/x", "cardData": 5}]',
+        b'[{"id": "owner/x", "lastModified": "yesterday"}]',
+    ],
+)
+def test_list_repos_explains_malformed_answer(body: bytes, hub: LocalHub) -> None:
+    hub.faults.add("GET", "^/api/models$", body=body)
+    with pytest.raises(VedError) as caught:
+        list_repos("owner", client(hub))
+    assert caught.value.code == ErrorCode.HUB_DOES_NOT_ANSWER
+
+
+# States
+
+
+def test_read_repo_of_missing_repo(hub: LocalHub) -> None:
+    assert read_repo("owner/nothing", client(hub)) == TargetRepo("owner/nothing")
+    assert not TargetRepo("owner/nothing").is_foreign
+
+
+def test_read_repo_of_empty_repo(hub: LocalHub) -> None:
+    client(hub).create_repo("owner/empty", private=True)
+    target = read_repo("owner/empty", client(hub))
+    assert target.files.keys() == {".gitattributes"}
+    assert (target.private, target.is_empty, target.is_foreign) == (True, True, False)
+
+
+def test_read_repo_tells_foreign_from_published(hub: LocalHub, built: str, repo: str) -> None:
+    commit(hub, repo, {"notes.txt": b"mine"})
+    assert read_repo(repo, client(hub)).is_foreign
+    assert not read_repo(built, client(hub)).is_foreign
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"id": "owner/x", "sha": "main"}',
+        b'{"id": "owner/x", "siblings": [{"rfilename": "a", "size": "5"}]}',
+        b"[]",
+    ],
+)
+def test_read_repo_explains_malformed_answer(body: bytes, hub: LocalHub) -> None:
+    hub.faults.add("GET", "^/api/models/owner/x$", body=body)
+    with pytest.raises(VedError) as caught:
+        read_repo("owner/x", client(hub))
+    assert caught.value.code == ErrorCode.HUB_DOES_NOT_ANSWER
+
+
+def test_commit_url_is_at_endpoint() -> None:
+    assert commit_url("a/b", "0" * 40, "http://hub") == f"http://hub/a/b/commit/{'0' * 40}"
+
+
+# Changes since VED published
 
 
 @pytest.fixture
 def at(hub: LocalHub, built: str) -> TargetRepo:
-    """Return the repo of the published pair, as it is."""
+    """Return the state of the published repo."""
     return read_repo(built, client(hub))
 
 
@@ -145,16 +200,16 @@ def its_record(hub: LocalHub, at: TargetRepo) -> BuildRecord:
 
 
 LARGE, SMALL = "model.safetensors", "config.json"
-"""A file that the Hub stores by its sha256, and one that is an object of git."""
+"""A file that the Hub stores by its sha256, and one that is a git object."""
 
 
 def with_files(at: TargetRepo, **changes: RemoteFile | None) -> TargetRepo:
-    """Return a repo with other files; None takes one away."""
+    """Return a state with other files; None removes one."""
     files = {**at.files, **changes}
     return replace(at, files={name: file for name, file in files.items() if file is not None})
 
 
-def test_what_was_published_is_unchanged(at: TargetRepo, its_record: BuildRecord) -> None:
+def test_changed_is_empty_after_publishing(at: TargetRepo, its_record: BuildRecord) -> None:
     assert at.changed(its_record) == []
     assert its_record.files.keys() | {"ved.json", ".gitattributes"} == at.files.keys()
     assert at.files[LARGE].sha256 is not None
@@ -162,7 +217,7 @@ def test_what_was_published_is_unchanged(at: TargetRepo, its_record: BuildRecord
 
 
 @pytest.mark.parametrize("name", [LARGE, SMALL])
-def test_another_content_is_a_change_whichever_way_it_is_stored(
+def test_changed_names_file_with_other_content(
     name: str, at: TargetRepo, its_record: BuildRecord
 ) -> None:
     in_git = RemoteFile(size=at.files[name].size, git_oid="0" * 40, sha256=None)
@@ -172,7 +227,7 @@ def test_another_content_is_a_change_whichever_way_it_is_stored(
 
 
 @pytest.mark.parametrize("name", [LARGE, SMALL])
-def test_the_same_content_is_none_whichever_way_it_is_stored(
+def test_changed_ignores_how_same_content_is_stored(
     name: str, at: TargetRepo, its_record: BuildRecord
 ) -> None:
     known = its_record.files[name]
@@ -183,7 +238,7 @@ def test_the_same_content_is_none_whichever_way_it_is_stored(
         assert with_files(at, **{name: same}).changed(its_record) == []
 
 
-def test_a_large_file_that_the_hub_tells_nothing_of_is_not_taken_for_the_same() -> None:
+def test_holds_needs_a_digest() -> None:
     recorded = RecordedFile(size=2**30, sha256="1" * 64, git_oid=None)
     assert not RemoteFile(size=2**30, git_oid="", sha256=None).holds(recorded)
 
@@ -198,24 +253,26 @@ ADDED = RemoteFile(size=1, git_oid="1" * 40, sha256=None)
         *("model.safetensors.index.json", "vocab.txt", "spiece.model", "checkpoint-9/model.pt"),
     ],
 )
-def test_a_file_that_would_be_loaded_is_a_change(
+def test_changed_names_added_file_of_checkpoint(
     name: str, at: TargetRepo, its_record: BuildRecord
 ) -> None:
     assert with_files(at, **{name: ADDED}).changed(its_record) == [name]
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "LICENSE", "images/cat.png", "runs/events.out"])
-def test_a_file_that_would_not_is_none(name: str, at: TargetRepo, its_record: BuildRecord) -> None:
+def test_changed_ignores_other_added_file(
+    name: str, at: TargetRepo, its_record: BuildRecord
+) -> None:
     assert with_files(at, **{name: ADDED}).changed(its_record) == []
 
 
-def test_all_that_changed_is_named_in_order(at: TargetRepo, its_record: BuildRecord) -> None:
+def test_changed_is_sorted(at: TargetRepo, its_record: BuildRecord) -> None:
     changes = {SMALL: ADDED, "README.md": None, "pytorch_model.bin": ADDED}
     names = with_files(at, **changes).changed(its_record)
     assert names == ["README.md", SMALL, "pytorch_model.bin"]
 
 
-# The record that is there
+# Records
 
 
 @pytest.mark.parametrize(
@@ -226,17 +283,18 @@ def test_all_that_changed_is_named_in_order(at: TargetRepo, its_record: BuildRec
     ],
     ids=lambda content: str(content[:20]),
 )
-def test_a_record_that_is_none_is_explained(content: bytes, hub: LocalHub, repo: str) -> None:
+def test_read_published_record_refuses_other_content(
+    content: bytes, hub: LocalHub, repo: str
+) -> None:
     commit(hub, repo, {"ved.json": content})
     found = read_repo(repo, client(hub))
     with pytest.raises(VedError) as caught:
         read_published_record(found, client(hub))
-    assert caught.value.cause.startswith(
-        f"ved.json of {found} is no build record that this VED reads: "
-    )
+    assert caught.value.code == ErrorCode.RECORD_NOT_READABLE
+    assert str(found) in caught.value.cause
 
 
-def test_a_record_of_absurd_size_is_neither_read_to_its_end_nor_believed(
+def test_read_record_file_stops_at_size_limit(
     hub: LocalHub, built: str, repo: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record_file_of_built = read_record_file(read_repo(built, client(hub)), client(hub))
@@ -249,20 +307,19 @@ def test_a_record_of_absurd_size_is_neither_read_to_its_end_nor_believed(
     with pytest.raises(VedError) as caught:
         read_published_record(found, client(hub))
 
-    assert caught.value.cause == f"ved.json of {found} is absurdly large."
+    assert caught.value.code == ErrorCode.RECORD_NOT_READABLE
     assert read_published_record(read_repo(built, client(hub)), client(hub)).files
 
 
-def test_a_record_that_is_not_there_is_explained(hub: LocalHub, repo: str) -> None:
+def test_read_published_record_of_repo_without_record(hub: LocalHub, repo: str) -> None:
     found = read_repo(repo, client(hub))
     with pytest.raises(VedError) as caught:
         read_published_record(found, client(hub))
-    assert caught.value.cause == f"Cannot read ved.json of {found}: a file is not there."
+    assert caught.value.code == ErrorCode.DAMAGED_SOURCE
+    assert str(found) in caught.value.cause
 
 
-def test_the_record_is_that_of_the_commit_that_was_looked_at(
-    hub: LocalHub, built: str, repo: str
-) -> None:
+def test_read_record_file_reads_at_commit_of_state(hub: LocalHub, built: str, repo: str) -> None:
     content = read_record_file(read_repo(built, client(hub)), client(hub))
     commit(hub, repo, {"ved.json": content})
     found = read_repo(repo, client(hub))

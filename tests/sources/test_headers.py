@@ -18,7 +18,7 @@ from tests import checkpoints
 from tests.support.publishing import TOKEN, client, publish
 from tests.tensors.test_pickled import PROGRAM, archived, named, number, state
 from ved.errors import VedError
-from ved.hub import http
+from ved.hub import http, retries
 from ved.localhub import Exchange, LocalHub
 from ved.sources import headers
 from ved.tensors.files import open_weights
@@ -262,7 +262,7 @@ def test_hub_that_is_busy_for_a_moment_is_asked_again(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(http, "FIRST_WAIT", 0.0)
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.0)
     hub.faults.add(method, "(/resolve/|/lfs/)", status=503)
     names = ["model.safetensors"]
     stand_ins = fetched(hub, "team/vit", head(hub, "team/vit"), names, tmp_path / "standing")
@@ -278,11 +278,11 @@ def head(hub: LocalHub, repo: str) -> str:
 def test_answer_that_breaks_off_is_no_damage_of_the_file(
     layout: str, hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "FIRST_WAIT", 0.0)
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.0)
     repo = f"team/headers-cut-{layout}"
     directory = checkpoints.vit(tmp_path / "real", layout=layout)  # type: ignore[arg-type]
     commit = publish(hub, repo, directory)
-    hub.faults.add("GET", "/lfs/", times=http.ATTEMPTS, cut_response=5)
+    hub.faults.add("GET", "/lfs/", times=retries.ATTEMPTS, cut_response=5)
     with pytest.raises(VedError, match=rf"Cannot read the header of .* in {repo}@{commit[:12]}: "):
         fetched(hub, repo, commit, weights_in(directory), tmp_path / "standing")
 
@@ -355,13 +355,13 @@ def saying(path: Path) -> str:
 def test_where_a_file_breaks_off_reading_goes_on_however_often(
     layout: str, hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "FIRST_WAIT", 0.0)
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.0)
     repo = f"team/headers-read-{layout}"
     directory = checkpoints.vit(tmp_path / "real", layout=layout)  # type: ignore[arg-type]
     commit = publish(hub, repo, directory)
     (name,) = weights_in(directory)
     size = (directory / name).stat().st_size
-    cuts, piece = 2 * http.ATTEMPTS, 1000
+    cuts, piece = 2 * retries.ATTEMPTS, 1000
     monkeypatch.setattr(http, "CHUNK_BYTES", piece)
     hub.faults.add("GET", "/lfs/", times=cuts, cut_response=size // (cuts + 1))
     (tmp_path / "read").mkdir()
@@ -379,10 +379,10 @@ def test_where_a_file_breaks_off_reading_goes_on_however_often(
 def test_a_file_that_does_not_go_on_is_given_up(
     hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "FIRST_WAIT", 0.0)
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.0)
     names = ["model.safetensors"]
     hub.faults.add("GET", "/lfs/", cut_response=1000)
-    hub.faults.add("GET", "/lfs/", times=http.ATTEMPTS, cut_response=0)
+    hub.faults.add("GET", "/lfs/", times=retries.ATTEMPTS, cut_response=0)
     with pytest.raises(VedError, match=r"Cannot read model\.safetensors of team/vit@.* breaks off"):
         headers.read_to_end("team/vit", head(hub, "team/vit"), names, tmp_path, client(hub))
 
@@ -569,7 +569,7 @@ def test_of_a_file_that_is_longer_than_the_hub_says_not_all_is_read(tmp_path: Pa
 def test_a_server_that_begins_anew_where_it_is_to_go_on_is_not_listened_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "FIRST_WAIT", 0.0)
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.0)
     monkeypatch.setattr(http, "CHUNK_BYTES", 8)
 
     def hub(request: BaseHTTPRequestHandler) -> None:

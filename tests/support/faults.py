@@ -18,7 +18,7 @@ from huggingface_hub import HfApi, constants
 from tests.support.publishing import client, manifest
 from ved.assembly import assemble
 from ved.commands import RunOptions, build
-from ved.hub import http
+from ved.hub import http, retries
 from ved.localhub import Exchange, LocalHub
 from ved.manifest.settings import CheckpointSettings
 from ved.results.result import Result
@@ -312,9 +312,9 @@ class AssembledOnce:
 
 def be_quick(monkeypatch: pytest.MonkeyPatch, fault: str = "") -> None:
     """Have nobody wait for long, or try often."""
-    monkeypatch.setattr(http, "ATTEMPTS", FEW)
-    monkeypatch.setattr(http, "FIRST_WAIT", 0.001)
-    monkeypatch.setattr(http, "LONGEST_WAIT", BOUND)
+    monkeypatch.setattr(retries, "ATTEMPTS", FEW)
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(retries, "LONGEST_WAIT", BOUND)
     # Short only where somebody is silent: on a busy machine, others may take as long.
     limit = TIME_LIMIT if fault == "silence" else PATIENCE
     monkeypatch.setattr(http, "TIMEOUT", (5.0, limit))

@@ -84,7 +84,7 @@ def _build(inputs: Inputs, outcome: RunOutcome, mask: _Mask) -> None:
     # A job with neither a token nor an identity is told how to get an identity.
     is_job = os.environ.get("GITHUB_ACTIONS") == "true"
     if oidc.offers_identity(os.environ) or (is_job and not HubAccess(api).has_token):
-        publisher = oidc.Publisher(api.endpoint, os.environ, mask)
+        publisher = oidc.Publisher(api.endpoint, os.environ, mask, events.fork(os.environ))
     commands.build(manifest, options, api, publisher=publisher, collector=outcome.collector)
 
 

@@ -10,7 +10,8 @@ from ved.errors import ErrorCode, VedError
 from ved.manifest.models import Pair
 from ved.planning.actions import ActionName
 from ved.planning.findings import Finding
-from ved.publishing.collections import KEY, sync_collection
+from ved.publishing.collection_sync import sync_collection
+from ved.publishing.collections import KEY, pairs_by_collection
 from ved.results.result import Outcome, Result
 
 log = logging.getLogger("ved")
@@ -27,16 +28,12 @@ def sync_collections(pairs: Sequence[Pair], results: Sequence[Result], api: HfAp
         results: the results of the pairs of this run.
         api: the client of the Hub.
     """
-    named: dict[str, list[Pair]] = {}
-    for pair in pairs:
-        if pair.collection:
-            named.setdefault(pair.collection.lower(), []).append(pair)
     failed: dict[str, VedError] = {}
-    for name, its_pairs in named.items():
+    for name, its_pairs in pairs_by_collection(pairs).items():
         wanted = [
             result.pair.repo
             for result in results
-            if (result.pair.collection or "").lower() == name and result.action in PUBLISHED
+            if (result.pair.collection or "").lower() == name.lower() and result.action in PUBLISHED
         ]
         if wanted:
             failed |= sync_collection(wanted, its_pairs, api)

@@ -321,6 +321,8 @@ class Pipeline:
         if not isinstance(error, VedError | OSError):
             log.error("%s: Unexpected error", repo, exc_info=error)
         explained = as_ved_error(error)
+        if isinstance(explained, commits.VisibilityError):
+            commit = explained.commit
         log.error("%s: Failed: %s", repo, explained)
         result = self._result(action, "failed", commit, 0, start)
         checksums = built.record.checksums() if built and commit else {}

@@ -25,7 +25,7 @@ import ved
 from ved.environment import VARIABLES
 from ved.errors import ErrorCode, VedError, as_ved_error
 from ved.hub.errors import is_not_found
-from ved.hub.http import ATTEMPTS, wait_before_retry
+from ved.hub.retries import retry
 from ved.record import card
 from ved.record.build_record import FILE_NAME, BuildRecord, RecordedFile
 from ved.record.snippets import flax_snippet
@@ -157,14 +157,11 @@ def _read_back(
 
 def _once_there(fetch: Callable[[], _Result], published: PublishedCommit) -> _Result:
     """Fetch what was published a moment ago, which not every server may have heard of."""
-    for attempt in range(1, ATTEMPTS):
-        try:
-            return fetch()
-        except VedError as error:
-            if not is_not_found(error.__cause__):
-                raise
-            wait_before_retry(f"{published.repo} has no commit {published.commit} yet", attempt)
-    return fetch()
+    return retry(
+        fetch,
+        lambda error: isinstance(error, VedError) and is_not_found(error.__cause__),
+        f"{published.repo} has no commit {published.commit} yet",
+    )
 
 
 def _difference(path: Path, found: str, recorded: RecordedFile) -> str:

@@ -1,4 +1,4 @@
-"""Who speaks to the Hub: a stored token, the identity of a CI job, or both."""
+"""Choose the client for a repo: with a stored token, or with the token of a CI job's identity."""
 
 import logging
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ log = logging.getLogger("ved")
 
 @dataclass(frozen=True)
 class HubAccess:
-    """The ways to the Hub that a run has.
+    """The clients that a run can use.
 
     Attributes:
-        api: the Hub, with the stored token if there is one.
-        publisher: the job's identity, where it is one to publish with.
+        api: the client with the stored token, or without a token if none is stored.
+        publisher: gives tokens for the job's identity; None if the job does not publish with it.
     """
 
     api: HfApi
@@ -25,16 +25,17 @@ class HubAccess:
 
     @property
     def has_token(self) -> bool:
-        """Whether there is a stored token."""
+        """Whether a token is stored."""
         return bool(self.api.token or get_token())
 
     def to(self, repo: str) -> HfApi:
-        """Return the Hub as it is to be asked about a repo that is published to, and pushed to.
+        """Return the client that reads and publishes `repo`.
 
-        Where the job's identity is refused and there is a stored token, that has to do.
+        Uses the token for the job's identity. Falls back to the stored token if the Hub refuses
+        the identity.
 
         Raises:
-            VedError: the identity is refused, and there is no stored token.
+            VedError: the Hub refuses the identity, and no token is stored.
         """
         if self.publisher is None:
             return self.api
@@ -43,5 +44,5 @@ class HubAccess:
         except VedError as error:
             if not self.has_token:
                 raise
-            log.info("%s: The stored token is used, because: %s", repo, error)
+            log.info("%s: Using the stored token, because: %s", repo, error)
             return self.api

@@ -1,21 +1,21 @@
-"""Find out which namespaces a token can publish to."""
+"""Find out which namespaces a token can publish to, and check repos against them."""
 
 import re
 
-from huggingface_hub import (
-    HfApi,
-    get_token,
-)
+from huggingface_hub import HfApi, get_token
 
 from ved.errors import ErrorCode, RequestError, VedError
+from ved.hub.answers import parse_account
 from ved.hub.errors import translated_errors
 
 
 def known_namespaces(api: HfApi) -> frozenset[str] | None:
-    """Return what `writable_namespaces` does, or None where there is no token.
+    """Return the namespaces of the token's account; None without a token.
+
+    Includes the namespaces of a token that can only read.
 
     Raises:
-        RequestError: the token is not valid.
+        RequestError: the token is not valid, or the Hub does not answer.
     """
     token = api.token or get_token()
     if token is None:
@@ -24,77 +24,77 @@ def known_namespaces(api: HfApi) -> frozenset[str] | None:
 
 
 def writable_namespaces(api: HfApi, *, must_write: bool = True) -> frozenset[str]:
-    """Return the user and the organisations that the token can publish to, in lower case.
+    """Return the user and the organizations that the token can publish to, in lower case.
 
     Args:
-        must_write: whether a token that can only read is refused; otherwise its account counts.
+        api: the client.
+        must_write: whether to refuse a token that can only read.
 
     Raises:
-        RequestError: there is no token, or it is not valid, or can only read.
+        RequestError: there is no token, it is not valid, or it can only read; or the Hub does not
+            answer.
     """
     token = api.token or get_token()
     if not isinstance(token, str):
         raise RequestError(
             "There is no token, so nothing can be published.",
-            "Give one that can write: the action's input token, or the variable HF_TOKEN.",
+            "Set the action's input token or the variable HF_TOKEN to a token that can write.",
             code=ErrorCode.NO_TOKEN,
         )
     if not re.fullmatch("[!-~]+", token):
         raise RequestError(
-            "The token has characters that no token has, such as a space or a line break.",
-            "Paste it anew where it is kept.",
+            "The token contains characters that no token has, such as a space or a line break.",
+            "Copy the token again into the secret or variable that stores it.",
             code=ErrorCode.TOKEN_NOT_VALID,
         )
     try:
         with translated_errors("log in to the Hub"):
-            account = api.whoami()
+            account = parse_account(api.whoami())
     except VedError as error:
         raise RequestError(error.cause, error.remedy, code=error.code) from error
-    try:
-        role = account["auth"]["accessToken"].get("role")
-        writable = [each for each in account["orgs"] if each.get("roleInOrg") != "read"]
-        names = frozenset(each["name"].lower() for each in (account, *writable))
-    except (AttributeError, KeyError, TypeError) as error:
-        raise RequestError(
-            "The Hub does not say in its own form whose token this is.",
-            "Check the endpoint.",
-            code=ErrorCode.HUB_DOES_NOT_ANSWER,
-        ) from error
-    if role == "read" and must_write:
+    if account.role == "read" and must_write:
         raise RequestError(
             "The token can only read, so nothing can be published.",
-            "Make one with the role 'write' in the Hub's settings.",
+            "Create a token with the role 'write' in the settings of the Hub.",
             code=ErrorCode.TOKEN_MAY_NOT_WRITE,
         )
-    return names
+    return frozenset(name.lower() for name in (account.name, *account.writable_organizations))
 
 
 def check_namespace(repo: str, namespaces: frozenset[str]) -> None:
-    """Make sure that a repo is in a namespace that the token can publish to.
+    """Check that a repo is in a namespace that the token can publish to.
+
+    Args:
+        repo: owner/name.
+        namespaces: as `writable_namespaces` returns them.
 
     Raises:
-        VedError: it is not.
+        VedError: the repo is in another namespace.
     """
     namespace = repo.partition("/")[0]
     if namespace.lower() not in namespaces:
         raise VedError(
             f"The token may not publish to {namespace}.",
-            f"It may publish to {', '.join(sorted(namespaces))}: check the name in the manifest, "
-            "or use a token of a member.",
+            f"It may publish to {', '.join(sorted(namespaces))}. Correct the name in the manifest, "
+            f"or use the token of a member of {namespace}.",
             code=ErrorCode.TOKEN_MAY_NOT_WRITE,
         )
 
 
 def check_allowed(repo: str, allowed: frozenset[str]) -> None:
-    """Make sure that a repo is in a namespace that the user allows.
+    """Check that a repo is in a namespace that the user allows.
+
+    Args:
+        repo: owner/name.
+        allowed: the namespaces of the input `allowed-namespaces`, in lower case.
 
     Raises:
-        VedError: it is not.
+        VedError: the repo is in another namespace.
     """
     namespace = repo.partition("/")[0]
     if namespace.lower() not in allowed:
         raise VedError(
-            f"Publishing to {namespace} is not allowed here.",
-            f"The input allowed-namespaces has {', '.join(sorted(allowed))}.",
+            f"The input allowed-namespaces does not list {namespace}.",
+            f"It lists {', '.join(sorted(allowed))}. Add {namespace}, or correct the manifest.",
             code=ErrorCode.NAMESPACE_NOT_ALLOWED,
         )

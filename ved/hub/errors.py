@@ -1,6 +1,7 @@
-"""What huggingface_hub raises, in words that say what to do."""
+"""Translate errors of huggingface_hub and of the network into VED's: a cause and a remedy."""
 
 import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -9,8 +10,10 @@ import requests
 from huggingface_hub.errors import (
     BadRequestError,
     EntryNotFoundError,
+    FileMetadataError,
     GatedRepoError,
     HfHubHTTPError,
+    HFValidationError,
     LocalEntryNotFoundError,
     LocalTokenNotFoundError,
     OfflineModeIsEnabled,
@@ -21,172 +24,229 @@ from huggingface_hub.errors import (
 )
 
 from ved.errors import ErrorCode, VedError
+from ved.hub.answers import MalformedAnswerError
+from ved.text import quoted
 
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 401, 403, 404
 CONFLICT, PRECONDITION_FAILED, TOO_MANY = 409, 412, 429
 
+RETRY_LATER = "Run again. If the error persists, check https://status.huggingface.co."
+
+
+class UploadError(Exception):
+    """A file could not be uploaded. The cause of this exception is the reason."""
+
+
+_TRANSLATED = (
+    HfHubHTTPError,
+    FileMetadataError,
+    LocalEntryNotFoundError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+    XetAuthorizationError,
+    XetRefreshTokenError,
+    ConnectionError,  # of uploads by hf_xet
+    UploadError,
+    MalformedAnswerError,
+    requests.RequestException,
+)
+
+_CLIENT_ERRORS = (AttributeError, LookupError, TypeError, ValueError)
+"""What huggingface_hub raises for answers that it cannot parse, and for ids and cards that it
+refuses. The same error of VED's own code is a programming error."""
+
 
 def status_of(error: requests.RequestException) -> int | None:
-    """Return the status that the Hub answered with; None where it did not answer."""
+    """Return the HTTP status of the answer; None if the Hub did not answer."""
     return None if error.response is None else error.response.status_code
 
 
-MALFORMED = (AttributeError, LookupError, TypeError)
-"""What comes of reading an answer that is not in the Hub's form."""
-
-
 def is_not_found(error: BaseException | None) -> bool:
-    """Whether the Hub has answered that a repo, a revision or a file is not there."""
-    # A failed download is reported as a file missing from the cache; what failed is its cause.
+    """Return whether the Hub answered that a repo, a revision or a file does not exist."""
+    # huggingface_hub reports a failed download as a file that is missing in its cache.
     failed = error.__cause__ if isinstance(error, LocalEntryNotFoundError) else error
     return isinstance(failed, requests.RequestException) and status_of(failed) == NOT_FOUND
 
 
-class UploadError(Exception):
-    """A file could not be uploaded; its cause says why."""
-
-
 @contextmanager
 def translated_errors(action: str, repo: str = "", *, writing: bool = False) -> Iterator[None]:
-    """Turn what huggingface_hub raises inside into a VedError.
+    """Raise errors of huggingface_hub and of the network inside the block as VedErrors.
+
+    Programming errors of VED pass through as they are.
 
     Args:
-        action: what is being done, as the rest of a sentence that begins "Cannot".
-        repo: the repo it is done to, for remedies that name it.
-        writing: whether it takes the right to write.
+        action: what the block does, as the rest of a sentence that begins "Cannot".
+        repo: the repo that the block is about, for remedies that name it.
+        writing: whether the block needs the right to write.
+
+    Raises:
+        VedError: the translated error.
     """
     try:
         yield
-    except (
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        LocalTokenNotFoundError,
-        OfflineModeIsEnabled,
-        XetAuthorizationError,
-        XetRefreshTokenError,
-        ConnectionError,  # from the uploads of hf_xet
-        UploadError,
-        ValueError,  # ids that cannot be, metadata of a card that the Hub refuses
-        requests.RequestException,
-        *MALFORMED,
-    ) as error:
+    except (*_TRANSLATED, *_CLIENT_ERRORS) as error:
+        if not isinstance(error, _TRANSLATED) and not _is_raised_by_client(error):
+            raise
         why = _explain(error, repo, writing)
         raise VedError(f"Cannot {action}: {why.cause}.", why.remedy, code=why.code) from error
 
 
+def _is_raised_by_client(error: Exception) -> bool:
+    """Return whether huggingface_hub, or a library that it called, raised an error."""
+    modules = [
+        str(frame.f_globals.get("__name__")).partition(".")[0]
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
+    innermost = [name for name in modules if name in ("ved", "huggingface_hub")][-1:]
+    return innermost == ["huggingface_hub"]
+
+
 class _Why(NamedTuple):
-    """The parts of a VedError, of which the cause is the end of its sentence."""
+    """The parts of a VedError. The cause is the rest of a sentence."""
 
     cause: str
-    remedy: str = ""
-    code: ErrorCode = ErrorCode.HUB_DOES_NOT_ANSWER
+    remedy: str
+    code: ErrorCode
 
 
-def _explain(error: Exception, repo: str, writing: bool) -> _Why:
-    # A failed download is reported as a file missing from the cache; what failed is its cause.
-    if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
+def _explain(error: BaseException, repo: str, writing: bool) -> _Why:
+    if isinstance(error, LocalEntryNotFoundError | UploadError) and error.__cause__ is not None:
+        if isinstance(error, UploadError) and isinstance(error.__cause__, BadRequestError):
+            return _Why(
+                "the Hub received other bytes of a file than VED sent",
+                "Run again.",
+                ErrorCode.HUB_DOES_NOT_ANSWER,
+            )
+        # huggingface_hub reports a failed download as a file that is missing in its cache.
         return _explain(error.__cause__, repo, writing)
-    if isinstance(error, UploadError):
-        return _explain_upload(error, repo, writing)
+    if isinstance(error, LocalTokenNotFoundError):
+        return _Why(
+            "there is no token",
+            "Set the action's input token or the variable HF_TOKEN.",
+            ErrorCode.NO_TOKEN,
+        )
+    if isinstance(error, OfflineModeIsEnabled):
+        return _Why(
+            "HF_HUB_OFFLINE is set",
+            "Unset it: VED needs the Hub.",
+            ErrorCode.HUB_DOES_NOT_ANSWER,
+        )
+    if isinstance(error, RepositoryNotFoundError | RevisionNotFoundError | EntryNotFoundError):
+        return _explain_not_found(error, repo)
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return _explain_status(error, error.response.status_code, writing)
+    if isinstance(error, requests.RequestException | ConnectionError):
+        return _explain_connection(error)
+    if isinstance(error, ValueError):
+        return _explain_value(error)
+    malformed = (MalformedAnswerError, FileMetadataError, AttributeError, LookupError, TypeError)
+    return _malformed(error) if isinstance(error, malformed) else _explain_connection(error)
+
+
+def _malformed(error: BaseException) -> _Why:
+    detail = quoted(f"{type(error).__name__}: {error}")
+    return _Why(
+        f"the answer does not have the form of a Hub's answers ({detail})",
+        "Check that the endpoint is the address of a Hub.",
+        ErrorCode.HUB_DOES_NOT_ANSWER,
+    )
+
+
+def _explain_value(error: ValueError) -> _Why:
+    """Explain a value that huggingface_hub refuses before it asks the Hub."""
+    message = " ".join(str(error).split()).rstrip(".")
+    if isinstance(error, HFValidationError):
+        return _Why(message, "Write the id as OWNER/NAME.", ErrorCode.NO_SUCH_REPO)
+    if message.startswith("Invalid metadata in README.md"):
+        return _Why(message, "Correct the manifest.", ErrorCode.MODEL_CARD_REFUSED)
+    return _malformed(error)
+
+
+def _explain_connection(error: BaseException) -> _Why:
+    if isinstance(error, requests.exceptions.JSONDecodeError):
+        return _malformed(error)
+    # hf_xet has no class of its own for this error.
+    status = re.search(r"HTTP status \w+ error \((\d{3})", str(error))
+    if status and isinstance(error, ConnectionError):
+        cause = f"the Hub's storage answers with status {status[1]}"
+        return _Why(cause, RETRY_LATER, ErrorCode.HUB_DOES_NOT_ANSWER)
+    cause = "the Hub does not answer"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        cause = "the connection was cut"
+    remedy = "Check the endpoint and the network, and run again."
+    return _Why(cause, remedy, ErrorCode.HUB_DOES_NOT_ANSWER)
+
+
+def _explain_not_found(error: HfHubHTTPError, repo: str) -> _Why:
     if isinstance(error, GatedRepoError):
         return _Why(
             "it is gated, and this token has no access",
-            f"Accept its terms at its page ({repo}) with the account that owns the token.",
-            code=ErrorCode.GATED_SOURCE,
+            f"Accept its terms on its page ({repo}) with the account that owns the token.",
+            ErrorCode.GATED_SOURCE,
         )
     if isinstance(error, RepositoryNotFoundError):
         return _Why(
-            "there is no such repo, or it is private and this token may not see it",
+            "there is no such repo, or it is private and this token has no access",
             f"Check the spelling of {repo!r}; a private repo needs a token with access to it.",
-            code=ErrorCode.NO_SUCH_REPO,
+            ErrorCode.NO_SUCH_REPO,
         )
     if isinstance(error, RevisionNotFoundError):
         return _Why(
             "there is no such revision",
             "Name a branch, a tag or a commit of the repo.",
-            code=ErrorCode.NO_SUCH_REVISION,
+            ErrorCode.NO_SUCH_REVISION,
         )
-    if isinstance(error, EntryNotFoundError):
-        return _Why(
-            "a file is not there",
-            "The source may be incomplete, or have changed meanwhile.",
-            code=ErrorCode.DAMAGED_SOURCE,
-        )
-    if isinstance(error, LocalTokenNotFoundError):
-        remedy = "Give one with the input token or the variable HF_TOKEN."
-        return _Why("there is no token", remedy, code=ErrorCode.NO_TOKEN)
-    if isinstance(error, MALFORMED):
-        return _Why(
-            "the answer is not in the Hub's form",
-            "Check that the endpoint is a Hub.",
-            code=ErrorCode.HUB_DOES_NOT_ANSWER,
-        )
-    if isinstance(error, ValueError) and not isinstance(error, requests.RequestException):
-        return _Why(" ".join(str(error).split()).rstrip("."), code=ErrorCode.HUB_DOES_NOT_ANSWER)
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return _explain_status(error, error.response.status_code, writing)
-    if isinstance(error, OfflineModeIsEnabled):
-        remedy = "Unset it; publishing needs the Hub."
-        return _Why("HF_HUB_OFFLINE is set", remedy, code=ErrorCode.HUB_DOES_NOT_ANSWER)
-    remedy = "Check the endpoint and the network, and run again."
-    answered = re.search(r"HTTP status \w+ error \((\d{3})", str(error))
-    if answered and isinstance(error, ConnectionError):  # hf_xet has no error of its own for it
-        cause = f"the Hub's storage answers with status {answered[1]}"
-        return _Why(
-            cause, "Run again; if it stays, the Hub is ill.", code=ErrorCode.HUB_DOES_NOT_ANSWER
-        )
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return _Why("the connection breaks off", remedy, code=ErrorCode.HUB_DOES_NOT_ANSWER)
-    return _Why("the Hub does not answer", remedy, code=ErrorCode.HUB_DOES_NOT_ANSWER)
-
-
-def _explain_upload(error: UploadError, repo: str, writing: bool) -> _Why:
-    cause = error.__cause__
-    if isinstance(cause, BadRequestError):
-        return _Why(
-            "a file did not arrive as it was sent", "Run again.", ErrorCode.HUB_DOES_NOT_ANSWER
-        )
-    assert isinstance(cause, Exception)
-    return _explain(cause, repo, writing)
+    return _Why(
+        "a file is missing",
+        "The source may be incomplete, or somebody changed it meanwhile.",
+        ErrorCode.DAMAGED_SOURCE,
+    )
 
 
 def _explain_status(error: requests.HTTPError, status: int, writing: bool) -> _Why:
     message = " ".join((getattr(error, "server_message", None) or "").split())
-    said = f" ({message})" if message else ""
+    detail = f" ({message})" if message else ""
     if status == UNAUTHORIZED:
-        remedy = "Make a new one in the Hub's settings."
-        return _Why(f"the token is not valid{said}", remedy, code=ErrorCode.TOKEN_NOT_VALID)
-    if status == FORBIDDEN:
-        remedy = (
-            "Use a token that can write to this namespace."
-            if writing
-            else "Give the token the right to read it; a fine-grained token names what it can read."
-        )
         return _Why(
-            f"the token may not do that{said}",
-            remedy,
-            code=ErrorCode.TOKEN_MAY_NOT_WRITE if writing else ErrorCode.GATED_SOURCE,
+            f"the token is not valid{detail}",
+            "Create a new token in the settings of the Hub.",
+            ErrorCode.TOKEN_NOT_VALID,
+        )
+    if status == FORBIDDEN and writing:
+        return _Why(
+            f"the token may not do that{detail}",
+            "Use a token that can write to this namespace.",
+            ErrorCode.TOKEN_MAY_NOT_WRITE,
+        )
+    if status == FORBIDDEN:
+        return _Why(
+            f"the token may not do that{detail}",
+            "Give the token the right to read it; a fine-grained token lists what it can read.",
+            ErrorCode.GATED_SOURCE,
         )
     if status == CONFLICT:
         return _Why(
-            "it exists: somebody made it meanwhile, or this token may not see it",
-            "Run again; if it stays, choose another name, or use a token with access to it.",
-            code=ErrorCode.CHANGED_MEANWHILE,
+            "it exists: somebody created it meanwhile, or this token has no access to it",
+            "Run again. If the error persists, choose another name, or use a token with access.",
+            ErrorCode.CHANGED_MEANWHILE,
         )
     if status == PRECONDITION_FAILED:
         return _Why(
             "somebody else committed to it meanwhile",
             "Nothing was changed; run again.",
-            code=ErrorCode.CHANGED_MEANWHILE,
+            ErrorCode.CHANGED_MEANWHILE,
         )
     if status == TOO_MANY:
-        remedy = "Wait a few minutes and run again."
-        return _Why("the Hub asks for fewer requests", remedy, code=ErrorCode.RATE_LIMIT)
+        return _Why(
+            "the Hub asks for fewer requests",
+            "Wait a few minutes and run again.",
+            ErrorCode.RATE_LIMIT,
+        )
     if isinstance(error, BadRequestError):
-        remedy = "Correct what it names in the manifest."
-        return _Why(f"the Hub refuses it{said}", remedy, code=ErrorCode.MODEL_CARD_REFUSED)
-    return _Why(
-        f"the Hub answers with status {status}{said}",
-        "Run again; if it stays, the Hub is ill.",
-        code=ErrorCode.HUB_DOES_NOT_ANSWER,
-    )
+        return _Why(
+            f"the Hub refuses it{detail}",
+            "Correct in the manifest what the Hub names.",
+            ErrorCode.MODEL_CARD_REFUSED,
+        )
+    cause = f"the Hub answers with status {status}{detail}"
+    return _Why(cause, RETRY_LATER, ErrorCode.HUB_DOES_NOT_ANSWER)

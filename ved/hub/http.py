@@ -1,16 +1,15 @@
-"""How VED talks HTTP: with time limits, and trying again what a network or a busy Hub let fail.
+"""The HTTP session of huggingface_hub's client: time limits, retries, and who gets the token.
 
-All of that happens here, and once. huggingface_hub tries some requests again by itself, which would
-multiply the attempts; so a request that has had its attempts fails in a way that it gives up at.
+Retries happen in the adapter of the session and nowhere else. huggingface_hub retries some requests
+by itself, which would multiply the attempts. So a request that has used up its attempts raises an
+error that huggingface_hub does not retry.
 """
 
-import logging
 import re
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any
 
 import requests
 from huggingface_hub import HfApi, configure_http_backend, constants
@@ -21,47 +20,29 @@ from requests.utils import rewind_body
 from urllib3.exceptions import InvalidHeader, NewConnectionError
 from urllib3.util.retry import Retry
 
+from ved.hub import retries
 from ved.interruption import raise_if_interrupted
 
-log = logging.getLogger("ved")
-
 TIMEOUT = (10.0, 60.0)
-"""Seconds to wait for a connection, and for an answer to begin or to go on."""
-
-ATTEMPTS = 5
-"""How often something is tried in all."""
-
-CONNECTION_ATTEMPTS = 2
-"""How often it is tried to connect: a Hub that is not there is not going to be."""
-
-FIRST_WAIT = 1.0
-"""Seconds to wait before the second attempt; twice as many before each one after."""
-
-LONGEST_WAIT = 120.0
-"""Seconds to wait at most between two attempts, whatever the Hub asks for."""
-
-RETRYABLE_STATUSES = (429, 500, 502, 503, 504)
-"""Answers that may be others in a moment."""
+"""Seconds to wait for a connection, and for the next bytes of an answer."""
 
 CHUNK_BYTES = 2**20
-"""How many bytes are taken from a connection at a time, at most."""
+"""Bytes to read from a connection at a time, at most."""
 
-_NAMES = ("ETag", "X-Linked-ETag", "X-Repo-Commit")
-"""What huggingface_hub calls files and folders of its cache by, wherever that leads."""
+_CACHE_KEY_HEADERS = ("ETag", "X-Linked-ETag", "X-Repo-Commit")
+"""Headers that huggingface_hub uses as names of files and folders in its cache, unchecked."""
 
-_NAME = r'(W/)?"?[0-9A-Za-z_-]+"?'
-
-_Answer = TypeVar("_Answer")
+_CACHE_KEY = r'(W/)?"?[0-9A-Za-z_-]+"?'
 
 
 class _Response(requests.Response):
-    """An answer that breaks off in one way only, whether the connection is cut or falls silent."""
+    """A response whose truncated body always raises the same error, however it was truncated."""
 
     def iter_content(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        """Return the body in pieces.
+        """Yield the body in chunks.
 
         Raises:
-            ChunkedEncodingError: it breaks off.
+            ChunkedEncodingError: the body is truncated.
         """
         try:
             yield from super().iter_content(*args, **kwargs)
@@ -69,142 +50,116 @@ class _Response(requests.Response):
             raise ChunkedEncodingError(error) from error
 
 
-class _Adapter(HTTPAdapter):
-    """Makes every attempt that a request has.
+class _RetryingAdapter(HTTPAdapter):
+    """Retries requests.
 
-    Every request of VED can be made twice: a commit names its parent, so that it cannot be made
-    again, and a repo is created once.
+    Every request of VED can be repeated: a commit names its parent, so it cannot be made twice, and
+    a repo is created once.
     """
 
     def send(self, request: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
-        """Send a request, up to `ATTEMPTS` times.
+        """Send a request, up to `retries.ATTEMPTS` times.
 
         Raises:
-            HfHubHTTPError: the last answer, too, is one of `PASSING`.
-            RetryError: there is none.
-            KeyboardInterrupt: the process is told to stop. What comes after the answer, such as
-                making a folder for a download, must not meet the tidying up.
+            HfHubHTTPError: the last answer has one of `retries.RETRYABLE_STATUSES`.
+            RetryError: there is no answer.
+            KeyboardInterrupt: the process was interrupted. Checked before each attempt, so that no
+                file is written while the process cleans up.
         """
         for attempt in count(1):
             raise_if_interrupted()
             try:
                 response = self._attempt(request, **kwargs)
             except (requests.ConnectionError, requests.Timeout, ChunkedEncodingError) as error:
-                if attempt >= (CONNECTION_ATTEMPTS if _is_unreachable(error) else ATTEMPTS):
+                unreachable = _is_unreachable(error)
+                if attempt >= (retries.CONNECTION_ATTEMPTS if unreachable else retries.ATTEMPTS):
                     raise RetryError(error, request=request) from error
-                wait_before_retry("The Hub does not answer", attempt)
+                retries.wait_before_retry("The Hub does not answer", attempt)
             else:
-                if response.status_code not in RETRYABLE_STATUSES:
+                if response.status_code not in retries.RETRYABLE_STATUSES:
                     break
-                if attempt == ATTEMPTS:
+                if attempt == retries.ATTEMPTS:
                     hf_raise_for_status(response)
                 response.close()
-                wait_before_retry(
-                    f"The Hub answers {response.status_code}", attempt, _retry_after(response)
-                )
+                problem = f"The Hub answers {response.status_code}"
+                retries.wait_before_retry(problem, attempt, _retry_after(response))
             if isinstance(request._body_position, int):
                 rewind_body(request)
         return response
 
     def _attempt(self, request: Any, *, stream: bool = False, **kwargs: Any) -> requests.Response:
-        # One limit for all: huggingface_hub has 10 seconds for some requests, and none for others.
+        # huggingface_hub sets 10 seconds for some requests, and no limit for others.
         kwargs["timeout"] = TIMEOUT
         response = super().send(request, stream=stream, **kwargs)
         if not stream:
-            _ = response.content  # kept; it may break off, too
+            _ = response.content  # reads the body, which may be truncated
         return response
 
     def build_response(self, req: Any, resp: Any) -> requests.Response:
-        """Return what is made of urllib3's answer."""
+        """Return urllib3's response as one of requests, without headers that are not safe."""
         response = super().build_response(req, resp)
         response.__class__ = _Response
-        for name in _NAMES:
-            if not re.fullmatch(_NAME, response.headers.get(name, "-")):
+        for name in _CACHE_KEY_HEADERS:
+            if not re.fullmatch(_CACHE_KEY, response.headers.get(name, "-")):
                 del response.headers[name]
         return response
 
 
-class _ThirdPartyAdapter(_Adapter):
-    """Goes where the Hub's answers lead, which is not told the token."""
+class _ThirdPartyAdapter(_RetryingAdapter):
+    """Adapter for all hosts but the Hub: removes the token from requests."""
 
     def send(self, request: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
-        """Send a request; see `_Adapter`."""
+        """Send a request without `Authorization`; see `_RetryingAdapter.send`."""
         request.headers.pop("Authorization", None)
         return super().send(request, **kwargs)
 
 
-def connect(token: str | None = None, *others: str) -> HfApi:
-    """Return the Hub's client.
+def connect(token: str | None = None, *trusted_urls: str) -> HfApi:
+    """Configure huggingface_hub's HTTP sessions, and return a client.
 
     Args:
-        token: what to log in with; None for what huggingface_hub finds.
-        others: addresses besides the Hub's that may be sent a token.
+        token: the token to send; None for the one that huggingface_hub finds.
+        trusted_urls: beginnings of addresses besides the Hub's that may get an `Authorization`.
     """
-    configure_http_backend(partial(_session, (f"{constants.ENDPOINT}/", *others)))
+    configure_http_backend(partial(_session, (f"{constants.ENDPOINT}/", *trusted_urls)))
     return HfApi(token=token)
 
 
-def retry_truncated(action: Callable[[], _Answer], what: str) -> _Answer:
-    """Do something again that broke off on the way, such as a download, which then goes on.
+def read_limited(response: requests.Response, length: int) -> bytes:
+    """Return the body, or if it is longer than `length` bytes, its beginning.
 
     Args:
-        what: it, for the log, as the rest of a sentence that begins "Cannot".
-
-    Raises:
-        requests.exceptions.ChunkedEncodingError: it broke off every time.
+        response: a streamed response.
+        length: bytes. At most one chunk more is read, enough to see that a body is longer.
     """
-    for attempt in range(1, ATTEMPTS):
-        try:
-            return action()
-        except ChunkedEncodingError:
-            wait_before_retry(f"The connection broke off when trying to {what}", attempt)
-    return action()
-
-
-def read_limited(response: requests.Response, length: int) -> bytes:
-    """Return the answer's bytes; of a longer one than `length`, little more than that."""
     content = bytearray()
-    for piece in response.iter_content(min(length, CHUNK_BYTES)):
-        content += piece
+    for chunk in response.iter_content(min(length, CHUNK_BYTES)):
+        content += chunk
         if len(content) >= length:
             break
     return bytes(content)
 
 
-def _session(trusted: Sequence[str]) -> requests.Session:
+def _session(trusted_urls: Sequence[str]) -> requests.Session:
     session = requests.Session()
     for scheme in ("http://", "https://"):
         session.mount(scheme, _ThirdPartyAdapter())
-    for address in trusted:
-        session.mount(address, _Adapter())
+    for url in trusted_urls:
+        session.mount(url, _RetryingAdapter())
     return session
 
 
 def _is_unreachable(error: requests.RequestException) -> bool:
-    """Tell whether there was no connection at all."""
+    """Return whether no connection could be made."""
     reason = getattr(error.args[0], "reason", None) if error.args else None
     kinds = (requests.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.SSLError)
     return isinstance(error, kinds) or isinstance(reason, NewConnectionError)
 
 
 def _retry_after(response: requests.Response) -> float | None:
-    """Return how many seconds the Hub asks to wait for, if it does."""
+    """Return how many seconds the Hub asks to wait; None if it does not ask."""
     value = response.headers.get("Retry-After")
     try:
         return Retry().parse_retry_after(value) if value else None
     except InvalidHeader:
         return None
-
-
-def wait_before_retry(problem: str, attempt: int, asked_for: float | None = None) -> None:
-    """Say why there is an attempt after this one, and wait until it is due."""
-    wanted = FIRST_WAIT * 2 ** (attempt - 1) if asked_for is None else asked_for
-    seconds = min(wanted, LONGEST_WAIT)
-    log.info(
-        "%s: trying again in %g s, attempt %d of %d at most.",
-        problem,
-        round(seconds, 3),
-        attempt + 1,
-        ATTEMPTS,
-    )
-    time.sleep(seconds)

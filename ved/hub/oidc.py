@@ -1,7 +1,8 @@
-"""Keyless publishing: a GitHub Actions job's identity, exchanged for a token to write to one repo.
+"""Keyless publishing: exchange the identity of a CI job for a token that writes to one repo.
 
-The job asks GitHub for an id token, which says who it is, and the Hub gives a token for it if the
-repo's settings name that job as a trusted publisher. No secret has to be stored for that.
+A GitHub Actions job asks GitHub for an id token, which states the job's identity. The Hub exchanges
+the id token for an access token if the settings of the repo list the job as a trusted publisher.
+Nobody has to store a secret.
 
 Protocol: https://huggingface.co/docs/hub/trusted-publishers and
 https://docs.github.com/actions/reference/security/oidc.
@@ -31,51 +32,58 @@ TIMEOUT = 60
 """Seconds to wait for an answer."""
 
 LIFETIME = 3600
-"""Seconds for which a token is good where the Hub does not say."""
+"""Seconds that a token is valid if the Hub does not say how long."""
 
 LEFT_FOR_PUBLISHING = 300
-"""Seconds for which a token is to be good when it is given out, or a fifth of its lifetime."""
+"""Seconds that a token is still valid when it is given out, at least. A token that is valid for a
+short time only is renewed after four fifths of that time."""
 
 _OK = 200
 
 
 def offers_identity(environ: Mapping[str, str]) -> bool:
-    """Tell whether this job may ask for an id token: GitHub sets two variables if so."""
+    """Return whether this job may ask for an id token. GitHub sets two variables if so."""
     return bool(environ.get(REQUEST_URL) and environ.get(_REQUEST_TOKEN))
 
 
 @dataclass(frozen=True)
 class _AccessToken:
     value: str = field(repr=False)
-    renew_at: float
+    renew_at: float  # on the clock of time.monotonic
 
 
 class Publisher:
-    """Gives tokens that write to one repo each; may be shared between threads.
+    """A trusted publisher: gets tokens that write to one repo each. Threads may share it.
 
     Args:
         endpoint: the address of the Hub.
-        environ: the job's environment variables.
-        on_secret: is given every new secret before it is used, so that logs can be told to hide it.
+        environ: the environment variables of the job.
+        on_secret: called with each new secret before its first use, to mask it in logs.
+        fork: the fork that the run is for, which explains why GitHub offers no identity; "" if the
+            run is for the repository itself.
 
     Raises:
-        RequestError: the job may not ask for an id token, or the addresses are not safe for one.
+        RequestError: the job may not ask for an id token, or an address is not safe for one.
     """
 
     def __init__(
-        self, endpoint: str, environ: Mapping[str, str], on_secret: Callable[[str], None]
+        self,
+        endpoint: str,
+        environ: Mapping[str, str],
+        on_secret: Callable[[str], None],
+        fork: str = "",
     ) -> None:
         if not offers_identity(environ):
-            raise oidc_errors.not_offered(environ)
+            raise oidc_errors.not_offered(environ, fork)
         self._endpoint = endpoint.rstrip("/")
         self._request_url = environ[REQUEST_URL]
         self._request_token = environ[_REQUEST_TOKEN]
         _check_address(self._request_url, f"The variable {REQUEST_URL}")
-        _check_address(self._endpoint, "The Hub's endpoint")
+        _check_address(self._endpoint, "The endpoint of the Hub")
         if not _is_token(self._request_token):
             raise RequestError(
-                f"The variable {_REQUEST_TOKEN} has characters that no token has.",
-                "GitHub sets it; leave it as it is.",
+                f"The variable {_REQUEST_TOKEN} contains characters that no token has.",
+                "Do not change this variable: GitHub sets it.",
                 code=ErrorCode.ID_TOKEN_PERMISSION,
             )
         self._on_secret = on_secret
@@ -83,10 +91,10 @@ class Publisher:
         self._lock = Lock()
 
     def token(self, repo: str) -> str:
-        """Return a token that may write to a repo; the same one until it is soon to expire.
+        """Return a token that can write to `repo`. Reuses a token until shortly before it expires.
 
         Raises:
-            VedError: GitHub gives no id token, or the Hub nothing for it.
+            VedError: GitHub gives no id token, or the Hub gives no token for it.
         """
         with self._lock:
             token = self._tokens.get(repo)
@@ -96,8 +104,8 @@ class Publisher:
 
     def _new_token(self, repo: str) -> _AccessToken:
         id_token = self._id_token()
-        asked_at = monotonic()
-        wanted = {
+        requested_at = monotonic()
+        payload = {
             "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
             "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
             "subject_token": id_token,
@@ -107,27 +115,27 @@ class Publisher:
             "The Hub",
             "POST",
             f"{self._endpoint}/oauth/token",
-            # With HF_DEBUG, the client logs what is sent unless that is a file.
-            data=BytesIO(json.dumps(wanted).encode()),
+            # With HF_DEBUG, the client logs the body of a request unless it is a file.
+            data=BytesIO(json.dumps(payload).encode()),
             headers={"Content-Type": "application/json"},
         )
         if response.status_code != _OK:
             raise oidc_errors.refused(response, repo, self._endpoint, id_token)
-        answer = oidc_errors.members(response)
+        answer = oidc_errors.json_object(response)
         value, lifetime = answer.get("access_token"), answer.get("expires_in")
         if not _is_token(value) or str(answer.get("token_type")).lower() != "bearer":
             raise VedError(
-                f"Cannot publish {repo}: the Hub's answer to the job's id token is no token.",
-                "Check the endpoint.",
+                f"Cannot publish {repo}: the Hub's answer to the job's id token has no token.",
+                "Check that the endpoint is the address of a Hub.",
                 code=ErrorCode.HUB_DOES_NOT_ANSWER,
             )
         self._on_secret(value)
         if not isinstance(lifetime, int | float) or not lifetime >= 0:
             lifetime = LIFETIME
-        return _AccessToken(value, asked_at + lifetime - min(LEFT_FOR_PUBLISHING, lifetime / 5))
+        return _AccessToken(value, requested_at + lifetime - min(LEFT_FOR_PUBLISHING, lifetime / 5))
 
     def _id_token(self) -> str:
-        """Return a new id token for the Hub; each is good for one exchange."""
+        """Return a new id token. The Hub accepts each only once."""
         response = _send(
             "GitHub",
             "GET",
@@ -135,31 +143,31 @@ class Publisher:
             params={"audience": self._endpoint},
             headers={"Authorization": f"Bearer {self._request_token}"},
         )
-        value = oidc_errors.members(response).get("value")
+        value = oidc_errors.json_object(response).get("value")
         if response.status_code != _OK or not _is_token(value):
             raise oidc_errors.no_id_token(response, self._request_token)
         self._on_secret(value)
         return value
 
 
-def _send(who: str, method: str, url: str, **options: Any) -> requests.Response:
-    """Return the answer to a request with a secret, which no redirect takes elsewhere."""
+def _send(server: str, method: str, url: str, **options: Any) -> requests.Response:
+    """Send a request that contains a secret, and return the answer. Follows no redirect."""
     try:
         return get_session().request(method, url, timeout=TIMEOUT, allow_redirects=False, **options)
     except requests.HTTPError as error:
-        # The last of several that might have been others; an error of this kind always has one.
+        # The adapter raises the last of several retryable answers. Its error has the response.
         return cast(requests.Response, error.response)
     except (requests.RequestException, OfflineModeIsEnabled) as error:
         reason = type(error).__name__
-    # Raised out here, because that error holds the request, and so the secret.
-    raise oidc_errors.no_answer(who, reason)
+    # Raised outside of the except clause: that error holds the request, which holds the secret.
+    raise oidc_errors.no_answer(server, reason)
 
 
 def _check_address(url: str, name: str) -> None:
-    """Make sure that what is sent to an address can be read there alone.
+    """Check that nobody on the network can read what is sent to an address.
 
     Raises:
-        RequestError: it would go through a network in the clear.
+        RequestError: the connection would not be encrypted.
     """
     try:
         address = urlsplit(url)
@@ -170,8 +178,8 @@ def _check_address(url: str, name: str) -> None:
         is_safe = False
     if not is_safe:
         raise RequestError(
-            f"{name} does not begin with https, so the job's identity is not sent there.",
-            "Correct the address; only a loopback address may begin with http.",
+            f"{name} does not begin with https, so VED does not send the job's identity there.",
+            "Correct the address. Only a loopback address may begin with http.",
             code=ErrorCode.HUB_DOES_NOT_ANSWER,
         )
 
@@ -181,5 +189,5 @@ def _is_loopback(host: str) -> bool:
 
 
 def _is_token(value: object) -> TypeGuard[str]:
-    """Tell whether a value can be a header's token: visible ASCII characters and no others."""
+    """Return whether a value can be a header's token: visible ASCII characters only."""
     return isinstance(value, str) and re.fullmatch("[!-~]+", value) is not None

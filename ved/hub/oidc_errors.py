@@ -1,6 +1,6 @@
-"""Why a job cannot publish without a stored token, in words that say what to do.
+"""Explain why a job cannot publish without a stored token.
 
-What servers say is shown shortened, on one line, and without the secret that they were sent.
+Texts of servers are shortened, put on one line, and stripped of the secret that VED sent.
 """
 
 import json
@@ -13,89 +13,96 @@ import requests
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-from ved.action.events import fork
 from ved.errors import ErrorCode, RequestError, VedError
 
-_SHOWN = 300  # characters of a text from outside
+_MAX_LENGTH = 300  # characters of a server's text
 
 BAD_REQUEST, NOT_FOUND, NOT_ALLOWED, TOO_MANY = 400, 404, 405, 429
 
 
-def not_offered(environ: Mapping[str, str]) -> RequestError:
-    """Return why GitHub did not let a job ask for an id token."""
+def not_offered(environ: Mapping[str, str], fork: str) -> RequestError:
+    """Return the error of a job that may not ask GitHub for an id token.
+
+    Args:
+        environ: the environment variables of the job.
+        fork: the fork that the run is for; "" if the run is for the repository itself.
+    """
     if environ.get("GITHUB_ACTIONS") != "true":
         return RequestError(
-            "This is no job of GitHub Actions, so it has no identity to publish with.",
-            "Give a token that can write: the action's input token, or the variable HF_TOKEN.",
+            "This is not a GitHub Actions job, so it has no identity to publish with.",
+            "Set the action's input token or the variable HF_TOKEN to a token that can write.",
             code=ErrorCode.NO_TOKEN,
         )
-    origin = fork(environ)
-    if origin:
+    if fork:
         return RequestError(
-            f"This run is for a pull request from a fork ({origin}), which gets neither secrets "
+            f"This run is for a pull request from a fork ({fork}). GitHub gives it neither secrets "
             "nor an identity, so nothing can be published.",
-            "Publish once it is merged; for pull requests, use mode: plan, which needs neither.",
+            "Publish after the merge. Use mode: plan for pull requests: it needs neither.",
             code=ErrorCode.PULL_REQUESTS_NEVER_PUBLISH,
         )
     return RequestError(
-        "The job may not ask GitHub for an id token, so nothing can be published without a token.",
-        "Add to the job, and to a job that calls it as a reusable workflow: "
-        "permissions: {id-token: write, contents: read}; or give a token that can write.",
+        "The job may not ask GitHub for an id token, so it needs a token to publish.",
+        "Add permissions: {id-token: write, contents: read} to the job, and to a job that calls it "
+        "as a reusable workflow; or set the input token.",
         code=ErrorCode.ID_TOKEN_PERMISSION,
     )
 
 
-def no_answer(who: str, reason: str) -> VedError:
-    """Return that GitHub or the Hub could not be reached for a token."""
+def no_answer(server: str, reason: str) -> VedError:
+    """Return the error of a request for a token that GitHub or the Hub did not answer."""
     return VedError(
-        f"{who} does not answer when asked for a token ({reason}).",
+        f"{server} does not answer a request for a token ({reason}).",
         "Check the endpoint and the network, and run again.",
         code=ErrorCode.HUB_DOES_NOT_ANSWER,
     )
 
 
 def no_id_token(response: requests.Response, request_token: str) -> VedError:
-    """Return that GitHub gave something else than an id token."""
+    """Return the error of an answer by GitHub that has no id token."""
     return VedError(
-        f"GitHub gives the job no id token: it answers with {_said(response, request_token)}.",
-        "Run the job again; if it stays, see https://www.githubstatus.com.",
+        f"GitHub gives the job no id token: it answers {_describe(response, request_token)}.",
+        "Run the job again. If the error persists, check https://www.githubstatus.com.",
         code=ErrorCode.ID_TOKEN_PERMISSION,
     )
 
 
 def refused(response: requests.Response, repo: str, endpoint: str, id_token: str) -> VedError:
-    """Return why the Hub gave no token for a job's id token.
+    """Return the error of a Hub that gives no token for an id token.
 
-    The Hub does not tell which of its checks failed, so what can be found out here is said.
+    The Hub does not say which of its checks failed, so VED finds out what it can.
     """
     cannot = f"Cannot publish {repo} without a stored token: "
-    said = _said(response, id_token)
-    if response.status_code == BAD_REQUEST and members(response).get("error") == "invalid_grant":
+    answer = _describe(response, id_token)
+    is_refusal = json_object(response).get("error") == "invalid_grant"
+    if response.status_code == BAD_REQUEST and is_refusal:
         cause, remedy = _not_trusted(repo, endpoint, id_token)
-        message = f"{cannot}{cause} (the Hub answers with {said})."
+        message = f"{cannot}{cause} (the Hub answers {answer})."
         return VedError(message, remedy, code=ErrorCode.TRUSTED_PUBLISHER)
     if response.status_code in (NOT_FOUND, NOT_ALLOWED):
         return VedError(
-            f"{cannot}{endpoint} knows no trusted publishers; it answers with {said}.",
-            "Check the endpoint, or give a token that can write.",
+            f"{cannot}{endpoint} does not support trusted publishers; it answers {answer}.",
+            "Check the endpoint, or set the input token.",
             code=ErrorCode.TRUSTED_PUBLISHER,
         )
     if response.is_redirect:
         return VedError(
-            f"{cannot}{endpoint} sends elsewhere, where the job's identity is not sent.",
-            "Give the endpoint as it is spelt there.",
+            f"{cannot}{endpoint} redirects to another address. VED does not send the job's "
+            "identity there.",
+            "Set the endpoint to the address that it redirects to.",
             code=ErrorCode.HUB_DOES_NOT_ANSWER,
         )
-    message = f"{cannot}the Hub answers with {said}."
+    message = f"{cannot}the Hub answers {answer}."
     if response.status_code == TOO_MANY:
         return VedError(message, "Wait a few minutes and run again.", code=ErrorCode.RATE_LIMIT)
     return VedError(
-        message, "Run again; if it stays, the Hub is ill.", code=ErrorCode.HUB_DOES_NOT_ANSWER
+        message,
+        "Run again. If the error persists, check https://status.huggingface.co.",
+        code=ErrorCode.HUB_DOES_NOT_ANSWER,
     )
 
 
-def members(response: requests.Response) -> dict[str, Any]:
-    """Return the members of the JSON object that a server answers; none where it is no object."""
+def json_object(response: requests.Response) -> dict[str, Any]:
+    """Return the JSON object that a server answers; {} if the answer is something else."""
     try:
         found = response.json()
     except (ValueError, RecursionError):
@@ -104,46 +111,47 @@ def members(response: requests.Response) -> dict[str, Any]:
 
 
 def _not_trusted(repo: str, endpoint: str, id_token: str) -> tuple[str, str]:
-    """Return why a repo does not trust this job, and what to do."""
-    job = _described(id_token)
-    settings = f"at {endpoint}/{repo}/settings, under Trusted Publishers, add GitHub Actions with "
+    """Return the cause and the remedy of a repo that does not trust this job."""
+    job = _describe_job(id_token)
+    settings = f"{endpoint}/{repo}/settings"
     if _is_visible(repo, endpoint):
         return (
-            f"none of the trusted publishers in its settings is this job: {job}",
-            f"Look {settings}this repository, or correct what is there: each claim has to be "
-            "exactly the job's, and those but the repository may be left out.",
+            f"its settings list no trusted publisher that matches this job: {job}",
+            f"Add this repository at {settings}, under Trusted Publishers, or correct its entry: "
+            "each claim must equal the job's. Only the repository is required.",
         )
     return (
-        "there is no such repo, or it is private and none of the trusted publishers in its "
-        f"settings is this job: {job}",
-        f"Create it at {endpoint}/new, or give a token too, with which VED creates it; then, "
-        f"{settings}this repository and, if you like, the workflow.",
+        "there is no such repo, or it is private and its settings list no trusted publisher that "
+        f"matches this job: {job}",
+        f"Create it at {endpoint}/new, or set the input token, so that VED can create it. Then "
+        f"add this repository at {settings}, under Trusted Publishers.",
     )
 
 
 def _is_visible(repo: str, endpoint: str) -> bool:
-    """Tell whether everybody can see that a repo exists; where that is not known, it does."""
+    """Return whether the public can see a repo; True if the Hub does not answer."""
     try:
         return HfApi(endpoint, token=False).repo_exists(repo)
     except (HfHubHTTPError, OfflineModeIsEnabled, requests.RequestException):
         return True
 
 
-def _described(id_token: str) -> str:
-    """Return what a job's id token tells of it, as the form in a repo's settings has it."""
+def _describe_job(id_token: str) -> str:
+    """Return the claims of an id token by the labels of the form in a repo's settings."""
     claims = _claims(id_token)
     ref, path = claims.get("ref", ""), claims.get("workflow_ref", "").partition("@")[0]
     branch = ref.removeprefix("refs/heads/")
-    told = {
+    values = {
         "repository": claims.get("repository", ""),
         "workflow": PurePosixPath(path).name,
         "ref" if branch == ref else "branch": branch,
         "environment": claims.get("environment", ""),
     }
-    return ", ".join(f"{name} {_shown(value) or '(none)'}" for name, value in told.items())
+    return ", ".join(f"{name} {_sanitize(value) or '(none)'}" for name, value in values.items())
 
 
 def _claims(id_token: str) -> dict[str, str]:
+    """Return the claims that are text. VED does not check the signature: the Hub does."""
     try:
         payload = id_token.split(".")[1]
         found = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
@@ -153,15 +161,16 @@ def _claims(id_token: str) -> dict[str, str]:
     return {name: value for name, value in items if isinstance(value, str)}
 
 
-def _said(response: requests.Response, secret: str) -> str:
-    found = members(response)
-    texts = (found.get("error"), found.get("error_description"))
-    said = ": ".join(text for text in texts if isinstance(text, str))
-    shown = _shown(said.replace(secret, "***"))
-    return f"status {response.status_code}" + (f", {shown}" if shown else "")
+def _describe(response: requests.Response, secret: str) -> str:
+    """Return the status and the error text of an answer, without the secret."""
+    answer = json_object(response)
+    texts = (answer.get("error"), answer.get("error_description"))
+    joined = ": ".join(text for text in texts if isinstance(text, str))
+    detail = _sanitize(joined.replace(secret, "***"))
+    return f"status {response.status_code}" + (f", {detail}" if detail else "")
 
 
-def _shown(text: str) -> str:
-    """Return a text from outside on one line, without what is not to be seen."""
+def _sanitize(text: str) -> str:
+    """Return a server's text on one line, shortened, without unprintable characters."""
     visible = "".join(char if char.isprintable() else " " for char in text)
-    return " ".join(visible[:_SHOWN].split())
+    return " ".join(visible[:_MAX_LENGTH].split())

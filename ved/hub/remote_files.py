@@ -1,4 +1,4 @@
-"""Files on the Hub that are read where they are, in parts or once to the end, and not kept."""
+"""Read files on the Hub without keeping them: in ranges, or once from beginning to end."""
 
 import hashlib
 from collections.abc import Callable, Generator, Iterator
@@ -13,117 +13,121 @@ from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_st
 from requests.exceptions import ChunkedEncodingError
 
 from ved.errors import ErrorCode, VedError
-from ved.hub import http
-from ved.hub.http import CHUNK_BYTES, read_limited, retry_truncated, wait_before_retry
+from ved.hub import http, retries
 from ved.interruption import raise_if_interrupted
 
 
 @dataclass(frozen=True)
 class LocatedFile:
-    """A file at the place that serves its bytes.
+    """A file at the address that serves its bytes.
 
     Attributes:
-        url: that place.
-        token: what it is told; False for nothing.
-        size: of the whole file, in bytes.
-        action: what is being done, for errors; as for `ved.hub_errors.explained`.
-        again: locates it anew, because signed addresses run out.
+        url: the address. It may be signed, and expire.
+        token: the bearer token to send; False sends none.
+        size: bytes of the whole file.
+        action: what the caller does, for errors; see `ved.hub.errors.translated_errors`.
+        locate_again: asks the Hub for a new address.
     """
 
     url: str
     token: str | bool | None
     size: int
     action: str
-    again: "Callable[[], LocatedFile]"
+    locate_again: "Callable[[], LocatedFile]"
 
-    def part(self, start: int, length: int) -> bytes:
-        """Return some of its bytes, for which the place is asked."""
-        return retry_truncated(lambda: self._ask(start, length), self.action)
-
-    @contextmanager
-    def stream(self) -> "Iterator[FileStream]":
-        """Yield it to be read once, from one answer or as many as it takes."""
-        with closing(self._pieces()) as pieces:
-            yield FileStream(self, pieces)
-
-    def _pieces(self) -> Generator[bytes]:
-        """Yield its bytes in order, and go on where an answer breaks off.
+    def read_range(self, start: int, length: int) -> bytes:
+        """Return `length` bytes from `start`, in one request.
 
         Raises:
-            ChunkedEncodingError: one attempt after another brings nothing.
+            VedError: the server does not support ranges.
+            RequestException: the server does not answer.
+        """
+        return retries.retry_truncated(lambda: self._request_range(start, length), self.action)
+
+    @contextmanager
+    def open_stream(self) -> "Iterator[FileStream]":
+        """Yield the file as a stream. A truncated answer is continued by another request."""
+        with closing(self._chunks()) as chunks:
+            yield FileStream(self, chunks)
+
+    def _chunks(self) -> Generator[bytes]:
+        """Yield all bytes in order.
+
+        Raises:
+            ChunkedEncodingError: several attempts in a row bring nothing.
         """
         place, position, failed = self, 0, 0
         while position < self.size:
             try:
-                for piece in place._rest(position):
-                    position += len(piece)
+                for chunk in place._chunks_from(position):
+                    position += len(chunk)
                     failed = 0
-                    yield piece
+                    yield chunk
             except ChunkedEncodingError:
                 failed += 1
-                if failed == http.ATTEMPTS:
+                if failed == retries.ATTEMPTS:
                     raise
-                wait_before_retry(f"The connection broke off when trying to {self.action}", failed)
-                place = place.again()
+                problem = f"The connection was cut while trying to {self.action}"
+                retries.wait_before_retry(problem, failed)
+                place = place.locate_again()
 
-    def _rest(self, start: int) -> Iterator[bytes]:
+    def _chunks_from(self, start: int) -> Iterator[bytes]:
         with self._get(f"{start}-") as response:
             if start and response.status_code != requests.codes.partial_content:
-                raise self._other_part()
-            content = response.iter_content(CHUNK_BYTES)
-            first = next(content, b"")
+                raise self._wrong_range()
+            chunks = response.iter_content(http.CHUNK_BYTES)
+            first = next(chunks, b"")
             if not first:
                 raise ChunkedEncodingError("an empty answer")
             yield first
-            yield from content
+            yield from chunks
 
-    def _ask(self, start: int, length: int) -> bytes:
-        part = f"{start}-{start + length - 1}"
-        with self._get(part) as response:
-            if response.headers.get("Content-Range") == f"bytes {part}/{self.size}":
-                content = read_limited(response, length)
+    def _request_range(self, start: int, length: int) -> bytes:
+        wanted = f"{start}-{start + length - 1}"
+        with self._get(wanted) as response:
+            if response.headers.get("Content-Range") == f"bytes {wanted}/{self.size}":
+                content = http.read_limited(response, length)
                 if len(content) == length:
                     return content
-        raise self._other_part()
+        raise self._wrong_range()
 
     @contextmanager
-    def _get(self, part: str) -> Iterator[requests.Response]:
-        # Of a compressed answer, a range would be one of compressed bytes.
-        asked = {"Range": f"bytes={part}", "Accept-Encoding": "identity"}
-        headers = {**build_hf_headers(token=self.token), **asked}
+    def _get(self, wanted: str) -> Iterator[requests.Response]:
+        # A range of a compressed answer would be a range of the compressed bytes.
+        fields = {"Range": f"bytes={wanted}", "Accept-Encoding": "identity"}
+        headers = {**build_hf_headers(token=self.token), **fields}
         with get_session().get(self.url, headers=headers, stream=True) as response:
             hf_raise_for_status(response)
             yield response
 
-    def _other_part(self) -> VedError:
+    def _wrong_range(self) -> VedError:
         return VedError(
-            f"Cannot {self.action}: what was sent is not the part that was asked for.",
-            "Check the endpoint: it, or a proxy on the way, seems not to serve ranges.",
+            f"Cannot {self.action}: the server sent another range than VED requested.",
+            "Check the endpoint. The server, or a proxy, seems not to support range requests.",
             code=ErrorCode.HUB_DOES_NOT_ANSWER,
         )
 
 
 class FileStream:
-    """A file elsewhere that is read once, from its beginning to its end; every byte is hashed.
+    """A remote file that is read once, from beginning to end. Every byte is hashed.
 
     Attributes:
-        size: of the file, in bytes, as the Hub says.
-        action: as in `Located`.
+        size: bytes of the file, according to the Hub.
+        action: see `LocatedFile`.
     """
 
-    def __init__(self, source: LocatedFile, pieces: Iterator[bytes]) -> None:
+    def __init__(self, source: LocatedFile, chunks: Iterator[bytes]) -> None:
         self.size = source.size
         self.action = source.action
-        self._pieces = pieces
-        self._piece = b""
+        self._chunks = chunks
+        self._chunk = b""
         self._end = 0
         self._sha256 = hashlib.sha256()
 
-    def part(self, start: int, length: int) -> bytes:
-        """Return some of its bytes.
+    def read_range(self, start: int, length: int) -> bytes:
+        """Return `length` bytes from `start`.
 
-        They are none of before those that were asked for last, which are gone: who reads headers
-        only goes forward, and a buffer keeps what may be wanted twice.
+        Reads are forward-only: chunks before the one of the last requested byte are discarded.
 
         Raises:
             VedError: the file ends before.
@@ -132,9 +136,9 @@ class FileStream:
         while len(content) < length:
             position = start + len(content)
             if position < self._end:
-                offset = position - (self._end - len(self._piece))
-                assert offset >= 0, "what has passed is gone"
-                content += self._piece[offset : offset + length - len(content)]
+                offset = position - (self._end - len(self._chunk))
+                assert offset >= 0, "reads are forward-only"
+                content += self._chunk[offset : offset + length - len(content)]
             elif not self._advance():
                 raise VedError(
                     f"Cannot {self.action}: it ends after {self._end} bytes.",
@@ -143,41 +147,46 @@ class FileStream:
         return bytes(content)
 
     def sha256(self) -> str:
-        """Read what is left, and return the sha256 of all, in hexadecimal.
+        """Read the rest of the file, and return the sha256 of the whole, in hexadecimal.
 
-        Of a file that goes on after its size, no more is read than shows that.
+        Reads at most one chunk past `size`, enough to detect a file that is longer than announced.
         """
         while self._end <= self.size and self._advance():
             pass
         return self._sha256.hexdigest()
 
     def _advance(self) -> bool:
-        raise_if_interrupted()  # of a large file, nobody waits for the end
-        self._piece = next(self._pieces, b"")
-        self._end += len(self._piece)
-        self._sha256.update(self._piece)
-        return bool(self._piece)
+        """Read the next chunk, and return whether there is one."""
+        raise_if_interrupted()  # a large file takes long
+        self._chunk = next(self._chunks, b"")
+        self._end += len(self._chunk)
+        self._sha256.update(self._chunk)
+        return bool(self._chunk)
 
 
 def locate_file(repo: str, commit: str, name: str, action: str, api: HfApi) -> LocatedFile:
-    """Find out where a file's bytes are served, in one request to the Hub.
+    """Ask the Hub for the address that serves a file, in one request.
 
     Args:
-        action: what is being done, for errors.
+        repo: the repo's id.
+        commit: 40 hexadecimal digits.
+        name: the file's path in the repo.
+        action: what the caller does, for errors.
+        api: the client.
 
     Raises:
-        VedError: the Hub does not say its size.
+        VedError: the Hub does not report the file's size.
         HfHubHTTPError: the Hub refuses.
     """
     url = hf_hub_url(repo, name, revision=commit, endpoint=api.endpoint)
     found = api.get_hf_file_metadata(url=url)
     if found.size is None:
         raise VedError(
-            f"Cannot {action}: the Hub does not say its size.",
-            "Check the endpoint.",
+            f"Cannot {action}: the Hub does not report its size.",
+            "Check that the endpoint is the address of a Hub.",
             code=ErrorCode.HUB_DOES_NOT_ANSWER,
         )
-    # Large files are on other hosts, at signed addresses; the token is for the Hub alone.
+    # Other hosts serve large files at signed addresses. Only the Hub gets the token.
     token = api.token if _origin(found.location) == _origin(url) else False
     again = partial(locate_file, repo, commit, name, action, api)
     return LocatedFile(found.location, token, found.size, action, again)

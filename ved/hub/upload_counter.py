@@ -1,6 +1,6 @@
-"""How much of what is published was really sent: the Hub says what it has already.
+"""Count the bytes that a commit uploads. The Hub does not request files that it has already.
 
-The answers are those of the LFS batch API: an object without an action is there.
+The counts come from answers of the LFS batch API: an object without actions is stored already.
 Source of the format: https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md.
 """
 
@@ -18,35 +18,36 @@ class UploadCounter:
     """Counts bytes.
 
     Attributes:
-        sent: bytes of the files that the Hub asked for, of those that it stores outside git; None
-            where it did not say. Of its storage Xet it is not known: that asks for parts of files.
+        sent: bytes of the LFS files that the Hub requested; None if unknown. Always unknown with
+            Xet, which uploads parts of files.
     """
 
     def __init__(self) -> None:
         self.sent: int | None = None
         self._is_known = True
 
-    def note(self, response: requests.Response, *_: Any, **__: Any) -> None:
-        """Look at an answer."""
+    def count_answer(self, response: requests.Response, *_: Any, **__: Any) -> None:
+        """Add the bytes that an answer of the batch API requests. Ignores other answers."""
         if not (response.ok and response.url.endswith(_BATCH)):
             return
         try:
             answer = response.json()
             sizes = [each["size"] for each in answer["objects"] if each.get("actions")]
         except (ValueError, TypeError, KeyError, AttributeError):
-            return  # the client will have to say something to this
-        in_form = all(type(size) is int and 0 <= size < 2**40 for size in sizes)
-        self._is_known &= in_form and answer.get("transfer") != "xet"
+            return  # huggingface_hub reads the same answer, and raises an error
+        are_valid = all(type(size) is int and 0 <= size < 2**40 for size in sizes)
+        self._is_known &= are_valid and answer.get("transfer") != "xet"
         self.sent = (self.sent or 0) + sum(sizes) if self._is_known else None
 
 
 @contextmanager
 def count_uploads() -> Iterator[UploadCounter]:
-    """Count what the client asks the Hub for in this thread, which is where it makes commits."""
+    """Yield a counter of the uploads that this thread makes inside the block."""
     uploads = UploadCounter()
+    # huggingface_hub has one session for each thread, and makes a commit in the calling thread.
     hooks = get_session().hooks["response"]
-    hooks.append(uploads.note)
+    hooks.append(uploads.count_answer)
     try:
         yield uploads
     finally:
-        hooks.remove(uploads.note)
+        hooks.remove(uploads.count_answer)

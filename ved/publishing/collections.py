@@ -1,42 +1,40 @@
-"""Collections on the Hub: published repos are put into those that their pairs name, in order.
+"""Read collections of the Hub: which pairs are missing in theirs, and which items to move.
 
-A collection is found by its title, made where it is missing, and never emptied: nothing is removed
-import logging
-from it, and what else is in it keeps its order. Where all is as it should be, nothing is written.
+A pair names a collection by its owner and title. `ved.publishing.collection_sync` changes them.
 """
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import pairwise
 
 from huggingface_hub import Collection, CollectionItem, HfApi
 
 from ved.errors import ErrorCode, VedError
 from ved.hub.access import HubAccess
 from ved.hub.account import check_namespace
+from ved.hub.answers import check_collection_items, collection_titles
 from ved.hub.errors import translated_errors
 from ved.manifest.models import Pair
 
-log = logging.getLogger("ved")
-
 KEY = "collection"
-"""The manifest's key."""
+"""The key of the manifest."""
 
 
 def check_collection(name: str, access: HubAccess, namespaces: frozenset[str] | None) -> None:
-    """Make sure that a collection can be changed, as far as that is known beforehand.
+    """Check that this run may change a collection, as far as that is known beforehand.
 
     Args:
         name: owner/title.
-        namespaces: those that may be published to, in lower case; None where nobody knows.
+        access: the clients of the run.
+        namespaces: the namespaces that the token can publish to, in lower case; None if unknown.
 
     Raises:
-        VedError: it cannot.
+        VedError: the run may not change the collection.
     """
     if access.publisher is not None and not access.has_token:
         raise VedError(
-            "A job's identity publishes to one repo, and cannot change a collection.",
-            f"Give a token as well, or take {KEY} out.",
+            "A job's identity can publish to a repo, but cannot change a collection.",
+            f"Set the input token as well, or remove {KEY} from the pair.",
             code=ErrorCode.COLLECTION_NOT_CHANGED,
         )
     if namespaces is not None:
@@ -44,118 +42,110 @@ def check_collection(name: str, access: HubAccess, namespaces: frozenset[str] | 
 
 
 def find_uncollected(pairs: Sequence[Pair], api: HfApi) -> set[str]:
-    """Return those of some repos that are not in the collections that their pairs name.
+    """Return the repos that are missing in their collections, or out of order there.
 
-    A collection that cannot be read has nothing missing: what is the matter with it is said when
-    it is to be changed.
+    Ignores a collection that cannot be read: its error is reported when the run changes it.
+
+    Args:
+        pairs: pairs whose repos are published, in the order of the manifest.
+        api: the client.
     """
-    by_name: dict[str, list[Pair]] = {}
-    for pair in pairs:
-        if pair.collection:
-            by_name.setdefault(pair.collection.lower(), []).append(pair)
     repos: set[str] = set()
-    for wanted in by_name.values():
-        name = wanted[0].collection or ""
+    for name, its_pairs in pairs_by_collection(pairs).items():
         with suppress(VedError), translated_errors(f"read the collection {name}"):
-            collection = _find(name, api)
-            known = _known(collection) if collection else set()
-            repos |= {pair.repo for pair in wanted if pair.repo.lower() not in known}
+            repos |= _find_uncollected(its_pairs, find_collection(name, api))
     return repos
 
 
-def sync_collection(
-    wanted: Sequence[str], pairs: Sequence[Pair], api: HfApi
-) -> dict[str, VedError]:
-    """Put repos into the one collection that they all name; return those that are not in it.
+def _find_uncollected(pairs: Sequence[Pair], collection: Collection | None) -> set[str]:
+    if collection is None:
+        return {pair.repo for pair in pairs}
+    present = model_ids(collection)
+    missing = {pair.repo for pair in pairs if pair.repo.lower() not in present}
+    # One pair whose job sorts the collection is enough.
+    move = next_move(collection.items, places_in_order(pairs))
+    to_move = {pair.repo for pair in pairs if move and pair.repo.lower() == move[0].item_id.lower()}
+    return missing | to_move
+
+
+def pairs_by_collection(pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
+    """Return the pairs of each collection in their order, by the collection's first spelling.
+
+    Pairs whose collections differ in upper and lower case only name the same collection.
+    """
+    groups: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        if pair.collection:
+            groups.setdefault(pair.collection.lower(), []).append(pair)
+    return {group[0].collection or "": group for group in groups.values()}
+
+
+def find_collection(name: str, api: HfApi) -> Collection | None:
+    """Return a collection with all its items; None if its owner has none of that title.
+
+    Prefers a title that is spelled exactly so over one that differs in upper and lower case.
 
     Args:
-        wanted: the repos.
-        pairs: all of the manifest's that name it, in order.
-    """
-    name = pairs[0].collection
-    assert name is not None
-    try:
-        with translated_errors(f"change the collection {name}", writing=True):
-            collection = _find(name, api) or _create(name, pairs, api)
-            known = _known(collection)
-    except VedError as error:
-        return dict.fromkeys(wanted, error)
-    failed: dict[str, VedError] = {}
-    for repo in wanted:
-        if repo.lower() not in known:
-            try:
-                with translated_errors(f"add {repo} to the collection {name}", repo, writing=True):
-                    collection = api.add_collection_item(
-                        collection.slug, repo, "model", exists_ok=True
-                    )
-            except VedError as error:
-                failed[repo] = error
-    try:
-        with translated_errors(f"put the collection {name} in order", writing=True):
-            _put_in_order(collection, pairs, api)
-    except VedError as error:
-        log.warning("%s", error)
-    return failed
+        name: owner/title.
+        api: the client.
 
-
-def _put_in_order(collection: Collection, pairs: Sequence[Pair], api: HfApi) -> None:
-    places = {pair.repo.lower(): place for place, pair in enumerate(pairs)}
-    for item, position in _moves(collection.items, places):
-        log.info("%s: Moving %s", collection.title, item.item_id)
-        api.update_collection_item(collection.slug, item.item_object_id, position=position)
-
-
-def _find(name: str, api: HfApi) -> Collection | None:
-    """Return the collection that an owner has by a title, with all its items."""
-    owner, _, title = name.partition("/")
-    alike = [
-        each for each in api.list_collections(owner=owner) if each.title.lower() == title.lower()
-    ]
-    if not alike:
-        return None
-    found = next((each for each in alike if each.title == title), alike[0])
-    # A listing tells the first few items only.
-    return api.get_collection(found.slug)
-
-
-def _create(name: str, pairs: Sequence[Pair], api: HfApi) -> Collection:
-    """Make a collection, private where all that is to be in it is said to be.
-
-    Another job may be faster; then it is that job's.
+    Raises:
+        HfHubHTTPError: the Hub refuses.
+        MalformedAnswerError: the answer does not have the form of a Hub's answers.
     """
     owner, _, title = name.partition("/")
-    private = all(pair.private for pair in pairs)
-    log.info("%s: Making the collection", name)
-    return api.create_collection(title, namespace=owner, private=private, exists_ok=True)
+    found = collection_titles(api.list_collections(owner=owner))
+    alike = [(its, each) for its, each in found if its.lower() == title.lower()]
+    alike.sort(key=lambda each: each[0] != title)
+    # A listing has only the first few items of each collection.
+    return read_collection(alike[0][1].slug, api) if alike else None
 
 
-def _known(collection: Collection) -> set[str]:
-    """Return the models in a collection, in lower case."""
+def read_collection(slug: str, api: HfApi) -> Collection:
+    """Return a collection with all its items, in order.
+
+    Raises:
+        HfHubHTTPError: the Hub refuses.
+        MalformedAnswerError: the answer does not have the form of a Hub's answers.
+    """
+    return check_collection_items(api.get_collection(slug))
+
+
+def model_ids(collection: Collection) -> set[str]:
+    """Return the ids of the models in a collection, in lower case."""
     return {item.item_id.lower() for item in collection.items if item.item_type == "model"}
 
 
-def _moves(
-    items: Sequence[CollectionItem], places: Mapping[str, int]
-) -> Iterator[tuple[CollectionItem, int]]:
-    """Yield moves that put a collection's models into order, one after the other.
+def places_in_order(pairs: Sequence[Pair]) -> dict[str, int]:
+    """Return the place of each pair in the order of the manifest, by its repo in lower case."""
+    return {pair.repo.lower(): place for place, pair in enumerate(pairs)}
 
-    Each is an item and the position to take, always before its own: the Hub does not document what
-    a position behind it means. Items without a place keep their order among themselves.
+
+def next_move(
+    items: Sequence[CollectionItem], places: Mapping[str, int]
+) -> tuple[CollectionItem, int] | None:
+    """Return the next move that sorts a collection; None if its models are in order.
+
+    A move is an item and its new position, which is always before the old one: the Hub does not
+    document what a position behind it means. Items without a place keep their order.
 
     Args:
-        places: the place in order of each repo, in lower case.
+        items: the items of the collection, in order.
+        places: the place in order of each repo, by its id in lower case.
     """
+    placed = list(_placed(items, places))
+    for (_, _, place), (_, item, following) in pairwise(placed):
+        if following < place:
+            # The first of the items before it that belongs behind it.
+            return item, next(position for position, _, other in placed if other > following)
+    return None
 
-    def place(item: CollectionItem) -> int | None:
-        return places.get(item.item_id.lower()) if item.item_type == "model" else None
 
-    now = list(items)
-    placed = {at: item for item in items if (at := place(item)) is not None}
-    start = 0
-    for _, item in sorted(placed.items()):
-        position = next(at for at in range(start, len(now)) if place(now[at]) is not None)
-        if now[position] is not item:
-            now.remove(item)
-            now.insert(position, item)
-            yield item, position
-        start = position + 1
+def _placed(
+    items: Sequence[CollectionItem], places: Mapping[str, int]
+) -> Iterator[tuple[int, CollectionItem, int]]:
+    """Yield the position, the item and the place of each item that has a place."""
+    for position, item in enumerate(items):
+        place = places.get(item.item_id.lower()) if item.item_type == "model" else None
+        if place is not None:
+            yield position, item, place

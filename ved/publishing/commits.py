@@ -1,4 +1,4 @@
-"""All that talks to the Hub about the repos that VED publishes to."""
+"""Publish to a repo: create it, commit a checkpoint or a card, and set its visibility."""
 
 import secrets
 from collections.abc import Callable, Iterable, Sequence
@@ -15,11 +15,28 @@ from huggingface_hub import (
 from huggingface_hub.errors import HfHubHTTPError
 
 from ved.errors import ErrorCode, VedError
-from ved.hub.answers import is_commit
+from ved.hub.answers import commit_with, is_commit
 from ved.hub.errors import CONFLICT, PRECONDITION_FAILED, UploadError, status_of, translated_errors
-from ved.publishing.repos import TargetRepo
-from ved.publishing.repos import read_repo as target_now
+from ved.publishing.repos import TargetRepo, read_repo
 from ved.record.build_record import MAX_GIT_BLOB_BYTES
+
+
+class VisibilityError(VedError):
+    """A commit was published, but the Hub refused to make the repo public afterwards.
+
+    Args:
+        repo: the repo.
+        commit: the published commit.
+        reason: why the Hub refused.
+    """
+
+    def __init__(self, repo: str, commit: str, reason: VedError) -> None:
+        super().__init__(
+            f"Published {repo} as {commit}, but the repo is still private. {reason.cause}",
+            f"{reason.remedy} The next run makes it public.".strip(),
+            code=ErrorCode.VISIBILITY_NOT_CHANGED,
+        )
+        self.commit = commit
 
 
 def publish(
@@ -32,27 +49,32 @@ def publish(
     message: str = "Publish checkpoint assembled by VED",
     whole: bool = True,
 ) -> str:
-    """Publish a directory as the repo's content, in one commit, and return that.
+    """Publish the files of a directory in one commit, and return the commit.
+
+    Creates the repo if it does not exist. Commits on the head of `target`, so that nobody's commit
+    is overwritten. Returns the head if the repo has all of it already.
 
     Args:
-        target: the repo, as it was when the decision to publish was made.
+        target: the repo, as it was when the plan was made.
         directory: the files; every one is published.
-        private: whether the repo is to be private; None leaves it as it is, or to its owner's
-            setting if new.
-        api: the Hub, to create the repo and to show or hide it.
-        pusher: gives the Hub to push to a repo that is there, where that takes another token.
-        message: the commit's.
-        whole: whether these are all of the checkpoint's files, so that others of it have to go.
+        private: whether the repo becomes private; None keeps the visibility of an existing repo,
+            and gives a new one the owner's default.
+        api: the client that creates the repo and sets its visibility.
+        pusher: returns the client that commits to an existing repo; `api` if None.
+        message: the commit's message.
+        whole: whether `directory` has the whole checkpoint, so that other files of a checkpoint are
+            deleted from the repo.
 
     Raises:
-        VedError: the Hub refuses, or somebody committed meanwhile; then nothing has changed.
+        VisibilityError: the commit was published, but the repo is still private.
+        VedError: the Hub refuses, or somebody committed meanwhile. Nothing was committed.
     """
-    # Nobody but the owner's token has rights to a repo that is not there yet.
-    pushing = pusher(target.repo) if pusher and target.head else api
-    _check_no_secret(directory, {api.token or get_token(), pushing.token})
+    # Only the owner's token may create a repo.
+    committer = pusher(target.repo) if pusher and target.head else api
+    _check_no_secret(directory, {api.token or get_token(), committer.token})
     if target.head is None:
-        target = _create(target.repo, private, api)
-    # Content that is to be private is never shown, and what is private stays so if this fails.
+        target = _create_repo(target.repo, private, api)
+    # Private before the commit and public after it: private content is never public.
     if private and target.private is False:
         set_visibility(target.repo, private, api)
     names = sorted(path.name for path in directory.iterdir())
@@ -62,14 +84,19 @@ def publish(
         *(CommitOperationDelete(name) for name in stale),
     ]
     with translated_errors(f"publish {target.repo}", target.repo, writing=True):
-        commit = _commit(target.repo, operations, message, target.head, pushing)
-    if private is False and target.private:
-        set_visibility(target.repo, private, api)
+        commit = _commit(target.repo, operations, message, target.head, committer)
     if not is_commit(commit):
         raise VedError(
-            f"The Hub says that {target.repo} is at {commit!r}, not a commit.",
+            f"The Hub reports {commit!r} as the new commit of {target.repo}, which is not a commit "
+            "id.",
+            "Check that the endpoint is the address of a Hub.",
             code=ErrorCode.HUB_DOES_NOT_ANSWER,
         )
+    if private is False and target.private:
+        try:
+            set_visibility(target.repo, private, api)
+        except VedError as error:
+            raise VisibilityError(target.repo, commit, error) from error
     return commit
 
 
@@ -81,7 +108,10 @@ def publish_card(
     api: HfApi,
     pusher: Callable[[str], HfApi] | None = None,
 ) -> str:
-    """Publish a new model card and its record beside the weights that are there; see `publish`."""
+    """Publish a model card and its record, leave the weights unchanged, and return the commit.
+
+    See `publish` for arguments and errors.
+    """
     message = "Publish model card written by VED"
     return publish(
         target, directory, private=private, api=api, pusher=pusher, message=message, whole=False
@@ -94,56 +124,61 @@ def set_visibility(repo: str, private: bool, api: HfApi) -> None:
     Raises:
         VedError: the Hub refuses.
     """
-    with translated_errors(f"make {repo} {'private' if private else 'public'}", repo, writing=True):
-        api.update_repo_settings(repo, private=private)
+    action = f"make {repo} {'private' if private else 'public'}"
+    try:
+        with translated_errors(action, repo, writing=True):
+            api.update_repo_settings(repo, private=private)
+    except VedError as error:
+        code = ErrorCode.VISIBILITY_NOT_CHANGED
+        raise VedError(error.cause, error.remedy, code=code) from error
 
 
 def _check_no_secret(directory: Path, tokens: Iterable[str | bool | None]) -> None:
-    """Make sure that no token is published, such as one that a Hub repeats in a source's file.
+    """Check that no file contains a token, such as one that a Hub repeats in a source's file.
 
     Raises:
-        VedError: a file holds one.
+        VedError: a file contains a token.
     """
     known = [token.encode() for token in tokens if isinstance(token, str)]
     for path in sorted(directory.iterdir()):
         content = path.read_bytes() if path.stat().st_size <= MAX_GIT_BLOB_BYTES else b""
         if any(secret in content for secret in known):
             raise VedError(
-                f"{path.name} holds the token that it would be published with.",
+                f"{path.name} contains the token that it would be published with.",
                 "Do not trust this endpoint, and revoke the token.",
                 code=ErrorCode.SECRET_IN_CHECKPOINT,
             )
 
 
-def _create(repo: str, private: bool | None, api: HfApi) -> TargetRepo:
-    """Create a repo, and return what is there then: nothing.
+def _create_repo(repo: str, private: bool | None, api: HfApi) -> TargetRepo:
+    """Create a repo, and return its state, which is empty.
 
     Raises:
-        VedError: the Hub refuses, or somebody was faster.
+        VedError: the Hub refuses, or somebody else created the repo meanwhile.
     """
     with translated_errors(f"create {repo}", repo, writing=True):
         try:
             api.create_repo(repo, private=private)
         except HfHubHTTPError as error:
-            # It may be this very request that made it, if the first answer to it was lost.
-            if status_of(error) != CONFLICT or not (made := target_now(repo, api)).is_empty:
+            # The first answer may be lost, so that the retried request meets its own repo.
+            if status_of(error) != CONFLICT or not (created := read_repo(repo, api)).is_empty:
                 raise
-            return made
-    # Looked at once: whatever comes after is a conflict with what was seen.
-    made = target_now(repo, api)
-    if not made.is_empty:
+            return created
+    # Read at once: a later change by somebody else is a conflict with this state.
+    created = read_repo(repo, api)
+    if not created.is_empty:
         raise VedError(
             f"Cannot publish {repo}: somebody else committed to it meanwhile.",
             "Nothing was changed; run again.",
             code=ErrorCode.CHANGED_MEANWHILE,
         )
-    return made
+    return created
 
 
 def _commit(
     repo: str, operations: Sequence[CommitOperation], message: str, parent: str | None, api: HfApi
 ) -> str:
-    """Make a commit on a parent that has to be the newest, and return it."""
+    """Commit on a parent that must be the head, and return the new commit."""
     run = f"Run {secrets.token_hex(16)}"
     try:
         commit = api.create_commit(
@@ -154,16 +189,16 @@ def _commit(
             parent_commit=parent,
         )
     except RuntimeError as error:
-        # Of an upload, and what it is raised from is what failed.
+        # huggingface_hub raises it for a failed upload, from the error of the request.
         if not isinstance(error.__cause__, requests.RequestException):
             raise
         raise UploadError from error.__cause__
     except HfHubHTTPError as error:
         if status_of(error) != PRECONDITION_FAILED:
             raise
-        # A commit that was made since is this one, if the answer to it was lost.
-        for made in api.list_repo_commits(repo):
-            if run in made.message:
-                return made.commit_id
-        raise
+        # The answer may be lost, so that the retried request meets its own commit.
+        own = commit_with(run, api.list_repo_commits(repo))
+        if own is None:
+            raise
+        return own
     return commit.oid

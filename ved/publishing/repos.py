@@ -1,55 +1,44 @@
-"""The repos that VED publishes to, as they are now: read from the Hub in few requests."""
+"""Read the repos that VED publishes to, in few requests: listings, states and build records."""
 
 import fnmatch
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
-from huggingface_hub import (
-    HfApi,
-    hf_hub_url,
-)
+from huggingface_hub import HfApi, hf_hub_url
 from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import ModelInfo, RepoSibling
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
-from ved.hub.answers import is_commit, repo_files
+from ved.hub.answers import MalformedAnswerError, card_data, is_commit, repo_files, repo_id
 from ved.hub.errors import translated_errors
-from ved.hub.http import read_limited, retry_truncated
+from ved.hub.http import read_limited
+from ved.hub.retries import retry_truncated
 from ved.record import build_record
 from ved.record.build_record import BuildRecord, RecordedFile
 from ved.record.card import STATE_KEY
 from ved.sources.snapshot import PROCESSING_FILES
 
-
-def commit_url(repo: str, commit: str, endpoint: str) -> str:
-    """Return where a person can look at a commit.
-
-    It is not the address that a server gives, because it goes into summaries as a link.
-    """
-    return f"{endpoint}/{repo}/commit/{commit}"
-
-
-_EMPTY_REPO = frozenset({".gitattributes"})
-_CHECKPOINT = (
+_FILES_OF_AN_EMPTY_REPO = frozenset({".gitattributes"})
+_CHECKPOINT_PATTERNS = (
     *("*.bin", "*.h5", "*.msgpack", "*.safetensors", "*.index.json", "*.pt", "*.ckpt"),
     *chain.from_iterable(PROCESSING_FILES.values()),
 )
-"""Files of a checkpoint: an old one beside the new ones would be loaded with them."""
+"""Files of a checkpoint. Libraries would load an old one together with the new ones."""
 
-_EXPANDED = ("sha", "private", "lastModified", "siblings", "cardData")
+_LISTED_FIELDS = ("sha", "private", "lastModified", "siblings", "cardData")
 
 
 @dataclass(frozen=True)
 class ListedRepo:
-    """What a namespace's listing tells of a repo.
+    """A repo in the listing of a namespace.
 
     Attributes:
-        head: its newest commit.
-        private: whether only its owners see it.
-        modified: when it was last changed, in seconds since 1970.
-        fingerprint: what its card says that it was built from; empty without such a card.
-        card_digest: the digest of what its card says besides.
+        head: the newest commit; "" if unknown.
+        private: whether the repo is private.
+        modified: the time of the last change, in seconds since 1970.
+        fingerprint: the fingerprint in the metadata of the card; "" if the repo has no card of VED.
+        card_digest: the card digest in the metadata of the card; "" likewise.
     """
 
     head: str
@@ -61,14 +50,20 @@ class ListedRepo:
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of a repo; it has a sha256 where the Hub stores it outside git."""
+    """A file of a repo.
+
+    Attributes:
+        size: bytes.
+        git_oid: the id of its git object: 40 hexadecimal digits.
+        sha256: the digest of its content, in hexadecimal; None for a file that is in git.
+    """
 
     size: int
     git_oid: str
     sha256: str | None
 
     def holds(self, recorded: RecordedFile) -> bool:
-        """Whether it has the content that a record tells of."""
+        """Return whether the file has the content of a recorded file."""
         if self.sha256 is not None:
             return self.sha256 == recorded.sha256
         return self.git_oid == recorded.git_oid
@@ -76,13 +71,13 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class TargetRepo:
-    """A repo to publish to, as it is now.
+    """The state of a repo to publish to.
 
     Attributes:
-        repo: its id.
-        head: its newest commit; None where there is no repo.
-        files: its files, by name.
-        private: whether only its owners see it; None where there is no repo.
+        repo: the repo's id.
+        head: the newest commit; None if the repo does not exist.
+        files: the files, by name.
+        private: whether the repo is private; None if the repo does not exist.
     """
 
     repo: str
@@ -95,52 +90,65 @@ class TargetRepo:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it holds nothing but what the Hub puts into a new repo."""
-        return self.files.keys() <= _EMPTY_REPO
+        """Whether the repo has only the files that the Hub puts into a new repo."""
+        return self.files.keys() <= _FILES_OF_AN_EMPTY_REPO
 
     @property
     def is_foreign(self) -> bool:
-        """Whether it holds something that VED did not publish."""
+        """Whether the repo has files, but no build record of VED."""
         return build_record.FILE_NAME not in self.files and not self.is_empty
 
     def checkpoint_files(self) -> list[str]:
-        """Return the names of the files that are loaded as a checkpoint."""
+        """Return the names of the files that libraries load as a checkpoint."""
         return checkpoint_files(self.files)
 
     def changed(self, published: BuildRecord) -> list[str]:
-        """Return the names of the files that are not what VED published there."""
-        gone_or_other = (
+        """Return the names of files that were changed, deleted or added since VED published.
+
+        Added files count only if libraries load them as a checkpoint.
+        """
+        changed_or_deleted = (
             name
             for name, recorded in published.files.items()
             if name not in self.files or not self.files[name].holds(recorded)
         )
         added = (name for name in self.checkpoint_files() if name not in published.files)
-        return sorted({*gone_or_other, *added})
+        return sorted({*changed_or_deleted, *added})
+
+
+def commit_url(repo: str, commit: str, endpoint: str) -> str:
+    """Return the address of the page of a commit.
+
+    Ignores the address that a server reports, because this one becomes a link in summaries.
+    """
+    return f"{endpoint}/{repo}/commit/{commit}"
 
 
 def checkpoint_files(names: Iterable[str]) -> list[str]:
-    """Return those of a folder's files that are loaded as a checkpoint."""
+    """Return the names of the files that libraries load as a checkpoint, sorted."""
     return sorted(
-        name for name in names if any(fnmatch.fnmatch(name, pattern) for pattern in _CHECKPOINT)
+        name
+        for name in names
+        if any(fnmatch.fnmatch(name, pattern) for pattern in _CHECKPOINT_PATTERNS)
     )
 
 
 def list_repos(namespace: str, api: HfApi) -> dict[str, ListedRepo]:
-    """Return what a namespace's listing tells of every repo in it, by its id in lower case.
+    """Return all repos of a namespace that the token can read, by id in lower case.
 
     Raises:
-        VedError: the Hub does not tell.
+        VedError: the Hub does not answer, or refuses.
     """
     with translated_errors(f"list the models of {namespace}", namespace):
-        found = api.list_models(author=namespace, expand=[*_EXPANDED])
-        return {info.id.lower(): _listed_repo(info) for info in found}
+        found = api.list_models(author=namespace, expand=[*_LISTED_FIELDS])
+        return {repo_id(info).lower(): _listed_repo(info) for info in found}
 
 
 def read_repo(repo: str, api: HfApi) -> TargetRepo:
-    """Return the state of a repo to publish to.
+    """Return the state of a repo, which may not exist.
 
     Raises:
-        VedError: the Hub does not tell.
+        VedError: the Hub does not answer, or refuses.
     """
     with translated_errors(f"read {repo}", repo):
         try:
@@ -151,50 +159,55 @@ def read_repo(repo: str, api: HfApi) -> TargetRepo:
 
 
 def repo_from_info(repo: str, info: ModelInfo) -> TargetRepo:
-    """Return a repo at a commit as the Hub describes it with its files.
+    """Return the state of a repo from the Hub's answer about it.
 
     Raises:
-        TypeError: the description is not in the Hub's form.
+        MalformedAnswerError: the answer does not have the form of a Hub's answers.
     """
     if not is_commit(info.sha):
-        raise TypeError(f"{info.sha!r} is not a commit")
+        raise MalformedAnswerError(f"{info.sha!r} is not a commit")
     files = {sibling.rfilename: _remote_file(sibling) for sibling in repo_files(info)}
     return TargetRepo(repo, info.sha, files, info.private)
 
 
 def read_record_file(at: TargetRepo, api: HfApi) -> bytes:
-    """Return what is in the ved.json of a repo; of one that is too large, not all.
+    """Return the content of ved.json, or if it is too large for a record, its beginning.
+
+    Args:
+        at: a repo at the commit to read.
+        api: the client.
 
     Raises:
-        VedError: it cannot be had.
+        VedError: the file does not exist, or the Hub does not answer, or refuses.
     """
     url = hf_hub_url(at.repo, build_record.FILE_NAME, revision=at.head, endpoint=api.endpoint)
     headers = build_hf_headers(token=api.token)
 
-    def ask() -> bytes:
+    def read() -> bytes:
         with get_session().get(url, headers=headers, stream=True) as response:
             hf_raise_for_status(response)
             return read_limited(response, build_record.MAX_BYTES + 1)
 
-    what = f"read {build_record.FILE_NAME} of {at}"
-    with translated_errors(what, at.repo):
-        return retry_truncated(ask, what)
+    action = f"read {build_record.FILE_NAME} of {at}"
+    with translated_errors(action, at.repo):
+        return retry_truncated(read, action)
 
 
 def read_published_record(at: TargetRepo, api: HfApi) -> BuildRecord:
-    """Return the build record in a repo that VED published to.
+    """Return the build record of a repo that VED published to.
 
     Raises:
-        VedError: it cannot be had, or is none.
+        VedError: the record cannot be read, or is not a build record.
     """
     return build_record.parse_record(read_record_file(at, api), str(at))
 
 
 def _listed_repo(info: ModelInfo) -> ListedRepo:
-    state = info.card_data.get(STATE_KEY) if info.card_data else None
-    if not isinstance(state, dict) or build_record.FILE_NAME not in {
-        sibling.rfilename for sibling in info.siblings or ()
-    }:
+    card = card_data(info)
+    state = card.get(STATE_KEY) if card else None
+    names = {sibling.rfilename for sibling in repo_files(info)}
+    # A card may be copied from a repo of VED. Only a build record makes it count.
+    if not isinstance(state, dict) or build_record.FILE_NAME not in names:
         state = {}
     return ListedRepo(
         head=info.sha if is_commit(info.sha) else "",

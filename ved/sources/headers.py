@@ -100,7 +100,7 @@ def read_to_end(
     located = _each(locate_one, names, repo)
 
     def read_one(name: str) -> str:
-        with translated_errors(action(name), repo), located[name].stream() as stream:
+        with translated_errors(action(name), repo), located[name].open_stream() as stream:
             _write_placeholder(directory / name, stream)
             return stream.sha256()
 
@@ -196,4 +196,4 @@ class _Recording(io.RawIOBase):
                 "The source is damaged.",
                 code=ErrorCode.DAMAGED_SOURCE,
             )
-        return self.source.part(self.position, length)
+        return self.source.read_range(self.position, length)

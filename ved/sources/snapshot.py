@@ -13,7 +13,7 @@ from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.hub.answers import is_commit, repo_files
 from ved.hub.errors import translated_errors
-from ved.hub.http import retry_truncated
+from ved.hub.retries import retry_truncated
 from ved.interruption import thread_pool
 from ved.manifest.models import ConfigRef
 from ved.sources.digests import file_sha256
