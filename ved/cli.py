@@ -135,7 +135,7 @@ def _assemble(options: argparse.Namespace) -> int:
     checkpoint = commands.assemble(encoder, decoder, options.output_dir)
     for warning in checkpoint.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    print(f"{options.output_dir}: {checkpoint.record.parameters:,} parameters.")
+    print(f"{options.output_dir}: {checkpoint.record.num_parameters:,} parameters.")
     return 0
 
 

@@ -32,8 +32,7 @@ from ved.manifest.problems import Problem
 from ved.planning import plan
 from ved.planning.findings import Finding
 from ved.planning.options import RunOptions
-from ved.record import build_record, card
-from ved.record.build_record import BuildRecord, RecordedSnapshot
+from ved.record import BuildRecord, RecordedSnapshot, build_record, card
 from ved.results.result import Result, planned_result
 from ved.results.rows import collect
 from ved.sources.metadata import SourceMetadata

@@ -215,7 +215,7 @@ def test_ledger_says_which_parameters_no_source_has(pair: Pair) -> None:
 
 def test_checkpoint_counts_parameters_and_names_digests(pair: Pair) -> None:
     numbers = sum(prod(array.shape) for array in parameters_in(pair.directory).values())
-    assert pair.checkpoint.parameters == numbers
+    assert pair.checkpoint.num_parameters == numbers
     assert pair.checkpoint.weights_sha256 == {
         name: hashlib.sha256((pair.directory / name).read_bytes()).hexdigest()
         for name in ("flax_model.msgpack", "model.safetensors")
@@ -489,7 +489,7 @@ def test_config_of_other_image_size_names_tensor_shapes_and_places(tmp_path: Pat
         assemble_pair(encoder, decoder, tmp_path / "made", encoder_config=other)
     for part in (
         f"embeddings.position_embeddings in model.safetensors of {encoder} has shape (1, 5, 32)",
-        f"the config of {other} makes encoder/embeddings/position_embeddings (1, 17, 32)",
+        f"the config of {other} gives encoder/embeddings/position_embeddings the shape (1, 17, 32)",
     ):
         assert part in caught.value.cause
     assert caught.value.remedy == "Use the config that belongs to the weights."
@@ -505,7 +505,7 @@ def test_tensor_of_the_wrong_shape_is_named_with_both_shapes_and_places(tmp_path
         assemble_pair(vit(tmp_path / "encoder"), decoder, tmp_path / "made")
     for part in (
         f"h.1.mlp.c_fc.weight in model.safetensors of {decoder} has shape (96, 32)",
-        f"the config of {decoder} makes decoder/transformer/h/1/mlp/c_fc/kernel (128, 32)",
+        f"{decoder} gives decoder/transformer/h/1/mlp/c_fc/kernel the shape (128, 32)",
     ):
         assert part in caught.value.cause
     assert "h.0." not in caught.value.cause
@@ -574,7 +574,7 @@ def test_layers_whose_names_match_nothing_are_an_error_with_the_nearest_names(
     directory = FAMILIES[family](tmp_path / "source", rename=rename)
     with pytest.raises(VedError) as caught:
         assemble_with_partner(family, directory, tmp_path / "made")
-    message, _, near = caught.value.cause.partition("Nearest names that it does have: ")
+    message, _, near = caught.value.cause.partition("Similar names in the source: ")
     assert str(directory) in message
     assert missing in message
     assert "would be random" in message

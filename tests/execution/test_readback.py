@@ -29,8 +29,7 @@ from ved.errors import VedError
 from ved.execution.readback import PublishedCommit, verify_published
 from ved.hub import retries
 from ved.localhub import LocalHub
-from ved.record import build_record
-from ved.record.build_record import BuildRecord, RecordedFile
+from ved.record import BuildRecord, RecordedFile, build_record
 from ved.results.result import Result
 
 _numbers = count(1)
@@ -279,7 +278,7 @@ def _without_a_parameter(true: BuildRecord) -> BuildRecord:
     [
         (_without_a_parameter, r"The \.msgpack file and its record differ in encoder\."),
         (
-            lambda true: true.model_copy(update={"parameters": true.parameters + 1}),
+            lambda true: true.model_copy(update={"num_parameters": true.num_parameters + 1}),
             r"The \.msgpack file has [0-9]+ numbers, not [0-9]+\.",
         ),
         (

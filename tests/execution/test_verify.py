@@ -23,7 +23,7 @@ from tests.support.publishing import (
 )
 from ved import cli
 from ved.commands import RunOptions, build
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.execution.verify import verify
 from ved.localhub import LocalHub
 from ved.record import build_record
@@ -209,8 +209,24 @@ def test_a_local_source_that_is_not_here_is_explained(
 ) -> None:
     ended = run("owner/verified-of-a-folder", endpoint=hub.endpoint, folder=tmp_path)
     assert ended.returncode == 1
-    assert "made of a local directory, ./sources/vit, which is not here." in ended.stderr
-    assert "TIP Run it in the folder that the directory is in." in ended.stderr
+    assert "there is no ./sources/vit here." in ended.stderr
+    assert "TIP Run the command in the folder in which ./sources/vit exists." in ended.stderr
+
+
+def test_verify_finds_the_source_of_an_absolute_path_by_its_name(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = checkpoints.vit(tmp_path / "sources" / "my-vit")
+    entry = pair("owner/x", encoder=str(source), decoder="team/bart")
+    built = build_locally(hub, entry, tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(VedError) as caught:
+        verify(str(built), client(hub, None))
+    assert caught.value.code == ErrorCode.NO_SUCH_DIRECTORY
+    assert "./my-vit" in caught.value.remedy
+    monkeypatch.chdir(source.parent)
+    verdict = verify(str(built), client(hub, None))
+    assert (verdict.differences, verdict.notes) == ((), ())
 
 
 def test_a_local_source_that_has_changed_is_explained(
@@ -280,7 +296,7 @@ def test_one_bit_is_found_in_a_repo_by_its_listing(
         ('\n  "seed": 0', '\n  "seed": 1'),
         ('"format": 1', '"format": 1, "unknown": true'),
         ('"format": 1', '"format":  1'),
-        ('"parameters": ', '"parameters": 1'),
+        ('"num_parameters": ', '"num_parameters": 1'),
         ('"copied": {', '"copied": {"nowhere": {"file": "a", "tensor": "b"}, '),
         ('"fingerprint": "', '"fingerprint": "' + "0" * 64 + '", "other": "'),
     ],
@@ -375,7 +391,8 @@ def test_what_another_version_made_is_noted(name: str, hub: LocalHub, directory:
     build_record.write_record(published, directory)
     verdict = verify(str(directory), client(hub, None))
     assert verdict.differences == ()
-    assert verdict.notes == (f"It was made with {name} 0.0.1, here {mine}.",)
+    (note,) = verdict.notes
+    assert f"{name} 0.0.1 (here: {mine})" in note
     assert str(verdict).endswith(f"\n  {verdict.notes[0]}")
 
 
@@ -395,7 +412,7 @@ def test_what_the_authors_of_a_source_state_now_is_noted_and_changes_no_verdict(
     verdict = verify(str(built), client(hub))
     assert verdict.is_true
     (note,) = verdict.notes
-    assert note.startswith("What the authors of team/to-be-gated@")
+    assert "team/to-be-gated@" in note
 
 
 def test_what_ved_did_not_make_is_explained(hub: LocalHub, sources: dict[str, Path]) -> None:
@@ -406,8 +423,9 @@ def test_what_ved_did_not_make_is_explained(hub: LocalHub, sources: dict[str, Pa
 
 def test_a_record_that_is_none_is_explained(hub: LocalHub, directory: Path) -> None:
     (directory / build_record.FILE_NAME).write_text('{"format": 2}')
-    with pytest.raises(VedError, match=r"ved\.json of .* is no build record that this VED reads"):
+    with pytest.raises(VedError) as caught:
         verify(str(directory), client(hub, None))
+    assert caught.value.code == ErrorCode.RECORD_NOT_READABLE
 
 
 @pytest.mark.parametrize(

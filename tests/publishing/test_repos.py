@@ -21,8 +21,7 @@ from ved.publishing.repos import (
     read_record_file,
     read_repo,
 )
-from ved.record import build_record
-from ved.record.build_record import BuildRecord, RecordedFile
+from ved.record import BuildRecord, RecordedFile, build_record
 
 NUMBERS = count(1)
 

@@ -1,4 +1,4 @@
-"""The build record: what it says of a checkpoint is so, and the same goes in and out."""
+"""The build record agrees with the checkpoint, and the same inputs give the same record."""
 
 import hashlib
 import json
@@ -32,11 +32,20 @@ from tests.support.publishing import (
     pair,
     publish,
 )
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
+from ved.families.table import DECODERS
 from ved.localhub import LocalHub
 from ved.manifest.settings import CheckpointSettings
-from ved.record import build_record, fingerprint
-from ved.record.build_record import BuildRecord, Copied, RecordedFile, RecordedLedger
+from ved.record import (
+    MAX_GIT_BLOB_BYTES,
+    BuildRecord,
+    Copied,
+    RecordedFile,
+    RecordedLedger,
+    build_record,
+    fingerprint,
+    recorded_pair,
+)
 from ved.record.fingerprint import (
     ASSEMBLY_VERSION,
     LIBRARIES,
@@ -59,22 +68,22 @@ def record_of(directory: Path) -> dict[str, Any]:
 def built(
     module_hub: LocalHub, sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """Build team/vit with team/gpt2, in a directory whose name ought to stay out of the files."""
+    """Build team/vit with team/gpt2 once; no test changes the directory."""
     entry = pair("owner/recorded", tags=["a"], license="mit", token_ids={"pad": 7}, seed=3)
     return build_locally(module_hub, entry, tmp_path_factory.mktemp("machine") / "built")
 
 
-def test_the_pair_is_recorded_as_the_manifest_has_it(built: Path) -> None:
+def test_record_has_the_manifests_entry(built: Path) -> None:
     recorded = record_of(built)
     assert recorded["format"] == 1
     assert recorded["seed"] == 3
-    said = {"repo": "owner/recorded", "license": "mit", "tags": ["a"]}
-    assert recorded["pair"].items() >= said.items()
+    entry = {"repo": "owner/recorded", "license": "mit", "tags": ["a"]}
+    assert recorded["pair"].items() >= entry.items()
     assert recorded["pair"]["token_ids"] == {"pad": 7}
     assert recorded["pair"]["encoder"].items() >= {"model": "team/vit"}.items()
 
 
-def test_sources_are_recorded_with_commits_and_digests(
+def test_record_has_commits_and_digests_of_sources(
     built: Path, hub: LocalHub, sources: dict[str, Path]
 ) -> None:
     recorded = record_of(built)["sources"]
@@ -95,27 +104,29 @@ def test_sources_are_recorded_with_commits_and_digests(
         assert recorded[role].items() >= {**identity, **described}.items()
 
 
-def test_what_the_sources_authors_state_is_recorded(built: Path) -> None:
+def test_record_has_metadata_of_sources(built: Path) -> None:
     recorded = record_of(built)["sources"]
     nothing = {"gated": False, "tags": [], "language": []}
     assert recorded["encoder"]["metadata"] == {**nothing, "license": "apache-2.0"}
     assert recorded["decoder"]["metadata"] == {**nothing, "license": "mit", "language": ["en"]}
 
 
-def test_sizes_are_recorded_by_the_configs_and_the_weights(
+def test_record_has_architecture_and_parameter_counts(
     built: Path, sources: dict[str, Path]
 ) -> None:
     recorded = record_of(built)
-    small = {"layers": 2, "hidden_size": 32, "heads": 2}
-    words = json.loads((sources["gpt2"] / "config.json").read_bytes())["vocab_size"]
+    sizes = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 2}
+    vocab_size = json.loads((sources["gpt2"] / "config.json").read_bytes())["vocab_size"]
     pixels = {"image_size": [16, 16], "patch_size": [8, 8]}
-    assert recorded["sources"]["encoder"]["architecture"] == {**small, **pixels}
-    assert recorded["sources"]["decoder"]["architecture"] == {**small, "vocabulary": words}
-    contents = [ledger["contents"] for ledger in recorded["ledger"].values()]
-    assert sum(each["copied"] + each["initialized"] for each in contents) == recorded["parameters"]
+    assert recorded["sources"]["encoder"]["architecture"] == {**sizes, **pixels}
+    assert recorded["sources"]["decoder"]["architecture"] == {**sizes, "vocab_size": vocab_size}
+    summaries = [ledger["summary"] for ledger in recorded["ledger"].values()]
+    counts = [each["num_copied"] + each["num_initialized"] for each in summaries]
+    assert sum(counts) == recorded["num_parameters"]
+    assert [each["dtypes"] for each in summaries] == [["float32"]] * 2
 
 
-def test_a_config_of_another_repo_is_recorded_as_such(
+def test_record_names_the_repo_of_a_config(
     hub: LocalHub, sources: dict[str, Path], tmp_path: Path
 ) -> None:
     other = checkpoints.vit(tmp_path / "other", config={"hidden_dropout_prob": 0.25})
@@ -133,7 +144,7 @@ def test_a_config_of_another_repo_is_recorded_as_such(
     assert recorded["files"]["model.safetensors"] == digest(weights)
 
 
-def test_shards_are_recorded_one_by_one(hub: LocalHub, tmp_path: Path) -> None:
+def test_record_has_every_shard_of_a_source(hub: LocalHub, tmp_path: Path) -> None:
     sharded = checkpoints.vit(tmp_path / "sharded", layout="sharded")
     entry = pair("owner/x", encoder=str(sharded))
     recorded = record_of(build_locally(hub, entry, tmp_path / "built"))["sources"]["encoder"]
@@ -142,7 +153,7 @@ def test_shards_are_recorded_one_by_one(hub: LocalHub, tmp_path: Path) -> None:
     assert recorded["files"].items() >= shards.items()
 
 
-def test_token_ids_are_recorded_with_their_origins(built: Path, tmp_path: Path) -> None:
+def test_record_has_token_ids_and_their_origins(built: Path, tmp_path: Path) -> None:
     vocabulary = json.loads((built / "vocab.json").read_bytes())
     (token,) = [token for token, number in vocabulary.items() if number == 7]
     assert record_of(built)["token_ids"] == {
@@ -160,20 +171,18 @@ def test_token_ids_are_recorded_with_their_origins(built: Path, tmp_path: Path) 
     }
 
 
-def test_versions_are_those_that_are_installed(built: Path) -> None:
+def test_record_has_installed_versions(built: Path) -> None:
     versions = record_of(built)["versions"]
     assert versions.pop("ved") == ved.__version__
     assert {"jax", "flax", "transformers"} <= versions.keys()
     assert versions == {name: version(name) for name in versions}
 
 
-def test_the_ledger_accounts_for_every_tensor_of_the_sources(built: Path) -> None:
+def test_record_ledger_names_copied_initialized_and_unused_tensors(built: Path) -> None:
     ledger = record_of(built)["ledger"]
     assert ledger.keys() == {"encoder", "decoder"}
-    assert ledger["decoder"]["unused"] == {
-        "h.0.attn.bias": "a buffer, computed from the config",
-        "h.1.attn.bias": "a buffer, computed from the config",
-    }
+    reason = DECODERS["gpt2"].unused[".attn.bias"]
+    assert ledger["decoder"]["unused"] == {"h.0.attn.bias": reason, "h.1.attn.bias": reason}
     assert set(ledger["decoder"]["initialized"].values()) == {"cross-attention"}
     assert ledger["encoder"]["initialized"] == {}
     assert ledger["encoder"]["copied"]["layernorm/scale"] == {
@@ -182,9 +191,7 @@ def test_the_ledger_accounts_for_every_tensor_of_the_sources(built: Path) -> Non
     }
 
 
-def test_every_published_file_is_recorded_as_the_hub_describes_it(
-    hub: LocalHub, tmp_path: Path
-) -> None:
+def test_record_describes_files_as_the_hub_does(hub: LocalHub, tmp_path: Path) -> None:
     result = build_pair(hub, pair("owner/digests", decoder="team/roberta"))
     served = download(hub, "owner/digests", tmp_path)
     recorded = json.loads(served.pop("ved.json"))["files"]
@@ -203,16 +210,16 @@ def test_every_published_file_is_recorded_as_the_hub_describes_it(
     assert {"README.md", "config.json"} <= small.keys()
 
 
-def test_a_file_too_large_for_git_has_no_git_object(tmp_path: Path) -> None:
+def test_recorded_file_above_git_limit_has_no_git_oid(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"")
-    os.truncate(path, build_record.MAX_GIT_BLOB_BYTES)
+    os.truncate(path, MAX_GIT_BLOB_BYTES)
     assert RecordedFile.of(path).git_oid is not None
-    os.truncate(path, build_record.MAX_GIT_BLOB_BYTES + 1)
+    os.truncate(path, MAX_GIT_BLOB_BYTES + 1)
     assert RecordedFile.of(path).git_oid is None
 
 
-def test_nothing_of_this_machine_is_in_any_file(
+def test_published_files_hold_nothing_of_the_machine(
     hub: LocalHub, sources: dict[str, Path], tmp_path: Path
 ) -> None:
     folder = tmp_path / "workspace"
@@ -228,10 +235,58 @@ def test_nothing_of_this_machine_is_in_any_file(
     assert [trace for trace in traces if trace.encode() in served] == []
 
 
-def test_the_same_manifest_gives_the_same_bytes_on_another_machine(
+@pytest.fixture(scope="module")
+def local_sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a source and a config for each role, in a folder with a recognizable path."""
+    folder = tmp_path_factory.mktemp("private") / "home"
+    checkpoints.vit(folder / "my-vit")
+    checkpoints.vit(folder / "vit-config")
+    checkpoints.gpt2(folder / "my-gpt2")
+    checkpoints.gpt2(folder / "gpt2-config")
+    return folder
+
+
+def test_absolute_paths_of_sources_are_not_published(
+    hub: LocalHub, local_sources: Path, tmp_path: Path
+) -> None:
+    encoder = {"model": f"{local_sources}/my-vit/", "config": f"{local_sources}/vit-config"}
+    decoder = {
+        "model": f"{local_sources}/my-gpt2",
+        "config": {"model": f"{local_sources}/gpt2-config"},
+    }
+    built = build_locally(hub, pair("owner/x", encoder=encoder, decoder=decoder), tmp_path / "out")
+
+    files = files_of(built)
+    assert {"README.md", "config.json", "tokenizer_config.json", "ved.json"} <= files.keys()
+    assert [name for name, content in files.items() if str(local_sources).encode() in content] == []
+    recorded = record_of(built)
+    for role, name, config in (
+        ("encoder", "my-vit", "vit-config"),
+        ("decoder", "my-gpt2", "gpt2-config"),
+    ):
+        source, entry = recorded["sources"][role], recorded["pair"][role]
+        assert (source["name"], source["config"]) == (name, {"name": config})
+        assert (entry["model"], entry["config"]["model"]) == (f"./{name}", f"./{config}")
+
+
+@pytest.mark.parametrize("role", ["encoder", "decoder"])
+@pytest.mark.parametrize("model", ["/home/me/vit", "/home/me/vit/", "/vit", "//vit"])
+def test_recorded_pair_replaces_absolute_paths(role: str, model: str) -> None:
+    (entry,) = manifest(pair("owner/x", **{role: {"model": model, "config": model}})).pairs
+    recorded = recorded_pair(entry).model_dump()[role]
+    assert (recorded["model"], recorded["config"]["model"]) == ("./vit", "./vit")
+
+
+@pytest.mark.parametrize("model", ["./vit", "../vit", "./models/vit", "owner/vit", "vit"])
+def test_recorded_pair_keeps_repos_and_relative_paths(model: str) -> None:
+    (entry,) = manifest(pair("owner/x", encoder={"model": model, "config": model})).pairs
+    assert recorded_pair(entry).encoder == entry.encoder
+
+
+def test_build_in_other_environment_gives_the_same_bytes(
     hub: LocalHub, built: Path, tmp_path: Path
 ) -> None:
-    """Another machine: a new process, cache, folder, user, time and order of sets."""
+    """The other process has its own cache, folder, home, time zone and order of sets."""
     recorded = record_of(built)["pair"]
     (tmp_path / "pairs.yaml").write_text(json.dumps({"pairs": [recorded]}))
     environment = {
@@ -256,7 +311,7 @@ def test_the_same_manifest_gives_the_same_bytes_on_another_machine(
 
 
 def fingerprint_of(hub: LocalHub, folder: Path = Path(), **keys: Any) -> str:
-    """Return the fingerprint of a manifest's entry, of team/vit and team/gpt2 if not said."""
+    """Return the fingerprint of a manifest's entry, by default of team/vit and team/gpt2."""
     (entry,) = manifest(pair(**{"repo": "owner/x", **keys}), folder=folder).pairs
     api = client(hub)
     encoder = resolve_source("encoder", entry.encoder, api).pinned
@@ -277,9 +332,7 @@ def fingerprint_of(hub: LocalHub, folder: Path = Path(), **keys: Any) -> str:
         {"seed": 0, "dtype": "source", "token_ids": {}},
     ],
 )
-def test_what_does_not_decide_the_bytes_is_not_in_the_fingerprint(
-    keys: dict[str, Any], hub: LocalHub
-) -> None:
+def test_fingerprint_ignores_keys_that_change_no_byte(keys: dict[str, Any], hub: LocalHub) -> None:
     assert fingerprint_of(hub, **keys) == fingerprint_of(hub)
 
 
@@ -295,13 +348,11 @@ def test_what_does_not_decide_the_bytes_is_not_in_the_fingerprint(
         {"decoder": "team/bart"},
     ],
 )
-def test_what_the_manifest_says_of_the_bytes_is_in_the_fingerprint(
-    keys: dict[str, Any], hub: LocalHub
-) -> None:
+def test_fingerprint_depends_on_keys_that_change_bytes(keys: dict[str, Any], hub: LocalHub) -> None:
     assert fingerprint_of(hub, **keys) != fingerprint_of(hub)
 
 
-def test_a_commit_is_in_the_fingerprint_however_it_is_spelt(hub: LocalHub, tmp_path: Path) -> None:
+def test_fingerprint_depends_on_commits_not_on_revisions(hub: LocalHub, tmp_path: Path) -> None:
     first = publish(hub, "team/two-commits", checkpoints.vit(tmp_path / "vit"))
     api = client(hub)
     api.create_tag("team/two-commits", tag="v1")
@@ -319,7 +370,7 @@ def test_a_commit_is_in_the_fingerprint_however_it_is_spelt(hub: LocalHub, tmp_p
     assert len({*of(first), *of(second), fingerprint_of(hub)}) == 5
 
 
-def test_a_directory_is_in_the_fingerprint_by_the_files_that_are_used(
+def test_fingerprint_depends_on_used_files_of_a_directory(
     hub: LocalHub, sources: dict[str, Path], tmp_path: Path
 ) -> None:
     for name in ("vit", "gpt2"):
@@ -345,7 +396,7 @@ def test_a_directory_is_in_the_fingerprint_by_the_files_that_are_used(
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_the_version_of_a_library_is_in_the_fingerprint_if_it_decides_the_bytes(
+def test_fingerprint_depends_on_versions_of_reproducibility_libraries(
     library: str, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = fingerprint_of(hub)
@@ -355,7 +406,7 @@ def test_the_version_of_a_library_is_in_the_fingerprint_if_it_decides_the_bytes(
     assert (fingerprint_of(hub) != before) == (library in REPRODUCIBILITY_LIBRARIES)
 
 
-def test_a_change_of_assembly_is_in_the_fingerprint(
+def test_fingerprint_depends_on_assembly_version(
     hub: LocalHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = fingerprint_of(hub)
@@ -363,30 +414,30 @@ def test_a_change_of_assembly_is_in_the_fingerprint(
     assert fingerprint_of(hub) != before
 
 
-def test_the_fingerprint_of_a_checkpoint_is_that_of_its_record(built: Path, hub: LocalHub) -> None:
+def test_fingerprint_before_build_is_that_of_the_record(built: Path, hub: LocalHub) -> None:
     assert record_of(built)["fingerprint"] == fingerprint_of(hub, seed=3, token_ids={"pad": 7})
 
 
 @pytest.mark.hub
-def test_a_change_of_the_assembled_bytes_does_not_go_unnoticed(tmp_path: Path) -> None:
+def test_assembled_bytes_are_those_of_the_golden_file(tmp_path: Path) -> None:
     found, expected = golden.describe(tmp_path), json.loads(golden.PATH.read_bytes())
     other = [name for name in golden.INPUTS if found[name] != expected[name]]
     assert not other, (
-        f"golden.json was written with other {' and '.join(other)} than there are now: "
-        "write it anew with `python -m tests.golden`."
+        f"golden.json is for other {' and '.join(other)}: "
+        "write it again with `python -m tests.support.golden`."
     )
     changed = {name for name, _ in found["files"].items() ^ expected["files"].items()}
     assert not changed, (
         f"The same inputs give other bytes in {', '.join(sorted(changed))}. If that is intended, "
-        "raise record.ASSEMBLY, so that what is published is built again, and write golden.json "
-        "anew with `python -m tests.golden`."
+        "increase ASSEMBLY_VERSION, so that published checkpoints are rebuilt, and write "
+        "golden.json again with `python -m tests.support.golden`."
     )
 
 
-# What is read back
+# Reading
 
 
-def test_a_record_that_is_read_back_is_the_same(built: Path) -> None:
+def test_parse_record_returns_what_was_written(built: Path) -> None:
     content = (built / "ved.json").read_bytes()
     read = build_record.parse_record(content, "here")
     assert read.encoded() == content
@@ -398,16 +449,22 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
 
 @given(token=TEXTS, tensor=TEXTS, path=TEXTS, pad=st.integers(0, 2**64))
-def test_a_record_of_a_strange_source_is_read_back_as_it_was(
+def test_parse_record_returns_unusual_texts_unchanged(
     token: str, tensor: str, path: str, pad: int, built: Path
 ) -> None:
     honest = build_record.parse_record((built / "ved.json").read_bytes(), "here")
     found = honest.token_ids["pad"].model_copy(update={"token": token, "id": pad})
     copied = {path: Copied(file="model.safetensors", tensor=tensor)}
     ledger = RecordedLedger(
-        copied=copied, initialized={path: "projection"}, unused={tensor: "a, b"}
+        summary=honest.ledger["encoder"].summary,
+        copied=copied,
+        initialized={path: "projection"},
+        unused={tensor: "a, b"},
     )
-    update = {"token_ids": {**honest.token_ids, "pad": found}, "ledger": {"encoder": ledger}}
+    update = {
+        "token_ids": {**honest.token_ids, "pad": found},
+        "ledger": {"encoder": ledger, "decoder": ledger},
+    }
     strange = honest.model_copy(update=update)
     assert build_record.parse_record(strange.encoded(), "there") == strange
 
@@ -453,14 +510,12 @@ HOSTILE = "x](https://example.org) <img src=x>"
         ("pair.repo", HOSTILE),
         ("pair.license", HOSTILE),
         ("pair.encoder", HOSTILE),
-        ("parameters", HOSTILE),
+        ("num_parameters", HOSTILE),
         ("files", {"README.md": {"size": 1, "sha256": HOSTILE}}),
         ("files", {"README.md": {"size": 1, "sha256": "0" * 64, "git_oid": HOSTILE}}),
     ],
 )
-def test_a_record_that_ved_would_not_write_is_refused(
-    place: str, value: object, built: Path
-) -> None:
+def test_parse_record_refuses_wrong_values(place: str, value: object, built: Path) -> None:
     content = record_of(built)
     *parents, last = place.split(".")
     inner = content
@@ -469,23 +524,64 @@ def test_a_record_that_ved_would_not_write_is_refused(
     inner[last] = value
     with pytest.raises(VedError) as caught:
         build_record.parse_record(json.dumps(content).encode(), "owner/x@0123")
-    assert caught.value.cause.startswith("ved.json of owner/x@0123 is no build record that this")
-    # A name is checked with its commit, so that what is wrong is the source.
-    assert f"reads: {place.removesuffix('.name')}" in caught.value.cause
-    assert caught.value.remedy == "Another version of VED may have written it."
+    assert caught.value.code == ErrorCode.RECORD_NOT_READABLE
+    # A name is validated together with its commit, so the error names their source.
+    wrong = place.removesuffix(".name")
+    assert f"owner/x@0123 is not a build record that this version of VED reads: {wrong}" in (
+        caught.value.cause
+    )
+
+
+REQUIRED = (
+    "fingerprint",
+    "endpoint",
+    "num_parameters",
+    "jax_threefry_partitionable",
+    "files",
+    "versions.transformers",
+    "sources.decoder",
+    "sources.encoder.architecture",
+    "sources.encoder.metadata",
+    "sources.encoder.files",
+    "token_ids.eos",
+    "ledger.encoder",
+    "ledger.decoder",
+    "ledger.decoder.summary",
+    "ledger.decoder.summary.dtypes",
+)
+
+
+@pytest.mark.parametrize("place", REQUIRED)
+def test_parse_record_refuses_missing_fields(place: str, built: Path) -> None:
+    content = record_of(built)
+    *parents, last = place.split(".")
+    inner = content
+    for name in parents:
+        inner = inner[name]
+    del inner[last]
+    with pytest.raises(VedError) as caught:
+        build_record.parse_record(json.dumps(content).encode(), "owner/x@0123")
+    assert caught.value.code == ErrorCode.RECORD_NOT_READABLE
 
 
 @pytest.mark.parametrize(
     "content",
     [b"", b"no JSON", b"null", b"[]", b"{}", b"\xff\xfe", b'{"format": NaN}', b"[" * 100_000],
 )
-def test_what_is_no_record_at_all_is_refused(content: bytes) -> None:
-    with pytest.raises(VedError, match=r"^ved\.json of owner/x is no build record"):
+def test_parse_record_refuses_other_content(content: bytes) -> None:
+    with pytest.raises(VedError) as caught:
         build_record.parse_record(content, "owner/x")
+    assert caught.value.code == ErrorCode.RECORD_NOT_READABLE
+
+
+def test_parse_record_refuses_huge_content() -> None:
+    with pytest.raises(VedError) as caught:
+        build_record.parse_record(b" " * (build_record.MAX_BYTES + 1), "owner/x")
+    assert caught.value.code == ErrorCode.RECORD_NOT_READABLE
 
 
 @given(data=st.data())
-def test_a_damaged_record_is_read_or_refused(data: st.DataObject, built: Path) -> None:
+def test_parse_record_reads_or_refuses_damaged_content(data: st.DataObject, built: Path) -> None:
     content = bytearray((built / "ved.json").read_bytes())
     start = data.draw(st.integers(0, len(content)))
     length = data.draw(st.integers(0, 20))

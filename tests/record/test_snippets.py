@@ -22,8 +22,7 @@ from tests.support.publishing import manifest, markdown, pair
 from ved.execution.checkpoint_dir import build_checkpoint
 from ved.families.table import ENCODERS
 from ved.manifest.settings import CheckpointSettings
-from ved.record import card, snippets
-from ved.record.build_record import BuildRecord
+from ved.record import BuildRecord, card, snippets
 
 pytestmark = pytest.mark.slow
 

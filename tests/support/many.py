@@ -19,8 +19,14 @@ from ved.localhub import LocalHub
 from ved.manifest.loading import Manifest, load
 from ved.manifest.models import ConfigRef, Pair
 from ved.manifest.settings import CheckpointSettings
-from ved.record import build_record, card, fingerprint
-from ved.record.build_record import BuildRecord, RecordedSnapshot, RecordedSource
+from ved.record import (
+    BuildRecord,
+    RecordedSnapshot,
+    RecordedSource,
+    build_record,
+    card,
+    fingerprint,
+)
 from ved.sources.snapshot import Snapshot, pin
 from ved.sources.source import Pinned
 

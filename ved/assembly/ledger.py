@@ -1,9 +1,9 @@
-"""The ledger: where every parameter of a checkpoint comes from, and what a source had besides.
+"""The ledger: the origin of every parameter of a checkpoint, and the unused source tensors.
 
-The parameters are the Flax model's. Each is copied from a source where the source has it, and drawn
-fresh where a warm start has to: cross-attention, which an encoder-decoder adds to its decoder, and
-the few parts that the family's table expects real checkpoints to lack. Anything else that is
-missing is an error, so that no encoder can come out random.
+The parameters are those of the Flax model. A parameter is copied if the source has a tensor for it.
+It is newly initialized if a warm start requires that: cross-attention, which an encoder-decoder
+adds to its decoder, and the few parts that real checkpoints of a family may lack. Any other missing
+parameter is an error, so no encoder can silently be random.
 """
 
 import difflib
@@ -19,28 +19,35 @@ from ved.tensors.tensor import FLOATING
 from ved.text import join_limited
 
 Reason = Literal["cross-attention", "projection", "absent from the source"]
+"""Why a parameter is newly initialized."""
 
 
 @dataclass(frozen=True)
-class Contents:
-    """How many numbers of a part are copied and fresh, and the dtypes that they are written in."""
+class PartSummary:
+    """Counts and dtypes of the parameters of one part.
 
-    copied: int
-    initialized: int
+    Attributes:
+        num_copied: how many numbers are copied from the source.
+        num_initialized: how many numbers are newly initialized.
+        dtypes: the dtypes that they are stored in, sorted.
+    """
+
+    num_copied: int
+    num_initialized: int
     dtypes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """Where the parameters of one part of a checkpoint come from.
+    """The origin of the parameters of one part of a checkpoint.
 
     Attributes:
-        role: the part; "projection" has no source.
-        copied: source tensors by parameter path, the part's own path left out, in the source's
-            order.
-        fresh: why each remaining parameter is drawn fresh.
-        left_out: why each source tensor that is not used has no place, by name, in the source's
-            order; UNKNOWN where the family's table does not tell.
+        role: the part; the projection has no source.
+        copied: the source tensor of each copied parameter, by path inside the part, in the order
+            of the source.
+        initialized: why each other parameter is newly initialized, by path.
+        unused: why each unused source tensor is not in the checkpoint, by name, in the order of the
+            source; `UNKNOWN` if the family's table has no reason.
     """
 
     role: Role | Literal["projection"]
@@ -50,9 +57,9 @@ class Ledger:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What its owner should know: parameters and tensors that were not expected so."""
+        """Unexpected gaps, a sentence each: random parameters, and tensors of unknown use."""
         absent = tuple(
-            f"The {self.role} has no {group}, which is drawn at random instead."
+            f"The {self.role} has no {group}; these parameters are randomly initialized."
             for group, reason in initialized_groups(self.copied, self.initialized).items()
             if reason == "absent from the source"
         )
@@ -60,19 +67,17 @@ class Ledger:
         unknown = [name for name, reason in unused.items() if reason == UNKNOWN]
         if not unknown:
             return absent
-        message = (
-            f"Tensors of the {self.role} are not used, because {UNKNOWN}: {join_limited(unknown)}."
-        )
+        message = f"No parameter of the {self.role} uses these tensors: {join_limited(unknown)}."
         return (*absent, message)
 
 
 def initialized_groups(
     copied: Iterable[ParameterPath], initialized: Mapping[ParameterPath, Reason]
 ) -> dict[str, Reason]:
-    """Return the fresh parameters in short, by group, with why they are fresh.
+    """Return the newly initialized parameters by group, and the reason of each group.
 
-    A group is the shortest start of a path, layers counted as one, that nothing copied shares:
-    `transformer/h/*/crossattention`.
+    A group is the shortest start of a path that no copied parameter shares. `*` stands for every
+    layer: `transformer/h/*/crossattention`.
     """
     taken = {start for path in copied for start in _starts(path)}
     return {
@@ -82,17 +87,17 @@ def initialized_groups(
 
 
 def unused_groups(unused: Mapping[str, str]) -> dict[str, str]:
-    """Return why tensors are not used, by name, layers counted as one: `h.*.attn.bias`."""
-    return {".".join(_layers_as_one(name.split("."))): reason for name, reason in unused.items()}
+    """Return the reasons of unused tensors by name, with `*` for every layer: `h.*.attn.bias`."""
+    return {".".join(_without_layers(name.split("."))): reason for name, reason in unused.items()}
 
 
 def _starts(path: ParameterPath) -> Iterator[ParameterPath]:
-    """Yield the starts of a path, shortest first, with every layer's number as `*`."""
-    keys = _layers_as_one(path)
+    """Yield the starts of a path, shortest first, with `*` for the number of a layer."""
+    keys = _without_layers(path)
     return (keys[:length] for length in range(1, len(keys) + 1))
 
 
-def _layers_as_one(keys: Iterable[str]) -> ParameterPath:
+def _without_layers(keys: Iterable[str]) -> ParameterPath:
     return tuple("*" if key.isdigit() else key for key in keys)
 
 
@@ -104,23 +109,23 @@ def match_parameters(
     origin: str,
     config_origin: str,
 ) -> Ledger:
-    """Decide for every parameter of a source's part where it comes from.
+    """Find the origin of every parameter of an encoder or decoder.
 
     Args:
         role: the part.
-        shapes: the shape of every parameter, by path.
-        weights: the source's tensors.
-        family: the source's family.
+        shapes: the shape of every parameter in Flax, by path.
+        weights: the tensors of the source.
+        family: the family of the source.
         origin: the source, for errors.
-        config_origin: where the shapes come from, for errors.
+        config_origin: the source of the config, for errors.
 
     Raises:
-        VedError: a tensor has the wrong shape, or a parameter is missing that must not be; one
-            error names all that are wrong.
+        VedError: a tensor has the wrong shape or is not floating-point, or a required parameter is
+            missing. One error lists all parameters with the same problem.
     """
     names = SourceNames(weights, family, origin)
     found = {path: names.find(path) for path in shapes}
-    copied = {hit.path: hit for hit in names.in_source_order(found.values())}
+    copied = {match.path: match for match in names.in_source_order(found.values())}
     _check_shapes(role, shapes, copied, origin, config_origin)
     _check_dtypes(role, copied, origin)
     unused = names.unused(copied.values())
@@ -134,7 +139,7 @@ def match_parameters(
         else:
             missing.append(pytorch_name(path))
     if any(_is_cross_attention(path, family) for path in copied):
-        # Trained in part is not trained: half of it at random would ruin the other half.
+        # The random part of a partly trained cross-attention would ruin the trained part.
         missing += [
             pytorch_name(path) for path, why in initialized.items() if why == "cross-attention"
         ]
@@ -151,15 +156,15 @@ def _check_shapes(
     config_origin: str,
 ) -> None:
     wrong = [
-        f"{hit.weight.name} in {hit.weight.file} of {origin} has shape {shape}, where the config "
-        f"of {config_origin} makes {'/'.join((role, *path))} {shapes[path]}"
-        for path, hit in copied.items()
-        if (shape := hit.in_layout("flax").shape) != shapes[path]
+        f"{match.weight.name} in {match.weight.file} of {origin} has shape {shape}, but the config "
+        f"of {config_origin} gives {'/'.join((role, *path))} the shape {shapes[path]}"
+        for path, match in copied.items()
+        if (shape := match.in_layout("flax").shape) != shapes[path]
     ]
     if wrong:
         raise VedError(
             f"The weights of the {role} do not fit its config: {join_limited(wrong, '; ')} "
-            "(with all axes in Flax's order).",
+            "(all axes in Flax's order).",
             "Use the config that belongs to the weights.",
             code=ErrorCode.WEIGHTS_DO_NOT_FIT,
         )
@@ -171,9 +176,9 @@ def _is_cross_attention(path: ParameterPath, family: Family) -> bool:
 
 def _check_dtypes(role: Role, copied: Mapping[ParameterPath, Match], origin: str) -> None:
     wrong = [
-        f"{hit.weight.name} in {hit.weight.file} is {hit.weight.tensor.dtype.name}"
-        for hit in copied.values()
-        if hit.weight.tensor.dtype not in FLOATING
+        f"{match.weight.name} in {match.weight.file} is {match.weight.tensor.dtype.name}"
+        for match in copied.values()
+        if match.weight.tensor.dtype not in FLOATING
     ]
     if wrong:
         raise VedError(
@@ -188,10 +193,10 @@ def _missing_error(role: Role, missing: list[str], unused: list[str], origin: st
     close = sorted(
         {near for name in missing for near in difflib.get_close_matches(name, unused, n=1)}
     )
-    hint = f" Nearest names that it does have: {join_limited(close)}." if close else ""
+    hint = f" Similar names in the source: {join_limited(close)}." if close else ""
     return VedError(
         f"{origin} lacks {len(missing)} tensors of the {role}, which would be random: "
         f"{join_limited(missing)}.{hint}",
-        "Check that it is a transformers checkpoint of the family that its config names.",
+        "Check that the source is a transformers checkpoint of the family that its config names.",
         code=ErrorCode.WEIGHTS_DO_NOT_FIT,
     )

@@ -1,6 +1,7 @@
-"""A checkpoint's parts, which are initialized apart: encoder, decoder, projection between them.
+"""The parts of a checkpoint: the encoder, the decoder, and the projection between them.
 
-Nothing of the weights is read here: their headers say which parameters a source has.
+Each part is initialized on its own. This module reads the headers of weight files, which name the
+tensors of a source, but no weights.
 """
 
 import json
@@ -21,98 +22,111 @@ from transformers import (
 
 from ved.assembly import ledger
 from ved.assembly.initialization import Initialization
-from ved.assembly.ledger import Contents, Ledger
+from ved.assembly.ledger import Ledger, PartSummary
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
+from ved.manifest.fields import Dtype
 from ved.sources.source import Source
 from ved.tensors.files import Layout, open_weights
 from ved.tensors.names import ParameterPath, transpose_kernel
-from ved.tensors.tensor import Array, LazyTensor, Tensor
+from ved.tensors.tensor import DTYPES, Array, LazyTensor, Tensor
 
 _CLASSES: dict[Role, Any] = {"encoder": FlaxAutoModel, "decoder": FlaxAutoModelForCausalLM}
 
 KEPT_BYTES = 128 * 2**20
-"""How much of a part's fresh parameters is kept in memory rather than drawn for each file."""
+"""Newly initialized parameters of a part are kept in memory up to this size, in bytes.
+
+Larger ones are drawn again for each weight file."""
+
+
+@dataclass(frozen=True)
+class OutputDtypes:
+    """The dtypes that the parameters of a checkpoint are written in.
+
+    Attributes:
+        copied: for copied parameters; None leaves each in the dtype of its source.
+        initialized: for newly initialized parameters.
+    """
+
+    copied: np.dtype[Any] | None
+    initialized: np.dtype[Any]
 
 
 @dataclass(frozen=True)
 class Part:
-    """The encoder, the decoder or the projection, which are initialized apart.
+    """The encoder, the decoder or the projection of a checkpoint.
 
     Attributes:
-        ledger: where its parameters come from.
-        initialization: its fresh parameters.
-        path: what comes before a path of its ledger in the checkpoint.
+        ledger: the origin of its parameters.
+        initialization: the initial values of its parameters.
+        prefix: the start of its parameters' paths in the checkpoint.
     """
 
     ledger: Ledger
     initialization: Initialization
-    path: ParameterPath = ()
+    prefix: ParameterPath = ()
 
-    def contents(self, asked: np.dtype[Any] | None, initialized: np.dtype[Any]) -> Contents:
-        """Return what its parameters amount to; the arguments are those of `nbytes`."""
-        copied, drawn = (
+    def summary(self, dtypes: OutputDtypes) -> PartSummary:
+        """Return counts and dtypes of its parameters."""
+        num_copied, num_initialized = (
             sum(prod(self.initialization.shapes[path].shape) for path in paths)
             for paths in (self.ledger.copied, self.ledger.initialized)
         )
-        matches = self.ledger.copied.values()
-        dtypes = {(asked or match.weight.tensor.dtype).name for match in matches}
-        return Contents(
-            copied, drawn, tuple(sorted(dtypes | ({initialized.name} if drawn else set())))
-        )
+        names = {
+            (dtypes.copied or match.weight.tensor.dtype).name
+            for match in self.ledger.copied.values()
+        }
+        if num_initialized:
+            names.add(dtypes.initialized.name)
+        return PartSummary(num_copied, num_initialized, tuple(sorted(names)))
 
-    def nbytes(self, asked: np.dtype[Any] | None, initialized: np.dtype[Any]) -> int:
-        """Return how many bytes its parameters take in one weight file.
-
-        Args:
-            asked: the dtype of what is copied; None as the source has it.
-            fresh: the dtype of what is drawn.
-        """
+    def nbytes(self, dtypes: OutputDtypes) -> int:
+        """Return the size of its parameters in one weight file, in bytes."""
         shapes = self.initialization.shapes
-        sizes = dict.fromkeys(self.ledger.initialized, initialized.itemsize)
+        sizes = dict.fromkeys(self.ledger.initialized, dtypes.initialized.itemsize)
         for path, match in self.ledger.copied.items():
-            sizes[path] = (asked or match.weight.tensor.dtype).itemsize
+            sizes[path] = (dtypes.copied or match.weight.tensor.dtype).itemsize
         return sum(prod(shapes[path].shape) * size for path, size in sizes.items())
 
     def copied(self, layout: Layout) -> Iterator[tuple[ParameterPath, Tensor]]:
-        """Yield the parameters that a source has, in the source's order."""
+        """Yield the path and tensor of each copied parameter, in the order of the source."""
         for path, match in self.ledger.copied.items():
-            yield (*self.path, *path), match.in_layout(layout)
-
-    @cached_property
-    def _draw(self) -> Callable[[ParameterPath], Array]:
-        """Draws a fresh parameter; keeps it for the other weight file, if all of them are few."""
-        shapes = [self.initialization.shapes[path] for path in self.ledger.initialized]
-        size = sum(prod(shape.shape) * shape.dtype.itemsize for shape in shapes)
-        draw = self.initialization.draw
-        return cache(draw) if size <= KEPT_BYTES else draw
+            yield (*self.prefix, *path), match.in_layout(layout)
 
     def initialized(self, layout: Layout) -> Iterator[tuple[ParameterPath, Tensor]]:
-        """Yield the others; each is drawn when it is read."""
+        """Yield the path and tensor of each newly initialized parameter, which is drawn lazily."""
         for path in self.ledger.initialized:
             drawn = self.initialization.shapes[path]
             tensor: Tensor = LazyTensor(drawn.shape, drawn.dtype, partial(self._draw, path))
             if layout == "pytorch" and path[-1] == "kernel":
                 tensor = transpose_kernel(tensor, layout)
-            yield (*self.path, *path), tensor
+            yield (*self.prefix, *path), tensor
+
+    @cached_property
+    def _draw(self) -> Callable[[ParameterPath], Array]:
+        """The function that draws a parameter; it keeps the values if their total is small."""
+        shapes = [self.initialization.shapes[path] for path in self.ledger.initialized]
+        size = sum(prod(shape.shape) * shape.dtype.itemsize for shape in shapes)
+        draw = self.initialization.draw
+        return cache(draw) if size <= KEPT_BYTES else draw
 
 
 def load_config(source: Source) -> Any:
-    """Return a source's transformers config.
+    """Return a source's transformers config, without remote code.
 
     Raises:
-        VedError: it cannot be read.
+        VedError: transformers cannot read the config.
     """
     try:
         config = AutoConfig.from_pretrained(
             source.config_path.parent, trust_remote_code=False, local_files_only=True
         )
-    except Exception as error:  # whatever a damaged config makes transformers raise
+    except Exception as error:  # a damaged config makes transformers raise anything
         raise VedError(
             f"The config of {source.resolved.config_snapshot} cannot be read: {error}.",
             code=ErrorCode.CONFIG_NOT_USABLE,
         ) from error
-    # A path of this machine has no place in a published config, and neither has remote code.
+    # The config is published: it must have no path of this machine and name no code.
     config._name_or_path = source.resolved.config_snapshot.name
     for name in ("auto_map", "custom_pipelines"):
         vars(config).pop(name, None)
@@ -123,29 +137,32 @@ def source_part(source: Source, config: Any, seed: int) -> Part:
     """Return the encoder or the decoder of a checkpoint.
 
     Args:
-        source: where its weights are, or their headers.
-        config: the source's transformers config, as the checkpoint is to have it; it is changed to
-            what constructing the model makes of it.
-        seed: what fresh parameters are drawn with.
+        source: the source; its weight files may be headers only.
+        config: the transformers config of the part in the checkpoint. It is changed: it gets the
+            settings that the model's construction sets.
+        seed: the seed of newly initialized parameters.
 
     Raises:
-        VedError: config and weights do not make a model that is wholly the source's.
+        VedError: transformers cannot create a model from the config, or the model's parameters are
+            not those of the weights.
         OSError: a file cannot be read.
     """
     resolved = source.resolved
     weights = open_weights(source.weight_paths)
     try:
-        layers = max(getattr(config, name, 0) for name in ("num_hidden_layers", "decoder_layers"))
+        layers = getattr(config, resolved.family.layers)
         if layers > len(weights):
-            raise ValueError(f"it has {layers} layers, and the weights are {len(weights)} tensors")
+            # Tracing takes time for each layer, and a config may ask for any number of layers.
+            raise ValueError(f"it has {layers} layers, but the weights are {len(weights)} tensors")
         initialization, constructed = _trace(_CLASSES[resolved.role], config.to_json_string(), seed)
-    except Exception as error:  # whatever flax and transformers raise of a config
+    except Exception as error:  # a wrong config makes flax and transformers raise anything
         raise VedError(
-            f"The config of {resolved.config_snapshot} makes no {resolved.role}: {error}.",
-            "Use a config that transformers can make a model of.",
+            f"The config of {resolved.config_snapshot} does not describe a working "
+            f"{resolved.role}: {error}.",
+            "Use a config that transformers can create a model from.",
             code=ErrorCode.CONFIG_NOT_USABLE,
         ) from error
-    # BART's decoder, for one, says on construction that it is no encoder-decoder any more.
+    # Construction changes a config: BART's decoder, for example, sets is_encoder_decoder to False.
     vars(config).update(
         (name, value) for name, value in vars(constructed).items() if not name.startswith("_")
     )
@@ -162,25 +179,32 @@ def source_part(source: Source, config: Any, seed: int) -> Part:
 
 @lru_cache(maxsize=16)
 def _trace(model_class: Any, config_json: str, seed: int) -> tuple[Initialization, Any]:
-    """Trace a model's construction, and return it with the config as construction leaves it.
+    """Trace a model's construction.
 
-    Pairs that share a source's config share the trace.
+    Pairs with the same config share the trace.
+
+    Returns:
+        The trace, and the config as construction leaves it.
     """
     config = AutoConfig.for_model(**json.loads(config_json))
     return Initialization(lambda: model_class.from_config(config, seed=seed).params), config
 
 
 def projection_part(config: Any, seed: int) -> list[Part]:
-    """Return the projection from the encoder's width to the decoder's, where those differ.
+    """Return the projection from the encoder's width to the decoder's, if the widths differ.
 
     Args:
-        config: the checkpoint's transformers config; it gets what the projection is drawn by.
-        seed: what it is drawn with.
+        config: the transformers config of the checkpoint. It is changed: its decoder gets an
+            `initializer_range` if it has none.
+        seed: the seed of the projection.
+
+    Returns:
+        A list of one part, or an empty list.
     """
     if config.encoder.hidden_size == config.decoder.hidden_size:
         return []
-    # transformers asks any decoder for initializer_range, now and whenever the checkpoint is
-    # loaded; BART calls it init_std.
+    # transformers reads initializer_range of every decoder to draw the projection, also whenever
+    # the checkpoint is loaded. BART calls this setting init_std.
     if not hasattr(config.decoder, "initializer_range"):
         config.decoder.initializer_range = config.decoder.init_std
     whole = Initialization(lambda: FlaxVisionEncoderDecoderModel(config, seed=seed).params)
@@ -188,10 +212,18 @@ def projection_part(config: Any, seed: int) -> list[Part]:
     return [Part(Ledger("projection", initialized=dict.fromkeys(paths, "projection")), whole)]
 
 
-def stored_dtype(parts: Iterable[Part]) -> np.dtype[Any]:
-    """Return the dtype that most of the decoder is stored in."""
+def output_dtypes(parts: Iterable[Part], dtype: Dtype) -> OutputDtypes:
+    """Return the dtypes that the parameters of a checkpoint are written in.
+
+    Args:
+        parts: the parts of the checkpoint.
+        dtype: the dtype that the manifest asks for. "source" gives newly initialized parameters
+            the dtype of most of the decoder's numbers.
+    """
+    if dtype != "source":
+        return OutputDtypes(DTYPES[dtype], DTYPES[dtype])
     (decoder,) = (part.ledger for part in parts if part.ledger.role == "decoder")
     numbers: Counter[np.dtype[Any]] = Counter()
     for match in decoder.copied.values():
         numbers[match.weight.tensor.dtype] += prod(match.weight.tensor.shape)
-    return numbers.most_common(1)[0][0]
+    return OutputDtypes(None, numbers.most_common(1)[0][0])

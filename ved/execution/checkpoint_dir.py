@@ -8,8 +8,7 @@ from huggingface_hub import HfApi
 from ved.interruption import thread_pool
 from ved.manifest.models import Pair
 from ved.manifest.settings import CheckpointSettings
-from ved.record import build_record, card, creation
-from ved.record.build_record import BuildRecord
+from ved.record import BuildRecord, build_record, card, creation
 from ved.sources.source import Source
 
 

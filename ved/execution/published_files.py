@@ -7,7 +7,7 @@ from typing import Protocol
 from ved.errors import VedError, describe_os_error
 from ved.publishing import repos
 from ved.publishing.repos import TargetRepo
-from ved.record.build_record import RecordedFile
+from ved.record import RecordedFile
 from ved.tensors.files import StoredWeight, open_weights
 from ved.tensors.tensor import as_bytes
 from ved.text import join_limited

@@ -26,8 +26,8 @@ from ved.environment import VARIABLES
 from ved.errors import ErrorCode, VedError, as_ved_error
 from ved.hub.errors import is_not_found
 from ved.hub.retries import retry
-from ved.record import card
-from ved.record.build_record import FILE_NAME, BuildRecord, RecordedFile
+from ved.record import BuildRecord, RecordedFile, card
+from ved.record.build_record import FILE_NAME
 from ved.record.snippets import flax_snippet
 from ved.sources import headers
 from ved.sources.digests import file_sha256
@@ -219,9 +219,9 @@ def _check_parameters(record: BuildRecord, served: Path) -> None:
                 code=ErrorCode.CHECK_FAILED,
             )
         count = sum(prod(tensor.shape) for tensor in found.values())
-        if count != record.parameters:
+        if count != record.num_parameters:
             raise VedError(
-                f"The {suffix} file has {count} numbers, not {record.parameters}.",
+                f"The {suffix} file has {count} numbers, not {record.num_parameters}.",
                 code=ErrorCode.CHECK_FAILED,
             )
 

@@ -17,8 +17,7 @@ from ved.families.family import Role
 from ved.hub.errors import translated_errors
 from ved.manifest.models import ConfigRef, SourceRef
 from ved.publishing import repos
-from ved.record import build_record, card
-from ved.record.build_record import BuildRecord, RecordedFile, RecordedSnapshot
+from ved.record import BuildRecord, RecordedFile, RecordedSnapshot, build_record, card
 from ved.record.output_directory import staging_directory
 from ved.sources.source import Source, resolve_source
 from ved.text import join_limited
@@ -71,7 +70,7 @@ def verify(checkpoint: str, api: HfApi) -> Verdict:
     decoder = _source(published, "decoder", api)
     with staging_directory(None) as directory:
         rebuilt = build_checkpoint(encoder, decoder, directory, api, published.settings).record
-        rebuilt, notes = _with_words(rebuilt, published, directory)
+        rebuilt, notes = _describe_as_published(rebuilt, published, directory)
         differences = [*_compare(rebuilt, published, there, directory)]
         compared = 1 + sum((directory / name).exists() for name in rebuilt.files)
     return Verdict(origin, compared, tuple(differences), tuple(notes))
@@ -145,70 +144,70 @@ def _named(recorded: RecordedSnapshot) -> dict[str, str]:
     """Return the model, and the revision, of a reference to what was recorded."""
     if recorded.commit is not None:
         return {"model": recorded.name, "revision": recorded.commit}
-    directory = recorded.name if recorded.name.startswith(".") else f"./{recorded.name}"
+    is_relative = recorded.name.startswith(".")
+    directory = recorded.name if is_relative else f"./{recorded.name}"
     if not Path(directory).is_dir():
         raise VedError(
-            f"The checkpoint was made of a local directory, {recorded.name}, which is not here.",
-            "Run it in the folder that the directory is in.",
+            f"A source of the checkpoint is a local directory, and there is no {directory} here.",
+            f"Run the command in the folder in which {directory} exists.",
             code=ErrorCode.NO_SUCH_DIRECTORY,
         )
-    return {"model": directory}
+    # Only the last part of an absolute path is recorded, so any absolute path that ends with it
+    # gives the same checkpoint. A relative one would not: it is recorded as it is.
+    return {"model": directory if is_relative else str(Path.cwd() / recorded.name)}
 
 
-def _with_words(
+def _describe_as_published(
     rebuilt: BuildRecord, published: BuildRecord, directory: Path
 ) -> tuple[BuildRecord, list[str]]:
-    """Return the rebuilt record with the words of the published one, and what VED cannot tell."""
+    """Complete the rebuilt record with the published fields that cannot be rebuilt.
+
+    These are the manifest's entry, the card digest, the endpoint and the metadata of the sources.
+    The model card is rendered again from them.
+
+    Args:
+        rebuilt: the record of the rebuilt checkpoint.
+        published: the record of the published checkpoint.
+        directory: the directory of the rebuilt checkpoint, for the card.
+
+    Returns:
+        The completed record, and a note on each property that could not be compared.
+    """
     notes = []
     if rebuilt.versions != published.versions:
         other = [
-            f"{name} {published.versions.get(name)}, here {mine}"
+            f"{name} {published.versions.get(name)} (here: {mine})"
             for name, mine in rebuilt.versions.items()
             if published.versions.get(name) != mine
         ]
-        notes.append(f"It was made with {'; '.join(other)}.")
+        notes.append(f"It was built with other versions: {'; '.join(other)}.")
     notes += [
-        f"What the authors of {source} state of it is not what it was."
+        f"The metadata of {source} has changed since."
         for role, source in published.sources.items()
         if rebuilt.sources[role].metadata != source.metadata
     ]
-    rebuilt = _as_told(rebuilt, published)
+    sources = {
+        role: rebuilt.sources[role].model_copy(update={"metadata": source.metadata})
+        for role, source in published.sources.items()
+    }
+    rebuilt = rebuilt.model_copy(
+        update={
+            "pair": published.pair,
+            "card_digest": published.card_digest,
+            "endpoint": published.endpoint,
+            "sources": sources,
+        }
+    )
     if published.pair is None:
         return rebuilt, notes
     if published.card_digest == card.card_digest(
         published.pair, published.sources.values(), published.endpoint
     ):
         return card.write_card(rebuilt, directory), notes
-    notes.append(
-        f"{card.FILE_NAME} has the words of another version of VED, and is held against its digest"
-        " alone."
-    )
-    told = {name: file for name, file in published.files.items() if name == card.FILE_NAME}
-    known = dict(sorted({**rebuilt.files, **told}.items()))
-    return rebuilt.model_copy(update={"files": known}), notes
-
-
-def _as_told(rebuilt: BuildRecord, published: BuildRecord) -> BuildRecord:
-    """Return the rebuilt record with what only the published one can tell, and no more than it."""
-    sources = {
-        role: rebuilt.sources[role].model_copy(
-            update={"metadata": source.metadata}
-            | ({} if source.architecture else {"architecture": None})
-        )
-        for role, source in published.sources.items()
-    }
-    ledger = {
-        role: part
-        if role in published.ledger and published.ledger[role].contents
-        else part.model_copy(update={"contents": None})
-        for role, part in rebuilt.ledger.items()
-    }
-    said = {
-        "pair": published.pair,
-        "card_digest": published.card_digest,
-        "endpoint": published.endpoint,
-    }
-    return rebuilt.model_copy(update={**said, "sources": sources, "ledger": ledger})
+    notes.append(f"Another version of VED wrote {card.FILE_NAME}, so only its digest was checked.")
+    recorded = {name: file for name, file in published.files.items() if name == card.FILE_NAME}
+    files = dict(sorted({**rebuilt.files, **recorded}.items()))
+    return rebuilt.model_copy(update={"files": files}), notes
 
 
 def _compare(

@@ -8,7 +8,7 @@ from ved.families.family import Role
 from ved.manifest.models import Pair
 from ved.planning.findings import Finding
 from ved.publishing.repos import TargetRepo
-from ved.record.build_record import BuildRecord
+from ved.record import BuildRecord
 from ved.sources.source import Pinned, ResolvedSource
 
 ActionName = Literal["build", "card-only", "skip", "refuse"]

@@ -16,8 +16,7 @@ from ved.planning.actions import (
 )
 from ved.publishing import repos
 from ved.publishing.repos import TargetRepo
-from ved.record import build_record, fingerprint
-from ved.record.build_record import BuildRecord, RecordedSnapshot
+from ved.record import BuildRecord, RecordedSnapshot, build_record, fingerprint
 from ved.sources.snapshot import Snapshot
 from ved.text import join_limited
 

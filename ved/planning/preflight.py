@@ -15,7 +15,7 @@ from typing import Any
 from huggingface_hub import HfApi
 
 from ved.assembly import processing
-from ved.assembly.parts import KEPT_BYTES, Part, load_config, source_part, stored_dtype
+from ved.assembly.parts import KEPT_BYTES, Part, load_config, output_dtypes, source_part
 from ved.errors import ErrorCode
 from ved.families.family import Role
 from ved.hub.access import HubAccess
@@ -39,7 +39,6 @@ from ved.planning.options import RunOptions
 from ved.record import card
 from ved.sources import headers
 from ved.sources.source import Pinned, ResolvedSource, Source, inspect_source
-from ved.tensors.tensor import DTYPES
 
 PROCESS_BYTES = 500 * 10**6
 """Memory, in bytes, of a process that has imported jax and transformers and traced a model."""
@@ -229,8 +228,7 @@ def _load_processing(source: Source, config: Any) -> Any:
 def _estimate(
     sources: Collection[ResolvedSource], parts: Sequence[Part], settings: CheckpointSettings
 ) -> ResourceEstimate:
-    asked = None if settings.dtype == "source" else DTYPES[settings.dtype]
-    initialized = asked or stored_dtype(parts)
+    dtypes = output_dtypes(parts, settings.dtype)
     largest = max(
         prod(shape.shape) for part in parts for shape in part.initialization.shapes.values()
     )
@@ -239,7 +237,7 @@ def _estimate(
             str(source): 0 if source.snapshot.directory else source.weights_size
             for source in sources
         },
-        output=len(settings.weights) * sum(part.nbytes(asked, initialized) for part in parts),
+        output=len(settings.weights) * sum(part.nbytes(dtypes) for part in parts),
         # Each weight file transposes one kernel at a time, of float32 at most as a rule.
         memory=PROCESS_BYTES + KEPT_BYTES + 2 * len(settings.weights) * 4 * largest,
     )

@@ -18,7 +18,7 @@ from ved.errors import ErrorCode, VedError
 from ved.hub.answers import commit_with, is_commit
 from ved.hub.errors import CONFLICT, PRECONDITION_FAILED, UploadError, status_of, translated_errors
 from ved.publishing.repos import TargetRepo, read_repo
-from ved.record.build_record import MAX_GIT_BLOB_BYTES
+from ved.record import MAX_GIT_BLOB_BYTES
 
 
 class VisibilityError(VedError):

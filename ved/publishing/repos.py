@@ -14,8 +14,7 @@ from ved.hub.answers import MalformedAnswerError, card_data, is_commit, repo_fil
 from ved.hub.errors import translated_errors
 from ved.hub.http import read_limited
 from ved.hub.retries import retry_truncated
-from ved.record import build_record
-from ved.record.build_record import BuildRecord, RecordedFile
+from ved.record import BuildRecord, RecordedFile, build_record
 from ved.record.card import STATE_KEY
 from ved.sources.snapshot import PROCESSING_FILES
 

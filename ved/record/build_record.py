@@ -1,164 +1,79 @@
-"""BuildRecord (ved.json): what went into a checkpoint, and what came out.
+"""The build record, ved.json: the inputs of a checkpoint and the files that were written.
 
-It holds no times and no paths of the machine, so the same inputs give the same bytes. All that is
-later said or decided of a published checkpoint comes from it: its model card, whether to build it
-again, and whether it still is what was published.
+A record has no times and no absolute paths, so the same inputs give the same bytes. VED derives
+everything else from it: the model card, the decision to rebuild, and `ved verify`.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from huggingface_hub.utils.sha import git_hash
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError
 
-from ved.assembly.ledger import Contents, Reason
 from ved.assembly.special_tokens import TokenRole
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
-from ved.manifest.fields import Dtype, WeightFormat, is_repo_id
+from ved.manifest.fields import Dtype, WeightFormat, is_local
 from ved.manifest.models import Pair
 from ved.manifest.settings import CheckpointSettings
-from ved.sources.digests import file_sha256
-from ved.sources.metadata import SourceMetadata
-
-if TYPE_CHECKING:
-    # Importing it imports jax and transformers, which what only reads a record does not need.
-    pass
-
+from ved.record.entries import (
+    Digest,
+    PartRole,
+    RecordedFile,
+    RecordedLedger,
+    RecordedSource,
+    RecordedTokenId,
+    RecordModel,
+    Version,
+)
 
 FILE_NAME = "ved.json"
 MAX_BYTES = 64 * 2**20
+"""The largest record that is read, in bytes."""
 
 PUBLISHING_KEYS = {"private", "adopt", "overwrite", "check", "collection"}
-"""What a manifest's entry says of publishing, and not of the checkpoint."""
-
-MAX_GIT_BLOB_BYTES = 10 * 2**20
-"""What is larger the Hub stores by its sha256; what is smaller may be an object of git."""
-
-_Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-_Commit = Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
-
-# A record comes back from the Hub, and its words go into a card: they are no markup.
-_Text = Annotated[str, Field(pattern="^[A-Za-z_ ,']{1,100}$")]
-_Version = Annotated[str, Field(pattern="^[0-9A-Za-z.+-]{1,50}$")]
+"""Keys of a manifest's entry that are about publishing and not about the checkpoint."""
 
 
-# Configs have one number where height and width are the same.
-_Pixels = Annotated[
-    tuple[int, int], BeforeValidator(lambda size: (size, size) if isinstance(size, int) else size)
-]
+def _with_keys(*names: str) -> AfterValidator:
+    """Return a validator that refuses a mapping without these keys."""
+
+    def check(mapping: Mapping[str, object]) -> Mapping[str, object]:
+        missing = [name for name in names if name not in mapping]
+        if missing:
+            raise ValueError(f"lacks {', '.join(missing)}")
+        return mapping
+
+    return AfterValidator(check)
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class RecordedSnapshot(_Model):
-    """A repo at a commit, or a local directory, which has none."""
-
-    name: str
-    commit: _Commit | None = None
-
-    def __str__(self) -> str:
-        return f"{self.name}@{self.commit[:12]}" if self.commit else self.name
-
-    @model_validator(mode="after")
-    def _is_a_repo(self) -> Self:
-        # It becomes a link: not in letters that only look like those of another name.
-        if self.commit and not is_repo_id(self.name):
-            raise ValueError("no repo id")
-        return self
-
-
-class Architecture(_Model):
-    """The size of a part by its config; an encoder has pixels, height and width, for words."""
-
-    layers: int
-    hidden_size: int
-    heads: int
-    vocabulary: int | None = None
-    image_size: _Pixels | None = None
-    patch_size: _Pixels | None = None
-
-
-class RecordedSource(RecordedSnapshot):
-    """A source: where its config was, its family, and the sha256 of every file that was used.
-
-    Attributes:
-        architecture: None in records of versions of VED that did not tell.
-        metadata: what its authors state of it.
-    """
-
-    config: RecordedSnapshot
-    family: str
-    architecture: Architecture | None = None
-    metadata: SourceMetadata = SourceMetadata()
-    files: Mapping[str, _Digest]
-
-
-class RecordedTokenId(_Model):
-    """A special token: its id, its text, and where the id was found."""
-
-    id: int
-    token: str
-    origin: _Text
-
-
-class Copied(_Model):
-    """The source's tensor that a parameter was copied from, and the file that holds it."""
-
-    file: str
-    tensor: str
-
-
-class RecordedLedger(_Model):
-    """Where each parameter of a part comes from, by path joined with slashes; see `ved.ledger`.
-
-    Attributes:
-        contents: None in records of versions of VED that did not tell.
-    """
-
-    contents: Contents | None = None
-    copied: Mapping[str, Copied]
-    initialized: Mapping[str, Reason]
-    unused: Mapping[str, _Text]
-
-
-class RecordedFile(_Model):
-    """A published file: its size in bytes, its sha256 and, if small, its id as a blob of git."""
-
-    size: int
-    sha256: _Digest
-    git_oid: _Commit | None = None
-
-    @classmethod
-    def of(cls, path: Path, digest: str | None = None) -> "RecordedFile":
-        """Describe a file, whose sha256 may be known."""
-        size = path.stat().st_size
-        git_oid = git_hash(path.read_bytes()) if size <= MAX_GIT_BLOB_BYTES else None
-        return cls(size=size, sha256=digest or file_sha256(path), git_oid=git_oid)
-
-
-class BuildRecord(_Model):
+class BuildRecord(RecordModel):
     """The content of ved.json.
 
     Attributes:
-        fingerprint: of all that decides the checkpoint's bytes, the model card aside.
-        card_digest: a digest of what the model card says besides; None without a card.
+        format: the version of this format.
+        fingerprint: the digest of everything that decides the bytes of the checkpoint; the model
+            card is not part of it.
+        card_digest: the digest of the card's other content; None without a card.
         endpoint: the Hub that the sources came from.
-        pair: the manifest's entry, without what it says of publishing; None without a manifest.
-        parameters: how many numbers the parameters hold.
-        threefry_partitionable: how jax drew the random ones of them.
-        versions: of VED and the libraries that built it.
-        files: what was written, this record aside.
+        pair: the manifest's entry as `recorded_pair` returns it; None without a manifest.
+        sources: encoder and decoder.
+        token_ids: the special tokens.
+        seed: the seed of the newly initialized parameters.
+        dtype: the dtype that was asked for.
+        weights: the formats of the weight files.
+        num_parameters: how many numbers the parameters have together.
+        jax_threefry_partitionable: the setting of jax that also decides the random numbers.
+        versions: of VED and its libraries, by name.
+        ledger: the origin of every parameter, by part.
+        files: the files that were written, except ved.json.
     """
 
     format: Literal[1] = 1
-    fingerprint: _Digest
-    card_digest: _Digest | None = None
+    fingerprint: Digest
+    card_digest: Digest | None = None
     endpoint: str
     pair: Pair | None = None
     sources: Annotated[Mapping[Role, RecordedSource], Field(min_length=2)]
@@ -166,28 +81,28 @@ class BuildRecord(_Model):
     seed: int
     dtype: Dtype
     weights: tuple[WeightFormat, ...]
-    parameters: int
-    threefry_partitionable: bool
-    versions: Mapping[str, _Version]
-    ledger: Mapping[Role | Literal["projection"], RecordedLedger]
-    files: Mapping[str, RecordedFile] = {}
+    num_parameters: int
+    jax_threefry_partitionable: bool
+    versions: Annotated[Mapping[str, Version], _with_keys("transformers", "flax", "jax")]
+    ledger: Annotated[Mapping[PartRole, RecordedLedger], _with_keys("encoder", "decoder")]
+    files: Mapping[str, RecordedFile]
 
     @property
     def settings(self) -> CheckpointSettings:
-        """What it was made with."""
+        """The settings of the build."""
         token_ids = self.pair.token_ids.model_dump(exclude_none=True) if self.pair else {}
         return CheckpointSettings(token_ids, self.seed, self.dtype, self.weights)
 
     @property
     def dtypes(self) -> set[str]:
-        """The dtypes that its parameters are stored in; empty where the record does not tell."""
-        contents = [ledger.contents for ledger in self.ledger.values() if ledger.contents]
-        return {dtype for each in contents for dtype in each.dtypes}
+        """The dtypes that the parameters are stored in."""
+        return {dtype for part in self.ledger.values() for dtype in part.summary.dtypes}
 
     def with_files(self, directory: Path, known: Mapping[str, str] | None = None) -> "BuildRecord":
-        """Return it with the files of a directory that it does not have yet.
+        """Return the record with the files of a directory that it lacks.
 
         Args:
+            directory: the checkpoint's directory.
             known: the sha256 of files that are hashed already, by name.
         """
         found = {
@@ -216,22 +131,33 @@ class BuildRecord(_Model):
 
 
 def recorded_pair(pair: Pair) -> Pair:
-    """Return a manifest's entry as it is recorded: without what it says of publishing."""
-    return Pair.model_validate(pair.model_dump(exclude=PUBLISHING_KEYS, exclude_none=True))
+    """Return a manifest's entry as it is recorded.
+
+    It lacks the keys that are about publishing. The absolute path of a local directory becomes
+    `./` and the name of the directory: the rest of the path is nobody else's business.
+    """
+    entry = pair.model_dump(exclude=PUBLISHING_KEYS, exclude_none=True)
+    for role in ("encoder", "decoder"):
+        for ref in (entry[role], entry[role].get("config")):
+            if ref and is_local(ref["model"]) and Path(ref["model"]).is_absolute():
+                ref["model"] = f"./{Path(ref['model']).name}"
+    return Pair.model_validate(entry)
 
 
 def parse_record(content: bytes, origin: str) -> BuildRecord:
-    """Return the record that a ved.json holds.
+    """Return the record in the bytes of a ved.json.
 
     Args:
-        origin: where it was found, for the error.
+        content: the bytes.
+        origin: the repo or directory, for the error.
 
     Raises:
-        VedError: it is none of this format.
+        VedError: the bytes are not a record of this format.
     """
     if len(content) > MAX_BYTES:
         raise VedError(
-            f"{FILE_NAME} of {origin} is absurdly large.", code=ErrorCode.RECORD_NOT_READABLE
+            f"{FILE_NAME} of {origin} is larger than {MAX_BYTES} bytes.",
+            code=ErrorCode.RECORD_NOT_READABLE,
         )
     try:
         return BuildRecord.model_validate_json(content)
@@ -239,13 +165,13 @@ def parse_record(content: bytes, origin: str) -> BuildRecord:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise VedError(
-            f"{FILE_NAME} of {origin} is no build record that this VED reads: "
+            f"{FILE_NAME} of {origin} is not a build record that this version of VED reads: "
             f"{f'{place}: ' if place else ''}{first['msg']}.",
-            "Another version of VED may have written it.",
+            "Use the version of VED that wrote it.",
             code=ErrorCode.RECORD_NOT_READABLE,
         ) from error
 
 
 def write_record(record: BuildRecord, directory: Path) -> None:
-    """Write the record among the files that it describes."""
+    """Write the record into the directory of the files that it describes."""
     (directory / FILE_NAME).write_bytes(record.encoded())

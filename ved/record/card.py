@@ -1,7 +1,6 @@
-"""The model card: metadata that the Hub understands, and a text that is true of this checkpoint.
+"""The model card: metadata that the Hub understands, and a text that is true of one checkpoint.
 
-It is written from the build record alone, so it can be written anew where the words have changed
-and the weights have not.
+A card is rendered from the build record alone. So VED can publish a new card without the weights.
 """
 
 import hashlib
@@ -19,13 +18,8 @@ from ved.families.table import DECODERS, ENCODERS
 from ved.manifest.models import Pair
 from ved.markdown import code_span
 from ved.record import snippets
-from ved.record.build_record import (
-    BuildRecord,
-    RecordedLedger,
-    RecordedSource,
-    recorded_pair,
-    write_record,
-)
+from ved.record.build_record import BuildRecord, recorded_pair, write_record
+from ved.record.entries import RecordedLedger, RecordedSource
 from ved.sizes import format_size
 from ved.sources import licenses
 from ved.sources.metadata import merge_languages, merge_tags
@@ -33,18 +27,29 @@ from ved.sources.snapshot import Snapshot
 from ved.sources.source import Pinned
 
 FILE_NAME = "README.md"
-_TEMPLATE = "card.md.jinja"
 TAGS = ("vision-encoder-decoder", "warm-start", "ved")
-STATE_KEY = "ved"
-"""The key of the metadata that holds fingerprint and words, so that one listing of a namespace
-tells the state of all its repos."""
+"""The tags of every card."""
 
+STATE_KEY = "ved"
+"""The metadata key of fingerprint and card digest.
+
+One listing of a namespace returns the metadata of all its cards, and with it the state of all
+repos."""
+
+_TEMPLATE = "card.md.jinja"
 _HUB = "https://huggingface.co"
 _INSTALL_VED = 'pip install "ved @ git+https://github.com/ved-action/ved"'
+_MODELING_FILE = (
+    "https://github.com/ved-action/ved/blob/main/ved/modeling/vision_encoder_decoder.py"
+)
 
 
 def write_card(record: BuildRecord, directory: Path) -> BuildRecord:
-    """Write the card of a record into the checkpoint's directory; return the record with it."""
+    """Write the card of a record into the checkpoint's directory.
+
+    Returns:
+        The record with the card among its files.
+    """
     (directory / FILE_NAME).write_text(render_card(record), encoding="utf-8")
     return record.with_files(directory)
 
@@ -56,26 +61,29 @@ def renew_card(
     endpoint: str,
     directory: Path,
 ) -> BuildRecord:
-    """Write a card with other words about the same checkpoint, and the record that goes with it.
+    """Write a new card for a published checkpoint, and the record that belongs to it.
 
     Args:
-        published: the record as it was.
+        published: the record of the published checkpoint.
         pair: the manifest's entry as it is now.
-        pinned: the sources, with what their authors state now.
-        endpoint: the Hub that the card is to link to.
+        pinned: the sources, with their metadata as it is now.
+        endpoint: the Hub that the card links to.
         directory: an empty directory for the two files.
+
+    Returns:
+        The new record.
     """
     sources = {
         role: published.sources[role].model_copy(update={"metadata": each.snapshot.metadata})
         for role, each in pinned.items()
     }
-    others = {name: file for name, file in published.files.items() if name != FILE_NAME}
+    other_files = {name: file for name, file in published.files.items() if name != FILE_NAME}
     update = {
         "pair": recorded_pair(pair),
         "sources": sources,
         "card_digest": card_digest(pair, sources.values(), endpoint),
         "endpoint": endpoint,
-        "files": others,
+        "files": other_files,
     }
     renewed = write_card(published.model_copy(update=update), directory)
     write_record(renewed, directory)
@@ -83,7 +91,7 @@ def renew_card(
 
 
 def render_card(record: BuildRecord) -> str:
-    """Return the card of a record that was made for a manifest's entry."""
+    """Return the card of a record that has a manifest's entry."""
     assert record.pair is not None
     roles: tuple[Role, ...] = ("encoder", "decoder")
     encoder, decoder = (find_family(role, record.sources[role].family, role) for role in roles)
@@ -95,24 +103,24 @@ def render_card(record: BuildRecord) -> str:
         .render(
             record=record,
             pair=record.pair,
-            contents=dict.fromkeys((*roles, "projection"))
-            | {role: ledger.contents for role, ledger in record.ledger.items()},
             weights={name: format_size(file.size) for name, file in record.weight_files.items()},
             differs=[each.flax_differs for each in (encoder, decoder) if each.flax_differs],
             generate_fails=decoder.generate_fails,
             snippets=snippets,
-            # A tokenizer without it is one of SentencePiece's own kind.
+            needs_ved=snippets.needs_ved(record),
+            # Without tokenizer.json, transformers needs sentencepiece to read the vocabulary.
             also="" if "tokenizer.json" in record.files else " sentencepiece",
             files={role: _files(ledger) for role, ledger in record.ledger.items()},
             initialized=initialized,
             connection_is_initialized="cross-attention" in initialized.values(),
             unused=[*_unused(record)],
             local=[source.name for source in sources if not source.commit],
-            licence=_licence(record.pair, sources),
+            license=_license(record.pair, sources),
             HUB=_HUB,
             initialized_in_encoder=any(group.startswith("encoder/") for group in initialized),
             install_ved=_INSTALL_VED,
             install_flax=_install_flax(record),
+            modeling_file=_MODELING_FILE,
         )
     )
     head = card_metadata(record.pair, sources, record.fingerprint, record.card_digest or "")
@@ -122,26 +130,33 @@ def render_card(record: BuildRecord) -> str:
 def card_metadata(
     pair: Pair, sources: Sequence[Snapshot | RecordedSource], fingerprint: str, digest: str
 ) -> str:
-    """Return what the card tells the Hub, as YAML."""
-    said = [source.metadata for source in sources]
+    """Return the metadata of the card, as YAML.
+
+    Args:
+        pair: the manifest's entry.
+        sources: encoder and decoder.
+        fingerprint: the fingerprint of the checkpoint.
+        digest: the result of `card_digest`.
+    """
+    metadata = [source.metadata for source in sources]
     data = ModelCardData(
         library_name="transformers",
         pipeline_tag="image-to-text",
         base_model=[source.name for source in sources if source.commit] or None,
         license=pair.license,
-        language=merge_languages(pair.language, said) or None,
-        tags=list(dict.fromkeys((*TAGS, *merge_tags(pair.tags, said)))),
+        language=merge_languages(pair.language, metadata) or None,
+        tags=list(dict.fromkeys((*TAGS, *merge_tags(pair.tags, metadata)))),
     )
     data[STATE_KEY] = {"fingerprint": fingerprint, "card_digest": digest}
     return str(data.to_yaml())
 
 
 def card_digest(pair: Pair, sources: Iterable[Snapshot | RecordedSource], endpoint: str) -> str:
-    """Return the digest of all that a card says besides what its fingerprint decides.
+    """Return the digest of everything that a card says and the fingerprint does not decide.
 
     Args:
         pair: the manifest's entry.
-        sources: encoder and decoder, with what their authors state.
+        sources: encoder and decoder, with their metadata.
         endpoint: the Hub that the card links to.
     """
     sources = list(sources)
@@ -149,7 +164,7 @@ def card_digest(pair: Pair, sources: Iterable[Snapshot | RecordedSource], endpoi
         **pair.model_dump(mode="json", include={"repo", "license", "language", "tags"}),
         "description": pair.description,
         "metadata": [source.metadata.model_dump(mode="json") for source in sources],
-        "licence": _licence(pair, sources),
+        "license_text": _license(pair, sources),
         "endpoint": endpoint,
         "own": _card_text(),
     }
@@ -158,18 +173,18 @@ def card_digest(pair: Pair, sources: Iterable[Snapshot | RecordedSource], endpoi
 
 @cache
 def _card_text() -> list[object]:
-    """Return what VED itself has to say on cards, of whatever checkpoint."""
+    """Return the texts of VED itself that cards are made of."""
     environment = snippets.environment()
     loader = environment.loader
     assert loader is not None
     texts = [loader.get_source(environment, name)[0] for name in environment.list_templates()]
     families = {**ENCODERS, **DECODERS}
     known = [(name, each.generate_fails, each.flax_differs) for name, each in families.items()]
-    return [texts, known, TAGS, _HUB, _INSTALL_VED]
+    return [texts, known, TAGS, _HUB, _INSTALL_VED, _MODELING_FILE]
 
 
-def _licence(pair: Pair, sources: Iterable[Snapshot | RecordedSource]) -> dict[str, object]:
-    """Return what there is to say of licences, in Markdown."""
+def _license(pair: Pair, sources: Iterable[Snapshot | RecordedSource]) -> dict[str, object]:
+    """Return the problems of the licenses, or the reason why there is none, in Markdown."""
     found = {code_span(each.name): each.metadata.license for each in sources if each.commit}
     problems = licenses.license_problems(pair.license, found)
     reasoning = licenses.reasoning(pair.license, found) if found and not problems else ""
@@ -177,7 +192,7 @@ def _licence(pair: Pair, sources: Iterable[Snapshot | RecordedSource]) -> dict[s
 
 
 def _install_flax(record: BuildRecord) -> str:
-    """Return the command for the libraries that it was made with: later ones may not fit."""
+    """Return a command that installs the libraries of the build: later ones may not fit."""
     pinned = (f'"{name}=={record.versions[name]}"' for name in ("transformers", "flax", "jax"))
     return f"pip install {' '.join(pinned)} pillow"
 
@@ -187,7 +202,7 @@ def _files(ledger: RecordedLedger) -> list[str]:
 
 
 def _initialized(record: BuildRecord) -> Iterator[tuple[str, str]]:
-    """Yield the groups of fresh parameters by their path in the checkpoint, and why."""
+    """Yield each group of newly initialized parameters, by path in the checkpoint, and why."""
     for role, ledger in record.ledger.items():
         copied = [tuple(path.split("/")) for path in ledger.copied]
         initialized = {
@@ -198,10 +213,10 @@ def _initialized(record: BuildRecord) -> Iterator[tuple[str, str]]:
 
 
 def _unused(record: BuildRecord) -> Iterator[tuple[str, str, list[str]]]:
-    """Yield a part, why its source has tensors that the checkpoint has not, and their names."""
+    """Yield role, reason and names of source tensors that are not in the checkpoint."""
     for role, ledger in record.ledger.items():
         names: dict[str, list[str]] = {}
         for name, reason in unused_groups(ledger.unused).items():
             names.setdefault(reason, []).append(name)
-        for reason, alike in names.items():
-            yield role, reason, alike
+        for reason, group in names.items():
+            yield role, reason, group

@@ -5,29 +5,27 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub import HfApi
 
 import ved
-from ved.assembly.ledger import Contents, Ledger
+from ved.assembly.ledger import Ledger, PartSummary
 from ved.assembly.special_tokens import TokenId
 from ved.environment import THREEFRY_PARTITIONABLE
 from ved.families.family import Family
 from ved.manifest.models import Pair
-from ved.sources.snapshot import Snapshot
-from ved.sources.source import Source
-
-if TYPE_CHECKING:
-    # Importing it imports jax and transformers, which what only reads a record does not need.
-    from ved.assembly.assemble import Checkpoint
-
-from ved.record.build_record import (
+from ved.record.build_record import BuildRecord, recorded_pair
+from ved.record.entries import (
     Architecture,
-    BuildRecord,
     Copied,
     RecordedLedger,
     RecordedSnapshot,
     RecordedSource,
     RecordedTokenId,
-    recorded_pair,
 )
 from ved.record.fingerprint import LIBRARIES, compute_fingerprint, version
+from ved.sources.snapshot import Snapshot
+from ved.sources.source import Source
+
+if TYPE_CHECKING:
+    # This module imports jax and transformers, which readers of records do not need.
+    from ved.assembly.assemble import Checkpoint
 
 
 def create_record(
@@ -38,12 +36,15 @@ def create_record(
     pair: Pair | None = None,
     card_digest: str | None = None,
 ) -> BuildRecord:
-    """Return the record of a checkpoint whose files, but for the model card, are all there.
+    """Return the record of a checkpoint whose files are complete except for the model card.
 
     Args:
+        encoder: the source of the encoder.
+        decoder: the source of the decoder.
+        checkpoint: the result of `ved.assembly.assemble`.
         api: the Hub that the sources come from.
-        pair: the manifest's entry, where there is one.
-        card_digest: the digest of what its card says besides what the fingerprint decides.
+        pair: the manifest's entry, if there is one.
+        card_digest: the result of `ved.record.card.card_digest`, if there is an entry.
     """
     settings = checkpoint.settings
     pinned = encoder.resolved.pinned, decoder.resolved.pinned
@@ -64,13 +65,14 @@ def create_record(
         seed=settings.seed,
         dtype=settings.dtype,
         weights=settings.weights,
-        parameters=checkpoint.parameters,
-        threefry_partitionable=THREEFRY_PARTITIONABLE,
+        num_parameters=checkpoint.num_parameters,
+        jax_threefry_partitionable=THREEFRY_PARTITIONABLE,
         versions={"ved": ved.__version__, **{name: version(name) for name in LIBRARIES}},
         ledger={
-            ledger.role: _ledger(ledger, checkpoint.contents[ledger.role])
+            ledger.role: _ledger(ledger, checkpoint.summaries[ledger.role])
             for ledger in checkpoint.ledgers
         },
+        files={},
     )
     return record.with_files(checkpoint.directory, checkpoint.weights_sha256)
 
@@ -87,13 +89,13 @@ def _source(source: Source, config: Any) -> RecordedSource:
     )
 
 
-def _architecture(known: Family, config: Any) -> Architecture:
-    """Return what a transformers config of a family says of the model's size."""
+def _architecture(family: Family, config: Any) -> Architecture:
+    """Return the size of a model by its transformers config."""
     return Architecture(
-        layers=getattr(config, known.layers),
+        num_hidden_layers=getattr(config, family.layers),
         hidden_size=config.hidden_size,
-        heads=getattr(config, known.heads),
-        vocabulary=getattr(config, "vocab_size", None),
+        num_attention_heads=getattr(config, family.heads),
+        vocab_size=getattr(config, "vocab_size", None),
         image_size=getattr(config, "image_size", None),
         patch_size=getattr(config, "patch_size", None),
     )
@@ -107,9 +109,9 @@ def _snapshot(snapshot: Snapshot) -> dict[str, Any]:
     return {"name": snapshot.name, "commit": snapshot.commit}
 
 
-def _ledger(ledger: Ledger, contents: Contents) -> RecordedLedger:
+def _ledger(ledger: Ledger, summary: PartSummary) -> RecordedLedger:
     return RecordedLedger(
-        contents=contents,
+        summary=summary,
         copied={
             "/".join(path): Copied(file=match.weight.file, tensor=match.weight.name)
             for path, match in ledger.copied.items()

@@ -4,7 +4,6 @@ import hashlib
 import json
 from functools import cache
 from importlib import metadata
-from typing import TYPE_CHECKING
 
 from huggingface_hub import HfApi
 
@@ -12,30 +11,36 @@ from ved.environment import THREEFRY_PARTITIONABLE
 from ved.manifest.settings import CheckpointSettings
 from ved.sources.source import Pinned
 
-if TYPE_CHECKING:
-    # Importing it imports jax and transformers, which what only reads a record does not need.
-    pass
-
-
 ASSEMBLY_VERSION = 2
-"""Counts the changes to VED after which the same inputs give other bytes, the model card aside."""
+"""Increase this when the same inputs give other bytes than before; the model card does not count.
+
+Every published checkpoint is then out of date, and the next run rebuilds it."""
 
 REPRODUCIBILITY_LIBRARIES = ("flax", "jax", "jaxlib", "tokenizers", "transformers")
-"""The libraries that decide bytes: fresh parameters, configs, image processors, tokenizers."""
+"""The libraries that decide bytes: random numbers, configs, image processors and tokenizers."""
 
 LIBRARIES = (*REPRODUCIBILITY_LIBRARIES, "huggingface_hub", "numpy")
+"""The libraries whose versions are recorded."""
 
-# To look one up takes milliseconds, and a plan of many pairs has as many fingerprints.
+# A look-up takes milliseconds, and a plan of many pairs has as many fingerprints.
 version = cache(metadata.version)
 
 
 def compute_fingerprint(
     encoder: Pinned, decoder: Pinned, settings: CheckpointSettings, api: HfApi
 ) -> str:
-    """Return the digest of all that decides a checkpoint's bytes, the model card aside.
+    """Return the sha256 of everything that decides a checkpoint's bytes, in hexadecimal.
+
+    The model card is not part of it.
+
+    Args:
+        encoder: the source of the encoder.
+        decoder: the source of the decoder.
+        settings: the settings of the build.
+        api: the Hub that the sources come from.
 
     Raises:
-        VedError: a source is a local directory without usable weights.
+        VedError: a local directory has no usable weights.
         OSError: a file of a local directory cannot be read.
     """
     content = {

@@ -1,7 +1,7 @@
-"""The code on a model card: runs as it stands, and prints what shows that it worked.
+"""The code on a model card, which runs as it is and prints its result.
 
-Each is Python without its fences. The templates are in `templates/`; what differs between
-checkpoints is decided here, so that the code has no case that is not this checkpoint's.
+The functions return Python without Markdown fences. The templates are in `templates/`. Each
+snippet fits one checkpoint and has no branches for others.
 """
 
 from functools import cache
@@ -26,7 +26,7 @@ def flax_training_snippet(record: BuildRecord) -> str:
 def pytorch_snippet(record: BuildRecord) -> str:
     """Return code that loads a checkpoint in PyTorch and generates text for an image.
 
-    It has to have PyTorch's weights: see `has_pytorch`.
+    The checkpoint must have weights for PyTorch; see `has_pytorch`.
     """
     return _rendered("pytorch", record)
 
@@ -42,24 +42,27 @@ def has_pytorch(record: BuildRecord) -> bool:
 
 
 def needs_ved(record: BuildRecord) -> bool:
-    """Tell whether transformers' own Flax class fails, or gives other numbers than PyTorch's."""
+    """Tell whether transformers' own Flax class fails, or differs from PyTorch.
+
+    The card then uses the class of `ved.modeling`.
+    """
     families = (find_family(role, each.family, role) for role, each in record.sources.items())
     return any(each.generate_fails or each.flax_differs for each in families)
 
 
 @cache
 def environment() -> Environment:
-    """Return what renders the templates of a card."""
-    # The card is Markdown, where HTML escapes would be shown as they are; `code` does the escaping.
-    made = Environment(  # noqa: S701
+    """Return the Jinja environment of the card's templates."""
+    # The card is Markdown, not HTML, so Jinja must not escape; the filter `code` does.
+    environment = Environment(  # noqa: S701
         loader=PackageLoader("ved.record"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters["code"] = code_span
-    return made
+    environment.filters["code"] = code_span
+    return environment
 
 
 def _rendered(name: str, record: BuildRecord) -> str:
