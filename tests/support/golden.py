@@ -1,6 +1,7 @@
 """The bytes of a sample checkpoint, kept so that a change of them does not go unnoticed.
 
-`python -m tests.golden` writes golden.json anew, after a change of the libraries or of ASSEMBLY.
+`python -m tests.support.golden` writes golden.json again, after a change of the libraries or of
+ASSEMBLY_VERSION.
 """
 
 import json
