@@ -124,9 +124,7 @@ def test_build_annotates_each_refusal_at_its_own_key(
     publish(hub, "owner/of-others", sources["vit"])
     before = heads(hub)
     refused = {
-        "{repo: owner/of-others, encoder: team/vit, decoder: team/gpt2}": (
-            ErrorCode.FOREIGN_REPO
-        ),
+        "{repo: owner/of-others, encoder: team/vit, decoder: team/gpt2}": (ErrorCode.FOREIGN_REPO),
         "{repo: stranger/x, encoder: team/vit, decoder: team/gpt2}": ErrorCode.TOKEN_MAY_NOT_WRITE,
         "{repo: team/vit, encoder: team/vit, decoder: team/gpt2}": (
             ErrorCode.REPO_IS_ITS_OWN_SOURCE

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -28,9 +29,11 @@ from tests.support.publishing import (
     publish,
     sent,
 )
-from ved.commands import RunOptions, build
-from ved.errors import RequestError
+from ved import interruption
+from ved.commands import Result, ResultCollector, RunOptions, build
+from ved.errors import ErrorCode, RequestError
 from ved.execution import checkpoint_dir
+from ved.execution.pipeline import UNCHECKED
 from ved.families.family import Role
 from ved.localhub import LocalHub
 
@@ -70,7 +73,7 @@ def encoder_of_its_own(hub: LocalHub, tmp_path: Path) -> Iterator[Path]:
 # What is published
 
 
-def test_a_pair_is_published_as_one_commit(hub: LocalHub, tmp_path: Path) -> None:
+def test_build_publishes_one_commit(hub: LocalHub, tmp_path: Path) -> None:
     result = build_pair(hub, pair("owner/one-commit"))
 
     assert (result.action, result.reason) == ("built", "The repo is new.")
@@ -84,7 +87,7 @@ def test_a_pair_is_published_as_one_commit(hub: LocalHub, tmp_path: Path) -> Non
     assert result.size == sum(len(content) for content in served.values())
 
 
-def test_what_is_published_is_what_is_built(hub: LocalHub, tmp_path: Path) -> None:
+def test_build_publishes_what_it_builds(hub: LocalHub, tmp_path: Path) -> None:
     entry = pair("owner/the-same", decoder="team/bart", seed=3, tags=["a tag"])
     built = files_of(build_locally(hub, entry, tmp_path / "built"))
     build_pair(hub, entry)
@@ -92,19 +95,18 @@ def test_what_is_published_is_what_is_built(hub: LocalHub, tmp_path: Path) -> No
     assert {**built, ".gitattributes": served[".gitattributes"]} == served
 
 
-def test_a_repo_is_built_again_where_something_changed_and_else_left_alone(hub: LocalHub) -> None:
+def test_build_rebuilds_only_after_a_change(hub: LocalHub) -> None:
     first = build_pair(hub, pair("owner/again"))
     same = build_pair(hub, pair("owner/again"))
     other = build_pair(hub, pair("owner/again", seed=1))
     assert [first.action, same.action, other.action] == ["built", "skipped", "built"]
     assert (same.commit, same.url) == (first.commit, first.url)
-    assert same.reason == "Up to date."
-    assert other.reason == "seed 0 is now 1."
+    assert other.reason == "seed was 0, is 1."
     assert heads(hub)["owner/again"] == other.commit != first.commit
     assert len(client(hub).list_repo_commits("owner/again")) == 3
 
 
-def test_a_foreign_repo_is_adopted_where_the_manifest_says_so(
+def test_build_adopts_a_foreign_repo(
     hub: LocalHub, sources: dict[str, Path], tmp_path: Path
 ) -> None:
     foreign = tmp_path / "foreign"
@@ -122,14 +124,14 @@ def test_a_foreign_repo_is_adopted_where_the_manifest_says_so(
     assert b"not trained" in served["README.md"]
 
 
-def test_a_pair_is_private_where_the_manifest_says_so(hub: LocalHub) -> None:
+def test_build_makes_a_repo_private(hub: LocalHub) -> None:
     build_pair(hub, pair("owner/private-pair", private=True))
     build_pair(hub, pair("owner/public-pair"))
     assert client(hub).model_info("owner/private-pair").private
     assert not client(hub).model_info("owner/public-pair").private
 
 
-def test_after_a_crash_the_next_run_succeeds(hub: LocalHub) -> None:
+def test_build_after_a_crash_succeeds(hub: LocalHub) -> None:
     hub.faults.add("POST", "/api/models/owner/crashed/commit/", status=500)
     crashed = build_pair(hub, pair("owner/crashed"))
     assert (crashed.action, crashed.commit, crashed.url) == ("failed", None, None)
@@ -167,7 +169,7 @@ def meanwhile(
         logging.getLogger("ved").removeHandler(colleague)
 
 
-def test_a_commit_made_during_the_build_is_not_overwritten(
+def test_build_does_not_overwrite_a_concurrent_commit(
     hub: LocalHub, caplog: pytest.LogCaptureFixture
 ) -> None:
     build_pair(hub, pair("owner/raced-pair"))
@@ -191,23 +193,14 @@ def test_a_commit_made_during_the_build_is_not_overwritten(
 
 
 @pytest.mark.parametrize(
-    ("keys", "key", "cause", "remedy"),
+    ("keys", "key", "code", "data"),
     [
-        (
-            {"repo": "stranger/new"},
-            "repo",
-            "The token may not publish to stranger.",
-            "It may publish to owner, team",
-        ),
-        (
-            {"repo": "owner/by-hand"},
-            "repo",
-            "owner/by-hand exists and was not made by VED (it has no ved.json).",
-            "Choose another name, or say adopt: true",
-        ),
+        ({"repo": "stranger/new"}, "repo", ErrorCode.TOKEN_MAY_NOT_WRITE, "stranger"),
+        ({"repo": "owner/by-hand"}, "repo", ErrorCode.REPO_NOT_MADE_BY_VED, "owner/by-hand"),
         (
             {"repo": "team/VIT", "adopt": True},
             "repo",
+<<<<<<< HEAD
             "team/VIT is one of its own sources, which publishing would replace.",
             "Choose another name.",
         ),
@@ -234,30 +227,28 @@ def test_a_commit_made_during_the_build_is_not_overwritten(
             "encoder",
             "Cannot read team/vit at v9: there is no such revision.",
             "Name a branch, a tag or a commit of the repo.",
+=======
+            ErrorCode.REPO_IS_ITS_OWN_SOURCE,
+            "team/VIT",
+>>>>>>> 5e896ba (tests: assert codes in tests of execution and the command line; name them by their unit)
         ),
+        ({"encoder": "team/missing"}, "encoder", ErrorCode.NO_SUCH_REPO, "team/missing"),
+        ({"encoder": "stranger/private"}, "encoder", ErrorCode.NO_SUCH_REPO, "stranger/private"),
+        ({"encoder": "stranger/gated"}, "encoder", ErrorCode.GATED_SOURCE, "stranger/gated"),
+        ({"encoder": "team/vit@v9"}, "encoder", ErrorCode.NO_SUCH_REVISION, "team/vit at v9"),
         (
             {"encoder": f"team/vit@{'0' * 40}"},
             "encoder",
-            f"Cannot read team/vit at {'0' * 40}: there is no such revision.",
-            "Name a branch, a tag or a commit of the repo.",
+            ErrorCode.NO_SUCH_REVISION,
+            f"team/vit at {'0' * 40}",
         ),
-        (
-            {"decoder": "team/vit"},
-            "decoder",
-            "is a 'vit' checkpoint, which cannot be the decoder",
-            "These families can be the decoder: bart, bert,",
-        ),
-        (
-            {"token_ids": {"pad": 9999}},
-            "token_ids",
-            "pad 9999 (from the manifest) is outside the vocabulary of 385",
-            "Set them with token_ids:",
-        ),
+        ({"decoder": "team/vit"}, "decoder", ErrorCode.UNSUPPORTED_FAMILY, "'vit'"),
+        ({"token_ids": {"pad": 9999}}, "token_ids", ErrorCode.TOKEN_IDS, "9999"),
     ],
 )
 @pytest.mark.usefixtures("strangers")
-def test_what_cannot_be_built_is_explained_at_its_key_and_nothing_is_published(
-    keys: dict[str, Any], key: str, cause: str, remedy: str, hub: LocalHub
+def test_build_refuses_at_the_key_and_publishes_nothing(
+    keys: dict[str, Any], key: str, code: ErrorCode, data: str, hub: LocalHub
 ) -> None:
     before = heads(hub)
 
@@ -266,10 +257,8 @@ def test_what_cannot_be_built_is_explained_at_its_key_and_nothing_is_published(
     assert (result.action, result.is_bad) == ("refused", True)
     assert (result.commit, result.url, result.size) == (None, None, 0)
     (error,) = [found for found in result.findings if found.level == "error"]
-    assert (error.key, error.message) == (key, result.reason)
-    assert cause in result.reason
-    assert remedy in result.reason
-    assert result.reason.index(cause) < result.reason.index(remedy)
+    assert (error.key, error.code, error.message) == (key, code, result.reason)
+    assert data in result.reason
     assert heads(hub) == before
 
 
@@ -277,7 +266,7 @@ def test_what_cannot_be_built_is_explained_at_its_key_and_nothing_is_published(
     "keys", [{"repo": "stranger/new"}, {"repo": "owner/by-hand"}, {"token_ids": {"pad": 9999}}]
 )
 @pytest.mark.usefixtures("strangers")
-def test_of_a_refused_pair_no_weight_is_downloaded(
+def test_build_downloads_no_weights_of_a_refused_pair(
     keys: dict[str, Any], hub: LocalHub, encoder_of_its_own: Path
 ) -> None:
     entry = pair("owner/refused", encoder="team/of-its-own")
@@ -285,19 +274,18 @@ def test_of_a_refused_pair_no_weight_is_downloaded(
     assert sent(hub, encoder_of_its_own) == header_size(encoder_of_its_own)
 
 
-def test_without_room_on_the_disk_no_weight_is_downloaded(
-    hub: LocalHub, encoder_of_its_own: Path
-) -> None:
+def test_build_downloads_no_weights_without_disk(hub: LocalHub, encoder_of_its_own: Path) -> None:
     entry = manifest(pair("owner/too-large", encoder="team/of-its-own"))
     (result,) = build(entry, RunOptions(max_disk=1000), client(hub))
 
     assert result.action == "refused"
-    assert "of disk, and there are 1.0 KB. Allow more, free some" in result.reason
+    assert result.codes == [ErrorCode.NOT_ENOUGH_DISK]
+    assert "1.0 KB" in result.reason
     assert sent(hub, encoder_of_its_own) == header_size(encoder_of_its_own)
     assert "owner/too-large" not in heads(hub)
 
 
-def test_what_somebody_trained_is_replaced_only_where_the_manifest_says_so(hub: LocalHub) -> None:
+def test_build_replaces_trained_weights_only_with_overwrite(hub: LocalHub) -> None:
     build_pair(hub, pair("owner/trained"))
     trained = client(hub).upload_file(
         path_or_fileobj=b"trained", path_in_repo="flax_model.msgpack", repo_id="owner/trained"
@@ -305,12 +293,13 @@ def test_what_somebody_trained_is_replaced_only_where_the_manifest_says_so(hub: 
 
     refused = build_pair(hub, pair("owner/trained", seed=1))
     assert refused.action == "refused"
-    assert "somebody changed flax_model.msgpack. Say overwrite: true" in refused.reason
+    assert refused.codes == [ErrorCode.CHANGED_SINCE]
+    assert "flax_model.msgpack" in refused.reason
     assert heads(hub)["owner/trained"] == trained.oid
 
     replaced = build_pair(hub, pair("owner/trained", seed=1, overwrite=True))
     assert replaced.action == "built"
-    assert replaced.reason == "overwrite: somebody changed flax_model.msgpack."
+    assert "flax_model.msgpack" in replaced.reason
     assert heads(hub)["owner/trained"] == replaced.commit
 
 
@@ -322,9 +311,7 @@ def test_what_somebody_trained_is_replaced_only_where_the_manifest_says_so(hub: 
     ],
 )
 @pytest.mark.usefixtures("strangers")
-def test_everything_that_is_wrong_with_a_pair_is_said_at_once(
-    wrong: dict[str, Any], hub: LocalHub
-) -> None:
+def test_build_reports_all_problems_of_a_pair(wrong: dict[str, Any], hub: LocalHub) -> None:
     result = build_pair(hub, pair(**{"repo": "owner/refused", **wrong}))
     assert result.action == "refused"
     errors = {found.key: found.message for found in result.findings if found.level == "error"}
@@ -334,7 +321,7 @@ def test_everything_that_is_wrong_with_a_pair_is_said_at_once(
 
 
 @pytest.mark.parametrize("token", ["hf_wrong", "hf_read", None])
-def test_a_token_that_cannot_publish_stops_everything(token: str | None, hub: LocalHub) -> None:
+def test_build_without_write_access_is_a_wrong_request(token: str | None, hub: LocalHub) -> None:
     hub.add_user("owner", token="hf_read", role="read")
     before = heads(hub)
     with pytest.raises(RequestError):
@@ -343,7 +330,7 @@ def test_a_token_that_cannot_publish_stops_everything(token: str | None, hub: Lo
     assert {exchange.path for exchange in hub.requests} <= {"/api/whoami-v2"}
 
 
-def test_a_source_that_is_gated_is_read_with_access(hub: LocalHub, tmp_path: Path) -> None:
+def test_build_reads_a_gated_source_with_access(hub: LocalHub, tmp_path: Path) -> None:
     publish(hub, "team/terms", checkpoints.vit(tmp_path / "vit"))
     client(hub).update_repo_settings("team/terms", gated="auto")
     assert build_pair(hub, pair("owner/accepted", encoder="team/terms")).action == "built"
@@ -352,7 +339,7 @@ def test_a_source_that_is_gated_is_read_with_access(hub: LocalHub, tmp_path: Pat
 # One pair's failure stays its own
 
 
-def test_one_pairs_failure_stays_its_own(hub: LocalHub) -> None:
+def test_build_continues_after_a_failed_pair(hub: LocalHub) -> None:
     hub.faults.add("POST", "/api/models/owner/failing/commit/", status=500)
     pairs = [
         pair("owner/good-1"),
@@ -381,7 +368,7 @@ def test_one_pairs_failure_stays_its_own(hub: LocalHub) -> None:
         ("mute", "decoder", {"vocab_size": "none"}, "The config of {} makes no decoder"),
     ],
 )
-def test_a_strange_source_is_a_finding_of_its_own_pair(
+def test_build_reports_a_damaged_source_at_its_pair(
     name: str,
     role: Role,
     config: bytes | dict[str, Any],
@@ -402,7 +389,7 @@ def test_a_strange_source_is_a_finding_of_its_own_pair(
     assert problem.format(directory) in results[0].reason
 
 
-def test_a_failure_that_nobody_thought_of_stays_its_own(
+def test_build_continues_after_an_unexpected_error(
     hub: LocalHub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def make_checkpoint(*arguments: Any) -> checkpoint_dir.BuiltCheckpoint:
@@ -423,7 +410,7 @@ def test_a_failure_that_nobody_thought_of_stays_its_own(
     assert traced.getMessage() == "owner/unlucky: Unexpected error"
 
 
-def test_a_source_that_changes_after_the_plan_is_a_failure(
+def test_build_fails_if_a_source_changes_after_the_plan(
     hub: LocalHub, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     weights = checkpoints.vit(tmp_path / "vit") / "model.safetensors"
@@ -445,7 +432,7 @@ def test_a_source_that_changes_after_the_plan_is_a_failure(
         (("owner/c", "OWNER/A", "owner/c"), ["owner/a", "owner/c"]),
     ],
 )
-def test_only_selects_in_the_manifests_order(
+def test_build_only_keeps_the_order_of_the_manifest(
     only: tuple[str, ...], expected: list[str], hub: LocalHub
 ) -> None:
     pairs = [pair(f"owner/{name}", encoder="team/missing") for name in "abc"]
@@ -453,18 +440,19 @@ def test_only_selects_in_the_manifests_order(
     assert [result.pair.repo for result in results] == expected
 
 
-def test_only_of_an_unknown_repo_is_a_wrong_request(hub: LocalHub) -> None:
+def test_build_only_of_an_unknown_repo_is_a_wrong_request(hub: LocalHub) -> None:
     with pytest.raises(RequestError) as caught:
         build(manifest(pair("owner/a")), RunOptions(("owner/a", "owner/x", "y")), client(hub))
-    assert caught.value.cause == "pairs.yaml has no one pair that is called owner/x, y."
-    assert caught.value.remedy == "It has owner/a."
+    assert caught.value.code == ErrorCode.NO_SUCH_PAIR
+    assert "owner/x, y." in caught.value.cause
+    assert "owner/a." in caught.value.remedy
     assert hub.requests == []
 
 
 # Without publishing
 
 
-def test_without_publishing_no_token_is_needed(hub: LocalHub, tmp_path: Path) -> None:
+def test_build_without_push_needs_no_token(hub: LocalHub, tmp_path: Path) -> None:
     options = RunOptions(output_directory=tmp_path, push=False)
     before = heads(hub)
     (result,) = build(manifest(pair("nobody/knows")), options, client(hub, None))
@@ -474,14 +462,14 @@ def test_without_publishing_no_token_is_needed(hub: LocalHub, tmp_path: Path) ->
     assert heads(hub) == before
 
 
-def test_what_is_published_can_be_kept_as_well(hub: LocalHub, tmp_path: Path) -> None:
+def test_build_publishes_and_keeps(hub: LocalHub, tmp_path: Path) -> None:
     options = RunOptions(output_directory=tmp_path)
     (result,) = build(manifest(pair("owner/kept")), options, client(hub))
     assert result.commit == heads(hub)["owner/kept"]
     assert files_of(tmp_path / "owner" / "kept").keys() >= NEEDED
 
 
-def test_a_checkpoint_of_ved_is_replaced_on_disk(hub: LocalHub, tmp_path: Path) -> None:
+def test_build_replaces_a_kept_checkpoint(hub: LocalHub, tmp_path: Path) -> None:
     entry = pair("owner/replaced")
     first = files_of(build_locally(hub, entry, tmp_path / "built"))
     options = RunOptions(output_directory=tmp_path / "built", push=False)
@@ -492,7 +480,7 @@ def test_a_checkpoint_of_ved_is_replaced_on_disk(hub: LocalHub, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("push", [False, True])
-def test_a_directory_that_ved_did_not_make_is_not_replaced(
+def test_build_does_not_replace_a_foreign_directory(
     push: bool, hub: LocalHub, tmp_path: Path
 ) -> None:
     theirs = tmp_path / "owner" / "precious"
@@ -503,9 +491,9 @@ def test_a_directory_that_ved_did_not_make_is_not_replaced(
     options = RunOptions(output_directory=tmp_path, push=push)
     (result,) = build(manifest(pair("owner/precious")), options, client(hub))
 
-    assert result.action == "failed"
-    assert f"{theirs} is not empty, and VED did not make it." in result.reason
-    assert "Name another directory" in result.reason
+    assert result.action == "refused"
+    assert result.codes == [ErrorCode.DIRECTORY_IN_USE]
+    assert str(theirs) in result.reason
     assert files_of(theirs) == {"thesis.txt": b"years of work"}
     assert heads(hub) == before
 
@@ -513,7 +501,7 @@ def test_a_directory_that_ved_did_not_make_is_not_replaced(
 # What is asked of the Hub
 
 
-def test_nobody_but_the_hub_is_asked(hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_build_talks_only_to_the_hub(hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
     hosts = set()
     look_up = socket.getaddrinfo
 
@@ -527,7 +515,7 @@ def test_nobody_but_the_hub_is_asked(hub: LocalHub, monkeypatch: pytest.MonkeyPa
     assert hosts == {"127.0.0.1"}
 
 
-def test_sources_that_pairs_share_are_resolved_and_downloaded_once(
+def test_build_resolves_and_downloads_shared_sources_once(
     hub: LocalHub, encoder_of_its_own: Path
 ) -> None:
     pairs = [
@@ -544,3 +532,62 @@ def test_sources_that_pairs_share_are_resolved_and_downloaded_once(
     assert sent(hub, encoder_of_its_own) == header_size(encoder_of_its_own) + whole
     used = {"config.json", "model.safetensors", "preprocessor_config.json"}
     assert asked_for(hub, "team/of-its-own") == used
+
+
+# Interrupted runs
+
+
+def test_build_keeps_results_in_the_collector_after_an_unexpected_error(
+    hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sync_collections(*_: Any) -> list[Result]:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr("ved.execution.run.sync_collections", sync_collections)
+    pairs = [pair("owner/kept-result"), pair("owner/kept-refusal", encoder="team/missing")]
+    collector = ResultCollector()
+
+    with pytest.raises(RuntimeError):
+        build(manifest(*pairs), RunOptions(), client(hub), collector=collector)
+
+    first, second = collector.results
+    assert (first.action, first.commit) == ("built", heads(hub)["owner/kept-result"])
+    assert second.action == "refused"
+
+
+def test_build_reports_pairs_that_an_interrupt_leaves_unfinished(
+    hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build_checkpoint(*_: Any) -> checkpoint_dir.BuiltCheckpoint:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ved.execution.pipeline.build_checkpoint", build_checkpoint)
+    collector = ResultCollector()
+
+    with pytest.raises(KeyboardInterrupt):
+        build(manifest(pair("owner/unbuilt")), RunOptions(), client(hub), collector=collector)
+
+    (result,) = collector.results
+    assert (result.action, result.codes) == ("failed", [ErrorCode.RUN_ENDED_EARLY])
+    assert "owner/unbuilt" not in heads(hub)
+
+
+def test_build_reports_a_commit_whose_check_is_interrupted(
+    hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def verify_published(*_: Any, **__: Any) -> None:
+        interruption._interrupted.set()
+        Event().wait(60)
+
+    monkeypatch.setattr("ved.execution.pipeline.verify_published", verify_published)
+    collector = ResultCollector()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            build(manifest(pair("owner/unchecked")), RunOptions(), client(hub), collector=collector)
+    finally:
+        interruption._interrupted.clear()
+
+    (result,) = collector.results
+    assert (result.action, result.commit) == ("built", heads(hub)["owner/unchecked"])
+    assert result.checksums
+    assert UNCHECKED in result.reason

@@ -83,10 +83,8 @@ def test_every_file_is_downloaded_at_its_commit_and_not_into_the_clients_cache(
     hub: LocalHub, repo: str
 ) -> None:
     result = build_pair(hub, pair(repo))
-    assert (result.action, steps(result)) == (
-        "built",
-        ["Downloading", "Assembling", "Publishing", "Checking"],
-    )
+    assert result.action == "built"
+    assert steps(result)[-3:] == ["Assembling", "Publishing", "Checking"]
     listed = set(client(hub).list_repo_files(repo)) - {".gitattributes"}
     assert asked_for(hub, repo) == listed
     asked = {each.path.split("/")[4] for each in hub.requests if f"/{repo}/resolve/" in each.path}
@@ -118,7 +116,10 @@ def test_of_a_new_card_the_card_and_its_record_are_checked(hub: LocalHub, repo: 
     build_pair(hub, pair(repo))
     hub.requests.clear()
     result = build_pair(hub, pair(repo, description="In other words."))
-    assert (result.action, steps(result)) == ("card-only", ["Publishing", "Checking"])
+    assert (result.action, steps(result)) == (
+        "card-only",
+        ["Publishing the model card", "Checking"],
+    )
     asked = {
         each.path.rpartition("/")[2]
         for each in hub.requests

@@ -146,7 +146,7 @@ def _compare_with_directory(action: ComparedAction, options: RunOptions) -> Comp
         return action
     if not _is_kept(action.subject, options):
         if not options.push or not isinstance(action, BuildCandidate):
-            reason = "It is not in the output directory yet."
+            reason = "New in the output directory."
             action = BuildCandidate(action.subject, reason, action.target)
     elif not options.push:
         return Skip(action.subject, "Up to date in the output directory.", None)
