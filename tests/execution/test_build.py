@@ -200,37 +200,8 @@ def test_build_does_not_overwrite_a_concurrent_commit(
         (
             {"repo": "team/VIT", "adopt": True},
             "repo",
-<<<<<<< HEAD
-            "team/VIT is one of its own sources, which publishing would replace.",
-            "Choose another name.",
-        ),
-        (
-            {"encoder": "team/missing"},
-            "encoder",
-            "Cannot read team/missing: there is no such repo, or it is private",
-            "Check the spelling of 'team/missing'",
-        ),
-        (
-            {"encoder": "stranger/private"},
-            "encoder",
-            "Cannot read stranger/private: there is no such repo, or it is private",
-            "a private repo needs a token with access to it",
-        ),
-        (
-            {"encoder": "stranger/gated"},
-            "encoder",
-            "Cannot download config.json of stranger/gated@",
-            "stranger/gated",
-        ),
-        (
-            {"encoder": "team/vit@v9"},
-            "encoder",
-            "Cannot read team/vit at v9: there is no such revision.",
-            "Name a branch, a tag or a commit of the repo.",
-=======
             ErrorCode.REPO_IS_ITS_OWN_SOURCE,
             "team/VIT",
->>>>>>> 5e896ba (tests: assert codes in tests of execution and the command line; name them by their unit)
         ),
         ({"encoder": "team/missing"}, "encoder", ErrorCode.NO_SUCH_REPO, "team/missing"),
         ({"encoder": "stranger/private"}, "encoder", ErrorCode.NO_SUCH_REPO, "stranger/private"),
