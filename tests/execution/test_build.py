@@ -196,7 +196,7 @@ def test_build_does_not_overwrite_a_concurrent_commit(
     ("keys", "key", "code", "data"),
     [
         ({"repo": "stranger/new"}, "repo", ErrorCode.TOKEN_MAY_NOT_WRITE, "stranger"),
-        ({"repo": "owner/by-hand"}, "repo", ErrorCode.REPO_NOT_MADE_BY_VED, "owner/by-hand"),
+        ({"repo": "owner/by-hand"}, "repo", ErrorCode.FOREIGN_REPO, "owner/by-hand"),
         (
             {"repo": "team/VIT", "adopt": True},
             "repo",
