@@ -56,7 +56,7 @@ def test_error_codes_are_all_used() -> None:
         and isinstance(node.value, ast.Name)
         and node.value.id == "ErrorCode"
     }
-    assert used <= {*ErrorCode.__members__}
+    assert used == {*ErrorCode.__members__}
 
 
 def test_error_codes_in_links_of_troubleshooting_exist() -> None:

@@ -148,6 +148,7 @@ def as_ved_error(error: Exception) -> VedError:
         code = ErrorCode.NOT_ENOUGH_DISK if is_full else ErrorCode.FILE_NOT_WRITABLE
         return VedError(describe_os_error(error), code=code)
     return VedError(
-        f"VED itself failed ({type(error).__name__}): please report it with this log.",
+        f"VED itself failed ({type(error).__name__}).",
+        "Report it with this log.",
         code=ErrorCode.VED_ITSELF_FAILED,
     )

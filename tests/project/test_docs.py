@@ -207,6 +207,24 @@ def test_samples_are_published_once(sample_hub: LocalHub) -> None:
     assert samples.publish(sample_hub) == []
 
 
+def test_python_api_example_builds_pairs(
+    hub: LocalHub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("pairs.yaml").write_text(
+        "pairs: [{repo: me/vit-gpt2, encoder: team/vit, decoder: team/gpt2}]\n"
+    )
+    first = next(block for block in fenced_blocks("docs/python-api.md", "python"))
+    exec(first.content, {})
+    printed = capsys.readouterr().out
+    assert "build      me/vit-gpt2" in printed
+    assert "me/vit-gpt2 built []" in printed
+    assert Path("checkpoints/me/vit-gpt2/ved.json").exists()
+
+
 # The example repository
 
 

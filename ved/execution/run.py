@@ -40,6 +40,8 @@ def run_plan(
     builds = order_by_download_cost(each for each in plan if isinstance(each, Build))
     updates = [each for each in plan if isinstance(each, RenewCard | SetVisibility)]
     if builds or updates:
+        if options.output_directory is not None:
+            options.output_directory.mkdir(parents=True, exist_ok=True)
         # Beside the kept checkpoints, so that a finished one is moved there by a rename.
         with (
             tempfile.TemporaryDirectory(
