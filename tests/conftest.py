@@ -141,7 +141,7 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print how many requests of builds were broken by the tests of faults, if they ran."""
+    """Print how many requests failed in the tests of faults, if they ran."""
     counts = [
         value
         for report in terminalreporter.getreports("passed")
@@ -150,5 +150,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     ]
     if counts:
         terminalreporter.write_line(
-            f"{sum(counts)} requests were broken in {len(counts)} builds, and nothing else was."
+            f"Faults: {sum(counts)} requests failed in {len(counts)} builds."
         )

@@ -1,4 +1,4 @@
-"""What the tests of faults share: the requests of a build of two pairs, and ways to break them."""
+"""The requests of a build of two pairs, and the faults with which they fail in tests."""
 
 import json
 import re
@@ -30,29 +30,29 @@ TIME_LIMIT = 0.3
 """Seconds to wait for an answer of a Hub that may be silent."""
 
 SILENCE = 0.5
-"""Seconds for which a silent Hub is silent; it answers then, and nobody listens."""
+"""Seconds for which a silent Hub is silent; it answers later than anybody waits."""
 
-ASKED_FOR = 1
-"""Seconds that a busy Hub asks to wait for."""
+RETRY_AFTER = 1
+"""Seconds in the Retry-After header of a busy Hub."""
 
-FEW = 3
-"""Attempts in all; one more than what breaks once needs."""
+ATTEMPTS = 3
+"""Attempts in all; one more than a request needs that fails once."""
 
-BOUND = 0.01
-"""Seconds to wait at most, whatever the Hub asks for."""
+LONGEST_WAIT = 0.01
+"""Seconds to wait at most, whatever the Retry-After header is."""
 
-ILL = (500, 502, 503, 504)
-"""What a Hub in trouble answers."""
+SERVER_ERRORS = (500, 502, 503, 504)
+"""The statuses of a Hub that fails."""
 
 FAULTS: Mapping[str, Mapping[str, Any]] = {
-    "429": {"status": 429, "retry_after": ASKED_FOR},
-    **{str(status): {"status": status} for status in ILL},
+    "429": {"status": 429, "retry_after": RETRY_AFTER},
+    **{str(status): {"status": status} for status in SERVER_ERRORS},
     "silence": {"delay": SILENCE},
     "cut request": {"cut_request": 0},
     "cut answer": {"cut_response": 1},
     "lost answer": {"drop_response": True},
 }
-"""Each way to break a request, as `LocalHub.faults.add` takes it."""
+"""Each fault, with the arguments of `LocalHub.faults.add`."""
 
 PATIENCE = 60.0
 """Seconds to wait for an answer of a Hub that is not silent."""
@@ -60,10 +60,10 @@ PATIENCE = 60.0
 FOREVER = 10**6
 
 TURNS = 20
-"""How often each of several ways comes, which is more often than a build makes most requests."""
+"""How often each of several faults is repeated: more often than a build makes most requests."""
 
 BROKEN = "requests broken"
-"""The property of a test's report that counts them."""
+"""The property of a test's report with the number of failed requests."""
 
 SHA = "[0-9a-f]{40}"
 FILE = r"[\w.-]+$"
@@ -75,11 +75,11 @@ class Request:
 
     Attributes:
         method: its method.
-        path: a regular expression of its path, where NEW and OLD are the repos of the pairs.
+        path: a regular expression of its path, with NEW and OLD for the repos of the pairs.
         times: how often the build makes it.
-        concerns: the pairs that fail with it; none where the whole run does.
-        has_body: whether its body is more than a few bytes.
-        answers: whether there is anything in the answer's body.
+        concerns: the pairs that fail with it; empty if the whole run fails.
+        has_body: whether its body is longer than a few bytes.
+        answers: whether the answer has a body.
     """
 
     method: str
@@ -93,19 +93,19 @@ class Request:
         return f"{self.method} {self.path.rstrip('$')}"
 
     def to(self, name: str) -> "Request":
-        """Return it with one of the two repos in the place of any."""
+        """Return the request with NEW or OLD for REPO."""
         return replace(self, path=self.path.replace("REPO", name.upper()), concerns=(name,))
 
     def of(self, case: "Case") -> "Request":
-        """Return it with the repos of a case."""
+        """Return the request with the repos of a case."""
         return replace(self, path=case.in_particular(self.path))
 
     def matches(self, exchange: Exchange) -> bool:
-        """Tell whether an exchange is one of these."""
+        """Tell whether an exchange is of this kind."""
         return exchange.method == self.method and bool(re.search(self.path, exchange.path))
 
     def fault(self, name: str) -> Mapping[str, Any]:
-        """Return what breaks it in a way, so that it does break: not all have bodies to cut."""
+        """Return a fault that makes it fail: a body to cut is not in every request."""
         if name == "cut answer" and not self.answers:
             return FAULTS["lost answer"]
         if name == "cut request" and self.has_body:
@@ -113,7 +113,7 @@ class Request:
         return FAULTS[name]
 
     def break_for_good(self, names: Sequence[str], hub: LocalHub) -> None:
-        """Break every one of these from now on, in several ways by turns."""
+        """Make every request of this kind fail from now on, with several faults in turn."""
         for name in [*names] * TURNS:
             hub.faults.add(self.method, self.path, **self.fault(name))
         hub.faults.add(self.method, self.path, times=FOREVER, **self.fault(names[0]))
@@ -127,16 +127,16 @@ READING = (
     Request("GET", "^/api/models$", 1),
     Request("GET", "^/api/models/NEW$", 2, ("new",)),
     Request("GET", "^/api/models/OLD$", 1, ("old",)),
-    # By the plan, and when what was published is read back.
+    # In the plan, and when the published files are read back.
     Request("GET", f"^/OLD/resolve/{SHA}/ved.json$", 2, ("old",)),
-    # Small files are asked for by the plan and by the build, which downloads sources anew.
+    # In the plan and in the build, which downloads sources again.
     Request("HEAD", f"^/team/vit/resolve/{SHA}/{FILE}", 5, answers=False),
     Request("HEAD", f"^/team/gpt2/resolve/{SHA}/{FILE}", 13, ("new",), answers=False),
     Request("HEAD", f"^/team/bert/resolve/{SHA}/{FILE}", 11, ("old",), answers=False),
     Request("GET", f"^/team/vit/resolve/{SHA}/{FILE}", 3),
     Request("GET", f"^/team/gpt2/resolve/{SHA}/{FILE}", 11, ("new",)),
     Request("GET", f"^/team/bert/resolve/{SHA}/{FILE}", 9, ("old",)),
-    # Weights: the length of the header, the header, all.
+    # Weights: the length of the header, the header, the whole file.
     Request("GET", "^/lfs/models/team/vit/", 3),
     Request("GET", "^/lfs/models/team/gpt2/", 3, ("new",)),
     Request("GET", "^/lfs/models/team/bert/", 3, ("old",)),
@@ -151,7 +151,7 @@ _PUBLISHING = (
 )
 
 PUBLISHING = (
-    # Of each pair: once in the plan, once by the client before it commits.
+    # For each pair: once in the plan, once by the client before the commit.
     Request("POST", "^/api/validate-yaml$", 4, has_body=True),
     Request("POST", "^/api/repos/create$", 1, ("new",)),
     *(request.to(name) for name in ("new", "old") for request in _PUBLISHING),
@@ -159,7 +159,7 @@ PUBLISHING = (
 
 _OTHERS = rf"(?!ved\.json$){FILE}"
 CHECKING = (
-    # What was published is read back. Of the old repo the record was read before.
+    # The published files are read back. The record of the old repo was read before.
     Request("HEAD", f"^/NEW/resolve/{SHA}/{FILE}", 12, ("new",), answers=False),
     Request("HEAD", f"^/OLD/resolve/{SHA}/{FILE}", 11, ("old",), answers=False),
     Request("GET", f"^/NEW/resolve/{SHA}/{FILE}", 10, ("new",)),
@@ -172,7 +172,7 @@ REQUESTS = (*READING, *PUBLISHING, *CHECKING)
 
 
 def alike(kinds: Sequence[Request]) -> list[list[Request]]:
-    """Return kinds in groups: what one pair asks for, and the same of the other."""
+    """Return kinds in groups: a request of one pair, and the same request of the other pair."""
     groups: dict[tuple[str, str], list[Request]] = {}
     for kind in kinds:
         path = re.sub("NEW|OLD|gpt2|bert", "", kind.path.replace(_OTHERS, FILE))
@@ -181,14 +181,14 @@ def alike(kinds: Sequence[Request]) -> list[list[Request]]:
 
 
 SEEDS = {"before": 0, "after": 1}
-"""The seeds of what the old repo holds before, and of what both are to hold."""
+"""The seed of the old repo's checkpoint before the build, and of both checkpoints after it."""
 
 _numbers = count(1)
 
 
 @dataclass(frozen=True)
 class Case:
-    """Two repos of their own: one that is not there yet, and one to be built again."""
+    """Two repos for one test: one that does not exist yet, and one to be built again."""
 
     hub: LocalHub
     new: str
@@ -196,15 +196,15 @@ class Case:
     old_head: str
 
     def in_particular(self, path: str) -> str:
-        """Return a path with these repos in the place of NEW and OLD."""
+        """Return a path with these repos for NEW and OLD."""
         return path.replace("NEW", self.new).replace("OLD", self.old)
 
     def in_general(self, path: str) -> str:
-        """Return a path with NEW and OLD in the place of these repos."""
+        """Return a path with NEW and OLD for these repos."""
         return path.replace(self.new, "NEW").replace(self.old, "OLD")
 
     def build(self) -> dict[str, Result]:
-        """Build both pairs as the command line does, and return what became of each."""
+        """Build both pairs as the command line does, and return the result of each."""
         seed = SEEDS["after"]
         pairs = [
             {"repo": self.new, "encoder": "team/vit", "decoder": "team/gpt2", "seed": seed},
@@ -216,9 +216,9 @@ class Case:
         return dict(zip(("new", "old"), results, strict=True))
 
     def seed(self, name: str) -> int | None:
-        """Return the seed of the checkpoint that a repo holds, once it is seen to be whole.
+        """Check that a repo is complete, and return its checkpoint's seed.
 
-        None: there is no repo, or nothing in it.
+        Returns None if there is no repo, or no file in it.
         """
         repo, api = getattr(self, name), client(self.hub, TOKEN)
         if not api.repo_exists(repo):
@@ -241,14 +241,14 @@ class Case:
         return seed
 
     def settle(self) -> None:
-        """Wait until a silent Hub has done with what nobody waits for any more."""
+        """Wait until a silent Hub has answered everything."""
         deadline = time.monotonic() + 10
         while any(each.status is None for each in self.hub.requests):
-            assert time.monotonic() < deadline, "a request is not done with"
+            assert time.monotonic() < deadline, "a request has no answer"
             time.sleep(0.01)
 
     def asked(self, request: Request) -> list[Exchange]:
-        """Return the requests of a kind that the last build made, again and again or not."""
+        """Return the requests of a kind that the last build made, retries included."""
         return [each for each in self.hub.requests if request.matches(each)]
 
 
@@ -259,7 +259,7 @@ def _read(api: HfApi, repo: str, name: str) -> bytes:
 
 
 def forget_downloads() -> None:
-    """Empty huggingface_hub's cache, so that small files are downloaded again, too."""
+    """Empty huggingface_hub's cache, so that small files are downloaded again."""
     shutil.rmtree(constants.HF_HUB_CACHE, ignore_errors=True)
 
 
@@ -279,7 +279,7 @@ def new_case(hub: LocalHub, template: str) -> Iterator[Case]:
 
 
 def publish_template(hub: LocalHub) -> str:
-    """Publish what the old repo of every case holds before, and return its name."""
+    """Publish a template of the old repos, and return its name."""
     hub.add_user(OWNER, token=TOKEN)
     hub.add_user("template", token="hf_template")
     entry = {"repo": "template/old", "encoder": "team/vit", "decoder": "team/bert"}
@@ -290,7 +290,7 @@ def publish_template(hub: LocalHub) -> str:
 
 
 class AssembledOnce:
-    """Assembles each pair once, and copies that afterwards: assembling asks the Hub nothing."""
+    """Assembles each pair once, and copies it afterwards: assembling makes no requests."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -300,7 +300,7 @@ class AssembledOnce:
     def __call__(
         self, encoder: Source, decoder: Source, directory: Path, settings: CheckpointSettings
     ) -> assemble.Checkpoint:
-        """Do what `assemble.assemble` does."""
+        """Write a checkpoint as `assemble.assemble` does."""
         key = (str(encoder), str(decoder), repr(settings))
         if key not in self.made:
             kept = self.directory / str(len(self.made))
@@ -311,10 +311,15 @@ class AssembledOnce:
 
 
 def be_quick(monkeypatch: pytest.MonkeyPatch, fault: str = "") -> None:
-    """Have nobody wait for long, or try often."""
-    monkeypatch.setattr(retries, "ATTEMPTS", FEW)
+    """Make waits short and retries few.
+
+    Args:
+        monkeypatch: undoes it after the test.
+        fault: the fault that requests will have.
+    """
+    monkeypatch.setattr(retries, "ATTEMPTS", ATTEMPTS)
     monkeypatch.setattr(retries, "FIRST_WAIT", 0.001)
-    monkeypatch.setattr(retries, "LONGEST_WAIT", BOUND)
-    # Short only where somebody is silent: on a busy machine, others may take as long.
+    monkeypatch.setattr(retries, "LONGEST_WAIT", LONGEST_WAIT)
+    # Short only for a silent Hub: on a busy machine, any answer may take this long.
     limit = TIME_LIMIT if fault == "silence" else PATIENCE
     monkeypatch.setattr(http, "TIMEOUT", (5.0, limit))
