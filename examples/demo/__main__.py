@@ -1,4 +1,4 @@
-"""The main job, from sources to checkpoints, on a Hub of this machine's own."""
+"""The demo: the action publishes three checkpoints to a Hub on this machine."""
 
 import os
 import re
@@ -17,18 +17,19 @@ environment.prepare(progress_bars=False)  # before the imports that read it
 from huggingface_hub import hf_hub_download  # noqa: E402
 
 from examples.demo.runner import run_action  # noqa: E402
-from ved.localhub import LocalHub, checkpoints, samples  # noqa: E402
+from ved.localhub import LocalHub, samples  # noqa: E402
+from ved.localhub.samples import SampleCheckpoint, SampleOptions  # noqa: E402
 
-TOKEN = "hf_demo"  # noqa: S105 - of the local Hub alone
-SOURCES: Mapping[str, Callable[[Path], Path]] = {
-    "sources/vit": checkpoints.vit,
-    "sources/gpt2": partial(checkpoints.gpt2, tokenizer="transformers5"),
-    "sources/beit": partial(checkpoints.beit, hidden_size=48),
-    "sources/bert": partial(checkpoints.bert, dtype="float16"),
-    "sources/dinov2": partial(checkpoints.dinov2, layout="flax"),
-    "sources/bart": partial(checkpoints.bart, layout="sharded"),
+TOKEN = "hf_demo"  # noqa: S105 - only for the local Hub
+SOURCES: Mapping[str, Callable[[], SampleCheckpoint]] = {
+    "sources/vit": samples.vit,
+    "sources/gpt2": partial(samples.gpt2, SampleOptions(tokenizer_format="transformers5")),
+    "sources/beit": partial(samples.beit, SampleOptions(hidden_size=48)),
+    "sources/bert": partial(samples.bert, SampleOptions(dtype="float16")),
+    "sources/dinov2": partial(samples.dinov2, SampleOptions(layout="flax")),
+    "sources/bart": partial(samples.bart, SampleOptions(layout="sharded")),
 }
-"""As awkward as real ones."""
+"""Real checkpoints differ in layout, dtype and tokenizer files, and so do these."""
 
 
 def main() -> int:
@@ -36,23 +37,23 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="ved-demo-") as name, LocalHub() as hub:
         folder = Path(name)
         hub.add_user("demo", token=TOKEN)
-        _say(f"A Hub of our own at {hub.endpoint}, with tiny source checkpoints on it")
+        _print_heading(f"A local Hub at {hub.endpoint}, with tiny source checkpoints")
         print(*samples.publish(hub, SOURCES), sep="\n")
         return _demonstrate(hub.endpoint, folder)
 
 
 def _demonstrate(endpoint: str, folder: Path) -> int:
-    _say("The action, run on examples/demo/pairs.yaml as a GitHub runner would")
+    _print_heading("The action publishes the pairs of examples/demo/pairs.yaml")
     workspace = folder / "workspace"
     shutil.copytree(Path(__file__).parent, workspace)
     inputs = {"manifest": "pairs.yaml", "token": TOKEN, "endpoint": endpoint}
     run = run_action(inputs, workspace, folder)
     print(run.log)
-    _say("The job summary")
+    _print_heading("The job summary")
     print(run.summary)
     if run.status:
         return run.status
-    _say("The snippet from the model card of demo/vit-gpt2, as a researcher would run it")
+    _print_heading("The first snippet of the model card of demo/vit-gpt2, and its output")
     return _run_snippet("demo/vit-gpt2", endpoint, folder)
 
 
@@ -64,8 +65,8 @@ def _run_snippet(repo: str, endpoint: str, folder: Path) -> int:
     return subprocess.run([sys.executable, "-c", snippet], env=variables, check=False).returncode  # noqa: S603
 
 
-def _say(what: str) -> None:
-    print(f"\n=== {what} ===\n", flush=True)
+def _print_heading(text: str) -> None:
+    print(f"\n=== {text} ===\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,14 @@
-"""Source checkpoints for tests: the samples of the local Hub, and variants of them.
+"""Source checkpoints for tests: variants of the samples of the local Hub.
 
-Each function writes a tiny checkpoint of one model family into a directory and returns the
-directory. See `EncoderOptions` and `DecoderOptions` for the keyword arguments.
+Each function writes a tiny checkpoint of one model family into a directory, and returns the
+directory. `EncoderOptions` and `DecoderOptions` list the keyword arguments.
 """
 
-from pathlib import Path
-from typing import Any
-
-from transformers import AutoConfig
-
-from ved.localhub.checkpoints import (
-    DECODERS,
-    ENCODERS,
-    DecoderOptions,
-    EncoderOptions,
-    Options,
+from tests.checkpoints.families import (
     bart,
     beit,
     bert,
+    config_only,
     dinov2,
     gpt2,
     roberta,
@@ -25,6 +16,18 @@ from ved.localhub.checkpoints import (
     vit,
     xlm_roberta,
 )
+from tests.checkpoints.options import DecoderOptions, EncoderOptions, Options
+
+ENCODERS = {"vit": vit, "beit": beit, "dinov2": dinov2}
+DECODERS = {
+    "gpt2": gpt2,
+    "bert": bert,
+    "roberta": roberta,
+    "xlm-roberta": xlm_roberta,
+    "roberta-prelayernorm": roberta_prelayernorm,
+    "bart": bart,
+}
+"""By the model_type in config.json."""
 
 __all__ = [
     "DECODERS",
@@ -43,10 +46,3 @@ __all__ = [
     "vit",
     "xlm_roberta",
 ]
-
-
-def config_only(directory: Path, model_type: str, **config: Any) -> Path:
-    """Write only config.json, for a model type that VED does not support."""
-    directory.mkdir(parents=True, exist_ok=True)
-    AutoConfig.for_model(model_type, **config).save_pretrained(directory)
-    return directory

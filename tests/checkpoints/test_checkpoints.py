@@ -1,4 +1,4 @@
-"""The tiny source checkpoints load with the classes that load real ones, and are as awkward."""
+"""The test checkpoints: transformers loads them, and each option has its effect."""
 
 import ast
 import json
@@ -32,12 +32,12 @@ from transformers import (
 )
 
 from tests import checkpoints
-from ved.localhub.checkpoints.encoders import relative_position_index
+from ved.localhub.samples.encoders import relative_position_index
 
 FAMILIES: dict[str, Callable[..., Path]] = {**checkpoints.ENCODERS, **checkpoints.DECODERS}
 TEXT = "a woman doesn't ride 2 horses."
 
-# What the Flax classes leave of each default checkpoint, as patterns of whole names.
+# The tensors of each default checkpoint that the Flax class does not use, as regular expressions.
 UNEXPECTED = {
     "vit": [],
     "beit": [r"encoder\.layer\.\d\..*\.relative_position_index", r"classifier\.(kernel|bias)"],
@@ -75,14 +75,14 @@ def files_of(directory: Path) -> dict[str, bytes]:
 
 
 def names_in(message: str) -> set[str]:
-    """Return the parameter names in a warning of transformers, which has them as a set of paths."""
+    """Return the parameter names in a warning of transformers, which prints a set of paths."""
     return {".".join(path) for path in ast.literal_eval(message[message.index(": {") + 2 :])}
 
 
 def load_in_flax(
     flax_auto_class: Any, directory: Path, caplog: pytest.LogCaptureFixture
 ) -> tuple[Any, set[str], set[str]]:
-    """Return the model, the names that it did not expect and those that it missed."""
+    """Return the model, the unexpected names and the missing names."""
     logger = logging.getLogger("transformers.modeling_flax_utils")
     logger.addHandler(caplog.handler)
     try:
@@ -97,7 +97,7 @@ def load_in_flax(
 
 
 def reported(lines: list[str], some: str, none: str) -> set[str]:
-    """Return the names in the line that says so of some; if none says so, one must say none."""
+    """Return the names in the lines with the text `some`. Without them, a line must have `none`."""
     names = {name for line in lines if some in line for name in names_in(line)}
     assert names or any(none in line for line in lines)
     return names
@@ -112,7 +112,7 @@ def assert_matched_by(patterns: list[str], names: set[str]) -> None:
 
 @pytest.mark.hub
 @pytest.mark.parametrize("family", FAMILIES)
-def test_flax_class_finds_all_but_the_known(
+def test_weights_load_in_the_flax_class(
     family: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     FAMILIES[family](tmp_path)
@@ -134,7 +134,7 @@ checkpoints.gpt2(Path(sys.argv[1], "flax"), seed=7, layout="flax")
 
 
 @pytest.mark.hub
-def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
+def test_files_are_the_same_in_another_process(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-c", WRITE_ALL, str(tmp_path / "other")],
         env=os.environ | {"PYTHONHASHSEED": "1"},
@@ -148,14 +148,14 @@ def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_another_seed_changes_the_weights_alone(family: str, tmp_path: Path) -> None:
+def test_seed_changes_only_the_weights(family: str, tmp_path: Path) -> None:
     one = files_of(FAMILIES[family](tmp_path / "one", seed=1))
     two = files_of(FAMILIES[family](tmp_path / "two", seed=2))
     assert {name for name in one | two if one[name] != two[name]} == {"model.safetensors"}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_nothing_drawn_is_zero_or_one(family: str, tmp_path: Path) -> None:
+def test_weights_are_neither_zero_nor_one(family: str, tmp_path: Path) -> None:
     tensors = tensors_of(FAMILIES[family](tmp_path, without=("h.0.attn.bias", "h.1.attn.bias")))
     for name, tensor in tensors.items():
         if tensor.dtype == np.float32:
@@ -177,7 +177,7 @@ def test_image_processor_loads(
 
 
 @pytest.mark.parametrize("family", checkpoints.ENCODERS)
-def test_processor_size_is_its_own(family: str, tmp_path: Path) -> None:
+def test_processor_size_differs_from_the_config(family: str, tmp_path: Path) -> None:
     FAMILIES[family](tmp_path, processor_size=24, config={"image_size": 48})
     processor = AutoImageProcessor.from_pretrained(tmp_path, use_fast=False)
     images = processor(Image.new("RGB", (40, 30)), return_tensors="np").pixel_values
@@ -187,7 +187,7 @@ def test_processor_size_is_its_own(family: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["fast", "slow"])
 @pytest.mark.parametrize("family", checkpoints.DECODERS)
-def test_tokenizer_loads_and_returns_the_text(family: str, form: str, tmp_path: Path) -> None:
+def test_tokenizer_decodes_what_it_encodes(family: str, form: str, tmp_path: Path) -> None:
     FAMILIES[family](tmp_path, tokenizer=form)
     assert (tmp_path / "tokenizer.json").exists() == (form == "fast")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
@@ -198,14 +198,14 @@ def test_tokenizer_loads_and_returns_the_text(family: str, form: str, tmp_path: 
 
 
 @pytest.mark.parametrize("family", ["roberta", "xlm-roberta", "roberta-prelayernorm", "bart"])
-def test_fairseq_tokenizers_have_their_special_ids(family: str, tmp_path: Path) -> None:
+def test_tokenizer_of_fairseq_has_its_special_ids(family: str, tmp_path: Path) -> None:
     FAMILIES[family](tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     assert tokenizer.convert_tokens_to_ids(special) == [0, 1, 2, 3, len(tokenizer) - 1]
 
 
-def test_gpt2_has_one_special_token_and_no_pad(tmp_path: Path) -> None:
+def test_tokenizer_of_gpt2_has_one_special_token(tmp_path: Path) -> None:
     checkpoints.gpt2(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     assert tokenizer.all_special_tokens == ["<|endoftext|>"]
@@ -216,9 +216,7 @@ def test_gpt2_has_one_special_token_and_no_pad(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("family", checkpoints.DECODERS)
-def test_tokenizer_saved_with_transformers_5_needs_its_json_alone(
-    family: str, tmp_path: Path
-) -> None:
+def test_tokenizer_of_transformers_5_has_only_its_json(family: str, tmp_path: Path) -> None:
     FAMILIES[family](tmp_path, tokenizer="transformers5")
     assert {name for name in files_of(tmp_path) if re.search("token|vocab|merges|piece", name)} == {
         "tokenizer.json",
@@ -253,7 +251,7 @@ def test_extra_tokens_have_no_embedding(family: str, form: str, tmp_path: Path) 
         ("bart", "model.", "final_logits_bias"),
     ],
 )
-def test_prefix_goes_before_the_base_model(
+def test_prefix_is_before_the_names_of_the_base_model(
     family: str, prefix: str, head: str | None, tmp_path: Path
 ) -> None:
     bare = tensors_of(FAMILIES[family](tmp_path / "bare", prefix=False))
@@ -266,13 +264,13 @@ def test_prefix_goes_before_the_base_model(
     assert (head in heads) if head else not heads
 
 
-def test_prefixed_gpt2_has_the_buffers_of_old_transformers(tmp_path: Path) -> None:
+def test_prefix_of_gpt2_adds_old_buffers(tmp_path: Path) -> None:
     tensors = tensors_of(checkpoints.gpt2(tmp_path, prefix=True))
     assert tensors["transformer.h.1.attn.bias"].dtype == np.uint8
     assert tensors["transformer.h.1.attn.masked_bias"] == np.float32(-1e4)
 
 
-def test_position_ids_are_integers_in_every_dtype(tmp_path: Path) -> None:
+def test_dtype_keeps_position_ids_as_integers(tmp_path: Path) -> None:
     tensors = tensors_of(checkpoints.roberta(tmp_path, dtype="float16"))
     ids = tensors.pop("roberta.embeddings.position_ids")
     assert ids.dtype == np.int64
@@ -280,7 +278,7 @@ def test_position_ids_are_integers_in_every_dtype(tmp_path: Path) -> None:
     assert {tensor.dtype for tensor in tensors.values()} == {np.dtype(np.float16)}
 
 
-def test_beit_indices_are_those_that_flax_computes() -> None:
+def test_relative_position_index_equals_that_of_flax() -> None:
     from transformers.models.beit.modeling_flax_beit import relative_position_index_init
 
     np.testing.assert_array_equal(relative_position_index(3), relative_position_index_init((3, 3)))
@@ -303,7 +301,7 @@ def test_beit_indices_are_those_that_flax_computes() -> None:
         ),
     ],
 )
-def test_tied_embeddings_are_written_where_asked(
+def test_tied_selects_the_names_of_embeddings(
     family: str, embedding: str, others: list[str], tmp_path: Path
 ) -> None:
     written = {
@@ -318,14 +316,14 @@ def test_tied_embeddings_are_written_where_asked(
         np.testing.assert_array_equal(written["both"][name], written["head"][others[-1]])
 
 
-def test_head_bias_is_written_twice_with_the_weights(tmp_path: Path) -> None:
+def test_tied_both_writes_the_bias_of_the_head_twice(tmp_path: Path) -> None:
     tensors = tensors_of(checkpoints.bert(tmp_path, tied="both"))
     np.testing.assert_array_equal(
         tensors["cls.predictions.bias"], tensors["cls.predictions.decoder.bias"]
     )
 
 
-def test_bert_layer_norms_have_old_names_unless_renamed(tmp_path: Path) -> None:
+def test_rename_changes_old_layer_norms_of_bert(tmp_path: Path) -> None:
     old = tensors_of(checkpoints.bert(tmp_path / "old"))
     modern_names = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
     new = tensors_of(checkpoints.bert(tmp_path / "new", rename=modern_names))
@@ -338,7 +336,7 @@ def test_bert_layer_norms_have_old_names_unless_renamed(tmp_path: Path) -> None:
     assert not any(name.endswith(("gamma", "beta")) for name in new)
 
 
-def test_without_leaves_out_and_rename_comes_after(tmp_path: Path) -> None:
+def test_without_is_applied_before_rename(tmp_path: Path) -> None:
     all_names = tensors_of(checkpoints.vit(tmp_path / "all")).keys()
     names = tensors_of(
         checkpoints.vit(
@@ -353,7 +351,7 @@ def test_without_leaves_out_and_rename_comes_after(tmp_path: Path) -> None:
     assert "blocks.0.output.dense.weight" in names
 
 
-def test_sharded_weights_are_those_of_one_file(tmp_path: Path) -> None:
+def test_layout_sharded_has_the_same_weights(tmp_path: Path) -> None:
     whole = tensors_of(checkpoints.gpt2(tmp_path / "whole"))
     directory = checkpoints.gpt2(tmp_path / "sharded", layout="sharded")
     index = json.loads((directory / "model.safetensors.index.json").read_text())
@@ -373,7 +371,9 @@ def test_sharded_weights_are_those_of_one_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_dtype_rounds_the_same_draw(dtype: Literal["float16", "bfloat16"], tmp_path: Path) -> None:
+def test_dtype_rounds_the_same_weights(
+    dtype: Literal["float16", "bfloat16"], tmp_path: Path
+) -> None:
     single = tensors_of(checkpoints.dinov2(tmp_path / "single"))
     half = tensors_in(
         checkpoints.dinov2(tmp_path / "half", dtype=dtype) / "model.safetensors", framework="flax"
@@ -386,7 +386,7 @@ def test_dtype_rounds_the_same_draw(dtype: Literal["float16", "bfloat16"], tmp_p
 
 
 @pytest.mark.hub
-def test_flax_layout_loads_as_the_pytorch_layout_does(tmp_path: Path) -> None:
+def test_layout_flax_has_the_same_weights(tmp_path: Path) -> None:
     pytorch = FlaxAutoModelForCausalLM.from_pretrained(checkpoints.gpt2(tmp_path / "pytorch"))
     directory = checkpoints.gpt2(tmp_path / "flax", layout="flax")
     assert not list(directory.glob("*.safetensors"))
@@ -397,9 +397,7 @@ def test_flax_layout_loads_as_the_pytorch_layout_does(tmp_path: Path) -> None:
         np.testing.assert_array_equal(parameter, expected[path], ".".join(path))
 
 
-def test_flax_layout_has_the_trees_that_flax_classes_load(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_layout_flax_has_all_parameters(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     directory = checkpoints.beit(tmp_path, layout="flax", dtype="bfloat16")
     model, unexpected, missing = load_in_flax(FlaxAutoModel, directory, caplog)
     assert (unexpected, missing) == (set(), set())
@@ -409,7 +407,7 @@ def test_flax_layout_has_the_trees_that_flax_classes_load(
 
 
 class StateDictUnpickler(pickle.Unpickler):
-    """Reads what torch.load would, with arrays in place of torch's tensors."""
+    """Reads a state dict like torch.load, with NumPy arrays as tensors."""
 
     _DTYPES = {  # noqa: RUF012
         "FloatStorage": np.float32,
@@ -455,7 +453,7 @@ class StateDictUnpickler(pickle.Unpickler):
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("family", ["gpt2", "bert", "beit"])
-def test_pickled_weights_are_those_of_safetensors(family: str, dtype: str, tmp_path: Path) -> None:
+def test_layout_pickle_has_the_same_weights(family: str, dtype: str, tmp_path: Path) -> None:
     options = {"dtype": dtype, "prefix": True}
     expected = tensors_of(FAMILIES[family](tmp_path / "safetensors", **options))
     path = FAMILIES[family](tmp_path / "pickle", layout="pickle", **options) / "pytorch_model.bin"
@@ -468,14 +466,14 @@ def test_pickled_weights_are_those_of_safetensors(family: str, dtype: str, tmp_p
         np.testing.assert_array_equal(tensor, expected[name], name)
 
 
-def test_pickled_bfloat16_keeps_its_dtype(tmp_path: Path) -> None:
+def test_layout_pickle_keeps_bfloat16(tmp_path: Path) -> None:
     checkpoints.vit(tmp_path, layout="pickle", dtype="bfloat16")
     with zipfile.ZipFile(tmp_path / "pytorch_model.bin") as archive:
         state = StateDictUnpickler(archive).load()
     assert {tensor.dtype for tensor in state.values()} == {np.dtype(ml_dtypes.bfloat16)}
 
 
-def test_pickled_tied_weights_share_a_storage(tmp_path: Path) -> None:
+def test_layout_pickle_shares_the_storage_of_tied_weights(tmp_path: Path) -> None:
     checkpoints.roberta(tmp_path, layout="pickle", tied="both")
     with zipfile.ZipFile(tmp_path / "pytorch_model.bin") as archive:
         state = StateDictUnpickler(archive).load()
@@ -484,7 +482,7 @@ def test_pickled_tied_weights_share_a_storage(tmp_path: Path) -> None:
     np.testing.assert_array_equal(state["lm_head.bias"], state["lm_head.decoder.bias"])
 
 
-def test_pickled_storages_are_aligned(tmp_path: Path) -> None:
+def test_layout_pickle_aligns_storages(tmp_path: Path) -> None:
     path = checkpoints.vit(tmp_path, layout="pickle") / "pytorch_model.bin"
     content = path.read_bytes()
     with zipfile.ZipFile(path) as archive:
@@ -499,7 +497,7 @@ def test_pickled_storages_are_aligned(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_width_and_depth_are_as_asked(family: str, tmp_path: Path) -> None:
+def test_hidden_size_and_config_set_width_and_depth(family: str, tmp_path: Path) -> None:
     depth = {"decoder_layers": 1} if family == "bart" else {"num_hidden_layers": 1}
     FAMILIES[family](tmp_path, hidden_size=48, config=depth)
     config = AutoConfig.from_pretrained(tmp_path)
@@ -509,7 +507,7 @@ def test_width_and_depth_are_as_asked(family: str, tmp_path: Path) -> None:
     assert {number for name in within for number in re.findall(r"\.(\d)\.", f".{name}")} == {"0"}
 
 
-def test_config_values_go_before_the_familys_own(tmp_path: Path) -> None:
+def test_config_replaces_values_of_the_family(tmp_path: Path) -> None:
     checkpoints.gpt2(tmp_path, config={"vocab_size": 400, "pad_token_id": 5000})
     config = json.loads((tmp_path / "config.json").read_text())
     assert (config["vocab_size"], config["pad_token_id"]) == (400, 5000)
@@ -524,7 +522,7 @@ def test_config_values_go_before_the_familys_own(tmp_path: Path) -> None:
         ("", ["language: en"]),
     ],
 )
-def test_readme_names_the_license(
+def test_license_is_in_the_readme(
     license_asked: str | None, front_matter: list[str], tmp_path: Path
 ) -> None:
     checkpoints.gpt2(tmp_path, license=license_asked)
@@ -533,13 +531,13 @@ def test_readme_names_the_license(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_generation_config_is_where_real_ones_are(family: str, tmp_path: Path) -> None:
+def test_generation_config_exists_for_gpt2_and_bart(family: str, tmp_path: Path) -> None:
     has_one = (FAMILIES[family](tmp_path) / "generation_config.json").exists()
     assert has_one == (family in {"gpt2", "bart"})
 
 
 @pytest.mark.parametrize("model_type", ["swin", "clip", "llama", "t5"])
-def test_config_only_writes_a_config_only(model_type: str, tmp_path: Path) -> None:
+def test_config_only_writes_only_a_config(model_type: str, tmp_path: Path) -> None:
     checkpoints.config_only(tmp_path / "repo", model_type)
     assert files_of(tmp_path / "repo").keys() == {"config.json"}
     assert AutoConfig.from_pretrained(tmp_path / "repo").model_type == model_type

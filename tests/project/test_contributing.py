@@ -31,7 +31,7 @@ PLACES: Mapping[str, tuple[tuple[str, ...], set[str]]] = {
         ("_COUNTING_FROM_PAD",),
         {name for name, family in ALL.items() if family.counts_from_pad},
     ),
-    "ved/localhub/checkpoints/__init__.py": (("ENCODERS", "DECODERS"), TESTED),
+    "tests/checkpoints/__init__.py": (("ENCODERS", "DECODERS"), TESTED),
     "tests/checkpoints/test_checkpoints.py": (("UNEXPECTED",), TESTED),
     "tests/assembly/test_assemble.py": (("PAIRS",), TESTED),
     "tests/assembly/test_ledger.py": (

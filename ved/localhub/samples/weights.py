@@ -1,9 +1,10 @@
-"""Tensors under PyTorch's names: drawn, spelled as asked, and written in one of four layouts."""
+"""Random tensors under PyTorch names, and the files that hold them."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import ml_dtypes
 import numpy as np
@@ -11,84 +12,96 @@ import safetensors.numpy
 import transformers
 from numpy.typing import NDArray
 
-from ved.localhub.checkpoints.options import Options
-from ved.localhub.checkpoints.torch_pickle import write_torch_pickle
-
 Tensors: TypeAlias = dict[str, NDArray[Any]]
+DType: TypeAlias = Literal["float32", "float16", "bfloat16"]
+Layout: TypeAlias = Literal["safetensors", "sharded", "flax"]
 
 _FORMAT = {"format": "pt"}
 
 
-class Draw:
-    """A seeded source of tensors in which nothing is zero or one, so that no mix-up is hidden."""
+class RandomTensors:
+    """A seeded source of tensors. No value is zero or one, so that a swapped tensor shows.
+
+    Args:
+        seed: of the random numbers.
+    """
 
     def __init__(self, seed: int) -> None:
         self._random = np.random.default_rng(seed)
 
     def small(self, *shape: int) -> NDArray[np.float32]:
-        """Return values around zero, as weights are initialized."""
+        """Return float32 values around zero, as weights are initialized."""
         return self._random.normal(scale=0.02, size=shape).astype(np.float32)
 
     def near_one(self, *shape: int) -> NDArray[np.float32]:
-        """Return values a little above one, in every dtype."""
+        """Return float32 values a little above one, in every dtype."""
         return self._random.uniform(1.05, 1.25, size=shape).astype(np.float32)
 
     def linear(self, name: str, inputs: int, outputs: int, *, bias: bool = True) -> Tensors:
-        """Return a PyTorch linear layer, its weight of shape (outputs, inputs)."""
+        """Return a PyTorch linear layer: weight (outputs, inputs), bias (outputs,)."""
         weight = {f"{name}.weight": self.small(outputs, inputs)}
         return weight | ({f"{name}.bias": self.small(outputs)} if bias else {})
 
     def norm(self, name: str, width: int) -> Tensors:
-        """Return a layer norm."""
+        """Return a layer norm: weight and bias (width,)."""
         return {f"{name}.weight": self.near_one(width), f"{name}.bias": self.small(width)}
 
     def embedding(self, name: str, rows: int, width: int) -> Tensors:
-        """Return an embedding of shape (rows, width)."""
+        """Return an embedding: weight (rows, width)."""
         return {f"{name}.weight": self.small(rows, width)}
 
 
 def under(module: str, *parts: Tensors) -> Tensors:
-    """Return the tensors of all parts, named as members of `module`."""
+    """Return the tensors of all parts, named as members of a module."""
     return {f"{module}.{name}": tensor for part in parts for name, tensor in part.items()}
 
 
-def write_weights(directory: Path, options: Options, config: Any, tensors: Tensors) -> None:
-    """Write tensors, given under their published names, in the layout and dtype asked for."""
-    tensors = _spelled(_cast(tensors, options.dtype), options)
-    if options.layout == "pickle":
-        write_torch_pickle(directory / "pytorch_model.bin", tensors)
-    elif options.layout == "flax":
+def tied_names(tensors: Tensors) -> list[list[str]]:
+    """Return the names of each array, in the order of the tensors."""
+    names: dict[int, list[str]] = {}
+    for name, tensor in tensors.items():
+        names.setdefault(id(tensor), []).append(name)
+    return list(names.values())
+
+
+def without_tied_names(tensors: Tensors) -> Tensors:
+    """Return the tensors with only the first name of each array."""
+    return {names[0]: tensors[names[0]] for names in tied_names(tensors)}
+
+
+def cast(tensors: Tensors, dtype: DType) -> Tensors:
+    """Return the tensors with floating-point ones cast. Tied names share one array again."""
+    target = np.dtype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+    arrays = {id(tensor): tensor for tensor in tensors.values()}
+    converted = {
+        identity: array.astype(target) if array.dtype.kind == "f" else array
+        for identity, array in arrays.items()
+    }
+    return {name: converted[id(tensor)] for name, tensor in tensors.items()}
+
+
+def write_weights(
+    directory: Path, config: Any, tensors: Mapping[str, NDArray[Any]], layout: Layout
+) -> None:
+    """Write the weights of a checkpoint.
+
+    Args:
+        directory: an existing directory.
+        config: the config of the checkpoint.
+        tensors: the tensors by their names in the file.
+        layout: the files to write.
+    """
+    tensors = dict(tensors)
+    if layout == "flax":
         _write_flax(directory, config, tensors)
-    elif options.layout == "sharded":
+    elif layout == "sharded":
         _write_sharded(directory, tensors)
     else:
         safetensors.numpy.save_file(tensors, directory / "model.safetensors", _FORMAT)
 
 
-def _cast(tensors: Tensors, dtype: str) -> Tensors:
-    """Cast floating-point tensors; names of one array stay names of one array."""
-    target = np.dtype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
-    arrays = {id(tensor): tensor for tensor in tensors.values()}
-    cast = {
-        identity: array.astype(target) if array.dtype.kind == "f" else array
-        for identity, array in arrays.items()
-    }
-    return {name: cast[id(tensor)] for name, tensor in tensors.items()}
-
-
-def _spelled(tensors: Tensors, options: Options) -> Tensors:
-    spelled = {}
-    for name, tensor in tensors.items():
-        if name.startswith(options.without):
-            continue
-        for text, replacement in options.rename.items():
-            name = name.replace(text, replacement)
-        spelled[name] = tensor
-    return spelled
-
-
 def _write_sharded(directory: Path, tensors: Tensors) -> None:
-    """Write two files and the index that says which tensor is in which."""
+    """Write two files and the index that maps tensors to files."""
     names = list(tensors)
     half = len(names) // 2
     weight_map: dict[str, str] = {}
@@ -104,9 +117,10 @@ def _write_sharded(directory: Path, tensors: Tensors) -> None:
 
 
 def _write_flax(directory: Path, config: Any, tensors: Tensors) -> None:
-    """Write flax_model.msgpack, with the names and axes that transformers itself gives.
+    """Write flax_model.msgpack, with the names and axes of transformers' own conversion.
 
-    The Flax class is asked for its shapes only: drawing its own parameters takes seconds.
+    The Flax class computes only shapes here, because the initialization of its parameters takes
+    seconds.
     """
     from flax.serialization import msgpack_serialize
     from flax.traverse_util import flatten_dict, unflatten_dict
@@ -115,8 +129,8 @@ def _write_flax(directory: Path, config: Any, tensors: Tensors) -> None:
     flax_class = getattr(transformers, f"Flax{config.architectures[0]}")
     shapes = flax_class(config, _do_init=False).params_shape_tree
     model = SimpleNamespace(base_model_prefix=flax_class.base_model_prefix, params=shapes)
-    found = flatten_dict(convert_pytorch_state_dict_to_flax(tensors, model))
+    converted = flatten_dict(convert_pytorch_state_dict_to_flax(tensors, model))
     tree = unflatten_dict(
-        {path: found[path] for path in sorted(flatten_dict(shapes)) if path in found}
+        {path: converted[path] for path in sorted(flatten_dict(shapes)) if path in converted}
     )
     (directory / "flax_model.msgpack").write_bytes(msgpack_serialize(tree))
