@@ -19,7 +19,6 @@ are in test_interruption.py.
 """
 
 import logging
-import os
 import re
 import tempfile
 from collections import Counter
@@ -33,6 +32,7 @@ from huggingface_hub import CommitInfo, constants
 
 from tests import checkpoints
 from tests.support.faults import (
+    ALL_FAULTS,
     BROKEN,
     FAULTS,
     REQUESTS,
@@ -59,7 +59,6 @@ from ved.sources.snapshot import pin
 
 pytestmark = pytest.mark.slow
 
-ALL_FAULTS = os.environ.get("VED_ALL_FAULTS") == "1"
 HUB_ERRORS = {ErrorCode.HUB_DOES_NOT_ANSWER, ErrorCode.RATE_LIMIT, ErrorCode.CHECK_FAILED}
 BEFORE, AFTER = SEEDS["before"], SEEDS["after"]
 

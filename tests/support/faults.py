@@ -1,6 +1,7 @@
 """The requests of a build of two pairs, and the faults with which they fail in tests."""
 
 import json
+import os
 import re
 import shutil
 import time
@@ -23,6 +24,9 @@ from ved.localhub import Exchange, LocalHub
 from ved.manifest.settings import CheckpointSettings
 from ved.results.result import Result
 from ved.sources.source import Source
+
+ALL_FAULTS = os.environ.get("VED_ALL_FAULTS") == "1"
+"""Whether to try all combinations, as `make test-nightly` does."""
 
 OWNER, TOKEN = "faulty", "hf_faulty"
 
