@@ -24,8 +24,8 @@ class Options:
             `ViTForImageClassification` saves them. False: neither, as `ViTModel` saves them.
             None: like the real checkpoint of the family.
         without: leave out tensors whose published names start with one of these.
-        rename: replace texts in names, after everything else. {"encoder.layer.": "blocks."}
-            makes names that match nothing.
+        rename: replace texts in names, after everything else. With {"encoder.layer.": "blocks."}
+            no name matches the model.
         config: values for config.json, which replace those of the family. Shapes follow them.
         license: the license in README.md. Empty: none. None: like the real checkpoint.
     """

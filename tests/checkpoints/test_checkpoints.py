@@ -60,7 +60,7 @@ MISSING = {"bart": [r"model\.decoder\.embed_tokens\.embedding"]}
 
 
 def tensors_in(path: Path, framework: str = "numpy") -> dict[str, NDArray[Any]]:
-    """Return a file's tensors; bfloat16 needs "flax", which makes int64 int32."""
+    """Return the tensors of a file. Only "flax" reads bfloat16, and it reads int64 as int32."""
     with safe_open(path, framework) as file:
         assert file.metadata() == {"format": "pt"}
         return {name: np.asarray(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118

@@ -25,7 +25,7 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
-def make_folder() -> Path:
+def write_folder() -> Path:
     folder = Path(tempfile.mkdtemp())
     (folder / "README.md").write_text("---\nlicense: mit\ntags: [x]\n---\n# Card\n")
     (folder / "config.json").write_text("{}")
@@ -110,7 +110,7 @@ def close(api: HfApi) -> dict[str, object]:
 
 
 def main() -> None:
-    api, folder = HfApi(), make_folder()
+    api, folder = HfApi(), write_folder()
     print(
         json.dumps({"publish": publish(api, folder), "read": read(api, folder), "end": close(api)})
     )

@@ -1,4 +1,4 @@
-"""What several test modules ask the client, with the types of the answers."""
+"""Functions that several test modules share: accounts, requests, git."""
 
 import subprocess
 import time

@@ -190,7 +190,7 @@ class Call:
             HubError: 403, or 401 without a token.
         """
         if not self.user.may_write_to(repository.namespace):
-            raise errors.forbidden("this takes a token of its owner")
+            raise errors.forbidden("this needs a token of the owner")
 
     def require_write(self) -> None:
         """Refuse a caller who may not change the files and references of the repo.

@@ -1,4 +1,4 @@
-"""The local Hub as an object: its settings, its accounts, and the server thread."""
+"""LocalHub: the settings and accounts of a hub, and the thread that serves it."""
 
 import secrets
 import signal
@@ -8,7 +8,6 @@ import threading
 import time
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from types import TracebackType
 from typing import Literal, Self
 
 import uvicorn
@@ -261,12 +260,7 @@ class LocalHub:
             time.sleep(0.005)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         """Stop the hub. Requests in progress get two seconds to end."""
         self._on_exit.close()
         self._thread = None
