@@ -1,4 +1,7 @@
-"""The process: how it is stopped, and how it ends."""
+"""Interrupt the process in an orderly way: signals, waiting threads, and the exit status.
+
+The flag is module state because signal handlers are: a process has one set of them.
+"""
 
 import os
 import signal
@@ -10,11 +13,11 @@ from threading import Event
 from typing import NoReturn, TypeVar
 
 INTERRUPTED = 130
-"""The exit status of a process that was told to stop."""
+"""The exit status of an interrupted process."""
 
 
 POLL_SECONDS = 1.0
-"""Seconds between two looks at whether the process was told to stop, for who waits."""
+"""Polling interval, in seconds, for the flag while a thread is waiting."""
 
 _interrupted = Event()
 
@@ -22,34 +25,41 @@ _Result = TypeVar("_Result")
 
 
 def install_signal_handlers() -> None:
-    """Have SIGTERM stop the process as Ctrl+C does: with everything tidied up.
+    """Make SIGTERM raise KeyboardInterrupt as Ctrl+C does, so that everything is cleaned up.
 
-    As the first process of a container, it would not be stopped by SIGTERM at all.
+    Without a handler, SIGTERM would not end the first process of a container at all.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) != signal.SIG_IGN:  # as a shell has it in the background
+        if signal.getsignal(number) != signal.SIG_IGN:  # a shell ignores it in the background
             signal.signal(number, _interrupt)
 
 
 def ignore_signals() -> None:
-    """Ignore signals from now on that `install_signal_handlers` handles."""
+    """Ignore the signals that `install_signal_handlers` handles."""
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is _interrupt:
             signal.signal(number, signal.SIG_IGN)
 
 
 def raise_if_interrupted() -> None:
-    """Raise the KeyboardInterrupt that was lost, if one was.
+    """Raise KeyboardInterrupt if the process was interrupted, also after the first one was lost.
 
-    A library's callback may drop it (jax has one in the garbage collector), and compiled code turn
-    it into another error.
+    A library's callback may drop the exception (jax has one in the garbage collector), and compiled
+    code may turn it into another error.
+
+    Raises:
+        KeyboardInterrupt: the process was interrupted.
     """
     if _interrupted.is_set():
         raise KeyboardInterrupt
 
 
 def wait_interruptibly(future: "Future[_Result]") -> _Result:
-    """Return what a thread has done, or raise what it raised; see `stop_if_told`."""
+    """Return the result of a future, or raise its exception; stop waiting on an interrupt.
+
+    Raises:
+        KeyboardInterrupt: the process was interrupted.
+    """
     while not wait([future], POLL_SECONDS).done:
         raise_if_interrupted()
     return future.result()
@@ -62,7 +72,11 @@ def _interrupt(*_: object) -> NoReturn:
 
 @contextmanager
 def thread_pool(count: int) -> Iterator[ThreadPoolExecutor]:
-    """Yield threads that work things off; on an interrupt nobody waits for them."""
+    """Yield a thread pool; on KeyboardInterrupt, cancel pending work and do not join.
+
+    Args:
+        count: how many threads.
+    """
     pool = ThreadPoolExecutor(count)
     try:
         yield pool
@@ -76,9 +90,9 @@ def thread_pool(count: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def exit_process(status: int) -> NoReturn:
-    """End the process."""
+    """End the process with an exit status; after an interrupt, do not join other threads."""
     if status == INTERRUPTED:
-        # Threads in the middle of a transfer would keep the process alive until that is done.
+        # A thread in a transfer would keep the process alive until the transfer ends.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

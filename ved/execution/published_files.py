@@ -16,20 +16,20 @@ _WEIGHTS = (".safetensors", ".msgpack")
 
 
 class PublishedCheckpoint(Protocol):
-    """A published checkpoint, wherever it is."""
+    """A published checkpoint, on the Hub or in a directory."""
 
     def names(self) -> set[str]:
         """Return the names of its files that are loaded as a checkpoint."""
         ...
 
     def difference(self, name: str, rebuilt: RecordedFile, directory: Path) -> str | None:
-        """Say how a file differs from the one that was rebuilt in a directory, if it does."""
+        """Return how a file differs from the one rebuilt in a directory; None if it does not."""
         ...
 
 
 @dataclass(frozen=True)
 class CheckpointOnHub:
-    """A checkpoint in a repo, of which only the listing is read."""
+    """A checkpoint in a repo. Only the listing of its files is read."""
 
     target: TargetRepo
 
@@ -46,12 +46,12 @@ class CheckpointOnHub:
             return None
         held = f"sha256 {file.sha256}" if file.sha256 else f"git object {file.git_oid}"
         wanted = f"sha256 {rebuilt.sha256}" if file.sha256 else f"git object {rebuilt.git_oid}"
-        return f"{name} differs: it has {held}, where the sources give {wanted}."
+        return f"{name} differs: it has {held}, the sources give {wanted}."
 
 
 @dataclass(frozen=True)
 class CheckpointOnDisk:
-    """A checkpoint in a directory, which can be read tensor by tensor."""
+    """A checkpoint in a directory. Weight files are compared tensor by tensor."""
 
     directory: Path
 
@@ -73,7 +73,7 @@ class CheckpointOnDisk:
 
 
 def _different_tensors(path: Path, rebuilt: Path) -> str:
-    """Say which tensors of a weight file are others than those of the file that was rebuilt."""
+    """Return which tensors of a weight file differ from those of the rebuilt file."""
     try:
         mine, theirs = (
             {each.name: each for each in open_weights([file])} for file in (rebuilt, path)
@@ -84,12 +84,12 @@ def _different_tensors(path: Path, rebuilt: Path) -> str:
     except OSError as error:
         return describe_os_error(error).rstrip(".")
     parts = {
-        "these tensors are others": other,
-        "these are missing": [name for name in mine if name not in theirs],
-        "these were added": [name for name in theirs if name not in mine],
+        "different tensors": other,
+        "missing tensors": [name for name in mine if name not in theirs],
+        "added tensors": [name for name in theirs if name not in mine],
     }
-    said = [f"{words}: {join_limited(names)}" for words, names in parts.items() if names]
-    return "; ".join(said) or "its tensors are the same, and its header is not"
+    lines = [f"{label}: {join_limited(names)}" for label, names in parts.items() if names]
+    return "; ".join(lines) or "only its header is different"
 
 
 def _same(mine: StoredWeight, theirs: StoredWeight) -> bool:

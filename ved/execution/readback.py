@@ -1,16 +1,13 @@
-"""Proof by use: what the Hub serves at a new commit is read back and held against the record.
+"""Check a published commit: read its files back from the Hub, and compare them with the record.
 
-Every file is read again and compared by its digest: weights are read to their ends, and their
-headers alone are kept. Then transformers loads the config, the image processor and the tokenizer
-that were served. No model is instantiated but by the code of the card, in a process of its own,
-where a pair asks for that; it has the weights of before, which by then are known to be the same.
+Every file is read and compared by its digest. Weights are read to their ends; only their headers
+are kept. Then transformers loads the config, the image processor and the tokenizer as served. No
+model is instantiated, except by the model card's code in a process of its own if a pair asks for
+that.
 """
 
 import hashlib
 import logging
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,14 +18,12 @@ from typing import TypeVar
 
 from huggingface_hub import HfApi
 
-import ved
-from ved.environment import VARIABLES
 from ved.errors import ErrorCode, VedError, as_ved_error
+from ved.execution.card_run import run_card
 from ved.hub.errors import is_not_found
 from ved.hub.retries import retry
 from ved.record import BuildRecord, RecordedFile, card
 from ved.record.build_record import FILE_NAME
-from ved.record.snippets import flax_snippet
 from ved.sources import headers
 from ved.sources.digests import file_sha256
 from ved.sources.snapshot import Snapshot
@@ -40,20 +35,7 @@ from ved.text import join_limited
 log = logging.getLogger("ved")
 
 CARD_ONLY = (card.FILE_NAME, FILE_NAME)
-"""What is published where the weights stand."""
-
-MAX_SECONDS = 30 * 60
-"""Seconds for which the code of a card may run."""
-
-_PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
-"""What the code of a card gets of this process's environment, where there may be secrets."""
-
-_UNTIL_THE_INPUT_ENDS = """\
-import os, threading
-threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
-"""
-
-_LAST_LINES, _LONGEST_MESSAGE = 3, 500
+"""The files that are published if the weights stay unchanged."""
 
 _WEIGHTS: tuple[tuple[str, Layout], ...] = ((".msgpack", "flax"), (".safetensors", "pytorch"))
 
@@ -62,13 +44,13 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class PublishedCommit:
-    """A checkpoint as it was published.
+    """A checkpoint that was published as one commit.
 
     Attributes:
-        record: what is said of it.
-        repo: where it is.
-        commit: the commit that it is.
-        parent: the commit before; None where the repo was new.
+        record: its build record.
+        repo: the repo.
+        commit: the commit.
+        parent: the commit before; None if the repo was new.
     """
 
     record: BuildRecord
@@ -80,17 +62,17 @@ class PublishedCommit:
 def verify_published(
     published: PublishedCommit, directory: Path, api: HfApi, *, run: Path | None = None
 ) -> None:
-    """Make sure that what the Hub serves is the checkpoint, and that it can be loaded.
+    """Check that the Hub serves the checkpoint, and that transformers can load it.
 
     Args:
         published: the checkpoint.
-        directory: an empty directory, for all that is served but the weights.
-        api: the Hub.
-        run: the checkpoint's own directory, to run the Flax code of its card on; None for not
-            running it.
+        directory: an empty directory, for the served files without weights.
+        api: the client of the Hub.
+        run: the directory of the checkpoint, to run the Flax code of its card on; None to run
+            nothing.
 
     Raises:
-        VedError: it is not, or nobody can tell.
+        VedError: a file differs or cannot be loaded, or the Hub does not answer.
     """
     record = published.record
     with _failures(published):
@@ -98,27 +80,24 @@ def verify_published(
         _load(served)
         _check_parameters(record, served)
         if run:
-            said = _run_card(record, run, directory)
-            log.info("%s: The code of the card printed: %s", published.repo, said)
+            output = run_card(record, run, directory)
+            log.info("%s: The code of the card printed: %s", published.repo, output)
 
 
 def verify_published_card(published: PublishedCommit, directory: Path, api: HfApi) -> None:
-    """Make sure that what the Hub serves beside the weights is the card and the record.
-
-    See `check`.
-    """
+    """Check that the Hub serves the model card and the record; see `verify_published`."""
     with _failures(published):
         _read_back(published, CARD_ONLY, directory, api)
 
 
 @contextmanager
 def _failures(published: PublishedCommit) -> Iterator[None]:
-    """Have failures say what is at which commit."""
+    """Add the published commit, and the commit before it, to errors of the block."""
     try:
         yield
     except (VedError, OSError) as error:
         cause, *_ = as_ved_error(error).cause.splitlines()
-        # Where the repo had all of it already, there is no new commit.
+        # If the repo had all files already, there is no new commit.
         is_new = published.parent not in (None, published.commit)
         before = f"The commit before it is {published.parent}." if is_new else ""
         raise VedError(
@@ -131,10 +110,10 @@ def _failures(published: PublishedCommit) -> Iterator[None]:
 def _read_back(
     published: PublishedCommit, names: Collection[str], directory: Path, api: HfApi
 ) -> Path:
-    """Read files at the commit, and compare them with the record.
+    """Read files at the commit and compare them with the record.
 
     Returns:
-        where they are; in the place of weight files, their stand-ins.
+        The directory of the files, with placeholders for the weight files.
     """
     encoded = published.record.encoded()
     digest = hashlib.sha256(encoded).hexdigest()
@@ -142,21 +121,21 @@ def _read_back(
     weights = [name for name in names if name in published.record.weight_files]
     others = {*names} - {*weights}
     snapshot = Snapshot(published.repo, published.commit, {}, None)
-    served = _once_there(lambda: snapshot.fetch(others, api, directory), published)
+    served = _fetch_new_commit(lambda: snapshot.fetch(others, api, directory), published)
     digests = {name: file_sha256(served / name) for name in others}
-    digests |= _once_there(
+    digests |= _fetch_new_commit(
         lambda: headers.read_to_end(published.repo, published.commit, weights, served, api),
         published,
     )
     differences = (_difference(served / name, digests[name], files[name]) for name in names)
-    said = "; ".join(filter(None, differences))
-    if said:
-        raise VedError(f"{said}.", code=ErrorCode.CHECK_FAILED)
+    message = "; ".join(filter(None, differences))
+    if message:
+        raise VedError(f"{message}.", code=ErrorCode.CHECK_FAILED)
     return served
 
 
-def _once_there(fetch: Callable[[], _Result], published: PublishedCommit) -> _Result:
-    """Fetch what was published a moment ago, which not every server may have heard of."""
+def _fetch_new_commit(fetch: Callable[[], _Result], published: PublishedCommit) -> _Result:
+    """Fetch files of a new commit; retry while a server does not know the commit yet."""
     return retry(
         fetch,
         lambda error: isinstance(error, VedError) and is_not_found(error.__cause__),
@@ -165,18 +144,24 @@ def _once_there(fetch: Callable[[], _Result], published: PublishedCommit) -> _Re
 
 
 def _difference(path: Path, found: str, recorded: RecordedFile) -> str:
-    """Say how a file, of a sha256, differs from what was published; nothing if it does not."""
+    """Return how a served file differs from the published one; "" if it does not.
+
+    Args:
+        path: the file.
+        found: its sha256.
+        recorded: the published file.
+    """
     size = path.stat().st_size
     if size != recorded.size:
-        return f"{path.name} has {size} bytes there, and was published with {recorded.size}"
+        return f"{path.name} has {size} bytes, but was published with {recorded.size}"
     if found != recorded.sha256:
-        return f"{path.name} has sha256 {found} there, and was published with {recorded.sha256}"
+        return f"{path.name} has sha256 {found}, but was published with {recorded.sha256}"
     return ""
 
 
 def _load(served: Path) -> None:
-    """Load what prepares images, reads text and configures a model."""
-    # Importing it takes seconds, which what only renews cards does not need.
+    """Load the config, the image processor and the tokenizer."""
+    # The import takes seconds, and renewing a card does not need it.
     from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
 
     loaders = {
@@ -195,7 +180,7 @@ def _load(served: Path) -> None:
 
 
 def _check_parameters(record: BuildRecord, served: Path) -> None:
-    """Hold the headers of the weight files against what the record says of parameters."""
+    """Compare the headers of the weight files with the parameters in the record."""
     for suffix, layout in _WEIGHTS:
         paths = [served / name for name in record.files if name.endswith(suffix)]
         if not paths:
@@ -213,9 +198,9 @@ def _check_parameters(record: BuildRecord, served: Path) -> None:
             )
         dtypes = {tensor.dtype for tensor in found.values()}
         if record.dtype != "source" and dtypes != {DTYPES[record.dtype]}:
-            kinds = join_limited(sorted(map(str, dtypes)))
+            names_of_dtypes = join_limited(sorted(map(str, dtypes)))
             raise VedError(
-                f"The {suffix} file has parameters of {kinds}, not {record.dtype}.",
+                f"The {suffix} file has parameters of {names_of_dtypes}, not {record.dtype}.",
                 code=ErrorCode.CHECK_FAILED,
             )
         count = sum(prod(tensor.shape) for tensor in found.values())
@@ -232,54 +217,3 @@ def _parameters(record: BuildRecord) -> Iterator[tuple[str, ...]]:
         start = () if role == "projection" else (role,)
         for path in (*ledger.copied, *ledger.initialized):
             yield (*start, *path.split("/"))
-
-
-def _run_card(record: BuildRecord, checkpoint: Path, directory: Path) -> str:
-    """Run the Flax code that VED writes on the card, and return the last that it prints.
-
-    Not what the downloaded card has: its description is the user's, and may hold code as well.
-    """
-    assert record.pair is not None
-    # transformers prefers a directory of the repo's name to the repo.
-    place = directory.resolve() / "run"
-    place.mkdir()
-    (place / record.pair.repo).parent.mkdir(exist_ok=True)
-    (place / record.pair.repo).symlink_to(checkpoint.resolve())
-    try:
-        ended = _run(flax_snippet(record), place)
-    except subprocess.TimeoutExpired as error:
-        cause = f"The Flax code of its card takes longer than {MAX_SECONDS // 60} minutes."
-        raise VedError(cause, code=ErrorCode.CHECK_FAILED) from error
-    said = " ".join(ended.stdout.strip().splitlines()[-_LAST_LINES:])[-_LONGEST_MESSAGE:]
-    if ended.returncode:
-        raise VedError(
-            f"The Flax code of its card ends with {ended.returncode}: {said}",
-            code=ErrorCode.CHECK_FAILED,
-        )
-    return said
-
-
-def _run(code: str, place: Path) -> "subprocess.CompletedProcess[str]":
-    """Run Python code in a directory, which is its home, without what it need not know."""
-    own = {
-        "HOME": str(place),
-        "HF_HOME": str(place / "home"),
-        "HF_HUB_OFFLINE": "1",
-        "PYTHONPATH": str(Path(ved.__file__).parents[1]),
-    }
-    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    # Whatever ends this process, the pipe is closed then, and so the other ends as well.
-    reading, writing = os.pipe()
-    with os.fdopen(reading, "rb") as its_input, os.fdopen(writing, "wb"):
-        return subprocess.run(  # noqa: S603 - the code is VED's own
-            [sys.executable, "-u", "-P", "-X", "utf8", "-c", _UNTIL_THE_INPUT_ENDS + code],
-            cwd=place,
-            env={**passed_on, **VARIABLES, **own},
-            stdin=its_input,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="backslashreplace",
-            timeout=MAX_SECONDS,
-            check=False,
-        )

@@ -1,6 +1,6 @@
-"""Rebuilds a checkpoint from its record, and compares every file with what is there.
+"""Verify a published checkpoint: rebuild it from its build record, and compare every file.
 
-Of a repo no weights are downloaded: the Hub lists what it holds by digest.
+The weights of a repo are not downloaded, because the Hub lists its files with their digests.
 """
 
 from collections.abc import Iterator
@@ -25,13 +25,13 @@ from ved.text import join_limited
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a comparison.
+    """The result of a verification.
 
     Attributes:
         origin: the checkpoint.
-        files: how many files were made anew and compared.
-        differences: what is not as the record's sources give it, a sentence each.
-        notes: what could not be compared, and why.
+        files: how many files were rebuilt and compared.
+        differences: the files that the sources do not give, a sentence each.
+        notes: what could not be compared, and why, a sentence each.
     """
 
     origin: str
@@ -41,28 +41,28 @@ class Verdict:
 
     @property
     def is_true(self) -> bool:
-        """Whether every file is what it is said to be."""
+        """Whether every file is identical to the rebuilt one."""
         return not self.differences
 
     def __str__(self) -> str:
         head = (
-            f"{self.origin}: {self.files} files are what the sources give, bit for bit."
+            f"{self.origin}: {self.files} files are identical to those rebuilt from the sources."
             if self.is_true
-            else f"{self.origin} is not what its record says:"
+            else f"{self.origin} differs from what its sources give:"
         )
         return "\n".join((head, *(f"  {text}" for text in (*self.differences, *self.notes))))
 
 
 def verify(checkpoint: str, api: HfApi) -> Verdict:
-    """Rebuild a checkpoint that VED made, and compare.
+    """Rebuild a checkpoint that VED built, and compare it byte for byte.
 
     Args:
         checkpoint: `owner/name`, `owner/name@revision`, or a directory.
-        api: the Hub.
+        api: the client of the Hub.
 
     Raises:
-        RequestError: it is neither.
-        VedError: it has no record, or cannot be rebuilt.
+        RequestError: `checkpoint` is neither a repo nor a directory.
+        VedError: there is no record, or the checkpoint cannot be rebuilt.
         OSError: a file cannot be read or written.
     """
     published, there, origin = _open(checkpoint, api)
@@ -77,6 +77,7 @@ def verify(checkpoint: str, api: HfApi) -> Verdict:
 
 
 def _open(checkpoint: str, api: HfApi) -> tuple[BuildRecord, PublishedCheckpoint, str]:
+    """Return the build record of a checkpoint, its files, and its name with the commit."""
     directory = Path(checkpoint)
     if directory.is_dir():
         path = directory / build_record.FILE_NAME
@@ -104,14 +105,14 @@ def _open(checkpoint: str, api: HfApi) -> tuple[BuildRecord, PublishedCheckpoint
 
 
 def _repo(checkpoint: str) -> ConfigRef:
-    """Read `owner/name` or `owner/name@revision`."""
+    """Parse `owner/name` or `owner/name@revision`."""
     try:
         ref = ConfigRef.model_validate(checkpoint)
     except ValidationError:
         ref = None
     if ref is None or ref.directory is not None:
         raise RequestError(
-            f"{checkpoint!r} is no repo and no directory that is there.",
+            f"{checkpoint!r} is neither a repo nor an existing directory.",
             "Write owner/name, owner/name@revision, or the path of a directory.",
             code=ErrorCode.WRONG_INPUT,
         )
@@ -119,7 +120,7 @@ def _repo(checkpoint: str) -> ConfigRef:
 
 
 def _source(published: BuildRecord, role: Role, api: HfApi) -> Source:
-    """Return a source at its recorded commit, with what is used of it downloaded."""
+    """Return a source at its recorded commit, with the files that are used downloaded."""
     recorded = published.sources[role]
     written: SourceRef | None = getattr(published.pair, role, None)
     is_own = (recorded.config.name, recorded.config.commit) == (recorded.name, recorded.commit)
@@ -133,15 +134,15 @@ def _source(published: BuildRecord, role: Role, api: HfApi) -> Source:
     other = sorted(name for name in recorded.files if digests.get(name) != recorded.files[name])
     if other:
         raise VedError(
-            f"{source} is not what the checkpoint was made of: {join_limited(other)} differ.",
-            f"Have the files there whose sha256 {build_record.FILE_NAME} names.",
+            f"{source} differs from what the checkpoint was built from: {join_limited(other)}.",
+            f"Restore the files whose sha256 {build_record.FILE_NAME} names.",
             code=ErrorCode.SOURCES_DIFFER,
         )
     return source
 
 
 def _named(recorded: RecordedSnapshot) -> dict[str, str]:
-    """Return the model, and the revision, of a reference to what was recorded."""
+    """Return model and revision of a reference to a recorded source."""
     if recorded.commit is not None:
         return {"model": recorded.name, "revision": recorded.commit}
     is_relative = recorded.name.startswith(".")
@@ -213,6 +214,7 @@ def _describe_as_published(
 def _compare(
     rebuilt: BuildRecord, published: BuildRecord, there: PublishedCheckpoint, directory: Path
 ) -> Iterator[str]:
+    """Yield the differences between a rebuilt and a published checkpoint, a sentence each."""
     for name, file in sorted(rebuilt.files.items()):
         difference = there.difference(name, file, directory)
         if difference is not None:
@@ -227,18 +229,18 @@ def _compare(
     written = RecordedFile.of(directory / build_record.FILE_NAME)
     difference = there.difference(build_record.FILE_NAME, written, directory)
     if mine.encoded() != published.encoded():
-        yield f"{build_record.FILE_NAME} tells of something else than what was rebuilt."
+        yield f"{build_record.FILE_NAME} does not describe the rebuilt checkpoint."
     elif same_versions and difference is not None:
-        # It has what no record has, and another version may have a record with more in it.
+        # The file has more than the record. Another version may do so, too, so it is not compared.
         yield difference
 
 
 def _contradictions(published: BuildRecord) -> Iterator[str]:
-    """Say what the manifest's entry in a record has that the checkpoint was not made with."""
+    """Yield where the manifest's entry in a record contradicts the record."""
     pair = published.pair
     if pair is None:
         return
-    told: dict[str, tuple[object, object]] = {
+    values: dict[str, tuple[object, object]] = {
         "seed": (pair.seed, published.seed),
         "dtype": (pair.dtype, published.dtype),
         "weights": (pair.weights, published.weights),
@@ -248,7 +250,7 @@ def _contradictions(published: BuildRecord) -> Iterator[str]:
             if source.commit is not None
         },
     }
-    for key, (in_pair, made_with) in told.items():
-        if in_pair != made_with:
-            said = f"{build_record.FILE_NAME} says {key}: {in_pair}"
-            yield f"{said}, and it was made with {made_with}."
+    for key, (in_pair, recorded) in values.items():
+        if in_pair != recorded:
+            name = build_record.FILE_NAME
+            yield f"{name} says {key}: {in_pair}, but it was built with {recorded}."
