@@ -378,7 +378,10 @@ fcntl.flock(file, fcntl.LOCK_EX)
 print("locked", file=file, flush=True)
 time.sleep(600)
 """
-    program = f"from pathlib import Path; from ved.execution.card_run import _run; _run({code!r}, Path.cwd())"
+    program = (
+        "from pathlib import Path; from ved.execution.card_run import _run; "
+        f"_run({code!r}, Path.cwd())"
+    )
     environment = {**os.environ, "PYTHONPATH": str(Path(build_record.__file__).parents[2])}
     with subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, env=environment) as ours:
         wait_until(lambda: lock.exists() and lock.read_text() != "")
