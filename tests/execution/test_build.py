@@ -33,7 +33,7 @@ from ved import interruption
 from ved.commands import Result, ResultCollector, RunOptions, build
 from ved.errors import ErrorCode, RequestError
 from ved.execution import checkpoint_dir
-from ved.execution.pipeline import UNCHECKED
+from ved.execution.reporter import UNCHECKED
 from ved.families.family import Role
 from ved.localhub import LocalHub
 

@@ -25,10 +25,10 @@ from typing import TypeAlias
 
 from huggingface_hub import HfApi
 
-from ved.errors import VedError, as_ved_error
 from ved.execution.checkpoint_dir import BuiltCheckpoint, build_checkpoint
 from ved.execution.progress import Progress
 from ved.execution.readback import PublishedCommit, verify_published, verify_published_card
+from ved.execution.reporter import Reporter
 from ved.execution.source_store import SourceStore
 from ved.hub.access import HubAccess
 from ved.hub.upload_counter import count_uploads
@@ -42,7 +42,7 @@ from ved.publishing import commits, repos
 from ved.record import card
 from ved.record.output_directory import replace_output_directory, staging_directory
 from ved.results.collector import ResultCollector
-from ved.results.result import Outcome, Result, outcome_result
+from ved.results.result import Result
 from ved.sources.source import Source
 
 log = logging.getLogger("ved")
@@ -54,9 +54,6 @@ network is free for another. Downloads run one by one, because two would both ar
 CHECKS = 1
 """How many pairs are checked at the same time: reading back takes bandwidth from downloads, which
 uploads wait for, and running a card's code takes memory for the whole model."""
-
-UNCHECKED = "The run ended before the check of what was published."
-"""The reason of a result until its check is done; it stays if the run is interrupted."""
 
 _Pending: TypeAlias = "Future[Future[None] | None]"
 """A publication, and the check that follows it, if there is one."""
@@ -101,7 +98,7 @@ class Pipeline:
         self._store = store
         self._directory = directory
         self._progress = progress
-        self._collector = collector
+        self._reporter = Reporter(collector, progress, access.api.endpoint)
         self._options = options
 
     def run(self, builds: Sequence[Build], updates: Sequence[RenewCard | SetVisibility]) -> None:
@@ -159,7 +156,7 @@ class Pipeline:
         except Exception as error:
             raise_if_interrupted()
             self._discard(work)
-            self._fail(work.action, error, work.start)
+            self._reporter.failed(work.action, error, work.start)
             return None
         finally:
             self._store.release([*work.action.sources.values()])
@@ -181,14 +178,15 @@ class Pipeline:
                     replace_output_directory(work.directory, place)
                     self._budget.release_output(work.need, kept=True)
             except Exception as error:
-                self._fail(action, error, work.start, commit, built)
+                checksums = built.record.checksums()
+                self._reporter.failed(action, error, work.start, commit, checksums)
                 return None
-            result = self._result(action, "built", commit, size, work.start)
+            result = self._reporter.result(action, "built", work.start, commit, size)
             result = replace(result, checksums=built.record.checksums(), uploaded=uploads.sent)
             if commit is None or pair.check == "none":
-                self._collector.add(result)
+                self._reporter.done(result)
                 return None
-            self._collector.add(replace(result, reason=f"{result.reason} {UNCHECKED}"))
+            self._reporter.unchecked(result)
             assert action.target is not None
             published = PublishedCommit(built.record, pair.repo, commit, action.target.head)
             runs_card = pair.check == "generate"
@@ -222,17 +220,17 @@ class Pipeline:
             if isinstance(action, SetVisibility):
                 commits.set_visibility(action.pair.repo, action.private, self._api)
                 head = action.target.head
-                self._collector.add(self._result(action, "card-only", head, 0, start))
+                self._reporter.done(self._reporter.result(action, "card-only", start, head))
                 return None
             commit, size, check = self._renew_card(action)
         except Exception as error:
-            self._fail(action, error, start)
+            self._reporter.failed(action, error, start)
             return None
-        result = self._result(action, "card-only", commit, size, start)
+        result = self._reporter.result(action, "card-only", start, commit, size)
         if action.pair.check == "none":
-            self._collector.add(result)
+            self._reporter.done(result)
             return None
-        self._collector.add(replace(result, reason=f"{result.reason} {UNCHECKED}"))
+        self._reporter.unchecked(result)
         return checks.submit(self._check, action, result, check, start, ExitStack())
 
     def _renew_card(self, action: RenewCard) -> tuple[str, int, Callable[[Path, HfApi], None]]:
@@ -285,47 +283,10 @@ class Pipeline:
             ):
                 check(empty, self._access.to(repo))
         except Exception as error:
-            self._fail(action, error, start, result.commit)
+            self._reporter.failed(action, error, start, result.commit)
             return
-        self._collector.add(
-            replace(result, seconds=time.monotonic() - start, steps=self._progress.steps(repo))
-        )
+        self._reporter.done(replace(result, seconds=time.monotonic() - start))
 
     def _discard(self, work: _Work) -> None:
         shutil.rmtree(work.directory, ignore_errors=True)
         self._budget.release_output(work.need, kept=False)
-
-    def _result(
-        self,
-        action: Build | RenewCard | SetVisibility,
-        outcome: Outcome,
-        commit: str | None,
-        size: int,
-        start: float,
-    ) -> Result:
-        seconds = time.monotonic() - start
-        endpoint = self._api.endpoint
-        result = outcome_result(action, outcome, endpoint, commit, size, seconds)
-        return replace(result, steps=self._progress.steps(action.pair.repo))
-
-    def _fail(
-        self,
-        action: Build | RenewCard | SetVisibility,
-        error: Exception,
-        start: float,
-        commit: str | None = None,
-        built: BuiltCheckpoint | None = None,
-    ) -> None:
-        """Report a failure, maybe after something was published as a commit."""
-        repo = action.pair.repo
-        if not isinstance(error, VedError | OSError):
-            log.error("%s: Unexpected error", repo, exc_info=error)
-        explained = as_ved_error(error)
-        if isinstance(explained, commits.VisibilityError):
-            commit = explained.commit
-        log.error("%s: Failed: %s", repo, explained)
-        result = self._result(action, "failed", commit, 0, start)
-        checksums = built.record.checksums() if built and commit else {}
-        self._collector.add(
-            replace(result, reason=str(explained), code=explained.code, checksums=checksums)
-        )

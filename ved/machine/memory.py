@@ -1,4 +1,4 @@
-"""What the machine has left, and sizes as people write them."""
+"""Measure the memory that this process may still use."""
 
 import re
 from collections.abc import Iterator
@@ -7,22 +7,22 @@ from pathlib import Path
 
 
 def available_memory(root: Path = Path("/")) -> int | None:
-    """Return the bytes that this process may still use; None where the system does not tell.
+    """Return the bytes that this process may still use; None if the system does not report them.
 
-    On Linux that is the least of what the machine has and what each cgroup that it is in, up
-    to the root, leaves to it. Swap does not count.
+    On Linux this is the minimum over the machine and over every cgroup of the process, up to the
+    root. Swap does not count.
 
     Args:
-        root: where /proc and /sys/fs/cgroup are.
+        root: the directory with /proc and /sys/fs/cgroup.
     """
     machine = _fields(root / "proc/meminfo").get("MemAvailable")
-    told = [] if machine is None else [machine * 1024]
-    return min((*told, *_left_by_cgroups(root)), default=None)
+    known = [] if machine is None else [machine * 1024]
+    return min((*known, *_left_by_cgroups(root)), default=None)
 
 
 @dataclass(frozen=True)
 class _CgroupFiles:
-    """Where a version of cgroups keeps the memory of a group and of those below it."""
+    """The files in which a version of cgroups keeps the memory of a group and its subgroups."""
 
     folder: str
     limit: str
@@ -42,6 +42,7 @@ _V1 = _CgroupFiles(
 
 
 def _left_by_cgroups(root: Path) -> Iterator[int]:
+    """Yield the bytes that each cgroup of the process leaves, on every level with a limit."""
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, controllers, group = line.split(":", 2)
         if controllers == "":
@@ -50,18 +51,18 @@ def _left_by_cgroups(root: Path) -> Iterator[int]:
             files = _V1
         else:
             continue
-        # A limit on any level counts. In a container the path may be the host's, and of its levels
-        # only the container's own is there, as the folder itself.
+        # A limit on any level counts. In a container the path may be the host's; then only the
+        # folder itself exists, which is the container's own level.
         path = Path(group.lstrip("/"))
         for level in (path, *path.parents):
             yield from _left_by_cgroup(root / files.folder / level, files)
 
 
 def _left_by_cgroup(directory: Path, files: _CgroupFiles) -> Iterator[int]:
-    """Find what one cgroup leaves, if it is there and has a limit."""
+    """Yield the bytes that one cgroup leaves, if it exists and has a limit."""
     limit, usage = _text(directory / files.limit).strip(), _text(directory / files.usage).strip()
     if limit.isdecimal() and usage.isdecimal():  # the limit may be "max"
-        # File pages that nobody used lately are charged to the group, but dropped when needed.
+        # Inactive file pages count as used, but the kernel reclaims them when memory is needed.
         reclaimable = _fields(directory / "memory.stat").get(files.reclaimable, 0)
         yield max(0, int(limit) - max(0, int(usage) - reclaimable))
 
