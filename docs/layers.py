@@ -8,7 +8,17 @@ from docs.tables import code, table
 
 ROOT = Path(__file__).parents[1]
 ORDER = (
-    *("cli", "action", "commands", "execution", "results", "planning", "publishing", "record"),
+    *(
+        "cli",
+        "action",
+        "arguments",
+        "commands",
+        "execution",
+        "results",
+        "planning",
+        "publishing",
+        "record",
+    ),
     *("assembly", "machine", "sources", "tensors", "families", "manifest", "hub", "sizes", "text"),
     *("markdown", "errors", "environment", "interruption", "modeling", "localhub"),
 )

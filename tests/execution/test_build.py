@@ -330,20 +330,20 @@ def test_build_continues_after_a_failed_pair(hub: LocalHub) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "role", "config", "problem"),
+    ("name", "role", "config", "code"),
     [
-        ("deep", "encoder", b"[" * 100_000 + b"]" * 100_000, "config.json of {} cannot be read"),
-        ("wordy", "encoder", {"image_size": "large"}, "The config of {} makes no encoder"),
-        ("short", "encoder", {"image_size": [16]}, "The config of {} makes no encoder"),
-        ("tall", "encoder", {"num_hidden_layers": "two"}, "The config of {} makes no encoder"),
-        ("mute", "decoder", {"vocab_size": "none"}, "The config of {} makes no decoder"),
+        ("deep", "encoder", b"[" * 100_000 + b"]" * 100_000, ErrorCode.DAMAGED_SOURCE),
+        ("wordy", "encoder", {"image_size": "large"}, ErrorCode.CONFIG_NOT_USABLE),
+        ("short", "encoder", {"image_size": [16]}, ErrorCode.CONFIG_NOT_USABLE),
+        ("tall", "encoder", {"num_hidden_layers": "two"}, ErrorCode.CONFIG_NOT_USABLE),
+        ("mute", "decoder", {"vocab_size": "none"}, ErrorCode.CONFIG_NOT_USABLE),
     ],
 )
 def test_build_reports_a_damaged_source_at_its_pair(
     name: str,
     role: Role,
     config: bytes | dict[str, Any],
-    problem: str,
+    code: ErrorCode,
     hub: LocalHub,
     tmp_path: Path,
 ) -> None:
@@ -357,7 +357,8 @@ def test_build_reports_a_damaged_source_at_its_pair(
     results = build(manifest(*pairs), RunOptions(), client(hub))
 
     assert [result.action for result in results] == ["refused", "built"]
-    assert problem.format(directory) in results[0].reason
+    assert results[0].codes == [code]
+    assert str(directory) in results[0].reason
 
 
 def test_build_continues_after_an_unexpected_error(
