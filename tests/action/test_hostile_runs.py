@@ -191,6 +191,7 @@ def written_elsewhere(watch: Watch, folder: Path) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_run_of_hostile_sources_does_only_its_work(
     action: Action, hub: LocalHub, tmp_path: Path
 ) -> None:

@@ -347,6 +347,7 @@ def test_token_is_sent_only_to_the_hub(
 # A run that succeeds
 
 
+@pytest.mark.slow
 def test_successful_run_leaves_no_secret(action: Action, hub: LocalHub, tmp_path: Path) -> None:
     watch = Watch(tmp_path / "watch")
     repo = "owner/kept-secret"

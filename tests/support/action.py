@@ -53,6 +53,11 @@ class Action:
         """The workspace, where the manifest is."""
         return self.folder / "workspace"
 
+    def write_manifest(self, manifest: str | Sequence[Mapping[str, Any]]) -> None:
+        """Write pairs.yaml to the workspace; see `run`."""
+        text = manifest if isinstance(manifest, str) else manifest_of(manifest)
+        (self.workspace / "pairs.yaml").write_text(text)
+
     def run(
         self,
         manifest: str | Sequence[Mapping[str, Any]] | None,
@@ -91,8 +96,7 @@ class Action:
         for directory in (self.workspace, home, temporary):
             directory.mkdir(parents=True, exist_ok=True)
         if manifest is not None:
-            text = manifest if isinstance(manifest, str) else manifest_of(manifest)
-            (self.workspace / "pairs.yaml").write_text(text)
+            self.write_manifest(manifest)
         named = {name.replace("_", "-"): value for name, value in inputs.items()}
         environ = {"TMPDIR": str(temporary), **(variables or {})}
         return {**self.inputs, **named}, self.workspace, home, environ

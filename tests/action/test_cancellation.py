@@ -1,0 +1,156 @@
+"""Runs that end early: what was done by then is in every output, file and summary."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from examples.demo.runner import ENTRYPOINT, Run, prepare_step, read_run
+from tests.support.action import (
+    Action,
+    annotations,
+    code_of,
+    explanations,
+    only_commands,
+    rows_of,
+    summary_rows,
+    text_blocks,
+)
+from tests.support.publishing import client, download, heads, pair
+from ved.errors import ErrorCode
+from ved.execution.source_store import SourceStore
+from ved.interruption import INTERRUPTED
+from ved.localhub import LocalHub
+
+HELD = 20.0
+"""Seconds for which the Hub holds a request, longer than a cancelled run may take."""
+
+SOON = 7.0
+"""Seconds within which a cancelled run ends; GitHub's second signal comes after 7.5."""
+
+
+def assert_reports(
+    action: Action, hub: LocalHub, run: Run, published: str, unfinished: str
+) -> None:
+    """Check that a run reports one pair as published and another one as unfinished."""
+    head = heads(hub)[published]
+    rows = {row["repo"]: row for row in rows_of(run)}
+    assert (rows[published]["action"], rows[published]["commit"]) == ("built", head)
+    assert rows[unfinished]["action"] == "failed"
+    assert rows[unfinished]["codes"] == [ErrorCode.RUN_ENDED_EARLY]
+    assert (run.outputs["built"], run.outputs["failed"]) == ("1", "1")
+    assert (action.workspace / "results.json").read_text() == run.outputs["results"] + "\n"
+    lines = (action.workspace / "checksums.txt").read_text().splitlines()
+    names = {line.split("  ")[1] for line in lines}
+    assert names >= {f"{published}/flax_model.msgpack", f"{published}/ved.json"}
+    assert all(name.startswith(f"{published}/") for name in names)
+    assert {row[0]: row[1] for row in summary_rows(run)} == {
+        published: "✅ built",
+        unfinished: "❌ failed",
+    }
+    assert explanations(run.summary)[1] == [f"{hub.endpoint}/{published}/commit/{head}"]
+    assert "Nothing was done." not in run.summary
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait until a condition holds; fail if it takes too long."""
+    end = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def has_arrived(hub: LocalHub, method: str, path: str) -> bool:
+    """Tell whether the Hub got a request for a path that begins like this."""
+    return any(each.method == method and each.path.startswith(path) for each in hub.requests)
+
+
+# GitHub's cancellation
+
+
+@pytest.mark.slow
+def test_cancelled_build_reports_what_was_published(
+    reporting_action: Action, hub: LocalHub
+) -> None:
+    action = reporting_action
+    checked, sent = "owner/cancelled-in-check", "owner/cancelled-in-upload"
+    # The one is held while it is read back after its commit, the other one before its commit.
+    hub.faults.add("GET", f"^/lfs/models/{checked}/", delay=HELD)
+    hub.faults.add("PUT", f"^/lfs/models/{sent}/", delay=HELD)
+    home = action.folder / "home"
+    for directory in (action.workspace, home):
+        directory.mkdir(parents=True)
+    action.write_manifest([pair(checked), pair(sent)])
+    environ = prepare_step(action.inputs, action.workspace, home)
+    output = home / "github_output"
+    output.unlink()
+    os.mkfifo(output)  # the process waits here until somebody reads
+
+    with subprocess.Popen(
+        [sys.executable, ENTRYPOINT],
+        cwd=action.workspace,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            wait_until(lambda: has_arrived(hub, "GET", f"/lfs/models/{checked}/"))
+            wait_until(lambda: has_arrived(hub, "PUT", f"/lfs/models/{sent}/"))
+            process.send_signal(signal.SIGINT)
+            assert process.stdout is not None
+            log = ""
+            for line in process.stdout:
+                log += line
+                if line == "The job was cancelled.\n":
+                    break
+            # GitHub's second signal, while the outputs are being written.
+            process.send_signal(signal.SIGTERM)
+            reader = os.open(output, os.O_RDWR | os.O_NONBLOCK)
+            log += process.communicate(timeout=SOON)[0]
+        finally:
+            process.kill()
+    written = os.read(reader, 2**16)
+    os.close(reader)
+    output.unlink()
+    output.write_bytes(written)
+    run = read_run(process.returncode, log, home)
+
+    assert run.status == INTERRUPTED, log
+    assert "Traceback" not in log
+    assert [code_of(each) for each in annotations(run)] == [ErrorCode.RUN_ENDED_EARLY]
+    only_commands(run, "add-mask", "error")
+    assert text_blocks(run.summary)[1] == "The job was cancelled."
+    assert_reports(action, hub, run, checked, sent)
+
+
+# Unexpected errors
+
+
+def test_unexpected_error_keeps_the_results_of_earlier_pairs(
+    reporting_action: Action, hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    action = reporting_action
+    first, second = "owner/before-an-error", "owner/at-an-error"
+    released: list[object] = []
+
+    def fail_at_second(_: SourceStore, sources: object) -> None:
+        released.append(sources)
+        if len(released) == 2:
+            wait_until(lambda: client(hub).repo_exists(first))
+            wait_until(lambda: client(hub).file_exists(first, "ved.json"))
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(SourceStore, "release", fail_at_second)
+    run = action.run([pair(first), pair(second, seed=1)])
+
+    assert run.status == 1
+    assert ErrorCode.VED_ITSELF_FAILED in [code_of(each) for each in annotations(run)]
+    assert "ZeroDivisionError" in run.log
+    assert_reports(action, hub, run, first, second)
+    assert "ved.json" in download(hub, first, tmp_path)
