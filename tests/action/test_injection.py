@@ -35,9 +35,7 @@ from ved.planning.options import RunOptions
 from ved.record import BuildRecord, RecordedSnapshot, build_record, card
 from ved.results.result import Result, planned_result
 from ved.results.rows import collect
-from ved.sources.metadata import SourceMetadata
-from ved.sources.snapshot import Snapshot
-from ved.sources.source import Pinned
+from ved.sources import Pinned, Snapshot, SourceMetadata
 
 ENDPOINT = "https://hub.example"
 

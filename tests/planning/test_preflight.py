@@ -185,7 +185,7 @@ CASES = {
         (
             "error",
             "encoder",
-            ErrorCode.NO_USABLE_WEIGHTS,
+            ErrorCode.DAMAGED_SOURCE,
             "model-00002-of-00002.safetensors",
         ),
     ),

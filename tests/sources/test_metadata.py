@@ -1,4 +1,4 @@
-"""What the authors of a source state, and what of it a checkpoint's card says, too."""
+"""ved.sources.metadata: what a source states, and what of it a checkpoint's card repeats."""
 
 from typing import Any
 
@@ -7,11 +7,12 @@ from huggingface_hub import ModelInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ved.hub.answers import MalformedAnswerError
 from ved.sources.metadata import MAX_VALUES, SourceMetadata, merge_languages, merge_tags
 
 
-def said(gated: Any = False, **card: Any) -> SourceMetadata:
-    """Return what VED reads in the Hub's answer about a repo with this card."""
+def metadata_of(gated: Any = False, **card: Any) -> SourceMetadata:
+    """Return what VED reads in the Hub's answer about a repo with a card."""
     return SourceMetadata.of(answer(gated=gated, cardData=card))
 
 
@@ -33,8 +34,8 @@ def answer(**content: Any) -> ModelInfo:
         (None, ()),
     ],
 )
-def test_languages_are_codes(language: object, read: tuple[str, ...]) -> None:
-    assert said(language=language).language == read
+def test_metadata_reads_codes_of_languages(language: object, read: tuple[str, ...]) -> None:
+    assert metadata_of(language=language).language == read
 
 
 @pytest.mark.parametrize(
@@ -45,31 +46,38 @@ def test_languages_are_codes(language: object, read: tuple[str, ...]) -> None:
         *(("`a`", False), ("a|b", False), ("<b>", False), ("x" * 101, False), (1, False)),
     ],
 )
-def test_tags_are_words(tag: object, is_read: bool) -> None:
-    assert said(tags=[tag]).tags == ((tag,) if is_read else ())
+def test_metadata_reads_tags_that_are_words(tag: object, is_read: bool) -> None:
+    assert metadata_of(tags=[tag]).tags == ((tag,) if is_read else ())
 
 
 @pytest.mark.parametrize(
     ("gated", "read"),
     [(False, False), (None, False), ("auto", "auto"), ("manual", "manual"), (True, "manual")],
 )
-def test_what_is_gated_in_another_way_is_gated(gated: object, read: object) -> None:
-    assert said(gated).gated == read
+def test_metadata_takes_unknown_gates_for_manual(gated: object, read: object) -> None:
+    assert metadata_of(gated).gated == read
 
 
-def test_a_repo_without_a_card_states_nothing() -> None:
+def test_metadata_of_repo_without_card_is_empty() -> None:
     assert SourceMetadata.of(answer()) == SourceMetadata()
 
 
-def test_a_record_does_not_grow_without_limit() -> None:
-    assert len(said(tags=[f"tag {number}" for number in range(5000)]).tags) == MAX_VALUES
+def test_metadata_limits_number_of_tags() -> None:
+    assert len(metadata_of(tags=[f"tag {number}" for number in range(5000)]).tags) == MAX_VALUES
 
 
 @given(value=st.recursive(st.none() | st.text() | st.integers(), st.lists, max_leaves=5))
-def test_whatever_a_card_says_is_read_or_left_out(value: object) -> None:
-    found = said(license=value, language=value, tags=value if isinstance(value, list) else None)
-    # It is read back from a record as it was written.
+def test_metadata_of_any_card_survives_a_record(value: object) -> None:
+    found = metadata_of(
+        license=value, language=value, tags=value if isinstance(value, list) else None
+    )
     assert SourceMetadata.model_validate_json(found.model_dump_json()) == found
+
+
+@pytest.mark.parametrize("card", [5, "text", [1]])
+def test_metadata_of_malformed_card_is_an_error(card: object) -> None:
+    with pytest.raises(MalformedAnswerError):
+        SourceMetadata.of(answer(cardData=card))
 
 
 SILENT, ENGLISH, BOTH = (
@@ -91,7 +99,7 @@ SILENT, ENGLISH, BOTH = (
         (["de"], SILENT, SILENT, ["de"]),
     ],
 )
-def test_language_is_the_manifests_or_what_the_sources_that_speak_agree_on(
+def test_merge_languages_prefers_manifest_then_common_languages(
     own: list[str], encoder: SourceMetadata, decoder: SourceMetadata, expected: list[str]
 ) -> None:
     assert merge_languages(own, [encoder, decoder]) == expected
@@ -107,7 +115,7 @@ def test_language_is_the_manifests_or_what_the_sources_that_speak_agree_on(
         ([], ("pytorch", "JAX", "b"), ("pytorch", "JAX", "b"), ["b"]),
     ],
 )
-def test_tags_are_those_that_both_sources_have_and_the_manifests(
+def test_merge_tags_returns_common_tags_then_manifest(
     own: list[str], encoder: tuple[str, ...], decoder: tuple[str, ...], expected: list[str]
 ) -> None:
     assert merge_tags(own, [SourceMetadata(tags=encoder), SourceMetadata(tags=decoder)]) == expected

@@ -27,8 +27,7 @@ from ved.record import (
     card,
     fingerprint,
 )
-from ved.sources.snapshot import Snapshot, pin
-from ved.sources.source import Pinned
+from ved.sources import Pinned, Snapshot, pin
 
 _MAIN = Ref(b"refs/heads/main")
 _HOUR = 3600

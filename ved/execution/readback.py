@@ -124,7 +124,7 @@ def _read_back(
     served = _fetch_new_commit(lambda: snapshot.fetch(others, api, directory), published)
     digests = {name: file_sha256(served / name) for name in others}
     digests |= _fetch_new_commit(
-        lambda: headers.read_to_end(published.repo, published.commit, weights, served, api),
+        lambda: headers.hash_files(published.repo, published.commit, weights, served, api),
         published,
     )
     differences = (_difference(served / name, digests[name], files[name]) for name in names)

@@ -9,7 +9,7 @@ from ved.manifest.models import Pair
 from ved.planning.findings import Finding
 from ved.publishing.repos import TargetRepo
 from ved.record import BuildRecord
-from ved.sources.source import Pinned, ResolvedSource
+from ved.sources import Pinned, ResolvedSource
 
 ActionName = Literal["build", "card-only", "skip", "refuse"]
 """The names of planned actions in outputs. Both ways to change a repo without its weights, a new

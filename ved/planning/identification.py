@@ -17,8 +17,7 @@ from ved.planning.options import RunOptions
 from ved.publishing import collections
 from ved.record import card
 from ved.record.fingerprint import compute_fingerprint
-from ved.sources.snapshot import Snapshot, pin
-from ved.sources.source import Pinned
+from ved.sources import Pinned, Snapshot, pin
 
 log = logging.getLogger("ved")
 

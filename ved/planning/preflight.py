@@ -37,8 +37,7 @@ from ved.planning.identification import map_concurrently
 from ved.planning.machine_checks import check_machine
 from ved.planning.options import RunOptions
 from ved.record import card
-from ved.sources import headers
-from ved.sources.source import Pinned, ResolvedSource, Source, inspect_source
+from ved.sources import Pinned, ResolvedSource, Source, headers, inspect_source
 
 PROCESS_BYTES = 500 * 10**6
 """Memory, in bytes, of a process that has imported jax and transformers and traced a model."""

@@ -8,8 +8,7 @@ from ved.errors import ErrorCode
 from ved.manifest.models import Pair
 from ved.manifest.settings import CheckpointSettings
 from ved.planning.findings import Findings
-from ved.sources import licenses
-from ved.sources.source import Pinned, ResolvedSource
+from ved.sources import Pinned, ResolvedSource, licenses
 
 
 def check_licenses(pair: Pair, pinned: Iterable[Pinned], findings: Findings) -> None:

@@ -23,8 +23,8 @@ from ved.record.entries import RecordedLedger, RecordedSource
 from ved.sizes import format_size
 from ved.sources import licenses
 from ved.sources.metadata import merge_languages, merge_tags
+from ved.sources.pinning import Pinned
 from ved.sources.snapshot import Snapshot
-from ved.sources.source import Pinned
 
 FILE_NAME = "README.md"
 TAGS = ("vision-encoder-decoder", "warm-start", "ved")

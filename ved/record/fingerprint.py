@@ -9,7 +9,7 @@ from huggingface_hub import HfApi
 
 from ved.environment import THREEFRY_PARTITIONABLE
 from ved.manifest.settings import CheckpointSettings
-from ved.sources.source import Pinned
+from ved.sources import Pinned
 
 ASSEMBLY_VERSION = 2
 """Increase this when the same inputs give other bytes than before; the model card does not count.

@@ -1,4 +1,4 @@
-"""Compute sha256 digests of files, each file once."""
+"""Compute sha256 digests of files. Each file is read once, however often its digest is needed."""
 
 import hashlib
 from functools import lru_cache
@@ -6,7 +6,10 @@ from pathlib import Path
 
 
 def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file, in hexadecimal; a file that pairs share is hashed once."""
+    """Return the sha256 of a file, in hexadecimal.
+
+    The digest is cached by path, size and time of the last change, because pairs share sources.
+    """
     status = path.stat()
     return _cached_sha256(path, status.st_size, status.st_mtime_ns)
 

@@ -1,12 +1,12 @@
-"""What weight files on the Hub hold, found out without keeping their weights.
+"""Read the headers of weight files on the Hub, without their weights.
 
-Each file gets a *stand-in*: a local file of the same name and size that has the bytes of the header
-in their places and, being sparse, takes no more room than those. The readers of `ved.tensors` go
-over the file on the Hub once, and the bytes that they ask for are kept. So a stand-in is to them
-what the file is, damage and all, until a weight is read.
+Each file becomes a *header file*: a sparse local file of the same name and size, which has the
+bytes of the header at their positions and takes no more disk than those. The readers of
+`ved.tensors` read the file on the Hub once, and all bytes that they read are written. So those
+readers find in a header file what they would find in the file itself, damage included, until they
+read a weight.
 
-Of what is going to be used, no more is requested than the headers; of what was published, every
-byte, to be hashed.
+Sources are read in ranges, of headers only. Published files are read to their ends, to hash them.
 """
 
 import io
@@ -28,11 +28,11 @@ FILES = 4
 """How many files are read at the same time."""
 
 WINDOW_BYTES = 4096
-"""How much is asked for at each header between the tensors of a msgpack: enough to have a bias of
-usual size and the header after it in one request."""
+"""Bytes to request at each header between the tensors of a msgpack. They usually contain a bias
+and the header after it."""
 
-LARGEST_HEADER = 128 * 2**20
-"""The most bytes that are kept of one file. A safetensors header may have 100 MB."""
+MAX_HEADER_BYTES = 128 * 2**20
+"""Bytes of one file to keep, at most. A safetensors header may have 100 MB."""
 
 _Result = TypeVar("_Result")
 
@@ -40,54 +40,58 @@ _Result = TypeVar("_Result")
 def fetch_headers(
     repo: str, commit: str, names: Sequence[str], directory: Path, api: HfApi
 ) -> None:
-    """Write a stand-in for each weight file, for `ved.tensors.files.open_weights`.
+    """Write a header file for each weight file, for `ved.tensors.files.open_weights`.
 
-    A file costs one request to the Hub, and then of the place that the Hub names:
+    Each file costs one request to the Hub, and requests to the host that serves it:
 
-    - safetensors: two requests, of exactly the header;
-    - pickled: about eight, of exactly the archive's directory and data.pkl;
-    - msgpack, where a header is before every tensor: at most one a tensor, one after the other,
-      each of `WINDOW_BYTES`. What else is in these windows is all that is transferred of weights.
-      A ViT of base size takes 113, which are 0.1 % of its file.
+    - safetensors: two, for exactly the header;
+    - pickle: about eight, for exactly the directory and the data.pkl of the archive;
+    - msgpack, which has a header before each tensor: at most one for each tensor, one after the
+      other, of `WINDOW_BYTES` each. The rest of these windows is the only part of the weights that
+      is transferred. A ViT of base size takes 113 requests, for 0.1 % of its bytes.
 
     Args:
         repo: the repo's id.
         commit: 40 hexadecimal digits.
-        names: of `*.safetensors`, `*.msgpack` or `*.bin`, in no folder.
-        directory: where the stand-ins go; it exists.
-        api: the Hub, and the token for it.
+        names: names of `*.safetensors`, `*.msgpack` or `*.bin` files, without folders.
+        directory: an existing directory for the header files.
+        api: the client.
 
     Raises:
-        VedError: the Hub does not give a header, or the header has no end, or a name is no plain
-            one. That a file is damaged is said where its stand-in is opened, and not here.
-        OSError: a stand-in cannot be written.
+        VedError: the Hub does not serve a header, a header has no end, or a name has folders. A
+            damaged file is not an error here, but when its header file is opened.
+        OSError: a header file cannot be written.
     """
 
     def fetch_one(name: str) -> None:
         action = f"read the header of {name} in {repo}@{commit[:12]}"
         with translated_errors(action, repo):
-            _write_placeholder(directory / name, locate_file(repo, commit, name, action, api))
+            _write_header_file(directory / name, locate_file(repo, commit, name, action, api))
 
-    _each(fetch_one, names, repo)
+    _map_files(fetch_one, names, repo)
 
 
-def read_to_end(
+def hash_files(
     repo: str, commit: str, names: Sequence[str], directory: Path, api: HfApi
 ) -> dict[str, str]:
-    """Write stand-ins as `fetch` does, of files that are read to their ends meanwhile.
+    """Write header files as `fetch_headers` does, and read the files to their ends to hash them.
 
-    A file costs one request to the Hub and one of the place that the Hub names, and these again
-    where an answer breaks off. All files are located before any is read.
+    Each file costs one request to the Hub and one to the host that serves it, and both again after
+    a truncated answer. All files are located before the first is read.
 
     Args:
-        names: of `*.safetensors` or `*.msgpack`, in no folder.
+        repo: the repo's id.
+        commit: 40 hexadecimal digits.
+        names: names of `*.safetensors` or `*.msgpack` files, without folders.
+        directory: an existing directory for the header files.
+        api: the client.
 
     Returns:
         the sha256 of each file, in hexadecimal, by name.
 
     Raises:
-        VedError: as `fetch`.
-        OSError: a stand-in cannot be written.
+        VedError: see `fetch_headers`.
+        OSError: a header file cannot be written.
     """
 
     def action(name: str) -> str:
@@ -97,17 +101,24 @@ def read_to_end(
         with translated_errors(action(name), repo):
             return locate_file(repo, commit, name, action(name), api)
 
-    located = _each(locate_one, names, repo)
+    located = _map_files(locate_one, names, repo)
 
-    def read_one(name: str) -> str:
+    def hash_one(name: str) -> str:
         with translated_errors(action(name), repo), located[name].open_stream() as stream:
-            _write_placeholder(directory / name, stream)
+            _write_header_file(directory / name, stream)
             return stream.sha256()
 
-    return _each(read_one, names, repo)
+    return _map_files(hash_one, names, repo)
 
 
-def _each(act: Callable[[str], _Result], names: Sequence[str], repo: str) -> dict[str, _Result]:
+def _map_files(
+    function: Callable[[str], _Result], names: Sequence[str], repo: str
+) -> dict[str, _Result]:
+    """Return what a function returns for each name; several calls run at the same time.
+
+    Raises:
+        VedError: a name could lead out of a directory.
+    """
     for name in names:
         if name in ("", "..") or name != Path(name).name:
             raise VedError(
@@ -115,41 +126,41 @@ def _each(act: Callable[[str], _Result], names: Sequence[str], repo: str) -> dic
                 code=ErrorCode.DAMAGED_SOURCE,
             )
     with thread_pool(FILES) as pool:
-        return dict(zip(names, pool.map(act, names), strict=True))
+        return dict(zip(names, pool.map(function, names), strict=True))
 
 
-def _write_placeholder(path: Path, source: LocatedFile | FileStream) -> None:
+def _write_header_file(path: Path, source: LocatedFile | FileStream) -> None:
     with path.open("wb") as file:
         file.truncate(source.size)
-        recording = _Recording(source, file)
-        # What a reader finds wrong, it will find wrong in the stand-in again.
+        recorder = _Recorder(source, file)
+        # The caller meets the same error when it opens the header file.
         with suppress(VedError, OSError):
-            _read_header(path, recording)
-        if recording.failure is not None:
-            raise recording.failure
+            _read_header(path, recorder)
+        if recorder.failure is not None:
+            raise recorder.failure
 
 
-def _read_header(path: Path, recording: "_Recording") -> None:
+def _read_header(path: Path, recorder: "_Recorder") -> None:
     if path.suffix == ".msgpack":
-        msgpack.index_of(path, io.BufferedReader(recording, WINDOW_BYTES))
+        msgpack.index_of(path, io.BufferedReader(recorder, WINDOW_BYTES))
         return
-    exact = io.BufferedReader(recording, 1)  # reads no byte ahead
+    exact = io.BufferedReader(recorder, 1)  # does not read ahead
     if path.suffix == ".safetensors":
         safetensors.encoded_header(exact)
     else:
         pickled.index_of(path, exact)
 
 
-class _Recording(io.RawIOBase):
-    """A file elsewhere, as if it were here; all that is read of it goes into its stand-in, too.
+class _Recorder(io.RawIOBase):
+    """A remote file as a local one. Writes everything that is read into a header file.
 
     Attributes:
-        failure: why bytes could not be had or kept, whatever a reader made of that.
+        failure: the error of a transfer, whatever the reader of this file made of it.
     """
 
-    def __init__(self, source: LocatedFile | FileStream, stand_in: BinaryIO) -> None:
+    def __init__(self, source: LocatedFile | FileStream, header_file: BinaryIO) -> None:
         self.source = source
-        self.stand_in = stand_in
+        self.header_file = header_file
         self.position = 0
         self.transferred = 0
         self.failure: Exception | None = None
@@ -172,14 +183,14 @@ class _Recording(io.RawIOBase):
         return position
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer with one request, as far as the file has bytes."""
+        """Fill the buffer by one request, as far as the file has bytes; return how many."""
         length = max(0, min(len(buffer), self.source.size - self.position))
         if length == 0:
             return 0
         try:
             content = self._transfer(length)
-            self.stand_in.seek(self.position)
-            self.stand_in.write(content)
+            self.header_file.seek(self.position)
+            self.header_file.write(content)
         except Exception as error:
             self.failure = error
             raise
@@ -189,10 +200,10 @@ class _Recording(io.RawIOBase):
 
     def _transfer(self, length: int) -> bytes:
         self.transferred += length
-        if self.transferred > LARGEST_HEADER:
-            limit = f"{LARGEST_HEADER // 2**20} MiB"
+        if self.transferred > MAX_HEADER_BYTES:
+            limit = f"{MAX_HEADER_BYTES // 2**20} MiB"
             raise VedError(
-                f"Cannot {self.source.action}: {limit} of it do not tell which tensors there are.",
+                f"Cannot {self.source.action}: the header is larger than {limit}.",
                 "The source is damaged.",
                 code=ErrorCode.DAMAGED_SOURCE,
             )

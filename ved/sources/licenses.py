@@ -1,13 +1,13 @@
-"""Licences: what the card of a checkpoint may say, given what its two sources say.
+"""Licenses: which license a checkpoint's card may state, given the licenses of its two sources.
 
-One rule: what is made of a source with a permissive licence may be published under any licence,
-any other licence of a source has to be the one that the checkpoint states, and one that allows no
-derivatives allows no checkpoint. What a source does not say is never guessed. The rule finds
-contradictions; it does not find that all is well, and it is no legal advice.
+There is one rule. A checkpoint of sources with permissive licenses may have any license. Any other
+license of a source must be the license that the checkpoint states. A license without derivatives
+allows no checkpoint. VED never guesses a license that a source does not state. The rule finds
+contradictions; it does not prove that all is well, and it is not legal advice.
 
-A card states the manifest's licence or none, also where both sources have the same permissive one:
-to grant a licence is the publisher's act, and such sources leave the choice open. Without a
-statement, the sources' own licences still hold for what is copied from them, and the card says so.
+A card states the manifest's license or none, even if both sources have the same permissive one:
+only the publisher can grant a license, and such sources leave the choice open. The sources' own
+licenses hold for the copied parts in any case, and the card says so.
 
 Ids are the Hub's: https://huggingface.co/docs/hub/repositories-licenses
 """
@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from ved.manifest.fields import LICENSE_PATTERN
 
 NO_DERIVATIVES = frozenset(("cc-by-nd-4.0", "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0"))
-"""Those that allow copies, and nothing that is made of them."""
+"""Licenses that allow copies, but no derivatives."""
 
-# Those that ask for attribution, and for notices and their own text to be kept.
+# Licenses that ask for attribution only, and to keep notices and the text of the license.
 PERMISSIVE = frozenset(
     (
         "afl-3.0",
@@ -53,17 +53,17 @@ PERMISSIVE = frozenset(
 )
 
 OTHER = "other"
-"""The Hub's id for a licence that has none."""
+"""The Hub's id for a license that has no id of its own."""
 
-# The Hub's id for not knowing.
 _UNKNOWN = "unknown"
+"""The Hub's id for a license that is not known."""
 
 
-def of_card(value: object) -> str | None:
-    """Return the one licence that a repo's card states, as its id; None where it does not.
+def parse_license(value: object) -> str | None:
+    """Return the id of the one license that a card states; None if it states none, or several.
 
     Args:
-        value: ``license`` of the card, which is a stranger's: text or a list in most cards.
+        value: `license` in the metadata of the card, in any form: text or a list in most cards.
     """
     if isinstance(value, list) and len(value) == 1:
         (value,) = value
@@ -74,48 +74,48 @@ def of_card(value: object) -> str | None:
 
 @dataclass(frozen=True)
 class LicenseProblem:
-    """What keeps a licence from being stated with a good conscience.
+    """A reason not to state a license.
 
     Attributes:
-        cause: what it is, for whoever reads the card.
-        remedy: what the manifest's author is to do.
+        cause: what is wrong, for readers of the card. A sentence without its full stop.
+        remedy: what the author of the manifest can do. A sentence without its full stop.
     """
 
     cause: str
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.cause}: {self.remedy}."
+        return f"{self.cause}. {self.remedy}."
 
 
 def license_problems(stated: str | None, sources: Mapping[str, str | None]) -> list[LicenseProblem]:
-    """Return the sources that say nothing, then those that bind and are not heeded.
+    """Return the sources without a license, then the contradictions between licenses.
 
     Args:
-        stated: the licence in the manifest; None where it names none, and then nor does the card.
-        sources: the licence of each source, as `of_card` returns it, by the source's name.
+        stated: the license in the manifest, which becomes the card's; None if it states none.
+        sources: the license of each source, as `parse_license` returns it, by the source's name.
     """
     known = {name: found for name, found in sources.items() if found is not None}
     binding = _binding(known)
-    silent = [_not_known(name, stated) for name in sources if name not in known]
+    unknown = [_not_known(name, stated) for name in sources if name not in known]
     forbidding = {name: found for name, found in binding.items() if found in NO_DERIVATIVES}
     if forbidding:
-        return silent + [_forbidden(name, found) for name, found in forbidding.items()]
+        return unknown + [_forbidden(name, found) for name, found in forbidding.items()]
     ids = list(binding.values())
-    # Under the same "other" two sources may have different terms.
+    # Two sources under "other" may have different terms.
     if len(set(ids)) > 1 or ids.count(OTHER) > 1:
-        return [*silent, _conflict(binding)]
-    return silent + [
+        return [*unknown, _conflict(binding)]
+    return unknown + [
         _not_stated(name, found, stated) for name, found in binding.items() if found != stated
     ]
 
 
 def reasoning(stated: str | None, sources: Mapping[str, str | None]) -> str:
-    """Say why no `problems` are found of sources that all state a licence, in sentences.
+    """Return as sentences why `license_problems` finds none, for sources that all have a license.
 
     Args:
-        stated: the licence in the manifest; None where it names none.
-        sources: as in `problems`.
+        stated: the license in the manifest; None if it states none.
+        sources: the license of each source, by the source's name.
     """
     known = {name: found for name, found in sources.items() if found is not None}
     binding = _binding(known)
@@ -123,24 +123,23 @@ def reasoning(stated: str | None, sources: Mapping[str, str | None]) -> str:
         names, found = " and ".join(binding), next(iter(binding.values()))
         if found == OTHER:
             return (
-                f"{names} is under {_terms(OTHER)}, which its page has. The checkpoint states"
+                f"{names} is under {_terms(OTHER)}, which its page states. The checkpoint states"
                 " license: other, too, which names no terms of its own."
             )
         are = "are" if len(binding) > 1 else "is"
         return (
-            f"{names} {are} under {found}, which may ask for more than attribution, and the"
-            " checkpoint states the same."
+            f"{names} {are} under {found}, which may ask for more than attribution. The checkpoint"
+            " states the same license."
         )
     ids = [*dict.fromkeys(known.values())]
     are, their = ("are", "their") if len(ids) > 1 else ("is", "its")
     permissive = (
-        f"{' and '.join(ids)} {are} permissive: what is made of a model may be published under"
-        f" another licence, where {their} conditions are kept for what is copied, such as"
-        " attribution and the licence's text."
+        f"{' and '.join(ids)} {are} permissive: a derived model may have another license. The"
+        f" copied parts stay under {their} conditions, such as attribution and the license's text."
     )
     if stated is not None:
         return permissive
-    return f"{permissive} Which one that is here, only the publisher can say: it is not guessed."
+    return f"{permissive} Only the publisher can choose the checkpoint's license: none is guessed."
 
 
 def _binding(known: Mapping[str, str]) -> dict[str, str]:
@@ -149,32 +148,32 @@ def _binding(known: Mapping[str, str]) -> dict[str, str]:
 
 def _not_known(name: str, stated: str | None) -> LicenseProblem:
     if stated is None:
-        remedy = "find out which holds, and say it with license: in the pair"
+        remedy = "Find out its license, and state the checkpoint's with license: in the pair"
     else:
-        remedy = f"make sure that its authors allow {stated}, which the pair states"
-    return LicenseProblem(f"{name} does not state one licence, and none is guessed", remedy)
+        remedy = f"Make sure that its authors allow {stated}, which the pair states"
+    return LicenseProblem(f"{name} states no license, or more than one", remedy)
 
 
 def _not_stated(name: str, found: str, stated: str | None) -> LicenseProblem:
     return LicenseProblem(
         f"{name} is under {_terms(found)}, which may ask for more than attribution, and the"
-        f" checkpoint states {stated or 'no licence'}",
-        f"read its terms, and if they allow this checkpoint, say license: {found} in the pair",
+        f" checkpoint states {stated or 'no license'}",
+        f"Read its terms. If they allow this checkpoint, set license: {found} in the pair",
     )
 
 
 def _forbidden(name: str, found: str) -> LicenseProblem:
     return LicenseProblem(
-        f"{name} is under {found}, which allows nothing that is made of it to be published",
-        "ask its authors, or take another source",
+        f"{name} is under {found}, which does not allow publishing derivatives",
+        "Ask its authors, or use another source",
     )
 
 
 def _conflict(binding: Mapping[str, str]) -> LicenseProblem:
     each = " and ".join(f"{name} is under {_terms(found)}" for name, found in binding.items())
     return LicenseProblem(
-        f"{each}, and one may forbid what the other demands",
-        "read the terms of both, and publish this checkpoint only if they allow it together",
+        f"{each}, and one license may forbid what the other requires",
+        "Read the terms of both. Publish this checkpoint only if they allow it together",
     )
 
 

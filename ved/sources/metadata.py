@@ -1,32 +1,28 @@
-"""What the authors of a source state of it, and what of that a checkpoint's card may say, too.
+"""What the authors of a source state about it, and what of that the checkpoint's card repeats.
 
-Licences have a module of their own, `ved.licenses`.
+Licenses have their own module, `ved.sources.licenses`.
 """
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
+from huggingface_hub import ModelCardData, ModelInfo
 from pydantic import BaseModel, ConfigDict, Field
 
-from ved.manifest import fields
-from ved.sources import licenses
-
-if TYPE_CHECKING:
-    # Importing it takes long, and a manifest is checked without the Hub.
-    from huggingface_hub import ModelCardData, ModelInfo
-
-from ved.manifest.fields import LANGUAGE_PATTERN
+from ved.hub.answers import card_data
+from ved.manifest.fields import LANGUAGE_PATTERN, LICENSE_PATTERN
+from ved.sources.licenses import parse_license
 
 MAX_VALUES = 200
-"""How many languages, or tags, of a source are recorded: XLM-RoBERTa has a hundred languages."""
+"""How many languages, or tags, of a source are recorded. XLM-RoBERTa has a hundred languages."""
 
-# The Hub itself makes tags with a colon of other metadata (license:mit, dataset:x), which would
-# state a licence or a dataset of this checkpoint. These are words only.
+# The Hub itself makes tags with a colon from other metadata (license:mit, dataset:x). Such a tag
+# would state a license or a dataset of the checkpoint.
 _TAG = r"[A-Za-z0-9](?:[A-Za-z0-9 ._+-]{0,98}[A-Za-z0-9+])?"
 
-# Tags that tell of a repo's files, which are others here.
-_OF_FILES = frozenset(
+# Tags about the files of a repo. The checkpoint has other files.
+_FORMATS = frozenset(
     ("flax", "jax", "keras", "onnx", "pytorch", "rust", "safetensors", "tensorflow", "tf", "tflite")
 )
 
@@ -34,30 +30,34 @@ Gated = Literal[False, "auto", "manual"]
 
 
 class SourceMetadata(BaseModel):
-    """What a repo on the Hub states of itself; nothing of it for a local directory.
+    """What a repo on the Hub states about itself; empty for a local directory.
 
     Attributes:
-        license: the id of its licence, as `ved.licenses.of_card` returns it.
-        gated: whether its files go to everybody (False), to all who accept its terms ("auto"), or
-            to those whom its authors admit one by one ("manual").
-        language: the codes of its languages.
-        tags: its authors' own tags.
+        license: the id of the license, as `ved.sources.licenses.parse_license` returns it.
+        gated: whether everybody can download the files (False), everybody who accepts the terms
+            ("auto"), or only people whom the authors approve ("manual").
+        language: the codes of the languages.
+        tags: the authors' own tags.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    license: Annotated[str, Field(pattern=f"^(?:{fields.LICENSE_PATTERN})$")] | None = None
+    license: Annotated[str, Field(pattern=f"^(?:{LICENSE_PATTERN})$")] | None = None
     gated: Gated = False
     language: tuple[Annotated[str, Field(pattern=f"^(?:{LANGUAGE_PATTERN})$")], ...] = ()
     tags: tuple[Annotated[str, Field(pattern=f"^(?:{_TAG})$")], ...] = ()
 
     @classmethod
-    def of(cls, info: "ModelInfo") -> "SourceMetadata":
-        """Return what a repo's card and its settings state; what is not well-formed is nothing."""
-        card: ModelCardData | dict[str, object] = info.card_data or {}
+    def of(cls, info: ModelInfo) -> "SourceMetadata":
+        """Return what a repo's card and settings state. Ignores values that are not well-formed.
+
+        Raises:
+            MalformedAnswerError: the metadata of the card is not an object.
+        """
+        card: ModelCardData | dict[str, object] = card_data(info) or {}
         gated: Gated = "auto" if info.gated == "auto" else "manual" if info.gated else False
         return cls(
-            license=licenses.of_card(card.get("license")),
+            license=parse_license(card.get("license")),
             gated=gated,
             language=_well_formed(card.get("language"), LANGUAGE_PATTERN),
             tags=_well_formed(card.get("tags"), _TAG),
@@ -65,12 +65,14 @@ class SourceMetadata(BaseModel):
 
 
 def merge_languages(own: Sequence[str], sources: Iterable[SourceMetadata]) -> list[str]:
-    """Return the languages of a checkpoint's card.
+    """Return the languages for a checkpoint's card.
 
-    Those that the manifest names, if it names any, and no others. If it names none, those that the
-    sources agree on: a source without a language, as most encoders are, is silent and has no say;
-    of the others, each has to state it. Where all are silent, or none is common, the card is
-    silent.
+    Returns the manifest's languages if it names any. Otherwise, returns the languages that all
+    sources with a language state. Most encoders state none, so they do not count.
+
+    Args:
+        own: the languages in the manifest.
+        sources: the metadata of the sources.
     """
     if own:
         return list(own)
@@ -78,14 +80,17 @@ def merge_languages(own: Sequence[str], sources: Iterable[SourceMetadata]) -> li
 
 
 def merge_tags(own: Sequence[str], sources: Iterable[SourceMetadata]) -> list[str]:
-    """Return the tags of a checkpoint's card, besides those that VED gives to all.
+    """Return the tags for a checkpoint's card, without those that VED adds to every card.
 
-    Those that every source has, then the manifest's. A tag tells of a model as a whole, so here a
-    silent source does count: what one source alone is tagged with says nothing of the checkpoint.
-    Neither do tags that the Hub makes of other metadata, and those that name a format of files.
+    Returns the tags that every source has, then the manifest's. A tag describes a whole model, so
+    the tag of one source alone does not describe the checkpoint. Tags of file formats are removed.
+
+    Args:
+        own: the tags in the manifest.
+        sources: the metadata of the sources.
     """
     common = _common([each.tags for each in sources])
-    return list(dict.fromkeys((*(tag for tag in common if tag.lower() not in _OF_FILES), *own)))
+    return list(dict.fromkeys((*(tag for tag in common if tag.lower() not in _FORMATS), *own)))
 
 
 def _common(statements: Sequence[Sequence[str]]) -> list[str]:

@@ -1,68 +1,35 @@
-"""One pretrained checkpoint at one commit: what it is, and its files on this machine.
+"""A source that is resolved, or whose files are on this machine.
 
-A reference is resolved first, to the commit it means now. Everything after that speaks of the
-commit: downloads fetch only the files that are used, and loading happens from the local copy alone.
-A local directory has no commit; the digests of its files stand for it.
+Everything after resolving refers to the commit. Downloads fetch only the files that are used, and
+they are loaded from the local copy. A local directory has no commit; the digests of its files
+replace it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi
 
-from ved.errors import ErrorCode, VedError
 from ved.families.family import Family, Role
-from ved.families.lookup import find_family
 from ved.manifest.models import SourceRef
+from ved.sources.config import read_config
 from ved.sources.digests import file_sha256
-from ved.sources.snapshot import CONFIG, PROCESSING_FILES, Snapshot, pin, read_json
+from ved.sources.pinning import Pinned, pin
+from ved.sources.snapshot import CONFIG, PROCESSING_FILES, Snapshot
 from ved.sources.weight_files import select_weight_files
 
 
 @dataclass(frozen=True)
-class Pinned:
-    """What a reference means now.
-
-    Attributes:
-        snapshot: the checkpoint.
-        config_snapshot: where its config comes from: the checkpoint, unless the manifest names
-            another repo or directory.
-        allow_pickle: whether its weights may be a pickle.
-    """
-
-    snapshot: Snapshot
-    config_snapshot: Snapshot
-    allow_pickle: bool = False
-
-    def identity(self, role: Role, api: HfApi) -> dict[str, Any]:
-        """Return all that decides what is made of it, as JSON.
-
-        A local directory has no commit: the digests of the files that are used stand for it.
-
-        Raises:
-            VedError: it is a local directory without usable weights.
-            OSError: a file of a local directory cannot be read.
-        """
-        names = {CONFIG, *PROCESSING_FILES[role]}
-        if self.snapshot.directory is not None:
-            names |= {*select_weight_files(self.snapshot, self.allow_pickle, api)}
-        return {
-            **_identity(self.snapshot, names),
-            "config": _identity(self.config_snapshot, {CONFIG}),
-        }
-
-
-@dataclass(frozen=True)
 class ResolvedSource:
-    """A checkpoint that is known to exist, with nothing but its config downloaded.
+    """A checkpoint whose config is downloaded, and nothing else.
 
     Attributes:
-        role: what it becomes.
+        role: whether it becomes the encoder or the decoder.
         pinned: the checkpoint, and where its config comes from.
         config: the content of config.json.
-        family: what is known of its family.
+        family: the family that the config names.
         weights: the names of the weight files, in order.
     """
 
@@ -82,24 +49,25 @@ class ResolvedSource:
 
     @property
     def config_snapshot(self) -> Snapshot:
-        """Where its config comes from."""
+        """Where the config comes from."""
         return self.pinned.config_snapshot
 
     @property
     def processing(self) -> list[str]:
-        """The names of the files of its image processor or tokenizer."""
+        """The names of the files of the image processor or tokenizer."""
         return [name for name in PROCESSING_FILES[self.role] if name in self.snapshot.files]
 
     @property
     def weights_size(self) -> int:
-        """How many bytes its weights are."""
+        """The size of the weight files, in bytes."""
         return sum(self.snapshot.files[name] for name in self.weights)
 
     def fetch(self, api: HfApi, cache: Path | None = None) -> "Source":
-        """Download the files that are used, and return where they are.
+        """Download the files that are used, and return the source with their places.
 
         Args:
-            cache: a cache for downloads in place of huggingface_hub's own.
+            api: the client.
+            cache: a cache to use in place of huggingface_hub's own.
 
         Raises:
             VedError: the download fails.
@@ -108,7 +76,7 @@ class ResolvedSource:
         return Source(self, directory, self.config_path(api))
 
     def config_path(self, api: HfApi) -> Path:
-        """Return where its config.json is, downloading it if it is not here."""
+        """Return the path of config.json. Downloads it if it is not in the cache."""
         return self.config_snapshot.fetch([CONFIG], api) / CONFIG
 
 
@@ -117,9 +85,9 @@ class Source:
     """A checkpoint whose files are on this machine.
 
     Attributes:
-        resolved: what it is.
-        directory: where its weights, and its processor or tokenizer, lie.
-        config_path: the config.json to use; not always in `directory`.
+        resolved: the checkpoint.
+        directory: the directory of the weights and of the image processor or tokenizer.
+        config_path: the config.json to use, which may be in another directory.
     """
 
     resolved: ResolvedSource
@@ -135,18 +103,19 @@ class Source:
         return [self.directory / name for name in self.resolved.weights]
 
     def digests(self) -> dict[str, str]:
-        """Return the sha256 of every file that is used, by name."""
+        """Return the sha256 of every file that is used, in hexadecimal, by name."""
         processing = [self.directory / name for name in self.resolved.processing]
         used = [self.config_path, *self.weight_paths, *processing]
         return {path.name: file_sha256(path) for path in used}
 
 
 def resolve_source(role: Role, ref: SourceRef, api: HfApi) -> ResolvedSource:
-    """Find out what a reference means now, and download its config.
+    """Pin a reference, download its config, and find out which checkpoint it is.
 
     Raises:
-        VedError: the checkpoint, its config or usable weights are not there, or may not be read;
-            or it cannot play its role in a Flax vision encoder-decoder model.
+        VedError: the checkpoint, its config or usable weights do not exist, or the token cannot
+            read them; or the checkpoint cannot play its role in a Flax vision encoder-decoder
+            model.
     """
     snapshot = pin(ref, api)
     config_snapshot = snapshot if ref.config is None else pin(ref.config, api)
@@ -154,42 +123,12 @@ def resolve_source(role: Role, ref: SourceRef, api: HfApi) -> ResolvedSource:
 
 
 def inspect_source(role: Role, pinned: Pinned, api: HfApi) -> ResolvedSource:
-    """Download the config of a checkpoint, and find out what it is.
+    """Download the config of a pinned source, and find out which checkpoint it is.
 
     Raises:
-        VedError: its config or usable weights are not there, or it cannot play its role in a Flax
-            vision encoder-decoder model.
+        VedError: the config or usable weights do not exist, or the checkpoint cannot play its role
+            in a Flax vision encoder-decoder model.
     """
-    config = read_json(pinned.config_snapshot, CONFIG, api)
-    known = find_family(role, config.get("model_type"), str(pinned.config_snapshot))
-    _check_settings(role, config, known, pinned.config_snapshot)
+    config, family = read_config(role, pinned.config_snapshot, api)
     weights = select_weight_files(pinned.snapshot, pinned.allow_pickle, api)
-    return ResolvedSource(role, pinned, config, known, weights)
-
-
-def _identity(snapshot: Snapshot, names: Iterable[str]) -> dict[str, Any]:
-    """Return what stands for a snapshot: its commit, or the digests of a directory's files."""
-    if snapshot.directory is None:
-        return {"name": snapshot.name, "commit": snapshot.commit}
-    used = sorted(snapshot.files.keys() & {*names})
-    digests = {name: file_sha256(snapshot.directory / name) for name in used}
-    return {"name": snapshot.name, "files": digests}
-
-
-def _check_settings(
-    role: Role, config: Mapping[str, Any], known: Family, snapshot: Snapshot
-) -> None:
-    """Refuse settings with which Flax would compute something else than the source does."""
-    wrong = [
-        f"{name} is {config[name]!r}, and Flax computes with {value!r}"
-        for name, value in known.requires.items()
-        if config.get(name, value) != value
-    ]
-    if config.get("quantization_config"):
-        wrong.append("its weights are quantized")
-    if wrong:
-        raise VedError(
-            f"The config of {snapshot} asks for what Flax does not do: {'; '.join(wrong)}.",
-            f"Use another {role}.",
-            code=ErrorCode.UNSUPPORTED_SETTINGS,
-        )
+    return ResolvedSource(role, pinned, config, family, weights)

@@ -11,14 +11,14 @@ WEIGHTS = ("model.safetensors", "flax_model.msgpack")
 """Weight files that VED reads, best first. `<name>.index.json` lists the shards of one."""
 
 PICKLED_WEIGHTS = ("pytorch_model.bin",)
-"""Weight files that VED reads only where the manifest allows it, because they are programs."""
+"""Weight files that VED reads only if the manifest allows it, because a pickle is a program."""
 
 
 def select_weight_files(snapshot: Snapshot, allow_pickle: bool, api: HfApi) -> tuple[str, ...]:
     """Return the names of the weight files to read, in order.
 
     Raises:
-        VedError: there is none that VED reads.
+        VedError: there is no weight file that VED reads.
     """
     for name in WEIGHTS + (PICKLED_WEIGHTS if allow_pickle else ()):
         if name in snapshot.files:
@@ -30,27 +30,32 @@ def select_weight_files(snapshot: Snapshot, allow_pickle: bool, api: HfApi) -> t
     )
     if pickled:
         raise VedError(
-            f"{snapshot} has pickled weights only ({pickled[0]}), and a pickle is a program.",
-            "Use a revision that has model.safetensors, or allow it for this source with "
-            "{model: ..., allow_pickle: true}: VED reads the tensors and refuses everything else.",
+            f"{snapshot} has only pickled weights ({pickled[0]}), and a pickle is a program.",
+            "Use a revision that has model.safetensors, or allow the pickle with "
+            "{model: ..., allow_pickle: true}: VED then reads the tensors and runs nothing.",
             code=ErrorCode.NO_USABLE_WEIGHTS,
         )
     raise VedError(
         f"{snapshot} has no weights that VED can read.",
-        f"It looks for {', '.join(WEIGHTS)} and their sharded forms.",
+        f"VED reads {', '.join(WEIGHTS)} and their sharded forms.",
         code=ErrorCode.NO_USABLE_WEIGHTS,
     )
 
 
 def _shards(snapshot: Snapshot, index: str, api: HfApi) -> tuple[str, ...]:
+    """Return the names of the shards that an index lists.
+
+    Raises:
+        VedError: the index cannot be read, or lists no shards, or a shard is missing.
+    """
     weight_map = read_json(snapshot, index, api).get("weight_map")
     shards = set(map(str, weight_map.values())) if isinstance(weight_map, dict) else set()
-    # A shard of another format would get past the choice that was just made.
+    # A shard of another format would evade the choice that was just made.
     suffix = Path(index.removesuffix(".index.json")).suffix
     missing = {name for name in shards if name not in snapshot.files or Path(name).suffix != suffix}
     if not shards or missing:
-        absent = f"shards that are not there: {', '.join(map(repr, missing))}"
-        listed = absent if missing else "no shards"
+        names = f"shards that do not exist: {', '.join(map(repr, sorted(missing)))}"
+        listed = names if missing else "no shards"
         cause = f"{index} of {snapshot} lists {listed}."
         raise VedError(cause, "The source is incomplete.", code=ErrorCode.DAMAGED_SOURCE)
     return tuple(sorted(shards))

@@ -1,0 +1,91 @@
+"""ved.sources.config: which configs VED accepts."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import checkpoints
+from tests.support.publishing import asked_for, client, publish
+from tests.support.raising import raises
+from ved.errors import ErrorCode
+from ved.families.family import Role
+from ved.families.table import DECODERS
+from ved.localhub import LocalHub
+from ved.manifest.models import SourceRef
+from ved.sources import pin
+from ved.sources.config import read_config
+
+
+def read(hub: LocalHub, role: Role, directory: Path) -> dict[str, Any]:
+    snapshot = pin(SourceRef(model=str(directory)), client(hub))
+    config, _ = read_config(role, snapshot, client(hub))
+    return config
+
+
+def test_read_config_returns_content_and_family(hub: LocalHub) -> None:
+    snapshot = pin(SourceRef(model="team/gpt2"), client(hub))
+    config, family = read_config("decoder", snapshot, client(hub))
+    assert config["model_type"] == "gpt2"
+    assert family is DECODERS["gpt2"]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (None, ErrorCode.CONFIG_NOT_USABLE),
+        (b"{", ErrorCode.DAMAGED_SOURCE),
+        (b"[]", ErrorCode.DAMAGED_SOURCE),
+        (b"{}", ErrorCode.CONFIG_NOT_USABLE),
+        (b'{"model_type": ["vit"]}', ErrorCode.CONFIG_NOT_USABLE),
+    ],
+)
+def test_read_config_refuses_unusable_config(
+    content: bytes | None, code: ErrorCode, hub: LocalHub, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / "config.json").write_bytes(content)
+    with raises(code, "config.json", str(tmp_path)):
+        read(hub, "encoder", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("role", "model_type"),
+    [
+        ("encoder", "swin"),
+        ("encoder", "clip"),
+        ("encoder", "gpt2"),
+        ("decoder", "llama"),
+        ("decoder", "vit"),
+    ],
+)
+def test_read_config_refuses_family_without_reading_weights(
+    role: Role, model_type: str, hub: LocalHub, tmp_path: Path
+) -> None:
+    directory = checkpoints.config_only(tmp_path / "refused", model_type)
+    (directory / "model.safetensors").write_bytes(b"not read")
+    publish(hub, "team/refused", directory)
+    snapshot = pin(SourceRef(model="team/refused"), client(hub))
+
+    with raises(ErrorCode.UNSUPPORTED_FAMILY, str(snapshot), repr(model_type)):
+        read_config(role, snapshot, client(hub))
+
+    assert asked_for(hub, "team/refused") == {"config.json"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "shown"),
+    [
+        ({"quantization_config": {"bits": 4}}, "quantized"),
+        ({"scale_attn_by_inverse_layer_idx": True}, "scale_attn"),
+    ],
+)
+def test_read_config_refuses_settings_that_flax_ignores(
+    settings: dict[str, Any], shown: str, hub: LocalHub, tmp_path: Path
+) -> None:
+    directory = checkpoints.config_only(tmp_path / "gpt2", "gpt2")
+    content = json.loads((directory / "config.json").read_bytes())
+    (directory / "config.json").write_text(json.dumps({**content, **settings}))
+    with raises(ErrorCode.UNSUPPORTED_SETTINGS, shown):
+        read(hub, "decoder", directory)

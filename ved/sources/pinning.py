@@ -1,0 +1,97 @@
+"""Pin references of the manifest: find out which commit each means now."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi
+
+from ved.errors import ErrorCode, VedError
+from ved.families.family import Role
+from ved.hub.answers import is_commit, repo_files
+from ved.hub.errors import translated_errors
+from ved.manifest.models import ConfigRef
+from ved.sources.digests import file_sha256
+from ved.sources.metadata import SourceMetadata
+from ved.sources.snapshot import CONFIG, PROCESSING_FILES, Snapshot
+from ved.sources.weight_files import select_weight_files
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A source at its commits.
+
+    Attributes:
+        snapshot: the checkpoint.
+        config_snapshot: where the config comes from: the checkpoint, unless the manifest names
+            another repo or directory.
+        allow_pickle: whether the weights may be a pickle.
+    """
+
+    snapshot: Snapshot
+    config_snapshot: Snapshot
+    allow_pickle: bool = False
+
+    def identity(self, role: Role, api: HfApi) -> dict[str, Any]:
+        """Return everything of the source that decides what is built from it, as JSON.
+
+        A local directory has no commit, so the digests of its files are part of the identity.
+
+        Raises:
+            VedError: a local directory has no usable weights.
+            OSError: a file of a local directory cannot be read.
+        """
+        names = {CONFIG, *PROCESSING_FILES[role]}
+        if self.snapshot.directory is not None:
+            names |= {*select_weight_files(self.snapshot, self.allow_pickle, api)}
+        return {
+            **_identity(self.snapshot, names),
+            "config": _identity(self.config_snapshot, {CONFIG}),
+        }
+
+
+def pin(ref: ConfigRef, api: HfApi) -> Snapshot:
+    """Return what a reference to a repo or a directory means now, in one request.
+
+    Raises:
+        VedError: the repo or directory does not exist, or the token cannot read it.
+    """
+    if ref.directory is not None:
+        return _local_snapshot(ref.model, ref.directory)
+    at = f" at {ref.revision}" if ref.revision else ""
+    with translated_errors(f"read {ref.model}{at}", ref.model):
+        info = api.model_info(ref.model, revision=ref.revision, files_metadata=True)
+        found = repo_files(info)
+        metadata = SourceMetadata.of(info)
+    if not is_commit(info.sha):
+        raise VedError(
+            f"The Hub reports {info.sha!r} as the commit of {ref.model}, which is not a commit id.",
+            "Check that the endpoint is the address of a Hub.",
+            code=ErrorCode.HUB_DOES_NOT_ANSWER,
+        )
+    files = {each.rfilename: each.size or 0 for each in found}
+    digests = {each.rfilename: each.lfs.sha256 for each in found if each.lfs}
+    return Snapshot(ref.model, info.sha, files, None, metadata, digests)
+
+
+def _local_snapshot(name: str, directory: Path) -> Snapshot:
+    if not directory.is_dir():
+        raise VedError(
+            f"There is no directory {directory}.",
+            "Check the path.",
+            code=ErrorCode.NO_SUCH_DIRECTORY,
+        )
+    files = {path.name: path.stat().st_size for path in directory.iterdir() if path.is_file()}
+    # A name is published. An absolute path says things about this machine that nobody else needs.
+    publishable = directory.name if Path(name).is_absolute() else name
+    return Snapshot(publishable, None, files, directory)
+
+
+def _identity(snapshot: Snapshot, names: Iterable[str]) -> dict[str, Any]:
+    """Return a snapshot's name and commit, or for a local directory, the digests of its files."""
+    if snapshot.directory is None:
+        return {"name": snapshot.name, "commit": snapshot.commit}
+    used = sorted(snapshot.files.keys() & {*names})
+    digests = {name: file_sha256(snapshot.directory / name) for name in used}
+    return {"name": snapshot.name, "files": digests}
