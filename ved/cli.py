@@ -18,7 +18,7 @@ from ved.manifest.loading import ManifestError, load
 from ved.manifest.models import ConfigRef, SourceRef
 
 if TYPE_CHECKING:
-    from ved.planning.options import RunOptions
+    from ved.planning import RunOptions
 
 FAILED, WRONG_REQUEST = 1, 2
 
@@ -69,14 +69,13 @@ def _validate(options: argparse.Namespace) -> int:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from ved.planning.matrix import check_shard_count
+    from ved.planning import check_shard_count
 
     if options.shards is not None:
         check_shard_count(options.shards)
     manifest = load(options.manifest)
     from ved import commands
-    from ved.results.rows import Row, to_json
-    from ved.results.text import format_lines
+    from ved.results import Row, format_lines, to_json
 
     plan = commands.plan(manifest, _run_options(options))
     if options.shards is not None:
@@ -100,7 +99,7 @@ def _build(options: argparse.Namespace) -> int:
             code=ErrorCode.WRONG_INPUT,
         )
     from ved import commands
-    from ved.results.text import format_lines
+    from ved.results import format_lines
 
     if options.output_dir is not None:
         options.output_dir.mkdir(parents=True, exist_ok=True)
@@ -115,8 +114,7 @@ def _build(options: argparse.Namespace) -> int:
 
 
 def _run_options(options: argparse.Namespace) -> "RunOptions":
-    from ved.planning.matrix import parse_shard
-    from ved.planning.options import RunOptions
+    from ved.planning import RunOptions, parse_shard
     from ved.sizes import parse_size
 
     return RunOptions(

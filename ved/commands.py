@@ -33,18 +33,25 @@ from ved.hub.oidc import Publisher  # noqa: E402
 from ved.manifest.loading import Manifest, load  # noqa: E402
 from ved.manifest.models import Pair, SourceRef  # noqa: E402
 from ved.manifest.settings import CheckpointSettings  # noqa: E402
-from ved.planning.actions import PlannedAction  # noqa: E402
-from ved.planning.matrix import build_matrix, distribute, pair_costs  # noqa: E402
-from ved.planning.options import RunOptions  # noqa: E402
-from ved.planning.plan import make_plan  # noqa: E402
-from ved.results.collector import ResultCollector  # noqa: E402
-from ved.results.result import Result, planned_result  # noqa: E402
-from ved.results.rows import Row, collect  # noqa: E402
-from ved.results.text import format_lines  # noqa: E402
+from ved.planning import (  # noqa: E402
+    PlannedAction,
+    RunOptions,
+    build_matrix,
+    distribute,
+    make_plan,
+    pair_costs,
+)
+from ved.results import (  # noqa: E402
+    Result,
+    ResultCollector,
+    Row,
+    collect,
+    format_lines,
+    planned_result,
+)
 
 if TYPE_CHECKING:
-    from ved.execution.checkpoint_dir import BuiltCheckpoint
-    from ved.execution.verify import Verdict
+    from ved.execution import BuiltCheckpoint, Verdict
 
 __all__ = [
     "Manifest",
@@ -152,7 +159,7 @@ def build(
         RequestError: the request itself is wrong; nothing was built.
         KeyboardInterrupt: the process is interrupted.
     """
-    from ved.execution.run import run_plan
+    from ved.execution import run_plan
 
     options, api = options or RunOptions(), api or connect()
     collector = collector or ResultCollector()
@@ -183,7 +190,7 @@ def assemble(
         VedError: the sources cannot be assembled, or the directory may not be replaced.
         OSError: a file cannot be read or written.
     """
-    from ved.execution.checkpoint_dir import build_checkpoint
+    from ved.execution import build_checkpoint
     from ved.record.output_directory import (
         check_output_directory,
         replace_output_directory,
@@ -215,9 +222,9 @@ def verify(checkpoint: str, api: HfApi | None = None) -> "Verdict":
         VedError: there is no record, or the checkpoint cannot be rebuilt.
         OSError: a file cannot be read or written.
     """
-    from ved.execution import verify as verification
+    from ved import execution
 
-    return verification.verify(checkpoint, api or connect())
+    return execution.verify(checkpoint, api or connect())
 
 
 def report(folder: Path) -> list[Row]:

@@ -26,7 +26,7 @@ from ved.commands import RunOptions, build
 from ved.errors import ErrorCode, VedError
 from ved.execution import checkpoint_dir
 from ved.execution.checkpoint_dir import BuiltCheckpoint
-from ved.execution.verify import verify
+from ved.execution.verification import verify
 from ved.hub.access import HubAccess
 from ved.localhub import LocalHub
 from ved.planning.actions import Build

@@ -19,8 +19,7 @@ from ved.hub import oidc
 from ved.hub.access import HubAccess
 from ved.hub.http import connect
 from ved.manifest import ManifestError
-from ved.planning.matrix import parse_shard, parse_shard_count
-from ved.planning.options import RunOptions
+from ved.planning import RunOptions, parse_shard, parse_shard_count
 from ved.sizes import parse_size
 
 log = logging.getLogger("ved")

@@ -13,9 +13,7 @@ from ved.action.timeline import gantt
 from ved.action.workflow_commands import WorkflowCommands
 from ved.action.workspace import write_file
 from ved.errors import RequestError, VedError
-from ved.results.collector import ResultCollector
-from ved.results.result import BAD, Result
-from ved.results.rows import Row, to_json
+from ved.results import BAD, Result, ResultCollector, Row, to_json
 
 FAILED, WRONG_REQUEST = 1, 2
 

@@ -9,9 +9,8 @@ from urllib.parse import quote
 
 from ved.errors import TROUBLESHOOTING, VedError
 from ved.markdown import code_span, plain_text
-from ved.planning.actions import ActionName
-from ved.results.result import BAD, Outcome
-from ved.results.rows import Row
+from ved.planning import ActionName
+from ved.results import BAD, Outcome, Row
 from ved.sizes import format_size
 
 _LABELS: dict[ActionName | Outcome, tuple[str, str]] = {

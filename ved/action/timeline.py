@@ -6,7 +6,7 @@ https://mermaid.js.org/syntax/gantt.html.
 
 from collections.abc import Mapping, Sequence
 
-from ved.results.result import Step
+from ved.results import Step
 
 MAX_PAIRS = 40
 """How many pairs are drawn at most; a chart of more is too dense to read."""

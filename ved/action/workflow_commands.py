@@ -14,7 +14,7 @@ from ved.action.masking import RedactedLog
 from ved.manifest import Location, Problem
 
 if TYPE_CHECKING:
-    from ved.planning.findings import Level
+    from ved.planning import Level
 
 
 class WorkflowCommands:

@@ -8,11 +8,10 @@ from huggingface_hub import HfApi
 
 from ved.errors import ErrorCode, VedError
 from ved.manifest.models import Pair
-from ved.planning.actions import ActionName
-from ved.planning.findings import Finding
+from ved.planning import ActionName, Finding
 from ved.publishing.collection_sync import sync_collection
 from ved.publishing.collections import KEY, pairs_by_collection
-from ved.results.result import Outcome, Result
+from ved.results import Outcome, Result
 
 log = logging.getLogger("ved")
 

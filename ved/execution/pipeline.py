@@ -33,16 +33,14 @@ from ved.execution.source_store import SourceStore
 from ved.hub.access import HubAccess
 from ved.hub.upload_counter import count_uploads
 from ved.interruption import raise_if_interrupted, thread_pool, wait_interruptibly
-from ved.machine.disk import DiskBudget, DiskNeed
+from ved.machine import DiskBudget, DiskNeed
 from ved.manifest.settings import CheckpointSettings
-from ved.planning.actions import Build, RenewCard, SetVisibility
+from ved.planning import Build, RenewCard, RunOptions, SetVisibility
 from ved.planning.machine_checks import disk_need
-from ved.planning.options import RunOptions
 from ved.publishing import commits, repos
 from ved.record import card
 from ved.record.output_directory import replace_output_directory, staging_directory
-from ved.results.collector import ResultCollector
-from ved.results.result import Result
+from ved.results import Result, ResultCollector
 from ved.sources.source import Source
 
 log = logging.getLogger("ved")

@@ -10,7 +10,7 @@ from typing import Any
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from ved.results.result import Step
+from ved.results import Step
 from ved.sizes import format_size
 
 log = logging.getLogger("ved")

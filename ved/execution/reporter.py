@@ -7,10 +7,9 @@ from dataclasses import replace
 
 from ved.errors import VedError, as_ved_error
 from ved.execution.progress import Progress
-from ved.planning.actions import Build, RenewCard, SetVisibility
+from ved.planning import Build, RenewCard, SetVisibility
 from ved.publishing.commits import VisibilityError
-from ved.results.collector import ResultCollector
-from ved.results.result import Outcome, Result, outcome_result
+from ved.results import Outcome, Result, ResultCollector, outcome_result
 
 log = logging.getLogger("ved")
 

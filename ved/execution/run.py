@@ -10,11 +10,10 @@ from ved.execution.progress import progress_bar
 from ved.execution.source_store import SourceStore
 from ved.hub.access import HubAccess
 from ved.manifest.models import Pair
-from ved.planning.actions import Build, PlannedAction, RenewCard, SetVisibility
+from ved.planning import Build, PlannedAction, RenewCard, RunOptions, SetVisibility
 from ved.planning.build_order import order_by_download_cost
 from ved.planning.machine_checks import disk_budget
-from ved.planning.options import RunOptions
-from ved.results.collector import ResultCollector
+from ved.results import ResultCollector
 
 
 def run_plan(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
-from ved.machine.disk import DiskBudget, DiskNeed, is_local
+from ved.machine import DiskBudget, DiskNeed, is_local
 from ved.sources.source import ResolvedSource, Source
 
 

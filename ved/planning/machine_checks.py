@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ved.errors import ErrorCode
-from ved.machine.disk import DiskBudget, DiskNeed
-from ved.machine.memory import available_memory
+from ved.machine import DiskBudget, DiskNeed, available_memory
 from ved.planning.actions import Build, PlannedAction, with_findings
 from ved.planning.build_order import order_by_download_cost
 from ved.planning.findings import Finding, Level

@@ -1,1 +1,20 @@
 """Report what became of each pair, for people and for programs."""
+
+from ved.results.collector import ResultCollector
+from ved.results.result import BAD, Outcome, Result, Step, outcome_result, planned_result
+from ved.results.rows import Row, collect, to_json
+from ved.results.text import format_lines
+
+__all__ = [
+    "BAD",
+    "Outcome",
+    "Result",
+    "ResultCollector",
+    "Row",
+    "Step",
+    "collect",
+    "format_lines",
+    "outcome_result",
+    "planned_result",
+    "to_json",
+]

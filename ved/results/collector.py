@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ved.errors import ErrorCode
-from ved.planning.actions import PlannedAction, Refuse, Skip
+from ved.planning import PlannedAction, Refuse, Skip
 from ved.results.result import Result, outcome_result
 
 UNFINISHED = "The run ended before this pair was done."

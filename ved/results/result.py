@@ -6,8 +6,7 @@ from typing import Literal
 
 from ved.errors import ErrorCode, with_links
 from ved.manifest.models import Pair
-from ved.planning.actions import ActionName, Build, PlannedAction, Skip
-from ved.planning.findings import Finding, Level
+from ved.planning import ActionName, Build, Finding, Level, PlannedAction, Skip
 from ved.publishing.repos import commit_url
 
 Outcome = Literal["built", "card-only", "skipped", "refused", "failed"]

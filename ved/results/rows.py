@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 
 from ved.errors import ErrorCode, RequestError
 from ved.manifest.fields import is_repo_id
-from ved.planning.actions import ActionName
+from ved.planning import ActionName
 from ved.results.result import Outcome, Result
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ved.errors import with_links
 from ved.manifest.models import Pair
-from ved.planning.findings import Finding
+from ved.planning import Finding
 from ved.results.result import Result
 
 

@@ -25,7 +25,7 @@ from tests.support.publishing import (
 from ved import cli
 from ved.commands import RunOptions, build
 from ved.errors import ErrorCode, VedError
-from ved.execution.verify import verify
+from ved.execution.verification import verify
 from ved.localhub import LocalHub
 from ved.record import build_record
 
