@@ -1,4 +1,4 @@
-"""Runs that end early: what was done by then is in every output, file and summary."""
+"""Runs that end early: outputs, files and summary have all results up to then."""
 
 import os
 import signal
@@ -27,8 +27,8 @@ from ved.execution.source_store import SourceStore
 from ved.interruption import INTERRUPTED
 from ved.localhub import LocalHub
 
-HELD = 20.0
-"""Seconds for which the Hub holds a request, longer than a cancelled run may take."""
+DELAY = 20.0
+"""Seconds for which the Hub delays a request, longer than a cancelled run may take."""
 
 SOON = 7.0
 """Seconds within which a cancelled run ends; GitHub's second signal comes after 7.5."""
@@ -79,9 +79,9 @@ def test_cancelled_build_reports_what_was_published(
 ) -> None:
     action = reporting_action
     checked, sent = "owner/cancelled-in-check", "owner/cancelled-in-upload"
-    # The one is held while it is read back after its commit, the other one before its commit.
-    hub.faults.add("GET", f"^/lfs/models/{checked}/", delay=HELD)
-    hub.faults.add("PUT", f"^/lfs/models/{sent}/", delay=HELD)
+    # The one is delayed in the check after its commit, the other one before its commit.
+    hub.faults.add("GET", f"^/lfs/models/{checked}/", delay=DELAY)
+    hub.faults.add("PUT", f"^/lfs/models/{sent}/", delay=DELAY)
     home = action.folder / "home"
     for directory in (action.workspace, home):
         directory.mkdir(parents=True)

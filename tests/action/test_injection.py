@@ -206,7 +206,7 @@ def assert_is_the_pairs(metadata: str, described: Pair) -> None:
     assert found.get("license") == described.license
 
 
-# The record of a published repo, from which its new card is made
+# The record of a published repo, a source of its new card
 
 
 @pytest.fixture(scope="module")

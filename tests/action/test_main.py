@@ -1,6 +1,8 @@
 """A run of the action as the runner sees it: exit status, annotations, outputs and summary."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,6 +26,20 @@ from tests.support.publishing import TOKEN, heads, pair, publish
 from tests.support.workflow_commands import commands
 from ved.errors import ErrorCode
 from ved.localhub import LocalHub
+
+ROOT = Path(__file__).parents[2]
+
+# Before a mode
+
+
+def test_import_leaves_libraries_that_read_the_environment_alone() -> None:
+    slow = "{'huggingface_hub', 'transformers', 'jax'} & sys.modules.keys()"
+    program = f"import sys, ved.action; print({slow})"
+    found = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert found.stdout == "set()\n"
+
 
 # Mode build
 

@@ -161,9 +161,9 @@ def refusing(part: str) -> Change:
     def change(request: Request, forwarded: Callable[[], Answer]) -> Answer:
         if part not in request.path:
             return forwarded()
-        said = f"no: {sent(request)}"
-        content = {"error": said, "error_description": said, "errors": [{"message": said}]}
-        return Answer.of_json(content, 403, **{"X-Error-Message": said, "X-Request-Id": said})
+        text = f"no: {sent(request)}"
+        content = {"error": text, "error_description": text, "errors": [{"message": text}]}
+        return Answer.of_json(content, 403, **{"X-Error-Message": text, "X-Request-Id": text})
 
     return change
 

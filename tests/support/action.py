@@ -42,7 +42,7 @@ class Action:
 
     Attributes:
         folder: the parent of the folders.
-        inputs: what every run has as its inputs; a run may replace them.
+        inputs: the inputs of every run; a run may replace them.
     """
 
     folder: Path
@@ -216,7 +216,7 @@ def _logging() -> Iterator[None]:
         logging.disable(disabled)
 
 
-# What a run printed and wrote
+# The log and the files of a run
 
 
 def annotations(run: Run, level: str = "error") -> list[Command]:

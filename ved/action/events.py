@@ -10,8 +10,8 @@ from typing import Any
 
 from ved.errors import ErrorCode, RequestError
 
-_SHOWN_CHARACTERS = 100
-"""How much of a repository's name is shown; a run's event can contain any text as the name."""
+_NAME_CHARACTERS = 100
+"""The maximum length of a repository's name in messages; an event can contain any text."""
 
 
 def check_may_publish(environ: Mapping[str, str]) -> None:
@@ -44,7 +44,7 @@ def fork(environ: Mapping[str, str]) -> str:
         return "unknown" if _always_has_head(environ.get("GITHUB_EVENT_NAME", "")) else ""
     if name == environ.get("GITHUB_REPOSITORY"):
         return ""
-    return "".join(char if char.isprintable() else " " for char in name[:_SHOWN_CHARACTERS])
+    return "".join(char if char.isprintable() else " " for char in name[:_NAME_CHARACTERS])
 
 
 def _always_has_head(event_name: str) -> bool:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 REDACTED = "***"
 
 UNENCODABLE = "backslashreplace"
-"""How lone surrogates are written: a server's JSON can contain them, and UTF-8 cannot."""
+"""The way to write lone surrogates: a server's JSON can contain them, and UTF-8 cannot."""
 
 _VARIABLES = ("INPUT_TOKEN", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 _RUNNER_VARIABLES = re.compile("ACTIONS_.*TOKEN")

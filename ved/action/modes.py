@@ -15,9 +15,8 @@ from ved.action.reports import FAILED, WRONG_REQUEST, RunOutcome
 from ved.action.workflow_commands import WorkflowCommands
 from ved.action.workspace import check_in_workspace
 from ved.errors import ErrorCode, RequestError, VedError, as_ved_error
-from ved.hub import oidc
-from ved.hub.access import HubAccess
-from ved.hub.http import connect
+from ved.hub import HubAccess, Publisher, connect, offers_identity
+from ved.hub.oidc import REQUEST_URL
 from ved.manifest import ManifestError
 from ved.planning import RunOptions, parse_shard, parse_shard_count
 from ved.sizes import parse_size
@@ -80,10 +79,10 @@ def _build(inputs: Inputs, outcome: RunOutcome, mask: _Mask) -> None:
     events.check_may_publish(os.environ)
     options, api = _options(inputs), _connect(inputs)
     publisher = None
-    # A job with neither a token nor an identity is told how to get an identity.
+    # Without a token and an identity, the error explains how a job gets an identity.
     is_job = os.environ.get("GITHUB_ACTIONS") == "true"
-    if oidc.offers_identity(os.environ) or (is_job and not HubAccess(api).has_token):
-        publisher = oidc.Publisher(api.endpoint, os.environ, mask, events.fork(os.environ))
+    if offers_identity(os.environ) or (is_job and not HubAccess(api).has_token):
+        publisher = Publisher(api.endpoint, os.environ, mask, events.fork(os.environ))
     commands.build(manifest, options, api, publisher=publisher, collector=outcome.collector)
 
 
@@ -118,5 +117,5 @@ def _options(inputs: Inputs) -> RunOptions:
 
 def _connect(inputs: Inputs) -> HfApi:
     """Return the client of the Hub, which may send tokens to GitHub's issuer, too."""
-    issuer = os.environ.get(oidc.REQUEST_URL)
+    issuer = os.environ.get(REQUEST_URL)
     return connect(inputs.token or None, *([issuer] if issuer else []))

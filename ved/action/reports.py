@@ -1,4 +1,4 @@
-"""Report what a run did: annotations, outputs, files in the workspace, and the job summary."""
+"""Report the results of a run: annotations, outputs, files in the workspace, job summary."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,14 +20,14 @@ FAILED, WRONG_REQUEST = 1, 2
 
 @dataclass
 class RunOutcome:
-    """What a run did so far. A mode fills it in while it runs, and it can be read at any time.
+    """The results of a run so far. A mode fills them in, and they can be read at any time.
 
     Attributes:
         collector: receives the results of mode `build`.
         planned: the results of mode `plan`.
         reported: the rows of mode `report`.
         matrix: the pairs that a plan would build, by the jobs that would build them.
-        problems: what ended the run early.
+        problems: the errors that ended the run early.
         problem_status: the exit status if there are problems.
     """
 
@@ -56,9 +56,9 @@ def write_reports(
 
     Args:
         inputs: the action's inputs.
-        outcome: what the run did. A file that cannot be written is added to its problems.
+        outcome: the results. The error of a file that cannot be written is added to them.
         runner: receives the annotations.
-        secrets: what to redact.
+        secrets: the secrets to redact.
 
     Returns:
         The exit status of the action.

@@ -1,4 +1,4 @@
-"""Format what a run did as Markdown for the job summary.
+"""Format the results of a run as Markdown for the job summary.
 
 Text from outside is escaped: a row may come from another job, and may quote a server or a source.
 """
@@ -33,7 +33,7 @@ def render_summary(
 
     Args:
         rows: the result of each pair, redacted.
-        problems: what ended the run early, redacted.
+        problems: the errors that ended the run early, redacted.
         endpoint: the address of the Hub that the table links to.
         timeline: a chart, as Markdown; may be empty.
     """

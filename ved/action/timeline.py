@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from ved.results import Step
 
 MAX_PAIRS = 40
-"""How many pairs are drawn at most; a chart of more is too dense to read."""
+"""The maximum number of pairs; a chart of more is too dense to read."""
 
 # Mermaid's themes color these tags differently.
 _TAGS = {"Downloading": "", "Assembling": "active, ", "Publishing": "done, ", "Checking": ""}

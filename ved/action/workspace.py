@@ -9,7 +9,7 @@ def check_in_workspace(kind: str, name: str) -> None:
     """Check that a file is inside the workspace, which is the working directory.
 
     Args:
-        kind: what the file is for, such as "results".
+        kind: the purpose of the file, such as "results".
         name: its path; symbolic links in it are followed.
 
     Raises:
