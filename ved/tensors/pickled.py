@@ -1,9 +1,13 @@
-"""pytorch_model.bin files, read without PyTorch and without running what a pickle asks for.
+"""Read pytorch_model.bin files without PyTorch and without running code from the pickle.
 
-`torch.save` writes a zip archive (PyTorch 1.6 and later): `<name>/data.pkl` rebuilds a mapping of
-tensors from storages, which lie uncompressed as `<name>/data/<key>`. Source of the format:
-https://pytorch.org/docs/stable/notes/serialization.html. The unpickler here knows the handful of
-globals that such a mapping needs, and refuses every other one.
+`torch.save` (PyTorch 1.6 and later) writes a zip archive. `<name>/data.pkl` is a pickle that
+rebuilds a dictionary of tensors from storages. A storage lies uncompressed in the archive as
+`<name>/data/<key>`. The format is described at
+https://pytorch.org/docs/stable/notes/serialization.html.
+
+A pickle is a program that calls what it names. The unpickler here gives it three functions, which
+only create tensors and dictionaries, and refuses every other name. No object that a program can
+reach lets it change an attribute, so a tensor stays as it was checked.
 """
 
 import io
@@ -11,12 +15,11 @@ import os
 import pickle
 import pickletools
 import zipfile
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, NoReturn, cast
 
 import numpy as np
 
@@ -35,34 +38,79 @@ _STORAGES = {
     "ByteStorage": np.dtype(np.uint8),
     "BoolStorage": np.dtype(np.bool_),
 }
+"""The dtypes of storages, by the name of their class in `torch`."""
+
+# The header of an entry in a zip archive, before its name: APPNOTE.TXT, section 4.3.7.
 _ENTRY_HEADER_BYTES = 30
 _ENTRY_SIGNATURE = b"PK\x03\x04"
+
 PROGRAM_BYTES = 64 * 2**20
-"""The largest data.pkl that is read; that of a model of ten thousand tensors has two megabytes."""
+"""The largest data.pkl that is read. A model of ten thousand tensors has one of two megabytes."""
+
 _CONVERT = (
     "Convert the source to safetensors (https://huggingface.co/docs/safetensors/convert-weights)."
 )
 
 
-@dataclass(frozen=True)
+def _refuse_state(instance: object, state: object) -> NoReturn:
+    """Refuse the opcode BUILD, which calls `__setstate__` to set attributes."""
+    raise pickle.UnpicklingError(f"it sets attributes of a {type(instance).__name__.strip('_')}")
+
+
+@dataclass(frozen=True, slots=True)
 class _Storage:
-    """A run of elements, all of one entry of the archive, that tensors are views of."""
+    """The elements in one entry of the archive; tensors are views of it.
+
+    Attributes:
+        entry_offset: where the header of the entry begins, in bytes from the start of the archive.
+        dtype: the dtype of the elements.
+        size: how many elements.
+    """
 
     entry_offset: int
     dtype: np.dtype[np.generic]
     size: int
 
+    __setstate__ = _refuse_state
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
+class _Function:
+    """A function that a pickle may call."""
+
+    call: Callable[..., Any]
+
+    __setstate__ = _refuse_state
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.call(*arguments)
+
+
+class _Dictionary(dict[Any, Any]):
+    """What `collections.OrderedDict` becomes: a dictionary that ignores the attributes it is given.
+
+    A state dictionary of PyTorch has an attribute `_metadata`, with the versions of its modules.
+    """
+
+    __slots__ = ()
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
 class ArchivedTensor:
     """A tensor whose elements lie in an entry of an archive.
 
-    They begin after the entry's header, which is padded as its writer liked. It is read with them
-    and not before: an archive has hundreds of entries, and none needs it to be known.
+    The elements begin after the entry's header, whose padding has any length. `blocks` reads the
+    header, and `read_index` does not: an archive has hundreds of entries.
 
     Attributes:
-        entry_offset: where in the archive the entry's header begins.
-        start: where in the entry's content the elements begin, in bytes.
+        path: the archive.
+        entry_offset: where the header of the entry begins, in bytes from the start of the archive.
+        start: where the elements begin, in bytes from the start of the entry's content.
+        shape: the dimensions, outermost first.
+        dtype: the dtype of the elements.
     """
 
     path: Path
@@ -71,11 +119,13 @@ class ArchivedTensor:
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
 
+    __setstate__ = _refuse_state
+
     def blocks(self) -> Iterator[Array]:
-        """Yield its elements in row-major order; see `ved.tensors.tensor.Tensor.blocks`.
+        """Yield the elements in row-major order; see `ved.tensors.tensor.Tensor.blocks`.
 
         Raises:
-            OSError: the file cannot be read, or ends before the tensor does, or has no entry there.
+            OSError: the file cannot be read, ends inside the tensor, or has no entry there.
         """
         with self.path.open("rb") as file:
             file.seek(self.entry_offset)
@@ -89,11 +139,11 @@ class ArchivedTensor:
 
 
 def read_index(path: Path) -> dict[str, ArchivedTensor]:
-    """Return the file's tensors by name, without reading their elements.
+    """Return the tensors of a file by name, without reading their elements.
 
     Raises:
-        VedError: the file is not such an archive, asks for anything but tensors, or holds a tensor
-            whose elements do not lie in row-major order.
+        VedError: the file is not such an archive, asks for anything but tensors, or has a tensor
+            whose elements are not in row-major order.
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
@@ -101,9 +151,13 @@ def read_index(path: Path) -> dict[str, ArchivedTensor]:
 
 
 def index_of(path: Path, file: BinaryIO) -> dict[str, ArchivedTensor]:
-    """Return what `read_index` does, of a file that is open already; its position may be any.
+    """Return the tensors of an open file by name; see `read_index`.
 
-    Of the file it reads the directory and data.pkl.
+    This reads only the directory of the archive and data.pkl.
+
+    Args:
+        path: the path of the file, for the tensors and for errors.
+        file: the open file, at any position.
     """
     try:
         size = file.seek(0, os.SEEK_END)
@@ -117,25 +171,25 @@ def index_of(path: Path, file: BinaryIO) -> dict[str, ArchivedTensor]:
                 and 0 <= entry.header_offset <= size - entry.file_size
             }
             if archive.getinfo(name).file_size > PROGRAM_BYTES:
-                raise pickle.UnpicklingError("its data.pkl is absurdly large")
+                raise pickle.UnpicklingError(f"its data.pkl is larger than {PROGRAM_BYTES} bytes")
             program = archive.read(name)
         _check(program)
         state = _Unpickler(io.BytesIO(program), path, entries).load()
     except OSError:
         raise
-    except Exception as error:  # whatever a damaged or hostile pickle makes the unpickler raise
+    except Exception as error:  # a damaged or hostile pickle makes the unpickler raise anything
         cause = f"{path.name} cannot be read: {error}."
         raise VedError(cause, _CONVERT, code=ErrorCode.NO_USABLE_WEIGHTS) from error
     if not isinstance(state, dict):
-        cause = f"{path.name} does not hold a mapping of tensors."
+        cause = f"{path.name} does not hold a dictionary of tensors."
         raise VedError(cause, _CONVERT, code=ErrorCode.NO_USABLE_WEIGHTS)
     return {str(key): value for key, value in state.items() if isinstance(value, ArchivedTensor)}
 
 
 class _Bounded:
-    """An open file that is never asked for more than it holds.
+    """An open file that reads at most its own size at once.
 
-    zipfile asks for as much as an archive's directory claims to be, which may be gigabytes.
+    zipfile reads as many bytes as the directory of an archive claims, which may be gigabytes.
     """
 
     def __init__(self, file: BinaryIO, size: int) -> None:
@@ -150,34 +204,45 @@ class _Bounded:
 
 
 def _check(program: bytes) -> None:
-    """Make sure that a pickle is whole, and does not ask for more memory than its own size."""
+    """Check that a pickle is whole and needs no more memory than its own size."""
     for opcode, argument, _ in pickletools.genops(program):
+        # The unpickler allocates its memo up to the highest number.
         if isinstance(argument, int) and "PUT" in opcode.name and argument > len(program):
             raise pickle.UnpicklingError(f"it numbers a value {argument}")
 
 
 class _Unpickler(pickle.Unpickler):
+    """An unpickler that creates tensors and dictionaries, and refuses everything else.
+
+    Args:
+        stream: the pickle.
+        path: the archive.
+        entries: the uncompressed entries of the archive, by key of the storage.
+    """
+
     def __init__(self, stream: Any, path: Path, entries: dict[str, zipfile.ZipInfo]) -> None:
         super().__init__(stream)
         self.path = path
         self.entries = entries
 
-    def find_class(self, module: str, name: str) -> Callable[..., Any] | str:
+    def find_class(self, module: str, name: str) -> _Function | str:
         if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
+            return _Function(_Dictionary)
         if module == "torch" and name in _STORAGES:
             return name
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return self._tensor
+            return _Function(self._tensor)
         if (module, name) == ("torch._utils", "_rebuild_parameter"):
-            return lambda tensor, *_: tensor
+            return _Function(lambda tensor, *_: tensor)
         raise pickle.UnpicklingError(f"it asks to run {module}.{name}")
 
     def persistent_load(self, pid: Any) -> _Storage:
+        """Return the storage of a persistent id: ("storage", class, key, location, size)."""
         _, kind, key, _, size = pid
         entry, dtype = self.entries[key], _STORAGES[kind]
+        _check_numbers(size)
         if not 0 <= size * dtype.itemsize <= entry.file_size:
-            raise pickle.UnpicklingError(f"storage {key!r} is said to be longer than it is")
+            raise pickle.UnpicklingError(f"storage {key!r} is shorter than its size")
         return _Storage(entry.header_offset, dtype, size)
 
     def _tensor(
@@ -188,12 +253,24 @@ class _Unpickler(pickle.Unpickler):
         strides: tuple[int, ...],
         *_: Any,
     ) -> ArchivedTensor:
+        """Return a view of a storage: the arguments of `torch._utils._rebuild_tensor_v2`.
+
+        Args:
+            storage: the storage.
+            start: where the tensor begins, in elements.
+            shape: the dimensions, outermost first.
+            strides: elements from one index to the next, for each dimension.
+            *_: requires_grad, backward hooks and metadata.
+        """
+        if not isinstance(storage, _Storage):
+            raise pickle.UnpicklingError("a tensor has no storage")
+        _check_numbers(start, *shape, *strides)
         row_major = tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))
-        lies_in_order = all(
+        is_row_major = all(
             have == want or size == 1
             for have, want, size in zip(strides, row_major, shape, strict=True)
         )
-        if not lies_in_order:
+        if not is_row_major:
             raise pickle.UnpicklingError(f"a tensor of shape {shape} is not stored row by row")
         if start < 0 or min(shape, default=0) < 0 or start + prod(shape) > storage.size:
             raise pickle.UnpicklingError(f"a tensor of shape {shape} reaches past its storage")
@@ -204,3 +281,10 @@ class _Unpickler(pickle.Unpickler):
             tuple(shape),
             storage.dtype,
         )
+
+
+def _check_numbers(*numbers: object) -> None:
+    """Check that all are of type int: True and 1.0 are equal to 1, but not to its JSON."""
+    for number in numbers:
+        if type(number) is not int:
+            raise pickle.UnpicklingError(f"{number!r} is not a whole number")
