@@ -21,10 +21,11 @@ from transformers.modeling_flax_utils import flax_shard_checkpoint
 
 from tests.tensors.damage import damaged, read_or_refuse
 from ved.errors import VedError
-from ved.tensors import msgpack as ved_msgpack
+from ved.tensors import msgpack_writer
 from ved.tensors import tensor as tensors
 from ved.tensors.files import open_weights
-from ved.tensors.msgpack import read_index, write
+from ved.tensors.msgpack import read_index
+from ved.tensors.msgpack_writer import write
 from ved.tensors.tensor import LazyTensor, Tensor, read
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
@@ -74,7 +75,7 @@ def chunk_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     size: int | None = request.param
     if size is not None:
         monkeypatch.setattr(flax.serialization, "MAX_CHUNK_SIZE", size)
-        monkeypatch.setattr(ved_msgpack, "CHUNK_BYTES", size)
+        monkeypatch.setattr(msgpack_writer, "CHUNK_BYTES", size)
     return size
 
 
@@ -147,7 +148,7 @@ def test_any_array_is_written_as_flax_writes_it(
     array = np.arange(prod(shape)).reshape(shape).astype(dtype)
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(tensors, "BLOCK_BYTES", block_bytes)
-        monkeypatch.setattr(ved_msgpack, "CHUNK_BYTES", chunk_bytes)
+        monkeypatch.setattr(msgpack_writer, "CHUNK_BYTES", chunk_bytes)
         monkeypatch.setattr(flax.serialization, "MAX_CHUNK_SIZE", chunk_bytes)
         scratch.write_bytes(msgpack_serialize({name: array}))
         found = read_index(scratch)

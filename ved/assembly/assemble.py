@@ -28,7 +28,7 @@ from ved.errors import ErrorCode, VedError
 from ved.manifest.fields import Dtype, WeightFormat
 from ved.manifest.settings import CheckpointSettings
 from ved.sources.source import Source
-from ved.tensors import msgpack, safetensors
+from ved.tensors import msgpack_writer, safetensors
 from ved.tensors.files import Layout
 from ved.tensors.names import ParameterPath, pytorch_name
 from ved.tensors.output import HashedFile
@@ -137,7 +137,7 @@ def _write_weights(
         The files, by name.
     """
     writers: dict[WeightFormat, Callable[[], dict[str, HashedFile]]] = {
-        "flax": lambda: msgpack.write(
+        "flax": lambda: msgpack_writer.write(
             directory / FLAX_WEIGHTS, dict(_tensors(parts, "flax", dtypes))
         ),
         "safetensors": lambda: safetensors.write(

@@ -1,4 +1,4 @@
-"""A checkpoint's weight files, whatever their format, as one mapping of lazy tensors."""
+"""Open the weight files of a checkpoint, in any format, as lazy tensors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from ved.tensors import msgpack, pickled, safetensors
 from ved.tensors.tensor import Tensor
 
 Layout = Literal["pytorch", "flax"]
+"""The order of a kernel's axes: (out, in) in PyTorch, (in, out) in Flax."""
 
 
 @dataclass(frozen=True)
@@ -17,9 +18,10 @@ class StoredWeight:
     """One tensor of a checkpoint.
 
     Attributes:
-        name: as the file has it; keys of nested maps are joined by dots.
-        file: the name of the file that holds it.
-        layout: "pytorch" where kernels are stored as PyTorch has them, "flax" as Flax has them.
+        name: its name in the file. Dots join the keys of nested maps.
+        file: the name of the file.
+        layout: the layout of kernels in the file.
+        tensor: its elements, which are read lazily.
     """
 
     name: str
@@ -29,13 +31,15 @@ class StoredWeight:
 
 
 def open_weights(paths: Sequence[Path]) -> list[StoredWeight]:
-    """Return every tensor of the files that make up one checkpoint, in the files' own order.
+    """Return every tensor of one checkpoint, in the order of its files.
+
+    This reads the headers of the files, but no elements of tensors.
 
     Args:
         paths: `*.safetensors`, `*.msgpack` or `*.bin`: one file, or all shards of one checkpoint.
 
     Raises:
-        VedError: a file is damaged, or is of a framework other than PyTorch and Flax.
+        VedError: a file is damaged, or comes from another framework than PyTorch and Flax.
         OSError: a file cannot be read.
     """
     return [weight for path in paths for weight in _open(path)]
@@ -45,12 +49,12 @@ def _open(path: Path) -> list[StoredWeight]:
     layout: Layout
     if path.suffix == ".safetensors":
         tensors, metadata = safetensors.read_header(path)
-        # Files without metadata come from PyTorch; transformers refuses to read them at all.
+        # Files without metadata come from PyTorch. transformers refuses them, VED reads them.
         framework = metadata.get("format", "pt")
         if framework not in ("pt", "flax"):
             raise VedError(
-                f"{path.name} says that its tensors are in the layout of {framework!r}.",
-                "VED reads the layouts of PyTorch ('pt') and Flax ('flax').",
+                f"The metadata of {path.name} has the format {framework!r}.",
+                "Convert it to the format of PyTorch ('pt') or Flax ('flax').",
                 code=ErrorCode.UNSUPPORTED_WEIGHTS,
             )
         layout = "flax" if framework == "flax" else "pytorch"

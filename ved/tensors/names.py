@@ -1,9 +1,13 @@
-"""Which source tensor belongs to which Flax parameter.
+"""Find the source tensor of each Flax parameter by name.
 
-Flax and PyTorch agree on a parameter's path but for its last part, and on its elements but for the
-order of a kernel's axes. What remains is the habits of real checkpoints: a prefix that some have
-and others lack, names from TensorFlow's time (gamma, beta), and tied tensors that are stored under
-either of their names. `ved.families` lists them.
+In Flax and PyTorch, the path of a parameter differs in its last part only, and its elements in the
+order of a kernel's axes only:
+
+    Flax     h/0/mlp/c_fc/kernel    (in, out)  (height, width, in, out)
+    PyTorch  h.0.mlp.c_fc.weight    (out, in)  (out, in, height, width)
+
+Real checkpoints vary more. Some lack the prefix of the base model, some use TensorFlow's names
+(gamma, beta), and some store a tied tensor under its other name. `ved.families` lists these cases.
 """
 
 from collections.abc import Iterable
@@ -15,34 +19,33 @@ from ved.tensors.files import Layout, StoredWeight
 from ved.tensors.tensor import Tensor, Transposed
 
 ParameterPath = tuple[str, ...]
+"""The keys that lead to a parameter in Flax's nested dictionaries."""
 
-UNKNOWN = "nothing in the model takes them"
-"""Why a tensor is left out that the family's table does not know."""
+UNKNOWN = "no parameter of the model uses it"
+"""Why a tensor is unused that the family's table does not list."""
 
 _PYTORCH_LEAF = {"kernel": "weight", "scale": "weight", "embedding": "weight"}
 _OLD_LEAF = {"gamma": "weight", "beta": "bias"}
-# Axes of a PyTorch linear (out, in) or convolution (out, in, height, width) weight, put in the
-# order that Flax's kernels have, (in, out) and (height, width, in, out); and the way back.
+# The new order of a kernel's axes, by their number; see the table above.
 _TO_FLAX = {2: (1, 0), 4: (2, 3, 1, 0)}
 _TO_PYTORCH = {2: (1, 0), 4: (3, 2, 0, 1)}
 
 
 @dataclass(frozen=True)
 class Match:
-    """A source tensor that is the parameter at `path`."""
+    """A source tensor, and the path of the parameter that it becomes."""
 
     path: ParameterPath
     weight: StoredWeight
 
     def in_layout(self, layout: Layout) -> Tensor:
-        """Return the tensor as the parameter has it in a file of that layout."""
-        stored = self.weight.tensor
-        # A tied embedding may stand in for an output kernel, or the other way round.
-        is_turned = self.weight.layout == "flax" and self.weight.name.endswith("kernel")
-        wants_turned = layout == "flax" and self.path[-1] == "kernel"
-        if is_turned == wants_turned:
-            return stored
-        return transpose_kernel(stored, layout)
+        """Return the tensor with the axes that the parameter has in a file of this layout."""
+        # Compare both names: a tied embedding may be the source of an output kernel, or vice versa.
+        has_flax_axes = self.weight.layout == "flax" and self.weight.name.endswith("kernel")
+        needs_flax_axes = layout == "flax" and self.path[-1] == "kernel"
+        if has_flax_axes == needs_flax_axes:
+            return self.weight.tensor
+        return transpose_kernel(self.weight.tensor, layout)
 
 
 def pytorch_name(path: ParameterPath) -> str:
@@ -51,21 +54,26 @@ def pytorch_name(path: ParameterPath) -> str:
 
 
 def transpose_kernel(tensor: Tensor, layout: Layout) -> Tensor:
-    """Return a kernel of the other layout with its axes in the order that `layout` has them."""
+    """Return a kernel of the other layout with its axes in the order of `layout`.
+
+    Args:
+        tensor: a kernel with 2 or 4 axes; one with another number of axes is returned as it is.
+        layout: the layout of the result.
+    """
     axes = (_TO_FLAX if layout == "flax" else _TO_PYTORCH).get(len(tensor.shape))
     return Transposed(tensor, axes) if axes else tensor
 
 
 class SourceNames:
-    """A source's tensors, to be found by Flax path.
+    """The tensors of a source, indexed by the name of the parameter.
 
     Args:
         weights: all tensors of one source.
-        family: whose habits to allow for.
+        family: the family of the source.
         origin: the source, for errors.
 
     Raises:
-        VedError: two tensors are the same parameter, once with and once without the prefix.
+        VedError: a tensor is there twice, with and without the family's prefix.
     """
 
     def __init__(self, weights: Iterable[StoredWeight], family: Family, origin: str) -> None:
@@ -77,13 +85,13 @@ class SourceNames:
                 raise VedError(
                     f"{origin} holds the tensor {name!r} twice: as {weight.name!r} and as "
                     f"{self._weights[name].name!r}.",
-                    "VED cannot tell which one is meant; remove one from the source.",
+                    "Remove one of them from the source.",
                     code=ErrorCode.DAMAGED_SOURCE,
                 )
             self._weights[name] = weight
 
     def find(self, path: ParameterPath) -> Match | None:
-        """Return the tensor for the parameter at `path`, or None where the source has none."""
+        """Return the tensor of the parameter at `path`; None if the source has none."""
         name = self.canonical(path)
         for candidate in (name, *self.family.aliases.get(name, ())):
             weight = self._weights.get(candidate)
@@ -92,13 +100,13 @@ class SourceNames:
         return None
 
     def in_source_order(self, matches: Iterable[Match | None]) -> list[Match]:
-        """Return the matches that are there, as their tensors come in the source."""
+        """Return the matches that are not None, in the order of their tensors in the source."""
         order = {weight.name: position for position, weight in enumerate(self._weights.values())}
         found = [match for match in matches if match is not None]
         return sorted(found, key=lambda match: order[match.weight.name])
 
     def unused(self, used: Iterable[Match]) -> dict[str, str]:
-        """Return why the tensors that none of the matches uses are not needed, by stored name."""
+        """Return why each tensor is unused that is not in `used`, by its name in the source."""
         taken = {match.weight.name for match in used}
         return {
             weight.name: self._reason(name)
@@ -115,7 +123,7 @@ class SourceNames:
         return self.family.unused.get(next(parts, ""), UNKNOWN)
 
     def _stored(self, weight: StoredWeight) -> str:
-        """Return a stored tensor's name as `canonical` has it."""
+        """Return the name of a stored tensor in the form of `canonical`."""
         *parents, leaf = weight.name.split(".")
         if weight.layout == "flax":
             leaf = _PYTORCH_LEAF.get(leaf, leaf)

@@ -1,4 +1,4 @@
-"""A file that is hashed as it is written, and has its name only once it is whole."""
+"""Write a file, hash it meanwhile, and give it its name when it is complete."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -12,10 +12,14 @@ from ved.tensors.tensor import Array, as_bytes
 
 
 class HashedFile:
-    """What `hashed_file` yields: counts and hashes all that is written to it.
+    """An open file that counts and hashes the bytes written to it; see `hashed_file`.
+
+    Args:
+        file: the file, without a buffer.
+        pool: the threads that hash a block and compute the next one.
 
     Attributes:
-        size: bytes written so far.
+        size: the bytes written so far.
     """
 
     def __init__(self, file: BinaryIO, pool: Executor) -> None:
@@ -25,7 +29,12 @@ class HashedFile:
         self.size = 0
 
     def write(self, data: bytes | memoryview) -> None:
-        """Append bytes, unless the process is told to stop: nobody waits for the rest then."""
+        """Append bytes.
+
+        Raises:
+            KeyboardInterrupt: the process was interrupted.
+            OSError: the file cannot be written.
+        """
         raise_if_interrupted()
         hashed = self._pool.submit(self._hash.update, data)
         written = 0
@@ -35,7 +44,7 @@ class HashedFile:
         self.size += len(data)
 
     def write_all(self, pieces: Iterable[bytes | Array]) -> None:
-        """Append bytes and the elements of contiguous arrays, as they lie in memory."""
+        """Append bytes, and the elements of contiguous arrays as they are in memory."""
         source = iter(pieces)
         upcoming = self._pool.submit(next, source, None)
         while (piece := upcoming.result()) is not None:
@@ -44,21 +53,24 @@ class HashedFile:
 
     @property
     def sha256(self) -> str:
-        """The digest of all that was written, in hexadecimal."""
+        """The digest of the bytes written so far, in hexadecimal."""
         return self._hash.hexdigest()
 
 
 @contextmanager
 def hashed_file(path: Path) -> Iterator[HashedFile]:
-    """Open a file for writing; it appears under its name when the block ends without an error.
+    """Open a file for writing, under a temporary name until the block ends without an error.
+
+    Yields:
+        The open file.
 
     Raises:
-        OSError: it cannot be written; nothing is left behind.
+        OSError: the file cannot be written. The temporary file is removed.
     """
     temporary = path.with_name(f".{path.name}.partial")
     try:
-        # Making the next piece, hashing this one and writing it each take a processor's time, so
-        # they go side by side.
+        # Computing the next block, hashing a block and writing it run in parallel: each keeps a
+        # processor busy.
         with ThreadPoolExecutor(2) as pool, temporary.open("wb", buffering=0) as file:
             yield HashedFile(file, pool)
         temporary.replace(path)

@@ -1,7 +1,13 @@
-"""safetensors files: where each tensor lies, and writing them as a stream.
+"""Read the headers of safetensors files, and write such files as a stream.
 
-The format (https://huggingface.co/docs/safetensors) is a little-endian u64, a JSON header of that
-length, and one block of bytes that the header's offsets count into.
+The format (https://huggingface.co/docs/safetensors):
+
+    8 bytes            n, the length of the header: unsigned, little-endian
+    n bytes            the header: JSON, padded with spaces
+    the rest           the elements of all tensors
+
+The header has an entry for each tensor, with dtype, shape and two offsets, which count from the
+end of the header, and `__metadata__`, a mapping of strings.
 """
 
 import json
@@ -29,28 +35,31 @@ DTYPES: Mapping[str, np.dtype[np.generic]] = {
     "U8": np.dtype(np.uint8),
     "BOOL": np.dtype(np.bool_),
 }
-"""The header's names of dtypes."""
+"""The dtypes that VED reads, by their names in headers."""
 
 ALIGNMENT = 8
-"""The block of bytes begins at a multiple of this, as the library has it; spaces lead up to it."""
+"""The elements begin at a multiple of this many bytes, as in files of the library."""
 
 _LENGTH_BYTES = 8
-_LONGEST_HEADER = 100_000_000  # the library refuses a longer one without looking at it
+_LONGEST_HEADER = 100_000_000  # in bytes; the library refuses longer ones
 
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
 def read_header(path: Path) -> tuple[dict[str, StoredTensor], dict[str, str]]:
-    """Return the file's tensors by name, in the order of their bytes, and its metadata.
+    """Return the tensors and the metadata of a file.
+
+    Returns:
+        The tensors by name, in the order of their bytes, and the strings of `__metadata__`.
 
     Raises:
-        VedError: the header lies about the file: offsets that overlap, leave holes or point past
-            the end, lengths that do not fit the shapes, or no valid header at all.
+        VedError: the header is not valid, or does not agree with the file: offsets overlap, leave
+            holes or end outside of the file, or do not fit the shapes.
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         try:
-            # The library's own validation; nothing is kept mapped.
+            # The library validates the header. It unmaps the file here.
             with safe_open(path, framework="np"):
                 pass
         except SafetensorError as error:
@@ -68,9 +77,9 @@ def read_header(path: Path) -> tuple[dict[str, StoredTensor], dict[str, str]]:
 
 
 def encoded_header(file: BinaryIO) -> bytes:
-    """Return an open file's header as it lies there; b"" where its length cannot be.
+    """Return the raw header of an open file; b"" if its length is impossible.
 
-    It reads the length and the header, each at once, and no other byte.
+    This reads the length and the header with one call each, and no other byte.
     """
     longest = min(_LONGEST_HEADER, file.seek(0, os.SEEK_END) - _LENGTH_BYTES)
     file.seek(0)
@@ -90,16 +99,16 @@ def _stored(path: Path, start: int, name: str, entry: dict[str, Any]) -> StoredT
 
 
 def write(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, HashedFile]:
-    """Write tensors in PyTorch's layout, in the order given.
+    """Write tensors of PyTorch's layout, in the given order.
 
-    Storage that de-duplicates by content then finds a source's bytes again, in their own order.
+    In the order of the source, storage that finds equal blocks can reuse those of the source.
 
     Args:
-        path: the file; it appears under this name once it is whole.
-        tensors: each under its name, shaped as PyTorch has it.
+        path: the file. It gets this name when it is complete.
+        tensors: the tensors by name, with the axes of PyTorch's layout.
 
     Returns:
-        size and sha256 of the file, by its name.
+        The written file, by its name.
 
     Raises:
         OSError: the file cannot be written, or a tensor cannot be read.

@@ -1,4 +1,12 @@
-"""A tensor as something to be read in pieces, so that no model is ever wholly in memory."""
+"""Tensors that are read in blocks, so that no model is ever in memory as a whole.
+
+A `Tensor` is anything with a shape, a dtype and `blocks()`. `StoredTensor` reads a file, and
+`Transposed` and `Cast` wrap another tensor, so a conversion is a composition:
+
+    Cast(Transposed(StoredTensor(path, offset, (3072, 768), float32), (1, 0)), bfloat16)
+
+reads, transposes and rounds a kernel when its blocks are written.
+"""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -13,13 +21,15 @@ import numpy as np
 from ved.errors import ErrorCode, VedError
 
 BLOCK_BYTES = 2**20
-"""How much of a tensor is read, hashed and written at a time: little enough for the processor's
-cache, where it costs half of what it costs from memory."""
+"""The largest block of a tensor, in bytes. Blocks are read, hashed and written one by one; this
+size fits into the cache of a processor, which halves the time."""
 
 TILE = 32
-"""How many rows are turned at a time; whole ones would miss the cache at every element."""
+"""How many columns are transposed at a time. More would miss the processor's cache."""
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
+"""A numpy array of any shape and dtype."""
+
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 DTYPES: Mapping[str, np.dtype[np.generic]] = {
@@ -27,42 +37,42 @@ DTYPES: Mapping[str, np.dtype[np.generic]] = {
     "bfloat16": BFLOAT16,
     "float16": np.dtype(np.float16),
 }
-"""The dtypes that a checkpoint can be asked for in, by name."""
+"""The dtypes that a manifest can ask for, by name."""
 
 FLOATING = (*DTYPES.values(), np.dtype(np.float64))
 """The dtypes that a parameter can have."""
 
 
 class Tensor(Protocol):
-    """Anything that has a shape, a dtype, and elements that can be read in order."""
+    """A shape, a dtype, and elements that are read in order."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Its dimensions, outermost first."""
+        """The dimensions, outermost first."""
         ...
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
-        """The type of its elements."""
+        """The dtype of the elements."""
         ...
 
     def blocks(self) -> Iterator[Array]:
-        """Yield its elements in row-major order, as one-dimensional arrays of bounded size."""
+        """Yield the elements in row-major order, in contiguous arrays of shape (elements,)."""
         ...
 
 
 def as_bytes(block: Array) -> memoryview:
-    """Return the memory of a contiguous array, to read from or write to."""
+    """Return the memory of a contiguous array as bytes, without a copy."""
     return memoryview(block.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
 
 
 def nbytes(tensor: Tensor) -> int:
-    """Return how many bytes the tensor's elements take."""
+    """Return the size of a tensor's elements, in bytes."""
     return prod(tensor.shape) * tensor.dtype.itemsize
 
 
 def read(tensor: Tensor) -> Array:
-    """Return the whole tensor as an array of its shape and dtype."""
+    """Return the whole tensor as an array of the same shape and dtype."""
     flat = np.empty(prod(tensor.shape), tensor.dtype)
     position = 0
     for block in tensor.blocks():
@@ -73,10 +83,16 @@ def read(tensor: Tensor) -> Array:
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor that lies in a file as row-major little-endian elements.
+    """A tensor in a file, as row-major little-endian elements.
 
-    It is read with plain reads and never mapped: a file that shrinks meanwhile is an error here,
-    where a mapping would end the process.
+    The file is not memory-mapped: if it is truncated while it is read, a read raises an error, but
+    a mapping would kill the process.
+
+    Attributes:
+        path: the file.
+        offset: where the elements begin, in bytes from the start of the file.
+        shape: the dimensions, outermost first.
+        dtype: the dtype of the elements.
     """
 
     path: Path
@@ -85,10 +101,10 @@ class StoredTensor:
     dtype: np.dtype[np.generic]
 
     def blocks(self) -> Iterator[Array]:
-        """Yield its elements in row-major order; see `Tensor.blocks`.
+        """Yield the elements in row-major order; see `Tensor.blocks`.
 
         Raises:
-            OSError: the file cannot be read, or ends before the tensor does.
+            OSError: the file cannot be read, or ends inside the tensor.
         """
         step = BLOCK_BYTES // self.dtype.itemsize
         total = prod(self.shape)
@@ -111,28 +127,33 @@ def _read_exactly(descriptor: int, buffer: memoryview, path: Path) -> None:
 
 @dataclass(frozen=True)
 class Transposed:
-    """A tensor with its axes in another order. `axes` is as for `numpy.transpose`."""
+    """A tensor with its axes in another order.
+
+    Attributes:
+        source: the original tensor.
+        axes: the axes of the source in their new order, as for `numpy.transpose`.
+    """
 
     source: Tensor
     axes: tuple[int, ...]
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Its dimensions, outermost first."""
+        """The dimensions, outermost first."""
         return tuple(self.source.shape[axis] for axis in self.axes)
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
-        """The type of its elements."""
+        """The dtype of the elements."""
         return self.source.dtype
 
     def blocks(self) -> Iterator[Array]:
-        """Yield its elements in row-major order; the source is held whole meanwhile."""
-        turned = read(self.source).transpose(self.axes)
+        """Yield the elements in row-major order; the whole source is in memory meanwhile."""
+        transposed = read(self.source).transpose(self.axes)
         row_bytes = max(1, nbytes(self) // max(1, self.shape[0]))
         step = max(1, BLOCK_BYTES // row_bytes)
         for start in range(0, self.shape[0], step):
-            rows = turned[start : start + step]
+            rows = transposed[start : start + step]
             block = np.empty(rows.shape, rows.dtype)
             for column in range(0, self.shape[-1], TILE):
                 block[..., column : column + TILE] = rows[..., column : column + TILE]
@@ -141,7 +162,13 @@ class Transposed:
 
 @dataclass(frozen=True)
 class Cast:
-    """A tensor with its elements converted to another dtype. `name` is for the error."""
+    """A tensor with its elements rounded to another dtype.
+
+    Attributes:
+        source: the original tensor.
+        dtype: the new dtype.
+        name: the name of the tensor, for the error.
+    """
 
     source: Tensor
     dtype: np.dtype[np.generic]
@@ -149,14 +176,14 @@ class Cast:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Its dimensions, outermost first."""
+        """The dimensions, outermost first."""
         return self.source.shape
 
     def blocks(self) -> Iterator[Array]:
-        """Yield its elements in row-major order; see `Tensor.blocks`.
+        """Yield the elements in row-major order; see `Tensor.blocks`.
 
         Raises:
-            VedError: a number is too large for the dtype, and would become infinite.
+            VedError: a number is too large for the dtype and would become infinite.
         """
         for block in self.source.blocks():
             try:
@@ -165,7 +192,7 @@ class Cast:
             except FloatingPointError as error:
                 raise VedError(
                     f"A number in {self.name} is too large for {self.dtype.name}.",
-                    "Use dtype: bfloat16, which has the range of float32, or float32.",
+                    "Use dtype: float32, or bfloat16, which has the same range.",
                     code=ErrorCode.NUMBER_TOO_LARGE,
                 ) from error
             yield converted
@@ -173,12 +200,18 @@ class Cast:
 
 @dataclass(frozen=True)
 class LazyTensor:
-    """A tensor that is made when it is first read, such as a fresh parameter."""
+    """A tensor that is computed each time it is read, such as a newly initialized parameter.
+
+    Attributes:
+        shape: the dimensions, outermost first.
+        dtype: the dtype of the elements.
+        compute: returns the array.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
-    make: Callable[[], Array]
+    compute: Callable[[], Array]
 
     def blocks(self) -> Iterator[Array]:
-        """Yield its elements in row-major order; see `Tensor.blocks`."""
-        yield np.ascontiguousarray(self.make()).reshape(-1)
+        """Yield the elements in row-major order; see `Tensor.blocks`."""
+        yield np.ascontiguousarray(self.compute()).reshape(-1)
