@@ -1,4 +1,4 @@
-"""What the readers have to withstand: files that were damaged, or made to do harm."""
+"""Damaged and hostile files, for the tests of all readers."""
 
 import resource
 import tracemalloc
@@ -12,15 +12,17 @@ from ved.errors import VedError
 from ved.tensors.tensor import Array, Tensor, read
 
 MEMORY_BYTES = 2**20
-"""More than reading any file of these tests takes, and less than the lengths that they claim."""
+"""The memory limit: more than these files need, and less than they claim to need."""
 
 
 def read_or_refuse(
     read_index: Callable[[Path], Mapping[str, Tensor]], path: Path
 ) -> dict[str, Array] | None:
-    """Return a file's tensors, elements and all, or None where it is refused as it should be.
+    """Return the tensors of a file with their elements; None if VED refuses the file.
 
-    Any other exception passes; so does a file that makes the reader take much memory.
+    Raises:
+        AssertionError: the reader takes much memory.
+        Exception: any error of the reader other than VedError and OSError.
     """
     with _little_memory():
         try:
@@ -31,7 +33,7 @@ def read_or_refuse(
 
 @contextmanager
 def _little_memory() -> Iterator[None]:
-    """Check that little memory is taken, and let nothing take so much that the machine suffers."""
+    """Check that the block takes little memory, and limit the memory that it can take."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + 256 * MEMORY_BYTES
@@ -47,7 +49,7 @@ def _little_memory() -> Iterator[None]:
 
 
 def damaged(content: bytes) -> st.SearchStrategy[bytes]:
-    """Draw ways to change a few bytes of `content`."""
+    """Draw copies of `content` with one to four changed bytes."""
     changes = st.dictionaries(
         st.integers(0, len(content) - 1), st.integers(0, 255), min_size=1, max_size=4
     )

@@ -1,4 +1,4 @@
-"""Flax's msgpack files are read as Flax reads them and written byte for byte as it writes them."""
+"""Flax's msgpack files are read as Flax reads them, and written with the bytes of Flax."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from transformers.modeling_flax_utils import flax_shard_checkpoint
 
 from tests.tensors.damage import damaged, read_or_refuse
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.tensors import msgpack_writer
 from ved.tensors import tensor as tensors
 from ved.tensors.files import open_weights
@@ -71,7 +71,7 @@ def assert_reads_as(path: Path, expected: dict[str, NDArray[Any]]) -> None:
 
 @pytest.fixture(params=[None, 8, 50])
 def chunk_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int | None:
-    """Have Flax and VED split arrays of more than so many bytes; by default it takes a GiB."""
+    """Set the size in bytes above which Flax and VED split arrays; None leaves it at 1 GiB."""
     size: int | None = request.param
     if size is not None:
         monkeypatch.setattr(flax.serialization, "MAX_CHUNK_SIZE", size)
@@ -82,14 +82,14 @@ def chunk_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 # Reading
 
 
-def test_tensors_are_those_that_flax_writes(chunk_bytes: int | None, tmp_path: Path) -> None:
+def test_read_index_returns_what_flax_writes(chunk_bytes: int | None, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(msgpack_serialize(TREE))
     expected = {name: array for name, array in arrays_in(TREE).items() if array is not None}
     expected.pop("encoder.none", None)
     assert_reads_as(tmp_path / "file", expected)
 
 
-def test_chunked_array_is_read_across_blocks(
+def test_chunked_tensor_yields_blocks_of_bounded_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(flax.serialization, "MAX_CHUNK_SIZE", 50)
@@ -101,14 +101,14 @@ def test_chunked_array_is_read_across_blocks(
     assert_reads_as(tmp_path / "file", tree)
 
 
-def test_scalars_of_numpy_and_arrays_of_jax_are_read(tmp_path: Path) -> None:
+def test_read_index_reads_numpy_scalars_and_jax_arrays(tmp_path: Path) -> None:
     tree = {"scalar": np.float32(2.5), "array": jnp.arange(3, dtype=jnp.bfloat16)}
     (tmp_path / "file").write_bytes(msgpack_serialize(tree))
     expected = {"scalar": np.array(2.5, np.float32), "array": np.arange(3).astype(BFLOAT16)}
     assert_reads_as(tmp_path / "file", expected)
 
 
-def test_weights_are_named_by_dots_and_have_flaxs_layout(tmp_path: Path) -> None:
+def test_open_weights_reads_msgpack_in_flax_layout(tmp_path: Path) -> None:
     path = tmp_path / "flax_model.msgpack"
     path.write_bytes(msgpack_serialize({"h": {"0": {"kernel": np.ones(2)}}}))
     (weight,) = open_weights([path])
@@ -118,10 +118,10 @@ def test_weights_are_named_by_dots_and_have_flaxs_layout(tmp_path: Path) -> None
 # Writing
 
 
-def test_file_is_the_one_that_flax_writes(chunk_bytes: int | None, tmp_path: Path) -> None:
+def test_write_gives_the_bytes_of_flax(chunk_bytes: int | None, tmp_path: Path) -> None:
     tree = unflatten_dict(dict(sorted(flatten_dict(TREE).items())))
     written = write(tmp_path / "file", tensors_of(TREE))
-    # Flax leaves the order of a tree as it is when it may change the tree.
+    # With in_place, Flax keeps the order of the tree.
     expected = msgpack_serialize(tree, in_place=True)
     assert (tmp_path / "file").read_bytes() == expected
     assert written.keys() == {"file"}
@@ -137,7 +137,7 @@ def test_file_is_the_one_that_flax_writes(chunk_bytes: int | None, tmp_path: Pat
     block_bytes=st.integers(8, 64),
     chunk_bytes=st.integers(4, 64),
 )
-def test_any_array_is_written_as_flax_writes_it(
+def test_write_gives_the_bytes_of_flax_for_any_array(
     shape: list[int],
     dtype: np.dtype[Any],
     name: str,
@@ -156,7 +156,7 @@ def test_any_array_is_written_as_flax_writes_it(
     assert scratch.with_name("written").read_bytes() == scratch.read_bytes()
 
 
-def test_keys_are_sorted_at_every_level(tmp_path: Path) -> None:
+def test_write_sorts_keys_at_every_level(tmp_path: Path) -> None:
     paths = [("b", "2"), ("b", "10"), ("a",), ("b.a",), ("b", "1", "z")]
     write(tmp_path / "file", tensors_of(unflatten_dict({path: np.ones(1) for path in paths})))
     restored = msgpack_restore((tmp_path / "file").read_bytes())
@@ -165,7 +165,7 @@ def test_keys_are_sorted_at_every_level(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shard_bytes", [1, 100, 150, 2500])
-def test_shards_are_those_that_transformers_makes(shard_bytes: int, tmp_path: Path) -> None:
+def test_write_gives_the_shards_of_transformers(shard_bytes: int, tmp_path: Path) -> None:
     flat = {
         path: array for path, array in flatten_dict(TREE).items() if isinstance(array, np.ndarray)
     }
@@ -185,7 +185,7 @@ def test_shards_are_those_that_transformers_makes(shard_bytes: int, tmp_path: Pa
     }
 
 
-def test_tensor_that_cannot_be_read_leaves_no_file(tmp_path: Path) -> None:
+def test_write_leaves_no_file_if_a_tensor_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(msgpack_serialize({"a": np.ones(4)}))
     found = read_index(tmp_path / "source")
     (tmp_path / "source").write_bytes(b"")
@@ -194,12 +194,19 @@ def test_tensor_that_cannot_be_read_leaves_no_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
-# Files that are damaged, or made to do harm
+# Damaged and hostile files
 
 
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("msgpack") / "flax_model.msgpack"
+
+
+def assert_refused(path: Path) -> None:
+    with pytest.raises(VedError) as caught:
+        read_index(path)
+    assert caught.value.code == ErrorCode.DAMAGED_SOURCE
+    assert path.name in caught.value.cause
 
 
 def small_files() -> list[bytes]:
@@ -213,29 +220,29 @@ WHOLE, CHUNKED = small_files()
 
 
 @pytest.mark.parametrize("whole", [WHOLE, CHUNKED], ids=["two", "one"])
-def test_truncated_file_is_refused(whole: bytes, scratch: Path) -> None:
+def test_read_index_refuses_truncated_files(whole: bytes, scratch: Path) -> None:
     for cut in range(len(whole)):
         scratch.write_bytes(whole[:cut])
         assert read_or_refuse(read_index, scratch) is None, cut
 
 
-@settings(derandomize=True, deadline=None, max_examples=1000)
+@settings(derandomize=True, deadline=None, max_examples=500)
 @given(content=st.sampled_from([WHOLE, CHUNKED]).flatmap(damaged))
 @example(content=WHOLE.replace(b"float32", b"i4,,   "))
-def test_damaged_file_is_refused_or_read(content: bytes, scratch: Path) -> None:
+def test_read_index_reads_or_refuses_damaged_files(content: bytes, scratch: Path) -> None:
     scratch.write_bytes(content)
     read_or_refuse(read_index, scratch)
 
 
 @settings(derandomize=True, deadline=None, max_examples=300)
 @given(content=st.binary(max_size=60))
-def test_any_bytes_are_refused_or_read(content: bytes, scratch: Path) -> None:
+def test_read_index_reads_or_refuses_any_bytes(content: bytes, scratch: Path) -> None:
     scratch.write_bytes(content)
     read_or_refuse(read_index, scratch)
 
 
 def array_bytes(shape: object, dtype: object, data: bytes) -> bytes:
-    """Return an array as Flax packs one, of any shape and dtype, true or not."""
+    """Return an array as Flax packs it, with any shape and dtype."""
     packed = msgpack.packb((shape, dtype, data), use_bin_type=True)
     content = msgpack.packb({"a": msgpack.ExtType(1, packed)})
     assert isinstance(content, bytes)
@@ -251,7 +258,7 @@ def array_bytes(shape: object, dtype: object, data: bytes) -> bytes:
         pytest.param(b"\x81\xdb\xff\xff\xff\xff", id="key of 4 GiB"),
         pytest.param(b"\x81\xa1a\xc9\xff\xff\xff\xff\x01\x93", id="extension of 4 GiB"),
         pytest.param(b"\x81\xa1a\xc7\x30\x01\x93\xdd\xff\xff\xff\xff", id="rank of 2**32"),
-        pytest.param(b"\x81\xa1\x80" * 100_000, id="key that is no text"),
+        pytest.param(b"\x81\xa1\x80" * 100_000, id="key that is not text"),
         pytest.param(b"\x81\xa1a" * 100_000, id="deep nesting"),
         pytest.param(b"\x81\xa1a" * 100_000 + b"\x80", id="deep and whole"),
         pytest.param(b"\x81\x01\x80", id="key that is a number"),
@@ -270,11 +277,10 @@ def array_bytes(shape: object, dtype: object, data: bytes) -> bytes:
         pytest.param(array_bytes([1], "float32", b"xxxx") + b"x", id="bytes left over"),
     ],
 )
-def test_file_that_flax_never_writes_is_refused(content: bytes, scratch: Path) -> None:
+def test_read_index_refuses_other_files(content: bytes, scratch: Path) -> None:
     scratch.write_bytes(content)
     assert read_or_refuse(read_index, scratch) is None
-    with pytest.raises(VedError, match=r"flax_model\.msgpack is not a Flax checkpoint"):
-        read_index(scratch)
+    assert_refused(scratch)
 
 
 @pytest.mark.parametrize(
@@ -296,10 +302,9 @@ def test_file_that_flax_never_writes_is_refused(content: bytes, scratch: Path) -
         "",
     ],
 )
-def test_dtype_that_flax_never_writes_is_refused(dtype: str, scratch: Path) -> None:
+def test_read_index_refuses_other_dtypes(dtype: str, scratch: Path) -> None:
     scratch.write_bytes(array_bytes([1], dtype, b"xxxx"))
-    with pytest.raises(VedError, match="dtype"):
-        read_index(scratch)
+    assert_refused(scratch)
 
 
 @pytest.mark.parametrize(
@@ -319,13 +324,14 @@ def test_dtype_that_flax_never_writes_is_refused(dtype: str, scratch: Path) -> N
     ],
     ids=str,
 )
-def test_chunked_array_that_does_not_add_up_is_refused(node: dict[str, Any], scratch: Path) -> None:
+def test_read_index_refuses_chunks_that_do_not_fit_their_shape(
+    node: dict[str, Any], scratch: Path
+) -> None:
     tree = {"a": {"__msgpack_chunked_array__": True, **node}}
     scratch.write_bytes(msgpack_serialize(tree))
-    with pytest.raises(VedError, match="chunk"):
-        read_index(scratch)
+    assert_refused(scratch)
 
 
-def test_file_that_is_not_there_is_the_systems_error(tmp_path: Path) -> None:
+def test_read_index_of_missing_file_raises_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_index(tmp_path / "nowhere")

@@ -1,4 +1,4 @@
-"""A file that is hashed as it is written has its name once it is whole, or leaves nothing."""
+"""hashed_file hashes what it writes, and names a file only when it is complete."""
 
 import hashlib
 import resource
@@ -15,7 +15,7 @@ from ved.tensors.tensor import Array
 PIECES = [b"", b"a", bytes(range(256)) * 5, b"the end"]
 
 
-def test_size_and_digest_are_those_of_the_file(tmp_path: Path) -> None:
+def test_hashed_file_has_size_and_digest_of_the_file(tmp_path: Path) -> None:
     with hashed_file(tmp_path / "weights") as file:
         for piece in PIECES:
             file.write(piece)
@@ -24,7 +24,7 @@ def test_size_and_digest_are_those_of_the_file(tmp_path: Path) -> None:
     assert file.sha256 == hashlib.sha256(b"".join(PIECES)).hexdigest()
 
 
-def test_arrays_are_written_as_they_lie_in_memory(tmp_path: Path) -> None:
+def test_write_all_writes_the_memory_of_arrays(tmp_path: Path) -> None:
     arrays: list[Array] = [
         np.arange(6, dtype=np.float32),
         np.ones(3, np.float16),
@@ -38,7 +38,7 @@ def test_arrays_are_written_as_they_lie_in_memory(tmp_path: Path) -> None:
     assert file.sha256 == hashlib.sha256(expected).hexdigest()
 
 
-def test_name_appears_when_the_file_is_whole(tmp_path: Path) -> None:
+def test_hashed_file_gets_its_name_at_the_end(tmp_path: Path) -> None:
     with hashed_file(tmp_path / "weights") as file:
         file.write(b"half")
         assert not (tmp_path / "weights").exists()
@@ -52,13 +52,13 @@ def write_and_fail(path: Path, error: BaseException) -> None:
 
 
 @pytest.mark.parametrize("error", [OSError("full"), ValueError("wrong"), KeyboardInterrupt()])
-def test_nothing_is_left_behind_on_an_error(error: BaseException, tmp_path: Path) -> None:
+def test_hashed_file_leaves_nothing_after_an_error(error: BaseException, tmp_path: Path) -> None:
     with pytest.raises(type(error)):
         write_and_fail(tmp_path / "weights", error)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_was_there_before_stays_on_an_error(tmp_path: Path) -> None:
+def test_hashed_file_keeps_the_older_file_after_an_error(tmp_path: Path) -> None:
     (tmp_path / "weights").write_bytes(b"before")
     with pytest.raises(OSError, match="full"):
         write_and_fail(tmp_path / "weights", OSError("full"))
@@ -66,14 +66,14 @@ def test_what_was_there_before_stays_on_an_error(tmp_path: Path) -> None:
     assert (left.name, left.read_bytes()) == ("weights", b"before")
 
 
-def test_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_hashed_file_in_a_missing_directory_raises_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), hashed_file(tmp_path / "nowhere" / "weights"):
         pass
 
 
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
-    """Have the system take no more bytes than these, as a full disk does: some, then an error."""
+    """Limit the size of files: as on a full disk, a write is partial and the next one fails."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -89,9 +89,7 @@ def write_pieces(path: Path, sizes: list[int]) -> None:
 
 
 @pytest.mark.parametrize("sizes", [[1500], [1000, 500], [500, 1000]])
-def test_disk_that_is_full_is_an_error_and_not_a_short_file(
-    sizes: list[int], tmp_path: Path
-) -> None:
+def test_hashed_file_on_a_full_disk_raises_os_error(sizes: list[int], tmp_path: Path) -> None:
     with files_of_at_most(1000), pytest.raises(OSError, match="File too large"):
         write_pieces(tmp_path / "weights", sizes)
     assert list(tmp_path.iterdir()) == []

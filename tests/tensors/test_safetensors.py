@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from tests.tensors.damage import damaged, read_or_refuse
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.tensors import safetensors as ved_safetensors
 from ved.tensors import tensor as tensors
 from ved.tensors.files import open_weights
@@ -56,7 +56,7 @@ def lazily(array: NDArray[Any]) -> Tensor:
 # Reading
 
 
-def test_tensors_are_those_that_the_library_saves(tmp_path: Path) -> None:
+def test_read_header_returns_what_the_library_saves(tmp_path: Path) -> None:
     safetensors.numpy.save_file(ARRAYS, tmp_path / "file", {"format": "pt", "by": "a test"})
     found, metadata = read_header(tmp_path / "file")
     assert metadata == {"format": "pt", "by": "a test"}
@@ -66,25 +66,27 @@ def test_tensors_are_those_that_the_library_saves(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read(found[name]), array)
 
 
-def test_bfloat16_is_read_as_such(tmp_path: Path) -> None:
+def test_read_header_reads_bfloat16(tmp_path: Path) -> None:
     path = with_header(tmp_path / "file", {"a": entry("BF16", [2], 0, 4)}, b"\x80\x3f\x00\xc0")
     tensor = read_all(path)["a"]
     assert tensor.dtype == BFLOAT16
     assert read(tensor).tolist() == [1.0, -2.0]
 
 
-def test_tensors_come_in_the_order_of_their_bytes(tmp_path: Path) -> None:
+def test_read_header_returns_tensors_in_the_order_of_their_bytes(tmp_path: Path) -> None:
     header = {"a": entry("U8", [1], 2, 3), "b": entry("U8", [2], 0, 2)}
     assert list(read_all(with_header(tmp_path / "file", header, b"xyz"))) == ["b", "a"]
 
 
-def test_file_without_metadata_has_none(tmp_path: Path) -> None:
+def test_read_header_without_metadata_returns_an_empty_mapping(tmp_path: Path) -> None:
     path = with_header(tmp_path / "file", {"a": entry("U8", [1], 0, 1)}, b"x")
     assert read_header(path)[1] == {}
 
 
 @pytest.mark.parametrize("framework", [None, "pt", "flax"])
-def test_metadata_tells_the_layout(framework: str | None, tmp_path: Path) -> None:
+def test_open_weights_takes_the_layout_from_the_metadata(
+    framework: str | None, tmp_path: Path
+) -> None:
     metadata = None if framework is None else {"format": framework}
     path = tmp_path / "model.safetensors"
     safetensors.numpy.save_file({"a": np.ones(1)}, path, metadata)
@@ -94,20 +96,22 @@ def test_metadata_tells_the_layout(framework: str | None, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("framework", ["tf", "mlx", ""])
-def test_other_frameworks_are_refused(framework: str, tmp_path: Path) -> None:
+def test_open_weights_refuses_other_frameworks(framework: str, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     safetensors.numpy.save_file({"a": np.ones(1)}, path, {"format": framework})
-    with pytest.raises(VedError, match=f"in the layout of '{framework}'"):
+    with pytest.raises(VedError) as caught:
         open_weights([path])
+    assert caught.value.code == ErrorCode.UNSUPPORTED_WEIGHTS
+    assert repr(framework) in caught.value.cause
 
 
-def test_metadata_of_null_is_none_at_all(tmp_path: Path) -> None:
+def test_open_weights_reads_null_metadata_as_pytorch(tmp_path: Path) -> None:
     header = {"__metadata__": None, "a": entry("U8", [1], 0, 1)}
     path = with_header(tmp_path / "model.safetensors", header, b"x")
     assert [weight.layout for weight in open_weights([path])] == ["pytorch"]
 
 
-# Files that lie
+# Wrong headers
 
 
 @pytest.mark.parametrize(
@@ -128,8 +132,6 @@ def test_metadata_of_null_is_none_at_all(tmp_path: Path) -> None:
         pytest.param({"a": entry("U8", [2**40, 2**40], 0, 2)}, b"xx", id="overflow"),
         pytest.param({"a": entry("U8", [2**60], 0, 2**60)}, b"xx", id="huge"),
         pytest.param({"a": entry("XX", [2], 0, 2)}, b"xx", id="no such dtype"),
-        pytest.param({"a": entry("F8_E4M3", [2], 0, 2)}, b"xx", id="unreadable dtype"),
-        pytest.param({"a": entry("U16", [1], 0, 2)}, b"xx", id="unsigned dtype"),
         pytest.param({"a": {"dtype": "U8"}}, b"", id="no shape"),
         pytest.param({"a": []}, b"", id="no entry"),
         pytest.param({"__metadata__": {"format": 1}}, b"", id="metadata of numbers"),
@@ -140,24 +142,33 @@ def test_metadata_of_null_is_none_at_all(tmp_path: Path) -> None:
         pytest.param(b'{"a": ' + b"[" * 10**5, b"", id="deep nesting"),
     ],
 )
-def test_header_that_lies_is_refused(header: object, data: bytes, tmp_path: Path) -> None:
+def test_read_header_refuses_wrong_headers(header: object, data: bytes, tmp_path: Path) -> None:
     path = with_header(tmp_path / "model.safetensors", header, data)
-    with pytest.raises(VedError, match=r"model\.safetensors"):
+    with pytest.raises(VedError) as caught:
         read_header(path)
+    assert caught.value.code == ErrorCode.DAMAGED_SOURCE
+    assert path.name in caught.value.cause
 
 
 @pytest.mark.parametrize("length", [2**62, 2**64 - 1, 10**8 + 1, 3])
-def test_absurd_header_length_is_refused(length: int, tmp_path: Path) -> None:
+def test_read_header_refuses_impossible_lengths(length: int, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(length.to_bytes(8, "little") + b"{}")
-    with pytest.raises(VedError, match="Download it again"):
+    with pytest.raises(VedError) as caught:
         read_header(path)
+    assert caught.value.code == ErrorCode.DAMAGED_SOURCE
 
 
-def test_unreadable_dtype_is_named_with_its_tensor(tmp_path: Path) -> None:
-    path = with_header(tmp_path / "file", {"a": entry("F8_E4M3", [1], 0, 1)}, b"x")
-    with pytest.raises(VedError, match="Tensor 'a' in file has dtype F8_E4M3") as caught:
+@pytest.mark.parametrize(("dtype", "shape"), [("F8_E4M3", [2]), ("U16", [1])])
+def test_read_header_names_tensor_and_dtype_that_it_cannot_read(
+    dtype: str, shape: list[int], tmp_path: Path
+) -> None:
+    path = with_header(tmp_path / "file", {"a": entry(dtype, shape, 0, 2)}, b"xx")
+    with pytest.raises(VedError) as caught:
         read_header(path)
+    assert caught.value.code == ErrorCode.UNSUPPORTED_WEIGHTS
+    for part in ("'a'", "file", dtype):
+        assert part in caught.value.cause
     assert "BF16" in caught.value.remedy
 
 
@@ -171,22 +182,22 @@ WHOLE = safetensors.numpy.save(
 )
 
 
-@pytest.mark.parametrize("cut", range(len(WHOLE)))
-def test_truncated_file_is_refused(cut: int, scratch: Path) -> None:
-    scratch.write_bytes(WHOLE[:cut])
-    assert read_or_refuse(read_all, scratch) is None
+def test_read_header_refuses_truncated_files(scratch: Path) -> None:
+    for cut in range(len(WHOLE)):
+        scratch.write_bytes(WHOLE[:cut])
+        assert read_or_refuse(read_all, scratch) is None, cut
 
 
 @settings(derandomize=True, deadline=None, max_examples=300)
 @given(content=damaged(WHOLE))
-def test_damaged_file_is_refused_or_read_whole(content: bytes, scratch: Path) -> None:
+def test_read_header_reads_or_refuses_damaged_files(content: bytes, scratch: Path) -> None:
     scratch.write_bytes(content)
     found = read_or_refuse(read_all, scratch)
     if found is not None:
         assert sum(array.nbytes for array in found.values()) == 20
 
 
-def test_file_that_is_not_there_is_the_systems_error(tmp_path: Path) -> None:
+def test_read_header_of_missing_file_raises_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_header(tmp_path / "nowhere")
 
@@ -195,7 +206,7 @@ def test_file_that_is_not_there_is_the_systems_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("block_bytes", [8, 2**24])
-def test_library_reads_what_is_written(
+def test_write_gives_a_file_that_the_library_reads(
     block_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tensors, "BLOCK_BYTES", block_bytes)
@@ -214,7 +225,7 @@ def test_library_reads_what_is_written(
     assert written["model.safetensors"].sha256 == hashlib.sha256(content).hexdigest()
 
 
-def test_bfloat16_is_written_as_such(tmp_path: Path) -> None:
+def test_write_writes_bfloat16(tmp_path: Path) -> None:
     array = np.array([1.0, -2.0]).astype(BFLOAT16)
     write(tmp_path / "file", {"a": lazily(array)})
     with safe_open(tmp_path / "file", "flax") as file:
@@ -223,7 +234,7 @@ def test_bfloat16_is_written_as_such(tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded, array)
 
 
-def test_tensors_are_written_in_the_order_given_and_aligned_as_the_library_does(
+def test_write_keeps_the_order_and_aligns_elements(
     tmp_path: Path,
 ) -> None:
     for count in range(1, 9):  # headers of several lengths
@@ -234,13 +245,13 @@ def test_tensors_are_written_in_the_order_given_and_aligned_as_the_library_does(
         assert header_length % ved_safetensors.ALIGNMENT == 0
 
 
-def test_the_same_tensors_give_the_bytes_that_the_library_gives(tmp_path: Path) -> None:
+def test_write_gives_the_bytes_of_the_library(tmp_path: Path) -> None:
     arrays = {"a": np.arange(3.0), "b": np.ones((2, 2), np.float32)}
     write(tmp_path / "file", {name: lazily(array) for name, array in arrays.items()})
     assert (tmp_path / "file").read_bytes() == safetensors.numpy.save(arrays, {"format": "pt"})
 
 
-def test_tensor_that_cannot_be_read_leaves_no_file(tmp_path: Path) -> None:
+def test_write_leaves_no_file_if_a_tensor_cannot_be_read(tmp_path: Path) -> None:
     safetensors.numpy.save_file({"a": np.ones(4)}, tmp_path / "source")
     found = read_all(tmp_path / "source")
     (tmp_path / "source").write_bytes(b"")

@@ -1,4 +1,4 @@
-"""Tensors come in blocks of bounded size that add up to the whole."""
+"""Tensors yield blocks of bounded size that together are the whole."""
 
 from math import prod
 from pathlib import Path
@@ -21,18 +21,35 @@ from ved.tensors.tensor import (
     read,
 )
 
-SHAPES: list[tuple[int, ...]] = [
-    (),
-    (1,),
-    (0,),
-    (7,),
-    (64,),
-    (5, 3),
-    (3, 0, 2),
-    (0, 4),
-    (2, 3, 5, 7),
+# Shape, dtype and block size in bytes. Blocks hold one element, or end inside a row or a plane.
+STORED: list[tuple[tuple[int, ...], Any, int]] = [
+    ((), np.float32, 8),
+    ((1,), np.float64, 8),
+    ((0,), np.bool_, 100),
+    ((7,), ml_dtypes.bfloat16, 8),
+    ((64,), np.float64, 100),
+    ((64,), np.float32, 2**20),
+    ((5, 3), np.float32, 24),
+    ((5, 3), np.bool_, 8),
+    ((3, 0, 2), ml_dtypes.bfloat16, 24),
+    ((0, 4), np.float64, 2**20),
+    ((2, 3, 5, 7), np.float32, 100),
+    ((2, 3, 5, 7), np.float64, 24),
+    ((2, 3, 5, 7), ml_dtypes.bfloat16, 2**20),
 ]
-BLOCKS = [8, 24, 100, 2**20]
+TRANSPOSED: list[tuple[tuple[int, ...], tuple[int, ...], int]] = [
+    ((5, 3), (1, 0), 8),
+    ((5, 3), (1, 0), 24),
+    ((1, 64), (1, 0), 100),
+    ((64, 70), (1, 0), 2**20),
+    ((3, 0), (1, 0), 24),
+    ((0, 3), (1, 0), 8),
+    ((2, 3, 5, 7), (2, 3, 1, 0), 100),
+    ((2, 3, 5, 7), (3, 2, 0, 1), 8),
+    ((2, 3, 5, 7), (3, 2, 0, 1), 2**20),
+    ((2, 3, 0, 7), (2, 3, 1, 0), 24),
+    ((2, 3, 5), (0, 1, 2), 100),
+]
 
 
 def array_of(shape: tuple[int, ...], dtype: Any = np.float32) -> NDArray[Any]:
@@ -40,7 +57,7 @@ def array_of(shape: tuple[int, ...], dtype: Any = np.float32) -> NDArray[Any]:
 
 
 def stored(directory: Path, array: NDArray[Any]) -> StoredTensor:
-    """Write an array between other bytes."""
+    """Write an array between other bytes, and return it as a tensor."""
     path = directory / "file"
     path.write_bytes(b"before" + array.tobytes() + b"after")
     return StoredTensor(path, 6, array.shape, array.dtype)
@@ -57,10 +74,8 @@ def assert_reads_as(tensor: Tensor, expected: NDArray[Any]) -> None:
     assert b"".join(as_bytes(block) for block in blocks) == expected.tobytes()
 
 
-@pytest.mark.parametrize("block_bytes", BLOCKS)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, ml_dtypes.bfloat16, np.bool_])
-@pytest.mark.parametrize("shape", SHAPES)
-def test_stored_tensor_is_the_array_whatever_the_blocks(
+@pytest.mark.parametrize(("shape", "dtype", "block_bytes"), STORED)
+def test_stored_tensor_reads_the_array_in_bounded_blocks(
     shape: tuple[int, ...],
     dtype: Any,
     block_bytes: int,
@@ -74,21 +89,8 @@ def test_stored_tensor_is_the_array_whatever_the_blocks(
     assert all(block.nbytes <= block_bytes for block in tensor.blocks())
 
 
-@pytest.mark.parametrize("block_bytes", BLOCKS)
-@pytest.mark.parametrize(
-    ("shape", "axes"),
-    [
-        ((5, 3), (1, 0)),
-        ((1, 64), (1, 0)),
-        ((3, 0), (1, 0)),
-        ((0, 3), (1, 0)),
-        ((2, 3, 5, 7), (2, 3, 1, 0)),
-        ((2, 3, 5, 7), (3, 2, 0, 1)),
-        ((2, 3, 0, 7), (2, 3, 1, 0)),
-        ((2, 3, 5), (0, 1, 2)),
-    ],
-)
-def test_transposed_tensor_is_numpys_transpose_whatever_the_blocks(
+@pytest.mark.parametrize(("shape", "axes", "block_bytes"), TRANSPOSED)
+def test_transposed_reads_as_numpys_transpose_in_bounded_blocks(
     shape: tuple[int, ...],
     axes: tuple[int, ...],
     block_bytes: int,
@@ -97,14 +99,14 @@ def test_transposed_tensor_is_numpys_transpose_whatever_the_blocks(
 ) -> None:
     monkeypatch.setattr(tensors, "BLOCK_BYTES", block_bytes)
     array = array_of(shape)
-    turned = Transposed(stored(tmp_path, array), axes)
-    assert_reads_as(turned, np.ascontiguousarray(array.transpose(axes)))
-    row_bytes = turned.dtype.itemsize * prod(turned.shape[1:])
-    assert all(block.nbytes <= max(block_bytes, row_bytes) for block in turned.blocks())
+    transposed = Transposed(stored(tmp_path, array), axes)
+    assert_reads_as(transposed, np.ascontiguousarray(array.transpose(axes)))
+    row_bytes = transposed.dtype.itemsize * prod(transposed.shape[1:])
+    assert all(block.nbytes <= max(block_bytes, row_bytes) for block in transposed.blocks())
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float64, np.float32])
-def test_cast_tensor_is_rounded_as_numpy_rounds(
+def test_cast_rounds_like_numpy(
     dtype: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tensors, "BLOCK_BYTES", 24)
@@ -112,27 +114,27 @@ def test_cast_tensor_is_rounded_as_numpy_rounds(
     assert_reads_as(Cast(stored(tmp_path, array), np.dtype(dtype)), array.astype(dtype))
 
 
-def test_lazy_tensor_is_made_at_each_reading_and_not_before() -> None:
+def test_lazy_tensor_is_computed_when_it_is_read() -> None:
     calls = []
 
-    def make() -> NDArray[Any]:
-        calls.append("made")
+    def compute() -> NDArray[Any]:
+        calls.append("computed")
         return array_of((5, 3)).T
 
-    lazy = LazyTensor((3, 5), np.dtype(np.float32), make)
+    lazy = LazyTensor((3, 5), np.dtype(np.float32), compute)
     assert (lazy.shape, nbytes(lazy), calls) == ((3, 5), 60, [])
     np.testing.assert_array_equal(read(lazy), array_of((5, 3)).T)
-    assert calls == ["made"]
+    assert calls == ["computed"]
 
 
-def test_tensor_made_of_others_may_be_nested(tmp_path: Path) -> None:
+def test_tensors_compose(tmp_path: Path) -> None:
     array = array_of((5, 3))
     tensor = Cast(Transposed(stored(tmp_path, array), (1, 0)), np.dtype(np.float16))
     assert_reads_as(tensor, np.ascontiguousarray(array.T).astype(np.float16))
 
 
 @pytest.mark.parametrize("left", [0, 6, 7, 65])
-def test_file_that_shrank_is_an_error(left: int, tmp_path: Path) -> None:
+def test_stored_tensor_of_a_truncated_file_raises_os_error(left: int, tmp_path: Path) -> None:
     tensor = stored(tmp_path, array_of((5, 3)))
     with tensor.path.open("r+b") as file:
         file.truncate(left)
@@ -140,7 +142,7 @@ def test_file_that_shrank_is_an_error(left: int, tmp_path: Path) -> None:
         read(tensor)
 
 
-def test_file_that_is_gone_is_an_error(tmp_path: Path) -> None:
+def test_stored_tensor_of_a_missing_file_raises_os_error(tmp_path: Path) -> None:
     tensor = stored(tmp_path, array_of((5, 3)))
     tensor.path.unlink()
     with pytest.raises(FileNotFoundError):
