@@ -1,4 +1,4 @@
-"""Drawing one parameter of a model gives the bits that constructing the whole model gives it."""
+"""Initialization draws single parameters with the bits of a constructed model."""
 
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ def decoder_initialization(config: Any) -> Initialization:
 
 
 @pytest.mark.parametrize("family", checkpoints.DECODERS)
-def test_every_parameter_is_the_one_that_construction_draws(family: str, tmp_path: Path) -> None:
+def test_draw_gives_the_parameters_of_a_constructed_model(family: str, tmp_path: Path) -> None:
     config = decoder_config(family, tmp_path)
     model = FlaxAutoModelForCausalLM.from_config(config, seed=SEED)
     expected = {path: np.asarray(value) for path, value in flatten_dict(model.params).items()}
@@ -43,7 +43,7 @@ def test_every_parameter_is_the_one_that_construction_draws(family: str, tmp_pat
     assert_same_parameters({path: initialization.draw(path) for path in expected}, expected)
 
 
-def test_order_and_repetition_of_draws_do_not_matter(tmp_path: Path) -> None:
+def test_draw_does_not_depend_on_order_or_repetition(tmp_path: Path) -> None:
     initialization = decoder_initialization(decoder_config("gpt2", tmp_path))
     paths = list(initialization.shapes)
     forth = {path: initialization.draw(path) for path in paths}
@@ -51,7 +51,7 @@ def test_order_and_repetition_of_draws_do_not_matter(tmp_path: Path) -> None:
     assert_same_parameters(back, forth)
 
 
-def test_one_draw_computes_nothing_for_the_others() -> None:
+def test_draw_computes_no_other_parameter() -> None:
     computed = []
 
     def compute(name: str) -> NDArray[np.float32]:
@@ -71,7 +71,7 @@ def test_one_draw_computes_nothing_for_the_others() -> None:
     assert computed == ["other", "one"]
 
 
-def test_parameters_that_share_a_value_are_all_there() -> None:
+def test_draw_finds_parameters_that_share_a_value() -> None:
     def construct() -> dict[str, Any]:
         value = jax.numpy.arange(3.0)
         return {"one": value, "other": value}
@@ -81,8 +81,8 @@ def test_parameters_that_share_a_value_are_all_there() -> None:
     np.testing.assert_array_equal(initialization.draw(("other",)), [0, 1, 2])
 
 
-def test_parameter_that_nothing_computes_is_drawn() -> None:
-    """Biases may be constants of the trace, with no operation that leads to them."""
+def test_draw_returns_constants() -> None:
+    """A bias may be a constant of the trace, without an operation that computes it."""
     constant = np.arange(3.0, dtype=np.float32)
     initialization = Initialization(lambda: {"constant": jax.numpy.asarray(constant)})
     np.testing.assert_array_equal(initialization.draw(("constant",)), constant)

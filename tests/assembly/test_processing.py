@@ -1,4 +1,4 @@
-"""Image processors and tokenizers load from files alone, whoever saved them, or say why not."""
+"""Image processors and tokenizers load from every kind of files, and never run code."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from tests import checkpoints
 from tests.checkpoints import bert, gpt2, vit
 from tests.support.building import edit_json, files_of, source
 from ved.assembly.processing import load_image_processor, open_tokenizer, save_processing
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 
 TEXTS = ["a woman doesn't ride 2 horses.", "A man; a plan!"]
 
@@ -28,14 +28,19 @@ def opened(directory: Path) -> Iterator[Any]:
 
 
 def tokenizer_in(directory: Path) -> Any:
-    """Return a tokenizer that cannot be saved any more."""
+    """Return the tokenizer of a directory; its copied files are deleted."""
     with opened(directory) as tokenizer:
         return tokenizer
 
 
+def assert_not_usable(error: VedError, directory: Path) -> None:
+    assert error.code == ErrorCode.PROCESSOR_NOT_USABLE
+    assert str(directory) in error.cause
+
+
 @pytest.mark.parametrize("form", ["fast", "slow", "transformers5"])
 @pytest.mark.parametrize("family", checkpoints.DECODERS)
-def test_tokenizer_is_the_sources_in_whatever_form_and_stays_so_when_saved(
+def test_open_tokenizer_reads_every_form_and_saving_changes_nothing(
     family: str, form: str, tmp_path: Path
 ) -> None:
     make: Callable[..., Path] = checkpoints.DECODERS[family]
@@ -54,7 +59,7 @@ def test_tokenizer_is_the_sources_in_whatever_form_and_stays_so_when_saved(
 @pytest.mark.parametrize(
     ("family", "size"), [("vit", 16), ("beit", 16), ("dinov2", 16), ("vit", 24)]
 )
-def test_image_processor_is_the_sources_and_stays_so_when_saved(
+def test_load_image_processor_equals_the_source_and_saving_changes_nothing(
     family: str, size: int, tmp_path: Path
 ) -> None:
     directory = checkpoints.ENCODERS[family](tmp_path / "source", processor_size=size)
@@ -68,12 +73,12 @@ def test_image_processor_is_the_sources_and_stays_so_when_saved(
         np.testing.assert_array_equal(one(image).pixel_values, expected)
 
 
-def test_encoder_without_an_image_processor_is_an_error(tmp_path: Path) -> None:
+def test_load_image_processor_refuses_a_source_without_one(tmp_path: Path) -> None:
     encoder = vit(tmp_path)
     (encoder / "preprocessor_config.json").unlink()
-    with pytest.raises(VedError, match="has no image processor") as caught:
+    with pytest.raises(VedError) as caught:
         load_image_processor(source("encoder", encoder))
-    assert str(encoder) in caught.value.cause
+    assert_not_usable(caught.value, encoder)
 
 
 @pytest.mark.parametrize(
@@ -85,15 +90,15 @@ def test_encoder_without_an_image_processor_is_an_error(tmp_path: Path) -> None:
         '{"image_processor_type": "ViTImageProcessor", "size": "large"}',
     ],
 )
-def test_damaged_image_processor_is_an_error(content: str, tmp_path: Path) -> None:
+def test_load_image_processor_refuses_damaged_files(content: str, tmp_path: Path) -> None:
     encoder = vit(tmp_path)
     (encoder / "preprocessor_config.json").write_text(content)
     with pytest.raises(VedError) as caught:
         load_image_processor(source("encoder", encoder))
-    assert f"The image processor of {encoder} cannot be loaded" in caught.value.cause
+    assert_not_usable(caught.value, encoder)
 
 
-def test_image_processor_without_a_type_is_the_familys(tmp_path: Path) -> None:
+def test_load_image_processor_without_a_type_takes_that_of_the_family(tmp_path: Path) -> None:
     encoder = vit(tmp_path)
     (encoder / "preprocessor_config.json").write_text("{}")
     processor = load_image_processor(source("encoder", encoder))
@@ -101,7 +106,7 @@ def test_image_processor_without_a_type_is_the_familys(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["vocab.txt", "tokenizer.json"])
-def test_either_of_the_vocabularies_is_enough(name: str, tmp_path: Path) -> None:
+def test_open_tokenizer_needs_one_of_the_vocabularies(name: str, tmp_path: Path) -> None:
     whole = tokenizer_in(bert(tmp_path / "whole"))
     decoder = bert(tmp_path / "decoder")
     (decoder / name).unlink()
@@ -113,37 +118,37 @@ def remove_vocabulary(decoder: Path) -> None:
         (decoder / name).unlink()
 
 
-def test_decoder_without_a_tokenizer_is_an_error(tmp_path: Path) -> None:
+def test_open_tokenizer_refuses_a_source_without_one(tmp_path: Path) -> None:
     decoder = gpt2(tmp_path)
     remove_vocabulary(decoder)
     with pytest.raises(VedError) as caught:
         tokenizer_in(decoder)
-    assert f"The tokenizer of {decoder} cannot be loaded" in caught.value.cause
+    assert_not_usable(caught.value, decoder)
     assert "tokenizer.json" in caught.value.remedy
 
 
 @pytest.mark.parametrize("content", ["{", "{}"])
 @pytest.mark.parametrize("form", ["fast", "transformers5"])
-def test_damaged_tokenizer_is_an_error(
+def test_open_tokenizer_refuses_damaged_files(
     form: Literal["fast", "transformers5"], content: str, tmp_path: Path
 ) -> None:
     decoder = gpt2(tmp_path, tokenizer=form)
     (decoder / "tokenizer.json").write_text(content)
     with pytest.raises(VedError) as caught:
         tokenizer_in(decoder)
-    assert f"The tokenizer of {decoder} cannot be loaded" in caught.value.cause
+    assert_not_usable(caught.value, decoder)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null"])
-def test_damaged_settings_of_a_tokenizer_are_an_error(content: str, tmp_path: Path) -> None:
+def test_open_tokenizer_refuses_damaged_settings(content: str, tmp_path: Path) -> None:
     decoder = gpt2(tmp_path)
     (decoder / "tokenizer_config.json").write_text(content)
     with pytest.raises(VedError) as caught:
         tokenizer_in(decoder)
-    assert f"The tokenizer of {decoder} cannot be loaded" in caught.value.cause
+    assert_not_usable(caught.value, decoder)
 
 
-def test_tokenizer_that_only_remote_code_can_load_is_an_error_and_its_code_does_not_run(
+def test_open_tokenizer_does_not_run_remote_code(
     tmp_path: Path,
 ) -> None:
     decoder = gpt2(tmp_path / "decoder")
@@ -154,12 +159,13 @@ def test_tokenizer_that_only_remote_code_can_load_is_an_error_and_its_code_does_
         tokenizer_class="OurTokenizer",
         auto_map={"AutoTokenizer": ["code.OurTokenizer", "code.OurTokenizer"]},
     )
-    with pytest.raises(VedError):
+    with pytest.raises(VedError) as caught:
         tokenizer_in(decoder)
+    assert_not_usable(caught.value, decoder)
     assert not marker.exists()
 
 
-def test_image_processor_that_only_remote_code_can_load_is_an_error_and_its_code_does_not_run(
+def test_load_image_processor_does_not_run_remote_code(
     tmp_path: Path,
 ) -> None:
     encoder = vit(tmp_path / "encoder")
@@ -173,13 +179,14 @@ def test_image_processor_that_only_remote_code_can_load_is_an_error_and_its_code
             }
         )
     )
-    with pytest.raises(VedError):
+    with pytest.raises(VedError) as caught:
         load_image_processor(source("encoder", encoder))
+    assert_not_usable(caught.value, encoder)
     assert not marker.exists()
 
 
 @pytest.mark.parametrize("name", ["vocab_file", "tokenizer_file", "added_tokens_file"])
-def test_settings_cannot_have_a_file_of_this_machine_published(name: str, tmp_path: Path) -> None:
+def test_open_tokenizer_ignores_settings_that_name_files(name: str, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("[UNK]\n[CLS]\n[SEP]\n[PAD]\n[MASK]\nhunter2\n")
     decoder = bert(tmp_path / "decoder")
@@ -195,7 +202,7 @@ def test_settings_cannot_have_a_file_of_this_machine_published(name: str, tmp_pa
     assert b"hunter2" not in b"".join(files_of(tmp_path / "made").values())
 
 
-def test_image_processor_takes_its_class_from_a_config_elsewhere(tmp_path: Path) -> None:
+def test_load_image_processor_takes_its_type_from_another_config(tmp_path: Path) -> None:
     elsewhere = vit(tmp_path / "elsewhere")
     encoder = vit(tmp_path / "encoder")
     (encoder / "preprocessor_config.json").write_text('{"size": {"height": 16, "width": 16}}')

@@ -1,4 +1,4 @@
-"""The three special ids: the manifest's before the config's before the tokenizer's, and checked."""
+"""Token ids come from the manifest, the config or the tokenizer, in this order, and are checked."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests import checkpoints
 from tests.checkpoints import bert, gpt2, roberta, vit
 from tests.support.building import assemble_pair, read_json
 from ved.assembly.special_tokens import TokenIds, resolve_token_ids
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.manifest.settings import CheckpointSettings
 
 pytestmark = pytest.mark.hub
@@ -20,7 +20,7 @@ ORIGIN = "org/decoder"
 
 
 def decoder(family: str, directory: Path, **options: Any) -> tuple[Any, Any]:
-    """Return config and tokenizer of a family's checkpoint, made as asked."""
+    """Return config and tokenizer of a family's sample checkpoint."""
     checkpoints.DECODERS[family](directory, **options)
     return AutoConfig.from_pretrained(directory), AutoTokenizer.from_pretrained(directory)
 
@@ -66,7 +66,7 @@ def ids(found: TokenIds) -> tuple[int, int, int]:
         ),
     ],
 )
-def test_each_family_has_its_tokens_from_where_it_keeps_them(
+def test_token_ids_of_each_family_have_their_origins(
     family: str, tokens: tuple[str, ...], origins: tuple[str, ...], tmp_path: Path
 ) -> None:
     config, tokenizer = decoder(family, tmp_path)
@@ -78,7 +78,7 @@ def test_each_family_has_its_tokens_from_where_it_keeps_them(
 
 
 @pytest.mark.parametrize("role", ["decoder_start", "pad", "eos"])
-def test_manifest_goes_before_the_config_for_that_id_alone(role: str, tmp_path: Path) -> None:
+def test_token_ids_of_the_manifest_replace_single_ids(role: str, tmp_path: Path) -> None:
     config, tokenizer = decoder("roberta", tmp_path)
     without = asdict(resolve_token_ids({}, config, tokenizer, ORIGIN))
     found = asdict(resolve_token_ids({role: 5}, config, tokenizer, ORIGIN))
@@ -87,71 +87,76 @@ def test_manifest_goes_before_the_config_for_that_id_alone(role: str, tmp_path: 
     }
 
 
-def test_config_goes_before_the_tokenizer(tmp_path: Path) -> None:
+def test_token_ids_of_the_config_come_before_the_tokenizers(tmp_path: Path) -> None:
     config, tokenizer = decoder(
         "bert", tmp_path, config={"decoder_start_token_id": 7, "pad_token_id": 8, "eos_token_id": 9}
     )
     assert ids(resolve_token_ids({}, config, tokenizer, ORIGIN)) == (7, 8, 9)
 
 
-def test_tokenizer_comes_last(tmp_path: Path) -> None:
+def test_token_ids_of_the_tokenizer_come_last(tmp_path: Path) -> None:
     config, tokenizer = decoder("bert", tmp_path, config={"pad_token_id": None})
     expected = (tokenizer.cls_token_id, tokenizer.pad_token_id, tokenizer.sep_token_id)
     assert ids(resolve_token_ids({}, config, tokenizer, ORIGIN)) == expected
 
 
-def test_zero_is_an_id_like_any_other(tmp_path: Path) -> None:
+def test_token_ids_may_be_zero(tmp_path: Path) -> None:
     config, tokenizer = decoder(
         "roberta", tmp_path, config={"decoder_start_token_id": 3, "pad_token_id": 0}
     )
     assert ids(resolve_token_ids({"decoder_start": 0}, config, tokenizer, ORIGIN)) == (0, 0, 2)
 
 
-def test_first_of_several_end_tokens_is_taken(tmp_path: Path) -> None:
+def test_token_ids_take_the_first_of_several_eos_tokens(tmp_path: Path) -> None:
     config, tokenizer = decoder("roberta", tmp_path, config={"eos_token_id": [6, 2]})
     found = resolve_token_ids({}, config, tokenizer, ORIGIN)
     assert found.eos.id == 6
 
 
-def test_one_error_names_all_that_is_wrong(tmp_path: Path) -> None:
+def test_token_ids_error_names_every_problem(tmp_path: Path) -> None:
     config, tokenizer = decoder("gpt2", tmp_path, config={"vocab_size": 400, "eos_token_id": None})
     wanted = {"decoder_start": 390, "pad": 400}
     with pytest.raises(VedError) as caught:
         resolve_token_ids(wanted, config, tokenizer, ORIGIN)
-    assert caught.value.cause == (
-        "The token ids of org/decoder do not work: "
-        "decoder_start 390 (from the manifest) is unknown to the tokenizer; "
-        "pad 400 (from the manifest) is outside the vocabulary of 400; "
-        "neither the decoder's config nor its tokenizer names a eos token."
-    )
+    assert caught.value.code == ErrorCode.TOKEN_IDS
+    assert ORIGIN in caught.value.cause
+    problems = caught.value.cause.split(";")
+    for problem, parts in zip(
+        problems,
+        (("decoder_start 390", "the manifest"), ("pad 400", "the manifest"), ("eos",)),
+        strict=True,
+    ):
+        assert all(part in problem for part in parts)
     assert "token_ids: {decoder_start: ..., pad: ..., eos: ...}" in caught.value.remedy
 
 
 @pytest.mark.parametrize(
     ("config", "problem"),
     [
-        ({"pad_token_id": 5000}, "pad 5000 (from pad_token_id of the decoder's config) is outside"),
-        ({"eos_token_id": -1}, "eos -1 (from eos_token_id of the decoder's config) is outside"),
-        ({"eos_token_id": []}, "names a eos token"),
+        ({"pad_token_id": 5000}, "pad 5000 (from pad_token_id of the decoder's config)"),
+        ({"eos_token_id": -1}, "eos -1 (from eos_token_id of the decoder's config)"),
+        ({"eos_token_id": []}, "eos"),
     ],
 )
-def test_useless_id_of_the_config_is_an_error(
+def test_token_ids_refuse_unusable_ids_of_the_config(
     config: dict[str, Any], problem: str, tmp_path: Path
 ) -> None:
     changed, tokenizer = decoder("gpt2", tmp_path, config=config)
     with pytest.raises(VedError) as caught:
         resolve_token_ids({}, changed, tokenizer, ORIGIN)
+    assert caught.value.code == ErrorCode.TOKEN_IDS
     assert problem in caught.value.cause
 
 
-def test_token_beyond_the_embeddings_is_outside_the_vocabulary(tmp_path: Path) -> None:
+def test_token_ids_refuse_tokens_without_an_embedding(tmp_path: Path) -> None:
     config, tokenizer = decoder("gpt2", tmp_path, extra_tokens=2)
     extra = tokenizer.convert_tokens_to_ids("<extra_0>")
-    with pytest.raises(VedError, match=f"pad {extra} .* outside the vocabulary of {extra}"):
+    with pytest.raises(VedError, match=f"pad {extra} .*vocabulary of {extra}") as caught:
         resolve_token_ids({"pad": extra}, config, tokenizer, ORIGIN)
+    assert caught.value.code == ErrorCode.TOKEN_IDS
 
 
-# What is written
+# In the checkpoint
 
 
 @pytest.mark.parametrize(
@@ -164,7 +169,7 @@ def test_token_beyond_the_embeddings_is_outside_the_vocabulary(tmp_path: Path) -
         ("bart", {"pad": 4}),
     ],
 )
-def test_ids_are_in_both_configs_and_the_tokenizer(
+def test_token_ids_are_in_configs_and_tokenizer(
     family: str, wanted: dict[str, int], tmp_path: Path
 ) -> None:
     directory = checkpoints.DECODERS[family](tmp_path / "decoder")
@@ -184,7 +189,7 @@ def test_ids_are_in_both_configs_and_the_tokenizer(
     assert {role: token["id"] for role, token in asdict(found).items() if role in wanted} == wanted
 
 
-def test_a_decoder_that_counts_from_its_pad_id_keeps_that_and_pads_with_another(
+def test_pad_id_of_roberta_decoder_stays_that_of_its_positions(
     tmp_path: Path,
 ) -> None:
     pair = vit(tmp_path / "encoder"), roberta(tmp_path / "decoder")
@@ -195,7 +200,7 @@ def test_a_decoder_that_counts_from_its_pad_id_keeps_that_and_pads_with_another(
     assert AutoTokenizer.from_pretrained(tmp_path / "made").pad_token_id == 7
 
 
-def test_padding_uses_the_pad_id(tmp_path: Path) -> None:
+def test_tokenizer_pads_with_the_pad_id(tmp_path: Path) -> None:
     settings = CheckpointSettings(token_ids={"pad": 3})
     pair = vit(tmp_path / "encoder"), gpt2(tmp_path / "decoder")
     assemble_pair(*pair, tmp_path / "made", settings)
@@ -204,8 +209,9 @@ def test_padding_uses_the_pad_id(tmp_path: Path) -> None:
     assert short[-1] == 3
 
 
-def test_useless_ids_stop_the_assembly_before_weights_are_written(tmp_path: Path) -> None:
+def test_unusable_token_ids_stop_assembly_before_files_are_written(tmp_path: Path) -> None:
     pair = vit(tmp_path / "encoder"), bert(tmp_path / "decoder")
-    with pytest.raises(VedError, match="outside the vocabulary"):
+    with pytest.raises(VedError) as caught:
         assemble_pair(*pair, tmp_path / "made", CheckpointSettings(token_ids={"pad": 10**6}))
+    assert caught.value.code == ErrorCode.TOKEN_IDS
     assert not list((tmp_path / "made").iterdir())

@@ -1,1 +1,31 @@
-"""Assemble one checkpoint from two sources: parameters, special tokens, processor files."""
+"""Assemble a checkpoint from two sources: parameters, special tokens and processor files.
+
+`assemble` writes the checkpoint. `parts` combines the sources with their models, `ledger` finds the
+origin of every parameter, and `initialization` draws those that no source has. `special_tokens` and
+`processing` are about token ids, tokenizer and image processor.
+
+`assemble`, `parts`, `initialization` and `processing` import jax or transformers, which takes
+seconds, so they are not imported here.
+"""
+
+from ved.assembly.ledger import (
+    Ledger,
+    PartSummary,
+    Reason,
+    initialized_groups,
+    match_parameters,
+    unused_groups,
+)
+from ved.assembly.special_tokens import TokenId, TokenIds, TokenRole
+
+__all__ = [
+    "Ledger",
+    "PartSummary",
+    "Reason",
+    "TokenId",
+    "TokenIds",
+    "TokenRole",
+    "initialized_groups",
+    "match_parameters",
+    "unused_groups",
+]

@@ -1,9 +1,9 @@
-"""Fresh parameters, the very bits Flax would have drawn, without drawing the rest.
+"""Draw single parameters of a Flax model, with the bits that constructing the model gives them.
 
-A model's construction is traced once, which costs no memory and gives the shape of every parameter.
-Drawing one parameter then evaluates, operation by operation, only the part of the trace that leads
-to it. Operation by operation matters: compiled as a whole, XLA folds constants and changes the last
-bit of a third of the tensors.
+jax traces the construction of the model once. This takes no memory for parameters, and gives the
+shape of each. To draw one parameter, only the operations of the trace that lead to it are
+evaluated, one by one. They are not compiled together: XLA would then fold constants, which changes
+the last bit in a third of the tensors.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,14 +17,14 @@ from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 from ved.tensors.names import ParameterPath
 from ved.tensors.tensor import Array
 
-_ONE_DRAW = Lock()
+_DRAW_LOCK = Lock()
 
 
 class Initialization:
-    """The parameters that a model is constructed with.
+    """The initial parameters of a model.
 
     Args:
-        construct: makes the model and returns its parameters, as nested dictionaries.
+        construct: constructs the model and returns its parameters as nested dictionaries.
 
     Attributes:
         shapes: shape and dtype of every parameter, by path.
@@ -44,14 +44,14 @@ class Initialization:
         }
 
     def draw(self, path: ParameterPath) -> Array:
-        """Return the fresh parameter at `path`."""
-        # One at a time: two threads that both need an operation would both compile it.
-        with _ONE_DRAW:
+        """Return the initial parameter at `path`: an array with shape and dtype of `shapes`."""
+        # Two threads that need the same operation would both compile it.
+        with _DRAW_LOCK:
             (value,) = jaxpr_as_fun(self._only(self._variables[path]))()
             return np.asarray(value)
 
     def _only(self, output: Any) -> ClosedJaxpr:
-        """Return the trace without what `output` does not need."""
+        """Return the operations of the trace that the variable `output` depends on."""
         jaxpr = self._trace.jaxpr
         needed: set[int] = set()
         open_variables = [output]

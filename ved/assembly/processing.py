@@ -1,4 +1,4 @@
-"""Image processor and tokenizer: loaded from a source's own files, never with remote code."""
+"""Load image processor and tokenizer from a source's files, without remote code, and save them."""
 
 import json
 import shutil
@@ -16,10 +16,10 @@ from ved.sources.source import Source
 
 _TOKENIZER_CONFIG = "tokenizer_config.json"
 _TOKENIZER_SETTINGS = ("special_tokens_map.json", _TOKENIZER_CONFIG)
-"""What transformers takes a tokenizer's settings from, whatever they are called."""
+"""The files that transformers reads the settings of a tokenizer from."""
 
-# What a fast tokenizer is told beside its tokenizer.json. Whatever else transformers 5 writes to a
-# tokenizer_config.json is in tokenizer.json already, or unknown to transformers 4.
+# The settings of a fast tokenizer that are not in its tokenizer.json. transformers 5 writes more
+# into tokenizer_config.json, but tokenizer.json has it already, or transformers 4 does not know it.
 _KNOWN_SETTINGS = (
     "bos_token",
     "clean_up_tokenization_spaces",
@@ -39,17 +39,18 @@ def load_image_processor(encoder: Source, config: Any = None) -> Any:
     """Return the encoder's image processor.
 
     Args:
-        config: the encoder's transformers config, which tells the class where the processor's own
-            does not.
+        encoder: the source.
+        config: the encoder's transformers config. It decides the class if the processor's own
+            config does not.
 
     Raises:
-        VedError: the encoder has none that transformers can load.
+        VedError: the encoder has no image processor that transformers can load.
     """
     (name,) = PROCESSING_FILES["encoder"]
     if not (encoder.directory / name).is_file():
         raise VedError(
             f"{encoder} has no image processor ({name}).",
-            "Use an encoder checkpoint that has one; without it nobody can prepare an image.",
+            "Use an encoder checkpoint that has one.",
             code=ErrorCode.PROCESSOR_NOT_USABLE,
         )
     try:
@@ -61,27 +62,31 @@ def load_image_processor(encoder: Source, config: Any = None) -> Any:
             trust_remote_code=False,
             local_files_only=True,
         )
-    except Exception as error:  # whatever a damaged file makes transformers raise
+    except Exception as error:  # a damaged file makes transformers raise anything
         raise VedError(
             f"The image processor of {encoder} cannot be loaded: {_first_line(error)}.",
             code=ErrorCode.PROCESSOR_NOT_USABLE,
         ) from error
-    # What names code for others to run is not passed on.
+    # The checkpoint must not name code that others would run.
     vars(processor).pop("auto_map", None)
     return processor
 
 
 @contextmanager
 def open_tokenizer(decoder: Source, config: Any) -> Iterator[Any]:
-    """Yield the decoder's tokenizer, which can be saved until the block ends.
+    """Load the decoder's tokenizer, from a copy of its files that lasts as long as the block.
 
     Args:
-        config: the decoder's transformers config, which tells the class where no file does.
+        decoder: the source.
+        config: the decoder's transformers config. It decides the class if no other file does.
+
+    Yields:
+        The tokenizer. Save it inside the block: a slow tokenizer then copies its vocabulary from
+        the file that it was loaded from.
 
     Raises:
-        VedError: the decoder has none that transformers can load.
+        VedError: the decoder has no tokenizer that transformers can load.
     """
-    # Slow tokenizers copy their vocabulary from where they were loaded when they are saved.
     with tempfile.TemporaryDirectory(prefix=".ved-tokenizer-") as copy:
         yield _load_tokenizer(decoder, config, Path(copy))
 
@@ -90,33 +95,34 @@ def _load_tokenizer(decoder: Source, config: Any, directory: Path) -> Any:
     settings = _copy_tokenizer(decoder.directory, directory)
     fast = directory / "tokenizer.json"
     try:
-        # transformers 5 names a class that transformers 4 lacks; tokenizer.json says it all.
+        # transformers 4 lacks this class of transformers 5, but tokenizer.json is enough for it.
         if settings.get("tokenizer_class") == "TokenizersBackend" and fast.is_file():
             known = {key: settings[key] for key in _KNOWN_SETTINGS if settings.get(key) is not None}
             return PreTrainedTokenizerFast(tokenizer_file=str(fast), **known)
         return AutoTokenizer.from_pretrained(
             directory, config=config, trust_remote_code=False, local_files_only=True
         )
-    except Exception as error:  # whatever a damaged file makes transformers and tokenizers raise
+    except Exception as error:  # a damaged file makes transformers and tokenizers raise anything
         raise VedError(
             f"The tokenizer of {decoder} cannot be loaded: {_first_line(error)}.",
-            "The source needs tokenizer.json, or the vocabulary files of its family.",
+            "Use a source that has tokenizer.json, or the vocabulary files of its family.",
             code=ErrorCode.PROCESSOR_NOT_USABLE,
         ) from error
 
 
 def save_processing(image_processor: Any, tokenizer: Any, directory: Path) -> None:
-    """Save both among a checkpoint's files.
+    """Save both into the directory of a checkpoint.
 
     Raises:
-        VedError: what the source says of one of them cannot be saved.
+        VedError: transformers cannot save the settings of one of them.
+        OSError: a file cannot be written.
     """
     for part in (image_processor, tokenizer):
         try:
             part.save_pretrained(directory)
         except OSError:
             raise
-        except Exception as error:  # whatever strange settings make transformers raise
+        except Exception as error:  # strange settings make transformers raise anything
             name = type(part).__name__
             raise VedError(
                 f"The {name} cannot be saved: {_first_line(error)}.",
@@ -125,7 +131,11 @@ def save_processing(image_processor: Any, tokenizer: Any, directory: Path) -> No
 
 
 def _copy_tokenizer(source: Path, destination: Path) -> dict[str, Any]:
-    """Copy a tokenizer's files, and return its settings, without any that could do harm."""
+    """Copy a tokenizer's files without harmful settings.
+
+    Returns:
+        The settings in tokenizer_config.json.
+    """
     for name in PROCESSING_FILES["decoder"]:
         if (source / name).is_file():
             shutil.copyfile(source / name, destination / name)
@@ -139,11 +149,11 @@ def _copy_tokenizer(source: Path, destination: Path) -> dict[str, Any]:
 
 
 def _is_harmless(key: str, value: object) -> bool:
-    """Tell whether a setting names neither code nor a file.
+    """Return whether a setting names neither code nor a file.
 
-    transformers reads the file that a setting names, wherever it is, and publishes it as the
-    vocabulary: a source could have this machine's secrets published. And where there is more than
-    one chat template, it writes each to the path that its name makes, wherever that is.
+    transformers reads any file that a setting names and saves it as the vocabulary, so a source
+    could publish secrets of this machine. If there are several chat templates, transformers writes
+    each to a path that contains its name, so a source could overwrite any file.
     """
     if key == "chat_template":
         return isinstance(value, str)

@@ -1,4 +1,7 @@
-"""Decoder start, pad and eos: from manifest, config, tokenizer, in that order."""
+"""Find the ids of the decoder's start, pad and eos tokens, and write them into a checkpoint.
+
+An id comes from the manifest, else from the decoder's config, else from its tokenizer.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +17,9 @@ class TokenId:
     """A special token.
 
     Attributes:
-        id: its position in the vocabulary.
+        id: its number in the vocabulary.
         token: its text in the tokenizer.
-        origin: where the id was found, in words that follow "from".
+        origin: where the id was found, such as "the manifest".
     """
 
     id: int
@@ -34,12 +37,12 @@ class TokenIds:
 
     @property
     def pad_is_eos(self) -> bool:
-        """Whether a training loop that masks padding also masks the end of the text."""
+        """Whether a training loop that masks pad tokens also masks the end of each text."""
         return self.pad.id == self.eos.id
 
 
-# After the manifest: what the config may call it, in the order of transformers'
-# create_model_from_encoder_decoder_models, then what the tokenizer may call it.
+# The settings of the config, in the order of the script (create_model_from_encoder_decoder_models),
+# and the special token of the tokenizer.
 _IN_CONFIG: dict[TokenRole, tuple[str, ...]] = {
     "decoder_start": ("decoder_start_token_id", "bos_token_id"),
     "pad": ("pad_token_id", "eos_token_id"),
@@ -54,14 +57,14 @@ def resolve_token_ids(
     """Return the special tokens of a decoder.
 
     Args:
-        wanted: ids that the manifest gives, by role.
+        wanted: the ids in the manifest, by role.
         config: the decoder's transformers config.
         tokenizer: the decoder's transformers tokenizer.
         origin: the decoder, for errors.
 
     Raises:
-        VedError: an id cannot be found, is outside the vocabulary, or is unknown to the tokenizer;
-            one error for all three.
+        VedError: an id is missing, outside the vocabulary, or unknown to the tokenizer. One error
+            names the problems of all three.
     """
     problems: list[str] = []
     found: dict[TokenRole, TokenId] = {}
@@ -72,7 +75,7 @@ def resolve_token_ids(
             problems.append(str(error))
     if problems:
         raise VedError(
-            f"The token ids of {origin} do not work: {'; '.join(problems)}.",
+            f"The token ids of {origin} are not usable: {'; '.join(problems)}.",
             "Set them with token_ids: {decoder_start: ..., pad: ..., eos: ...}.",
             code=ErrorCode.TOKEN_IDS,
         )
@@ -100,7 +103,7 @@ def _find(
         return wanted[role], "the manifest"
     for name in _IN_CONFIG[role]:
         number: Any = getattr(config, name, None)
-        # Some configs list several end tokens; the first is the one that text is trained to end in.
+        # A config may list several end tokens. The first one ends the texts of the training.
         if isinstance(number, list):
             number = number[0] if number else None
         if number is not None and not isinstance(number, int):
@@ -111,7 +114,9 @@ def _find(
     number = getattr(tokenizer, f"{name}_token_id", None)
     if number is not None:
         return int(number), f"{name}_token of the tokenizer"
-    raise ValueError(f"neither the decoder's config nor its tokenizer names a {role} token")
+    raise ValueError(
+        f"neither the decoder's config nor its tokenizer has the id of the {role} token"
+    )
 
 
 def apply_token_ids(
@@ -120,10 +125,11 @@ def apply_token_ids(
     """Write the ids into the composite config, its decoder's config, and the tokenizer.
 
     Args:
-        config: a transformers VisionEncoderDecoderConfig.
-        tokenizer: the decoder's transformers tokenizer.
-        counts_from_pad: whether the decoder's positions begin after the pad id in its own config,
-            which then stays as it was in training. What is padding, the composite config tells.
+        token_ids: the special tokens.
+        config: a transformers VisionEncoderDecoderConfig; it is changed.
+        tokenizer: the decoder's transformers tokenizer; it is changed.
+        counts_from_pad: whether the decoder counts positions from the pad id in its own config.
+            That id then stays as it was in training, and only the composite config has the pad id.
     """
     for part in (config, config.decoder):
         part.decoder_start_token_id = token_ids.decoder_start.id
