@@ -33,23 +33,23 @@ def access(hub: LocalHub, token: str | None) -> HubAccess:
 
 def test_access_without_publisher_uses_stored_token(own_hub: LocalHub) -> None:
     api = HfApi(own_hub.endpoint, token=STORED)
-    assert HubAccess(api).to("alice/trusting") is api
+    assert HubAccess(api).client_for("alice/trusting") is api
     assert HubAccess(api).has_token
 
 
 def test_access_prefers_identity_of_job(own_hub: LocalHub) -> None:
-    api = access(own_hub, STORED).to("alice/trusting")
+    api = access(own_hub, STORED).client_for("alice/trusting")
     assert api.token not in (None, STORED)
     assert api.endpoint == own_hub.endpoint
 
 
 def test_access_falls_back_to_stored_token(own_hub: LocalHub) -> None:
-    assert access(own_hub, STORED).to("alice/other").token == STORED
+    assert access(own_hub, STORED).client_for("alice/other").token == STORED
 
 
 def test_access_without_stored_token_raises_refusal(own_hub: LocalHub) -> None:
     without = access(own_hub, None)
     assert not without.has_token
     with pytest.raises(VedError) as caught:
-        without.to("alice/other")
+        without.client_for("alice/other")
     assert caught.value.code == ErrorCode.TRUSTED_PUBLISHER

@@ -160,10 +160,10 @@ def test_publisher_keeps_secrets_out_of_logs_and_errors(
     variables = job(hub, repository=GITHUB if repo == REPO else "octo-org/untrusted")
     secrets = [variables[TOKEN]]
     ours = publisher(hub, variables, secrets)
-    said = ours.token(repo)[:0] if repo == REPO else repr(refusal(ours, repo))
+    text = ours.token(repo)[:0] if repo == REPO else repr(refusal(ours, repo))
     assert "curl -X POST" in caplog.text
     for secret in secrets:
-        assert secret[:40] not in caplog.text + said + repr(ours) + repr(vars(ours)["_tokens"])
+        assert secret[:40] not in caplog.text + text + repr(ours) + repr(vars(ours)["_tokens"])
 
 
 def test_error_keeps_no_reference_to_secret(hub: LocalHub) -> None:
@@ -393,8 +393,8 @@ def test_token_without_lifetime_is_valid_for_an_hour(
 def test_refusal_shows_text_of_server_on_one_line_without_secret(hub: LocalHub) -> None:
     def repeat(_path: str, sent: bytes) -> Answer:
         token = json.loads(sent)["subject_token"]
-        said = f"{token}\n::error::\x1b[31m\u202e{token}" + "x" * 1000
-        return as_json(403, error="access_denied", error_description=said)
+        text = f"{token}\n::error::\x1b[31m\u202e{token}" + "x" * 1000
+        return as_json(403, error="access_denied", error_description=text)
 
     with serving(repeat) as endpoint:
         error = refusal(Publisher(endpoint, job(hub), ignore))

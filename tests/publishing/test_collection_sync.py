@@ -70,7 +70,7 @@ def test_sync_creates_private_collection_if_all_pairs_are_private(
 ) -> None:
     entries = [
         pair(f"owner/{name}", collection=TITLE, **({} if key is None else {"private": key}))
-        for name, key in zip(("secret", "hidden"), keys, strict=False)
+        for name, key in zip(("secret", "internal"), keys, strict=False)
     ]
     # All pairs of the manifest count, even if this run publishes only one.
     assert sync_collection(["owner/secret"], manifest(*entries).pairs, client(hub)) == {}
@@ -110,7 +110,7 @@ def test_sync_keeps_other_items_and_notes(hub: LocalHub) -> None:
         ("b c d a", "a b c d", "a b c d", 1),
         ("c a b", "a b c", "a b c", 2),  # never to the right, though that takes one move
         ("d c b a", "a b c d", "a b c d", 3),
-        ("secret a b hidden", "b a", "secret b a hidden", 1),
+        ("secret a b internal", "b a", "secret b a internal", 1),
         ("a secret b", "a c b", "a secret c b", 1),
         ("a b c", "b", "a b c", 0),
     ],
@@ -154,7 +154,7 @@ class _Interleaved(HfApi):
 
 
 @pytest.mark.parametrize("before_write", range(4))
-@pytest.mark.parametrize("present", ["", "d", "d c", "secret d hidden b"])
+@pytest.mark.parametrize("present", ["", "d", "d c", "secret d internal b"])
 def test_sync_ends_in_order_if_another_job_acts_between(
     present: str, before_write: int, hub: LocalHub
 ) -> None:

@@ -1,4 +1,4 @@
-"""ved.publishing.repos: listings, states and records of repos, whoever wrote them."""
+"""ved.publishing.repos: listings, states and records of repos, by VED and by others."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -67,9 +67,9 @@ def test_list_repos_has_digests_of_published_record(hub: LocalHub, built: str) -
 def test_list_repos_has_private_repos_for_owner_only_in_lower_case(
     hub: LocalHub,
 ) -> None:
-    client(hub).create_repo("owner/Target-Hidden", private=True)
-    assert list_repos("owner", client(hub))["owner/target-hidden"].private
-    assert "owner/target-hidden" not in list_repos("owner", client(hub, None))
+    client(hub).create_repo("owner/Target-Private", private=True)
+    assert list_repos("owner", client(hub))["owner/target-private"].private
+    assert "owner/target-private" not in list_repos("owner", client(hub, None))
     assert list_repos("nobody-at-all", client(hub)) == {}
 
 

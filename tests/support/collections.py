@@ -7,7 +7,7 @@ from ved.localhub import LocalHub
 from ved.manifest.models import Pair
 
 TITLE = "Warm starts"
-PUBLIC, PRIVATE = "abcd", ("secret", "hidden")
+PUBLIC, PRIVATE = "abcd", ("secret", "internal")
 
 
 def create_repos(hub: LocalHub) -> None:

@@ -203,7 +203,7 @@ class Pipeline:
                 directory,
                 private=action.pair.private,
                 api=self._api,
-                pusher=self._access.to,
+                pusher=self._access.client_for,
             )
         url = repos.commit_url(repo, commit, self._api.endpoint)
         log.info("%s: Published as %s", repo, url)
@@ -249,7 +249,7 @@ class Pipeline:
                 directory,
                 private=action.pair.private,
                 api=self._api,
-                pusher=self._access.to,
+                pusher=self._access.client_for,
             )
         published = PublishedCommit(record, action.pair.repo, commit, action.target.head)
         return commit, size, partial(verify_published_card, published)
@@ -279,7 +279,7 @@ class Pipeline:
                 self._progress.step(repo, "Checking", size),
                 staging_directory(self._directory) as empty,
             ):
-                check(empty, self._access.to(repo))
+                check(empty, self._access.client_for(repo))
         except Exception as error:
             self._reporter.failed(action, error, start, result.commit)
             return

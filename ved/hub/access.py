@@ -28,7 +28,7 @@ class HubAccess:
         """Whether a token is stored."""
         return bool(self.api.token or get_token())
 
-    def to(self, repo: str) -> HfApi:
+    def client_for(self, repo: str) -> HfApi:
         """Return the client that reads and publishes `repo`.
 
         Uses the token for the job's identity. Falls back to the stored token if the Hub refuses

@@ -53,7 +53,7 @@ class _Response(requests.Response):
 class _RetryingAdapter(HTTPAdapter):
     """Retries requests.
 
-    Every request of VED can be repeated: a commit names its parent, so it cannot be made twice, and
+    Every request of VED can be repeated: a commit names its parent, so it cannot happen twice, and
     a repo is created once.
     """
 
@@ -150,7 +150,7 @@ def _session(trusted_urls: Sequence[str]) -> requests.Session:
 
 
 def _is_unreachable(error: requests.RequestException) -> bool:
-    """Return whether no connection could be made."""
+    """Return whether the connection itself failed."""
     reason = getattr(error.args[0], "reason", None) if error.args else None
     kinds = (requests.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.SSLError)
     return isinstance(error, kinds) or isinstance(reason, NewConnectionError)

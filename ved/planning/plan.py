@@ -110,7 +110,7 @@ def _compare_with_hub(
         to_push = isinstance(action, BuildCandidate)
         findings, compared = Findings(), None
         with findings.about("repo"):
-            api = access.to(action.pair.repo) if to_push else access.api
+            api = access.client_for(action.pair.repo) if to_push else access.api
             compared = compare_with_repo(action.subject, api)
         return with_findings(compared or action, findings)
 

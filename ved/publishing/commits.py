@@ -55,7 +55,7 @@ def publish(
     is overwritten. Returns the head if the repo has all of it already.
 
     Args:
-        target: the repo, as it was when the plan was made.
+        target: the repo, as the plan saw it.
         directory: the files; every one is published.
         private: whether the repo becomes private; None keeps the visibility of an existing repo,
             and gives a new one the owner's default.

@@ -155,7 +155,7 @@ class _Recorder(io.RawIOBase):
     """A remote file as a local one. Writes everything that is read into a header file.
 
     Attributes:
-        failure: the error of a transfer, whatever the reader of this file made of it.
+        failure: the error of a transfer, even if the reader of this file hides it.
     """
 
     def __init__(self, source: LocatedFile | FileStream, header_file: BinaryIO) -> None:

@@ -88,16 +88,16 @@ class LicenseProblem:
         return f"{self.cause}. {self.remedy}."
 
 
-def license_problems(stated: str | None, sources: Mapping[str, str | None]) -> list[LicenseProblem]:
+def license_problems(own: str | None, sources: Mapping[str, str | None]) -> list[LicenseProblem]:
     """Return the sources without a license, then the contradictions between licenses.
 
     Args:
-        stated: the license in the manifest, which becomes the card's; None if it states none.
+        own: the license in the manifest, which becomes the card's; None if it states none.
         sources: the license of each source, as `parse_license` returns it, by the source's name.
     """
     known = {name: found for name, found in sources.items() if found is not None}
     binding = _binding(known)
-    unknown = [_not_known(name, stated) for name in sources if name not in known]
+    unknown = [_not_known(name, own) for name in sources if name not in known]
     forbidding = {name: found for name, found in binding.items() if found in NO_DERIVATIVES}
     if forbidding:
         return unknown + [_forbidden(name, found) for name, found in forbidding.items()]
@@ -106,15 +106,15 @@ def license_problems(stated: str | None, sources: Mapping[str, str | None]) -> l
     if len(set(ids)) > 1 or ids.count(OTHER) > 1:
         return [*unknown, _conflict(binding)]
     return unknown + [
-        _not_stated(name, found, stated) for name, found in binding.items() if found != stated
+        _not_stated(name, found, own) for name, found in binding.items() if found != own
     ]
 
 
-def reasoning(stated: str | None, sources: Mapping[str, str | None]) -> str:
+def reasoning(own: str | None, sources: Mapping[str, str | None]) -> str:
     """Return as sentences why `license_problems` finds none, for sources that all have a license.
 
     Args:
-        stated: the license in the manifest; None if it states none.
+        own: the license in the manifest; None if it states none.
         sources: the license of each source, by the source's name.
     """
     known = {name: found for name, found in sources.items() if found is not None}
@@ -137,7 +137,7 @@ def reasoning(stated: str | None, sources: Mapping[str, str | None]) -> str:
         f"{' and '.join(ids)} {are} permissive: a derived model may have another license. The"
         f" copied parts stay under {their} conditions, such as attribution and the license's text."
     )
-    if stated is not None:
+    if own is not None:
         return permissive
     return f"{permissive} Only the publisher can choose the checkpoint's license: none is guessed."
 
@@ -146,18 +146,18 @@ def _binding(known: Mapping[str, str]) -> dict[str, str]:
     return {name: found for name, found in known.items() if found not in PERMISSIVE}
 
 
-def _not_known(name: str, stated: str | None) -> LicenseProblem:
-    if stated is None:
+def _not_known(name: str, own: str | None) -> LicenseProblem:
+    if own is None:
         remedy = "Find out its license, and state the checkpoint's with license: in the pair"
     else:
-        remedy = f"Make sure that its authors allow {stated}, which the pair states"
+        remedy = f"Make sure that its authors allow {own}, which the pair states"
     return LicenseProblem(f"{name} states no license, or more than one", remedy)
 
 
-def _not_stated(name: str, found: str, stated: str | None) -> LicenseProblem:
+def _not_stated(name: str, found: str, own: str | None) -> LicenseProblem:
     return LicenseProblem(
         f"{name} is under {_terms(found)}, which may ask for more than attribution, and the"
-        f" checkpoint states {stated or 'no license'}",
+        f" checkpoint states {own or 'no license'}",
         f"Read its terms. If they allow this checkpoint, set license: {found} in the pair",
     )
 

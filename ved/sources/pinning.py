@@ -83,7 +83,7 @@ def _local_snapshot(name: str, directory: Path) -> Snapshot:
             code=ErrorCode.NO_SUCH_DIRECTORY,
         )
     files = {path.name: path.stat().st_size for path in directory.iterdir() if path.is_file()}
-    # A name is published. An absolute path says things about this machine that nobody else needs.
+    # A name is published. An absolute path would reveal things about this machine.
     publishable = directory.name if Path(name).is_absolute() else name
     return Snapshot(publishable, None, files, directory)
 

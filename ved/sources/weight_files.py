@@ -50,7 +50,7 @@ def _shards(snapshot: Snapshot, index: str, api: HfApi) -> tuple[str, ...]:
     """
     weight_map = read_json(snapshot, index, api).get("weight_map")
     shards = set(map(str, weight_map.values())) if isinstance(weight_map, dict) else set()
-    # A shard of another format would evade the choice that was just made.
+    # A shard of another format would evade the choice above.
     suffix = Path(index.removesuffix(".index.json")).suffix
     missing = {name for name in shards if name not in snapshot.files or Path(name).suffix != suffix}
     if not shards or missing:
