@@ -1,11 +1,13 @@
 """ved.publishing.commits: what is committed to a repo, what is left alone, and who sees it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import HfApi
 
 from tests.support.publishing import TOKEN, client, download, heads, publish
+from tests.support.raising import raises
 from ved.errors import ErrorCode, VedError
 from ved.hub import http, retries
 from ved.localhub import LocalHub
@@ -108,6 +110,42 @@ def test_publish_recognizes_own_commit_whose_answer_is_lost(
 
     assert commit == heads(hub)["owner/lost"]
     assert len(api.list_repo_commits("owner/lost")) == 3
+
+
+def test_publish_recognizes_own_repo_whose_answer_is_lost(
+    hub: LocalHub, api: HfApi, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.001)
+    hub.faults.add("POST", "/api/repos/create$", drop_response=True)
+    commit = publish_checkpoint(http.connect(TOKEN), "owner/lost-repo", checkpoint)
+    assert commit == heads(hub)["owner/lost-repo"]
+
+
+def test_publish_refuses_commit_made_right_after_creation(
+    hub: LocalHub, api: HfApi, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_repo = api.create_repo
+
+    def create_and_commit(repo: str, **keys: Any) -> None:
+        create_repo(repo, **keys)
+        client(hub).upload_file(path_or_fileobj=b"theirs", path_in_repo="notes.txt", repo_id=repo)
+
+    monkeypatch.setattr(api, "create_repo", create_and_commit)
+    with raises(ErrorCode.CHANGED_MEANWHILE, "owner/contested"):
+        publish_checkpoint(api, "owner/contested", checkpoint)
+    assert files(api, "owner/contested") == {"notes.txt"}
+
+
+@pytest.mark.parametrize("status", [400, 403, 501])
+def test_publish_commits_nothing_if_upload_fails(
+    status: int, hub: LocalHub, api: HfApi, checkpoint: Path
+) -> None:
+    hub.faults.add("PUT", "/lfs/models/owner/upload/", times=100, status=status)
+    with pytest.raises(VedError) as caught:
+        publish_checkpoint(api, "owner/upload", checkpoint)
+    code = ErrorCode.TOKEN_MAY_NOT_WRITE if status == 403 else ErrorCode.HUB_DOES_NOT_ANSWER
+    assert caught.value.code == code
+    assert files(api, "owner/upload") == set()
 
 
 @pytest.mark.parametrize("oid", ["main", "0123", ""])
