@@ -152,7 +152,7 @@ checkpoints.gpt2(Path(sys.argv[1], "flax"), seed=7, layout="flax")
 """
 
 
-@pytest.mark.hub
+@pytest.mark.slow
 def test_files_are_the_same_in_another_process(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-c", WRITE_ALL, str(tmp_path / "other")],

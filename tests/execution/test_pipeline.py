@@ -20,6 +20,7 @@ import pytest
 from huggingface_hub import constants
 
 from tests import checkpoints
+from tests.support.faults import ALL_FAULTS
 from tests.support.publishing import build_pair, client, heads, manifest, pair, publish, sent
 from ved import cli
 from ved.commands import RunOptions, build
@@ -402,7 +403,9 @@ def asked(hub: LocalHub, method: str, path: str) -> bool:
     return any(each.method == method and path in each.path for each in list(hub.requests))
 
 
-@pytest.mark.parametrize("is_new", [True, False])
+@pytest.mark.slow
+# test_interruption.py interrupts uploads to new repos.
+@pytest.mark.parametrize("is_new", [True, False] if ALL_FAULTS else [False])
 @pytest.mark.parametrize(("method", "path"), [("PUT", "/lfs/"), ("POST", "/commit/")])
 def test_interrupt_of_an_upload_ends_at_once_and_leaves_nothing(
     method: str, path: str, is_new: bool, hub: LocalHub, weights: dict[str, Path], tmp_path: Path

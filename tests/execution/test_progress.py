@@ -62,6 +62,7 @@ def test_the_bytes_of_a_step_that_fails_are_counted_as_well(
     assert "1.00k/1.00k" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_in_a_terminal_a_bar_is_drawn_and_the_lines_of_the_log_stay_whole(
     hub: LocalHub, tmp_path: Path
 ) -> None:

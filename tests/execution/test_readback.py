@@ -322,6 +322,7 @@ def test_readback_finds_what_transformers_cannot_load(
 # The card's own code
 
 
+@pytest.mark.slow
 def test_card_run_ignores_code_of_the_description(
     hub: LocalHub, repo: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -132,6 +132,7 @@ def test_verify_accepts_every_published_pair(name: str, hub: LocalHub) -> None:
     assert not asked_for(hub, f"owner/verified-{name}") & weights
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("published")
 def test_verify_of_a_repo_in_a_new_process(hub: LocalHub, tmp_path: Path) -> None:
     ended = run("owner/verified-settings", endpoint=hub.endpoint, folder=tmp_path)
@@ -143,6 +144,7 @@ def test_verify_of_a_repo_in_a_new_process(hub: LocalHub, tmp_path: Path) -> Non
     assert asked_for(hub, "owner/verified-settings") == {"ved.json"}
 
 
+@pytest.mark.slow
 def test_verify_of_a_directory_in_a_new_process(
     hub: LocalHub, directory: Path, tmp_path: Path
 ) -> None:
@@ -197,6 +199,7 @@ def of_a_folder(hub: LocalHub, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_verify_finds_a_relative_local_source(hub: LocalHub, of_a_folder: Path) -> None:
     ended = run("owner/verified-of-a-folder", endpoint=hub.endpoint, folder=of_a_folder)
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -366,6 +369,7 @@ def test_verify_ignores_files_outside_the_checkpoint(
     assert verify(changed("notes.txt", b"mine"), client(hub, None)).is_true
 
 
+@pytest.mark.slow
 def test_verify_exits_with_1_for_a_difference(
     hub: LocalHub, directory: Path, tmp_path: Path
 ) -> None:

@@ -542,11 +542,11 @@ def make_plan(hub: LocalHub, pairs: Manifest) -> list[PlannedAction]:
     return plan.make_plan(pairs.pairs, RunOptions(), HubAccess(client(hub)))
 
 
-def test_plan_of_500_unchanged_pairs_inspects_the_last_changed(tmp_path: Path) -> None:
-    with hub_of_many(tmp_path, page_size=1000, sources=20, pairs=500) as (hub, pairs):
+def test_plan_of_many_unchanged_pairs_inspects_the_last_changed(tmp_path: Path) -> None:
+    with hub_of_many(tmp_path, page_size=1000, sources=20, pairs=100) as (hub, pairs):
         made = make_plan(hub, pairs)
 
-        assert Counter((each.name, each.reason) for each in made) == {("skip", UNCHANGED): 500}
+        assert Counter((each.name, each.reason) for each in made) == {("skip", UNCHANGED): 100}
         asked = Counter(re.sub(r"(team|owner)/.*", r"\1", each.path) for each in hub.requests)
         assert asked == {
             "/api/models/team": 20,

@@ -284,6 +284,7 @@ def test_recorded_pair_keeps_repos_and_relative_paths(model: str) -> None:
     assert recorded_pair(entry).encoder == entry.encoder
 
 
+@pytest.mark.slow
 def test_build_in_other_environment_gives_the_same_bytes(hub: LocalHub, tmp_path: Path) -> None:
     """The other process has its own cache, folder, home, time zone and order of sets."""
     # These sources lack parts, and differ in width: parameters are initialized in each part.
