@@ -65,6 +65,7 @@ docs: $(VENV)/dev.installed ## Write the generated parts of README.md and docs/
 
 golden: $(VENV)/dev.installed ## Write the golden files: all wording, and the bytes of a checkpoint
 	$(RUN) -m tests.support.messages
+	$(RUN) -m tests.manifest.mistakes
 	$(RUN) -m tests.support.golden
 
 lock: ## Resolve the requirements (needs uv)

@@ -27,8 +27,8 @@ of the same mistakes:
 FOOT = """\
 ## Text values
 
-Text may be written without quotes, even if YAML would read it as a number or a truth value: `no`,
-`1e3` and `0123` are text where a key takes text.
+Text needs no quotes, even if YAML would read it as a number or a truth value. If a key takes text,
+`no`, `1e3` and `0123` are text.
 """
 
 

@@ -165,7 +165,7 @@ def build(
     collector = collector or ResultCollector()
     pairs = select(manifest, options.only)
     access = HubAccess(api, publisher)
-    # What a job's identity may push to is known only when it is tried.
+    # Only a push shows whether a job's identity may push.
     needs_token = options.push and publisher is None
     namespaces = account.writable_namespaces(api) if needs_token else None
     actions = make_plan(pairs, options, access, namespaces)

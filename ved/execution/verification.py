@@ -83,7 +83,7 @@ def _open(checkpoint: str, api: HfApi) -> tuple[BuildRecord, PublishedCheckpoint
         path = directory / build_record.FILE_NAME
         if not path.is_file():
             raise VedError(
-                f"{directory} was not made by VED (it has no {build_record.FILE_NAME}).",
+                f"{directory} was not created by VED (it has no {build_record.FILE_NAME}).",
                 code=ErrorCode.NO_BUILD_RECORD,
             )
         return (
@@ -97,7 +97,7 @@ def _open(checkpoint: str, api: HfApi) -> tuple[BuildRecord, PublishedCheckpoint
         target = repos.repo_from_info(ref.model, info)
     if build_record.FILE_NAME not in target.files:
         raise VedError(
-            f"{checkpoint} was not made by VED (it has no {build_record.FILE_NAME}).",
+            f"{checkpoint} was not created by VED (it has no {build_record.FILE_NAME}).",
             code=ErrorCode.NO_BUILD_RECORD,
         )
     origin = f"{target.repo}@{(target.head or '')[:12]}"

@@ -52,7 +52,7 @@ _TRANSLATED = (
 )
 
 _CLIENT_ERRORS = (AttributeError, LookupError, TypeError, ValueError)
-"""What huggingface_hub raises for answers that it cannot parse, and for ids and cards that it
+"""The exceptions of huggingface_hub for answers that it cannot parse, and for ids and cards that it
 refuses. The same error of VED's own code is a programming error."""
 
 

@@ -1,4 +1,4 @@
-"""What the machine has left: disk and memory."""
+"""Measure the free disk and memory of the machine, and share disk between pairs."""
 
 from ved.machine.disk import DiskBudget, DiskNeed, Reservation, is_local
 from ved.machine.memory import available_memory

@@ -76,7 +76,7 @@ class DiskNeed:
 
 
 class Reservation(NamedTuple):
-    """What has to be done once disk is reserved for a pair.
+    """The steps that follow a reservation of disk for a pair.
 
     Attributes:
         missing: bytes of the sources that have to be downloaded.

@@ -38,7 +38,7 @@ class IdentifiedPair:
 
 @dataclass(frozen=True)
 class ResourceEstimate:
-    """What building a pair takes.
+    """The resources that building a pair takes.
 
     Attributes:
         sources: bytes to download, by source; 0 for a local directory.
@@ -53,7 +53,7 @@ class ResourceEstimate:
 
 @dataclass(frozen=True)
 class _Action:
-    """What all planned actions have.
+    """The fields of all planned actions.
 
     Attributes:
         subject: the pair that it is for.

@@ -17,7 +17,7 @@ MAX_SHARDS = 256
 
 @dataclass(frozen=True)
 class PairCost:
-    """What one pair costs a job.
+    """The cost of one pair for a job.
 
     Attributes:
         repo: the repo to publish to.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a user asks of a plan or a build, besides the manifest.
+    """The options of a plan or a build, besides the manifest.
 
     Attributes:
         only: repos to plan and build, as `owner/name` or by name alone; all if empty.

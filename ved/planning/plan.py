@@ -106,7 +106,7 @@ def _compare_with_hub(
     def inspect(action: BuildCandidate | Skip | Refuse) -> ComparedAction:
         if isinstance(action, Refuse) or action.pair.repo in trusted:
             return action
-        # Whoever may push to a repo can read it; the token of a reader may not.
+        # An account that may push to a repo can also read it.
         to_push = isinstance(action, BuildCandidate)
         findings, compared = Findings(), None
         with findings.about("repo"):

@@ -45,7 +45,7 @@ PROCESS_BYTES = 500 * 10**6
 
 @dataclass(frozen=True)
 class PreflightReport:
-    """What the preflight finds about a pair.
+    """The findings of the preflight about a pair.
 
     Attributes:
         findings: what is wrong with it, or worth knowing.
@@ -187,7 +187,7 @@ class Preflight:
             report.part = source_part(source, config, seed=0)
             for warning in report.part.ledger.warnings:
                 findings.warn(role, warning, code=ErrorCode.RANDOM_PARAMETERS)
-        # If no model can be made of a config, its sizes may be anything.
+        # A config that gives no model may have any sizes.
         if report.processing is not None and report.part is not None:
             with findings.about(role):
                 if role == "encoder":

@@ -37,7 +37,7 @@ class ListedRepo:
         private: whether the repo is private.
         modified: the time of the last change, in seconds since 1970.
         fingerprint: the fingerprint in the metadata of the card; "" if the repo has no card of VED.
-        card_digest: the card digest in the metadata of the card; "" likewise.
+        card_digest: the card digest in the metadata of the card; "" if there is none.
     """
 
     head: str

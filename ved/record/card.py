@@ -173,7 +173,7 @@ def card_digest(pair: Pair, sources: Iterable[Snapshot | RecordedSource], endpoi
 
 @cache
 def _card_text() -> list[object]:
-    """Return the texts of VED itself that cards are made of."""
+    """Return the texts of VED itself on cards."""
     environment = snippets.environment()
     loader = environment.loader
     assert loader is not None

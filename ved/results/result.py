@@ -31,7 +31,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run did for a pair, or would do.
+    """The outcome of a run for a pair, or the planned outcome.
 
     Attributes:
         pair: the entry of the manifest.

@@ -1,4 +1,4 @@
-"""What the authors of a source state about it, and what of that the checkpoint's card repeats.
+"""The metadata of a source, as its authors state it, and the part that a card repeats.
 
 Licenses have their own module, `ved.sources.licenses`.
 """
@@ -30,7 +30,7 @@ Gated = Literal[False, "auto", "manual"]
 
 
 class SourceMetadata(BaseModel):
-    """What a repo on the Hub states about itself; empty for a local directory.
+    """The metadata of a repo on the Hub; empty for a local directory.
 
     Attributes:
         license: the id of the license, as `ved.sources.licenses.parse_license` returns it.

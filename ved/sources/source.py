@@ -49,7 +49,7 @@ class ResolvedSource:
 
     @property
     def config_snapshot(self) -> Snapshot:
-        """Where the config comes from."""
+        """The origin of the config."""
         return self.pinned.config_snapshot
 
     @property
