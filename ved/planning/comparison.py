@@ -37,7 +37,7 @@ def compare_with_repo(subject: IdentifiedPair, api: HfApi) -> ComparedAction:
         if subject.pair.adopt:
             return BuildCandidate(subject, "adopt: replaces the repo's content.", target)
         raise VedError(
-            f"{target.repo} exists, and VED did not create it (it has no {build_record.FILE_NAME}).",
+            f"{target.repo} exists without {build_record.FILE_NAME}: VED did not create it.",
             "Choose another name, or say adopt: true in its pair to replace its content.",
             code=ErrorCode.FOREIGN_REPO,
         )
