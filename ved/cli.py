@@ -14,13 +14,13 @@ from pydantic import ValidationError
 from ved import environment, interruption
 from ved.arguments import build_parser
 from ved.errors import ErrorCode, RequestError, VedError, as_ved_error
+from ved.interruption import ExitStatus
 from ved.manifest.loading import ManifestError, load
 from ved.manifest.models import ConfigRef, SourceRef
 
 if TYPE_CHECKING:
     from ved.planning import RunOptions
-
-FAILED, WRONG_REQUEST = 1, 2
+    from ved.results import Result
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             print(problem, file=sys.stderr)
         print(f"  SEE {error.code.url}", file=sys.stderr)
-        return WRONG_REQUEST
+        return ExitStatus.WRONG_REQUEST
     except (VedError, OSError) as error:
         explained = as_ved_error(error)
         lines = {
@@ -49,10 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for label, text in lines.items():
             if text:
                 print(label, text, file=sys.stderr)
-        return WRONG_REQUEST if isinstance(error, RequestError) else FAILED
+        return ExitStatus.WRONG_REQUEST if isinstance(error, RequestError) else ExitStatus.FAILED
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
-        return interruption.INTERRUPTED
+        return ExitStatus.INTERRUPTED
 
 
 def run() -> NoReturn:
@@ -65,7 +65,7 @@ def _validate(options: argparse.Namespace) -> int:
     manifest = load(options.manifest)
     count = len(manifest.pairs)
     print(f"{manifest.name}: valid, {count} {'pair' if count == 1 else 'pairs'}.")
-    return 0
+    return ExitStatus.WELL
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -87,7 +87,7 @@ def _plan(options: argparse.Namespace) -> int:
         print(to_json([Row.of(result) for result in plan.results]))
     else:
         print(plan.lines())
-    return FAILED if any(result.is_bad for result in plan.results) else 0
+    return _status(plan.results)
 
 
 def _build(options: argparse.Namespace) -> int:
@@ -110,7 +110,13 @@ def _build(options: argparse.Namespace) -> int:
         # An interrupted run reports, too, what was done until then.
         if collector.results:
             print(format_lines(collector.results), flush=True)
-    return FAILED if any(result.is_bad for result in collector.results) else 0
+    return _status(collector.results)
+
+
+def _status(results: "Sequence[Result]") -> int:
+    """Return the exit status of a plan or a build."""
+    is_bad = any(result.is_bad for result in results)
+    return ExitStatus.FAILED if is_bad else ExitStatus.WELL
 
 
 def _run_options(options: argparse.Namespace) -> "RunOptions":
@@ -134,7 +140,7 @@ def _assemble(options: argparse.Namespace) -> int:
     for warning in checkpoint.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(f"{options.output_dir}: {checkpoint.record.num_parameters:,} parameters.")
-    return 0
+    return ExitStatus.WELL
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -142,7 +148,7 @@ def _verify(options: argparse.Namespace) -> int:
 
     verdict = commands.verify(options.checkpoint)
     print(verdict)
-    return 0 if verdict.is_true else FAILED
+    return ExitStatus.WELL if verdict.is_true else ExitStatus.FAILED
 
 
 def _source_ref(options: argparse.Namespace, role: str) -> SourceRef:
@@ -183,7 +189,7 @@ def _localhub(options: argparse.Namespace) -> int:
                 print(f"Sample: {repo}")
         print(f"A Hub at {hub.endpoint}; user: me, token: hf_local. Ctrl+C stops it.", flush=True)
         hub.serve_forever()
-    return 0
+    return ExitStatus.WELL
 
 
 _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {

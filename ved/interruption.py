@@ -9,11 +9,19 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from enum import IntEnum
 from threading import Event
 from typing import NoReturn, TypeVar
 
-INTERRUPTED = 130
-"""The exit status of an interrupted process."""
+
+class ExitStatus(IntEnum):
+    """The exit status of a command or of the action."""
+
+    WELL = 0
+    FAILED = 1
+    """A pair failed or was refused, or a checkpoint differs."""
+    WRONG_REQUEST = 2
+    INTERRUPTED = 130
 
 
 POLL_SECONDS = 1.0
@@ -91,7 +99,7 @@ def thread_pool(count: int) -> Iterator[ThreadPoolExecutor]:
 
 def exit_process(status: int) -> NoReturn:
     """End the process with an exit status; after an interrupt, do not join other threads."""
-    if status == INTERRUPTED:
+    if status == ExitStatus.INTERRUPTED:
         # A thread in a transfer would keep the process alive until the transfer ends.
         sys.stdout.flush()
         sys.stderr.flush()

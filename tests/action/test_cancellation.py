@@ -25,7 +25,7 @@ from tests.support.action import (
 from tests.support.publishing import client, download, heads, pair
 from ved.errors import ErrorCode
 from ved.execution.source_store import SourceStore
-from ved.interruption import INTERRUPTED
+from ved.interruption import ExitStatus
 from ved.localhub import LocalHub
 
 DELAY = 20.0
@@ -126,7 +126,7 @@ def test_cancelled_build_reports_what_was_published(
     output.write_bytes(written)
     run = read_run(process.returncode, log, home)
 
-    assert run.status == INTERRUPTED, log
+    assert run.status == ExitStatus.INTERRUPTED, log
     assert "Traceback" not in log
     assert [code_of(each) for each in annotations(run)] == [ErrorCode.RUN_ENDED_EARLY]
     only_commands(run, "add-mask", "error")

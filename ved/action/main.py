@@ -45,7 +45,7 @@ def main() -> int:
         # GitHub sends a second signal after 7.5 seconds, which must not end the reporting.
         interruption.ignore_signals()
         cancelled = VedError("The job was cancelled.", code=ErrorCode.RUN_ENDED_EARLY)
-        outcome.fail(interruption.INTERRUPTED, cancelled)
+        outcome.fail(interruption.ExitStatus.INTERRUPTED, cancelled)
         print(cancelled)
     return write_reports(inputs, outcome, runner, secrets)
 

@@ -11,12 +11,13 @@ from ved import commands
 from ved.action import events
 from ved.action.inputs import Inputs
 from ved.action.masking import Secrets
-from ved.action.reports import FAILED, WRONG_REQUEST, RunOutcome
+from ved.action.reports import RunOutcome
 from ved.action.workflow_commands import WorkflowCommands
 from ved.action.workspace import check_in_workspace
 from ved.errors import ErrorCode, RequestError, VedError, as_ved_error
 from ved.hub import HubAccess, Publisher, connect, offers_identity
 from ved.hub.oidc import REQUEST_URL
+from ved.interruption import ExitStatus
 from ved.manifest import ManifestError
 from ved.planning import RunOptions, parse_shard, parse_shard_count
 from ved.sizes import parse_size
@@ -49,16 +50,16 @@ def run_mode(
     except ManifestError as error:
         for problem in error.problems:
             runner.annotate(problem.text, problem)
-            outcome.fail(WRONG_REQUEST, VedError(str(problem), code=problem.code))
+            outcome.fail(ExitStatus.WRONG_REQUEST, VedError(str(problem), code=problem.code))
     except RequestError as error:
         runner.annotate(error.text)
-        outcome.fail(WRONG_REQUEST, error)
+        outcome.fail(ExitStatus.WRONG_REQUEST, error)
     except Exception as error:
         with runner.stopped():
             log.exception("Unexpected error")
         explained = as_ved_error(error)
         runner.annotate(explained.text)
-        outcome.fail(FAILED, explained)
+        outcome.fail(ExitStatus.FAILED, explained)
 
 
 def _run_mode(inputs: Inputs, outcome: RunOutcome, mask: _Mask) -> None:

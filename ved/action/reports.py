@@ -13,9 +13,8 @@ from ved.action.timeline import gantt
 from ved.action.workflow_commands import WorkflowCommands
 from ved.action.workspace import write_file
 from ved.errors import RequestError, VedError
+from ved.interruption import ExitStatus
 from ved.results import BAD, Result, ResultCollector, Row, to_json
-
-FAILED, WRONG_REQUEST = 1, 2
 
 
 @dataclass
@@ -87,7 +86,7 @@ def write_reports(
     timeline = gantt({result.pair.repo: result.steps for result in results})
     endpoint = inputs.endpoint or "https://huggingface.co"
     write_summary(secrets.redact(render_summary(rows, problems, endpoint, timeline)))
-    return outcome.problem_status or (FAILED if failed else 0)
+    return outcome.problem_status or (ExitStatus.FAILED if failed else ExitStatus.WELL)
 
 
 def _annotate(results: Sequence[Result], runner: WorkflowCommands) -> None:
@@ -100,7 +99,7 @@ def _add_problem(error: RequestError, outcome: RunOutcome, runner: WorkflowComma
     """Annotate a problem and add it, unless it has ended the run already."""
     if str(error) not in map(str, outcome.problems):
         runner.annotate(error.text)
-        outcome.fail(WRONG_REQUEST, error)
+        outcome.fail(ExitStatus.WRONG_REQUEST, error)
 
 
 def _checksums(results: Sequence[Result]) -> str:
