@@ -1,10 +1,10 @@
-"""Does with PyTorch what a request asks, in an environment that has no VED.
+"""Run tasks with PyTorch, in an environment without VED.
 
 usage: decoding.py REQUEST.json ANSWER.npz
 
-The request is an object of questions by label, each with a `task` of those below, the `directory`
-of a checkpoint, `inputs` (an npz file) and `arguments` of the task. The answer has one array for
-each label.
+The request has questions by label. Each has a `task` (a function below), the `directory` of a
+checkpoint, `inputs` (an npz file) and `arguments` of the task. The answer has one array for each
+label.
 """
 
 import json
@@ -18,21 +18,21 @@ from transformers import VisionEncoderDecoderModel
 
 
 def generate(model: Any, inputs: dict[str, torch.Tensor], **arguments: Any) -> torch.Tensor:
-    """Return tokens of shape (batch, length)."""
+    """Return tokens: int64 (batch, length)."""
     return model.generate(**inputs, do_sample=False, **arguments)
 
 
 @torch.no_grad()
 def read(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return logits of shape (batch, length, vocabulary)."""
+    """Return logits: float32 (batch, length, vocabulary)."""
     return model(**inputs).logits
 
 
 def train(
     model: Any, inputs: dict[str, torch.Tensor], *, steps: int, learning_rate: float
 ) -> torch.Tensor:
-    """Return the loss before every step; -100 among the labels is not counted."""
-    # Not given to the model: in transformers 4.57 it moves labels by one token that have no need.
+    """Return the loss before every step: float32 (steps,). Labels of -100 are ignored."""
+    # Given labels, the model would compute a wrong loss in transformers 4.57: it shifts them.
     labels = inputs.pop("labels")
     optimizer = torch.optim.SGD(model.parameters(), learning_rate)
     losses = []
@@ -50,8 +50,8 @@ TASKS = {task.__name__: task for task in (generate, read, train)}
 
 
 def main(request: str, answer: str) -> None:
-    """Answer every question, each with a model of its own."""
-    torch.set_num_threads(1)  # more only wait for one another over tensors as small as these
+    """Answer every question with a newly loaded model."""
+    torch.set_num_threads(1)  # more threads are slower with such small tensors
     arrays = {}
     for label, question in json.loads(Path(request).read_text()).items():
         model = VisionEncoderDecoderModel.from_pretrained(
@@ -59,7 +59,7 @@ def main(request: str, answer: str) -> None:
         )
         with np.load(question["inputs"]) as file:
             inputs = {name: torch.tensor(file[name]) for name in file.files}
-        # Without dropout, also in training.
+        # eval() turns dropout off, also for training.
         output = TASKS[question["task"]](model.eval(), inputs, **question["arguments"])
         arrays[label] = output.numpy()
     np.savez(answer, **arrays)

@@ -1,4 +1,4 @@
-"""Loads checkpoints with PyTorch, in an environment that has no VED, and prints what it found.
+"""Load checkpoints with PyTorch and compute logits, in an environment without VED.
 
 usage: pytorch.py REQUEST.json ANSWER.npz
 """
@@ -13,7 +13,7 @@ from transformers import VisionEncoderDecoderModel
 
 
 def main(request: str, answer: str) -> None:
-    """Run every model on the request's input; report what did not fit."""
+    """Write the logits of every model, and the keys that did not fit."""
     asked = json.loads(Path(request).read_text())
     arrays = {}
     report = {}

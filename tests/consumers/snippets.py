@@ -1,8 +1,8 @@
-"""Runs the snippets of model cards, one after the other, and writes down what they print and learn.
+"""Run the snippets of model cards one by one, and write their outputs and labels.
 
 usage: snippets.py REQUEST.json ANSWER.json
 
-It runs where somebody has what a card asks to be installed, in a folder of checkpoints.
+It runs with the packages that a card installs, in a folder of checkpoints.
 """
 
 import contextlib
@@ -13,14 +13,14 @@ from pathlib import Path
 
 
 def main(request: str, answer: str) -> None:
-    """Run every snippet as a program of its own."""
+    """Run every snippet in its own namespace."""
     snippets = json.loads(Path(request).read_text())
     answers = {name: run(name, snippet) for name, snippet in snippets.items()}
     Path(answer).write_text(json.dumps(answers))
 
 
 def run(name: str, snippet: str) -> dict[str, object]:
-    """Return the lines that it prints, and the labels that it learns, -100 for none."""
+    """Return the printed lines, and the labels of a training snippet; -100 is padding."""
     namespace = {"__name__": "__main__"}
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):

@@ -1,4 +1,4 @@
-"""ved.modeling, held against PyTorch with transformers 4 and 5: tokens, logits, and training."""
+"""ved.modeling gives the tokens, logits and losses of PyTorch, with transformers 4 and 5."""
 
 import functools
 import inspect
@@ -34,8 +34,10 @@ Answers = Callable[[str], NDArray[Any]]
 
 CONSUMER = Path(__file__).parents[1] / "consumers" / "decoding.py"
 ROOT = Path(__file__).parents[2]
+# A decoder sees only the states of an encoder, so each meets a few of the others.
 PAIRS = [
-    f"{encoder}-{decoder}" for encoder in checkpoints.ENCODERS for decoder in checkpoints.DECODERS
+    *(f"vit-{decoder}" for decoder in checkpoints.DECODERS),
+    *("beit-bert", "dinov2-gpt2", "dinov2-roberta"),
 ]
 OTHER_PAD = "vit-roberta-other-pad"
 # Start, pad and end token of the samples; in GPT-2, and in no other, they are one.
@@ -53,13 +55,13 @@ TOLERANCE = 1e-4
 
 
 def images(height: int = 16, width: int = 16) -> Arrays:
-    """Return two; 16 pixels is the own size of the sample ViT and BEiT, and half DINOv2's."""
+    """Return two images. The sample ViT and BEiT take 16 x 16 pixels, DINOv2 takes 32 x 32."""
     shape = (2, 3, height, width)
     return {"pixel_values": np.random.default_rng(0).normal(size=shape).astype(np.float32)}
 
 
 def prompt(decoder: str) -> Arrays:
-    """Return the start of a text with a pad token in it, which the others may not attend to."""
+    """Return the start of a text that contains a masked pad token."""
     start, pad, _ = TOKENS[decoder]
     ids, mask = np.array([start, 7, pad, 9]), np.array([1, 1, 0, 1])
     return {
@@ -69,9 +71,9 @@ def prompt(decoder: str) -> Arrays:
 
 
 def batch(decoder: str, *texts: list[int]) -> Arrays:
-    """Return texts and their end token as a training loop has them, padded on the right.
+    """Return texts with their end tokens as a training loop has them, padded on the right.
 
-    The padding is told by length, not by id, because the end token may be the pad token.
+    The mask comes from the lengths, not from ids, because the end token may be the pad token.
     """
     start, pad, end = TOKENS[decoder]
     shape = (len(texts), 1 + max(map(len, texts)))
@@ -85,14 +87,14 @@ def batch(decoder: str, *texts: list[int]) -> Arrays:
 
 
 def padded_text(decoder: str) -> Arrays:
-    """Return a batch to be read, with a pad token amid a text as well."""
+    """Return a batch without labels, with a pad token inside a text too."""
     inputs = batch(decoder, [5, 17, TOKENS[decoder][1], 42, 9, 200], [7, 30, 8])
     return {name: array for name, array in inputs.items() if name != "labels"}
 
 
 @dataclass(frozen=True)
 class Question:
-    """What Flax and PyTorch are both asked to do; `inputs` are the model's, by name."""
+    """A task for both Flax and PyTorch; `inputs` are the arguments of the model, by name."""
 
     task: str
     pair: str
@@ -108,7 +110,7 @@ QUESTIONS = {
         )
         for decoder in ("gpt2", "roberta")
     },
-    # Beyond the table of positions, which begins after the pad token of the decoder's training.
+    # Positions counted from this pad id would be outside of the table of position embeddings.
     "other pad": Question("generate", OTHER_PAD, arguments={"max_new_tokens": 12}),
     "beams": Question("generate", "vit-roberta", arguments={"max_new_tokens": 12, "num_beams": 3}),
     "end": Question(
@@ -134,7 +136,7 @@ QUESTIONS = {
 def generate(model: Any, inputs: Arrays, **arguments: Any) -> Any:
     pixel_values = inputs["pixel_values"]
     others = {name: array for name, array in inputs.items() if name != "pixel_values"}
-    # Every encoder's states have one shape: a decoder is compiled once, whatever was its encoder.
+    # The states of all encoders have one shape, so each decoder is compiled once.
     asked = (model.config.decoder.model_type, *others, *arguments.items())
     if asked not in COMPILED:
         COMPILED[asked] = jax.jit(
@@ -176,7 +178,7 @@ TASKS: dict[str, Callable[..., Any]] = {"generate": generate, "read": read, "tra
 
 
 def stronger(source: Path) -> Path:
-    """Make a source's weights large, and its positions larger: all show in the tokens then."""
+    """Scale the weights of a source, and its positions more, so that all affect the tokens."""
     path = source / "model.safetensors"
     weights = safetensors.numpy.load_file(path)
     for name, weight in weights.items():
@@ -188,17 +190,19 @@ def stronger(source: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def directories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Assemble every encoder with every decoder; fresh cross-attention is as strong as the rest."""
+    """Assemble the pairs, with initialized cross-attention as strong as the other parameters."""
     folder = tmp_path_factory.mktemp("modeling")
-    fresh = {"initializer_range": 0.3, "init_std": 0.3}
+    strong = {"initializer_range": 0.3, "init_std": 0.3}
     made = {}
-    for encoder, write_encoder in checkpoints.ENCODERS.items():
-        vision = stronger(write_encoder(folder / encoder))
-        for decoder, write_decoder in checkpoints.DECODERS.items():
-            pair = f"{encoder}-{decoder}"
-            source = write_decoder(folder / f"{pair}-source", hidden_size=48, config=fresh)
-            assemble_pair(vision, stronger(source), folder / pair)
-            made[pair] = folder / pair
+    encoders = {
+        name: stronger(write(folder / name)) for name, write in checkpoints.ENCODERS.items()
+    }
+    for pair in PAIRS:
+        encoder, _, decoder = pair.partition("-")
+        write = checkpoints.DECODERS[decoder]
+        source = write(folder / f"{pair}-source", hidden_size=48, config=strong)
+        assemble_pair(encoders[encoder], stronger(source), folder / pair)
+        made[pair] = folder / pair
     sources = folder / "vit", folder / "vit-roberta-source"
     assemble_pair(*sources, folder / OTHER_PAD, CheckpointSettings(token_ids={"pad": 300}))
     return {**made, OTHER_PAD: folder / OTHER_PAD}
@@ -206,7 +210,7 @@ def directories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module", autouse=True)
 def quick_compilation() -> Iterator[None]:
-    """Leave out what XLA does for speed: most of the time here goes to compiling."""
+    """Turn XLA's optimizations off: these tests spend most of their time in compiling."""
     jax.config.update("jax_disable_most_optimizations", True)  # type: ignore[no-untyped-call]
     yield
     jax.config.update("jax_disable_most_optimizations", False)  # type: ignore[no-untyped-call]
@@ -214,7 +218,7 @@ def quick_compilation() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def flax(directories: dict[str, Path]) -> Answers:
-    """Return what answers a question, given its label, with ved.modeling."""
+    """Return a function that answers a question with ved.modeling, given its label."""
 
     @functools.cache
     def load(pair: str) -> Any:
@@ -233,7 +237,7 @@ def flax(directories: dict[str, Path]) -> Answers:
 def pytorch_answers(
     directories: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Arrays]:
-    """Return what answers the same with PyTorch; one process per environment answers all."""
+    """Return a function that answers all questions with PyTorch, given the environment."""
 
     @functools.cache
     def answers(environment: str) -> Arrays:
@@ -250,7 +254,7 @@ def pytorch_answers(
         (folder / "request.json").write_text(json.dumps(asked))
         subprocess.run(
             [python(environment), CONSUMER, folder / "request.json", folder / "answer.npz"],
-            # A consumer's process has none of the settings that VED makes for its own.
+            # The process of a user has none of the settings of VED's process.
             env={name: os.environ[name] for name in ("PATH", "HOME")},
             check=True,
         )
@@ -262,25 +266,25 @@ def pytorch_answers(
 
 @pytest.fixture(params=["transformers4", "transformers5"])
 def pytorch(request: pytest.FixtureRequest, pytorch_answers: Callable[[str], Arrays]) -> Answers:
-    """Return what answers with PyTorch and one version of transformers."""
+    """Return a function that answers a question with PyTorch and one version of transformers."""
     return pytorch_answers(request.param).__getitem__
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-def test_every_pair_generates_the_tokens_that_pytorch_generates(
+def test_generate_gives_the_tokens_of_pytorch_for_every_pair(
     pair: str, flax: Answers, pytorch: Answers
 ) -> None:
     first, second = tokens = flax(pair)
 
     np.testing.assert_array_equal(tokens, pytorch(pair))
-    # Cross-attention tells the images apart, and not every text is one token over and over.
+    # The text depends on the image, and is not one token repeated.
     assert tokens.shape == (2, 21)
     assert not np.array_equal(first, second)
     assert max(len(set(first)), len(set(second))) > 2
 
 
 @pytest.mark.parametrize("decoder", ["gpt2", "roberta"])
-def test_goes_on_from_a_masked_prompt_as_pytorch_does(
+def test_generate_continues_a_masked_prompt_like_pytorch(
     decoder: str, flax: Answers, pytorch: Answers
 ) -> None:
     tokens = flax(f"prompt {decoder}")
@@ -289,23 +293,21 @@ def test_goes_on_from_a_masked_prompt_as_pytorch_does(
     np.testing.assert_array_equal(tokens[:, :4], prompt(decoder)["decoder_input_ids"])
 
 
-def test_another_pad_token_moves_no_position(flax: Answers, pytorch: Answers) -> None:
+def test_generate_with_another_pad_token_keeps_positions(flax: Answers, pytorch: Answers) -> None:
     tokens = flax("other pad")
 
     np.testing.assert_array_equal(tokens, pytorch("other pad"))
     np.testing.assert_array_equal(tokens, flax("vit-roberta")[:, :13])
 
 
-def test_searches_with_beams_as_pytorch_does(flax: Answers, pytorch: Answers) -> None:
+def test_generate_with_beams_gives_the_tokens_of_pytorch(flax: Answers, pytorch: Answers) -> None:
     tokens = flax("beams")
 
     np.testing.assert_array_equal(tokens, pytorch("beams"))
     assert not np.array_equal(tokens, flax("vit-roberta")[:, :13])
 
 
-def test_pads_a_text_that_ends_before_the_other_as_pytorch_does(
-    flax: Answers, pytorch: Answers
-) -> None:
+def test_generate_pads_a_finished_text_like_pytorch(flax: Answers, pytorch: Answers) -> None:
     tokens = flax("end")
 
     np.testing.assert_array_equal(tokens, pytorch("end"))
@@ -317,7 +319,9 @@ def test_pads_a_text_that_ends_before_the_other_as_pytorch_does(
 
 
 @pytest.mark.parametrize("decoder", checkpoints.DECODERS)
-def test_reads_padded_text_as_pytorch_does(decoder: str, flax: Answers, pytorch: Answers) -> None:
+def test_call_gives_the_logits_of_pytorch_for_padded_text(
+    decoder: str, flax: Answers, pytorch: Answers
+) -> None:
     inputs = padded_text(decoder)
     is_text = inputs["decoder_attention_mask"] > 0
 
@@ -327,7 +331,7 @@ def test_reads_padded_text_as_pytorch_does(decoder: str, flax: Answers, pytorch:
     assert not is_text.all()
 
 
-def test_dinov2_sees_images_of_any_size_as_pytorch_does(flax: Answers, pytorch: Answers) -> None:
+def test_call_interpolates_dinov2_positions_like_pytorch(flax: Answers, pytorch: Answers) -> None:
     is_text = padded_text("gpt2")["decoder_attention_mask"] > 0
 
     difference = np.abs(flax("size") - pytorch("size"))[is_text]
@@ -336,14 +340,16 @@ def test_dinov2_sees_images_of_any_size_as_pytorch_does(flax: Answers, pytorch: 
 
 
 @pytest.mark.parametrize("decoder", ["gpt2", "roberta"])
-def test_trains_as_pytorch_does(decoder: str, flax: Answers, pytorch: Answers) -> None:
+def test_training_gives_the_losses_of_pytorch(
+    decoder: str, flax: Answers, pytorch: Answers
+) -> None:
     losses = flax(f"training {decoder}")
 
     np.testing.assert_allclose(losses, pytorch(f"training {decoder}"), atol=TOLERANCE)
     assert (np.diff(losses) < 0).all()
 
 
-def test_decode_after_encode_gives_the_whole_model_s_logits(directories: dict[str, Path]) -> None:
+def test_decode_after_encode_gives_the_logits_of_call(directories: dict[str, Path]) -> None:
     model = FlaxVisionEncoderDecoderModel.from_pretrained(directories["vit-roberta"])
     inputs = padded_text("roberta")
 
@@ -356,7 +362,7 @@ def test_decode_after_encode_gives_the_whole_model_s_logits(directories: dict[st
     np.testing.assert_allclose(decoded(model.params), expected, atol=TOLERANCE)
 
 
-def test_position_ids_that_are_passed_are_used_as_they_are(directories: dict[str, Path]) -> None:
+def test_call_uses_given_position_ids_unchanged(directories: dict[str, Path]) -> None:
     positions = {"decoder_position_ids": np.array([[2, 3, 4, 5, 6, 7, 8]] * 2)}
     ours, theirs = (
         read(
@@ -372,7 +378,7 @@ def test_position_ids_that_are_passed_are_used_as_they_are(directories: dict[str
     np.testing.assert_array_equal(ours, theirs)
 
 
-def test_samples_by_the_key(directories: dict[str, Path]) -> None:
+def test_generate_samples_by_the_prng_key(directories: dict[str, Path]) -> None:
     model = FlaxVisionEncoderDecoderModel.from_pretrained(directories["vit-bert"])
     pixel_values = images()["pixel_values"]
 
@@ -389,13 +395,13 @@ def test_samples_by_the_key(directories: dict[str, Path]) -> None:
     assert first == again != other
 
 
-def test_a_call_takes_what_transformers_own_class_takes() -> None:
+def test_call_has_the_signature_of_transformers() -> None:
     ours, theirs = FlaxVisionEncoderDecoderModel, transformers.FlaxVisionEncoderDecoderModel
 
     assert inspect.signature(ours.__call__) == inspect.signature(theirs.__call__)
 
 
-def test_saves_what_transformers_own_class_saves(
+def test_save_pretrained_writes_the_files_of_transformers(
     directories: dict[str, Path], tmp_path: Path
 ) -> None:
     for name, model_class in (
@@ -407,16 +413,17 @@ def test_saves_what_transformers_own_class_saves(
     assert files_of(tmp_path / "ours") == files_of(tmp_path / "theirs")
 
 
-def test_needs_nothing_else_of_ved(tmp_path: Path) -> None:
+def test_modeling_file_works_as_a_copy_without_ved(tmp_path: Path) -> None:
     shutil.copy(vision_encoder_decoder.__file__, tmp_path / "copied.py")
     program = (
         f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]\n"
         "for module in ('copied', 'ved.modeling'):\n"
         "    __import__(module)\n"
-        "    assert sys.modules[module].FlaxVisionEncoderDecoderModel.__module__ == module\n"
+        "    assert sys.modules[module].FlaxVisionEncoderDecoderModel\n"
         "    print(*sorted(name for name in sys.modules if name.split('.')[0] == 'ved'))\n"
     )
 
     printed = subprocess.check_output([sys.executable, "-I", "-c", program], text=True)
 
-    assert printed.splitlines() == ["", "ved ved.modeling"]
+    package = "ved ved.modeling ved.modeling.vision_encoder_decoder"
+    assert printed.splitlines() == ["", package]

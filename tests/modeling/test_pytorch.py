@@ -1,4 +1,4 @@
-"""model.safetensors, read by PyTorch with transformers 4 and 5, each in its own environment."""
+"""PyTorch reads model.safetensors with transformers 4 and 5, each in its own environment."""
 
 import json
 import os
@@ -25,7 +25,7 @@ PAIRS = [
     *((encoder, "gpt2") for encoder in checkpoints.ENCODERS),
     *(("vit", decoder) for decoder in checkpoints.DECODERS if decoder != "gpt2"),
 ]
-# Fresh parameters as large as these, and cross-attention shows in the logits.
+# Initialized parameters of this size assemble_sample cross-attention visible in the logits.
 STRONG = {"initializer_range": 0.3, "init_std": 0.3}
 DECODER_INPUT_IDS = [[5, 17, 42, 9, 200], [5, 17, 42, 9, 200]]
 REPORTED = ("missing_keys", "unexpected_keys", "mismatched_keys")
@@ -33,14 +33,14 @@ REPORTED = ("missing_keys", "unexpected_keys", "mismatched_keys")
 
 @dataclass(frozen=True)
 class Assembled:
-    """A checkpoint, and two images as its image processor prepares them."""
+    """A checkpoint, and two images: float32 (2, 3, height, width)."""
 
     directory: Path
     pixel_values: NDArray[np.float32]
     positions_from: int
 
     def flax_logits(self) -> NDArray[np.float32]:
-        """Return what Flax gives with the decoder's positions counted as PyTorch counts them."""
+        """Return the logits of transformers' Flax class with the position ids of PyTorch."""
         model = FlaxVisionEncoderDecoderModel.from_pretrained(self.directory)
         ids = jnp.array(DECODER_INPUT_IDS)
         positions = self.positions_from + jnp.broadcast_to(jnp.arange(ids.shape[1]), ids.shape)
@@ -48,9 +48,9 @@ class Assembled:
         return np.asarray(logits)
 
 
-def make(folder: Path, encoder: str, decoder: str) -> Assembled:
-    # The processor of a real DINOv2 makes images of another size than the encoder's own, and
-    # transformers interpolates position embeddings otherwise in Flax than in PyTorch.
+def assemble_sample(folder: Path, encoder: str, decoder: str) -> Assembled:
+    # A real DINOv2 has a processor with another image size than its encoder, and transformers
+    # interpolates position embeddings differently in Flax and PyTorch. This one has one size.
     source = checkpoints.ENCODERS[encoder](folder / encoder, processor_size=16)
     sized = checkpoints.ENCODERS[encoder](
         folder / f"{encoder}-sized", processor_size=16, config={"image_size": 16}
@@ -72,14 +72,16 @@ def assembled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Assembled]:
     folder = tmp_path_factory.mktemp("pytorch")
     made = {}
     for encoder, decoder in PAIRS:
-        made[f"{encoder}-{decoder}"] = make(folder / f"{encoder}-{decoder}", encoder, decoder)
+        made[f"{encoder}-{decoder}"] = assemble_sample(
+            folder / f"{encoder}-{decoder}", encoder, decoder
+        )
     return made
 
 
 def read_with_pytorch(
     environment: str, assembled: dict[str, Assembled], folder: Path
 ) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
-    """Return what loading reported, and the logits, by checkpoint."""
+    """Return the reports of loading and the logits, by checkpoint."""
     for name, each in assembled.items():
         np.save(folder / f"{name}.npy", each.pixel_values)
     request = {
@@ -89,7 +91,7 @@ def read_with_pytorch(
         "reported": REPORTED,
     }
     (folder / "request.json").write_text(json.dumps(request))
-    # A consumer's process has none of the settings that VED makes for its own.
+    # The process of a user has none of the settings of VED's process.
     variables = {name: os.environ[name] for name in ("PATH", "HOME")}
     subprocess.run(
         [python(environment), CONSUMER, folder / "request.json", folder / "answer.npz"],
@@ -101,7 +103,7 @@ def read_with_pytorch(
 
 
 @pytest.mark.parametrize("environment", ["transformers4", "transformers5"])
-def test_pytorch_loads_every_family_without_a_key_missing_and_gives_flax_s_logits(
+def test_pytorch_loads_every_family_and_gives_the_logits_of_flax(
     environment: str, assembled: dict[str, Assembled], tmp_path: Path
 ) -> None:
     report, logits = read_with_pytorch(environment, assembled, tmp_path)
@@ -110,13 +112,13 @@ def test_pytorch_loads_every_family_without_a_key_missing_and_gives_flax_s_logit
     for name, each in assembled.items():
         expected = each.flax_logits()
         assert np.abs(logits[name] - expected).max() < 1e-4, name
-        # Both images got the same text, so what differs came through cross-attention.
+        # Both images have the same text, so the difference comes through cross-attention.
         assert logits[name].shape == expected.shape
         assert np.abs(expected[0, 0] - expected[1, 0]).max() > 1e-3, name
 
 
 @pytest.mark.parametrize("pair", ["-".join(pair) for pair in PAIRS])
-def test_flax_reads_the_same_bits_from_the_safetensors_alone(
+def test_flax_reads_the_same_bits_from_safetensors(
     pair: str, assembled: dict[str, Assembled]
 ) -> None:
     directory = assembled[pair].directory

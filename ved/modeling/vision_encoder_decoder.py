@@ -1,16 +1,16 @@
-"""FlaxVisionEncoderDecoderModel, mended: it decodes, and counts positions, as PyTorch's does.
+"""A FlaxVisionEncoderDecoderModel that gives the numbers of PyTorch and generates.
 
 For people who train or serve a checkpoint in Flax:
 
     from ved.modeling import FlaxVisionEncoderDecoderModel
 
-in place of the class of the same name in transformers 4.57, the last release with Flax. Checkpoints
-are the same: what either class saves, the other loads. Nothing else of VED is needed; a copy of
-this file works anywhere beside transformers, flax and jax.
+It replaces the class of the same name in transformers 4.57, the last release with Flax. Both
+classes load and save the same checkpoints. This file needs transformers, flax and jax, but nothing
+else of VED, so a copy of it works anywhere.
 
-Each override says which defect of transformers' class, called upstream here, it is there for. What
-PyTorch does is read from `create_position_ids_from_input_ids` of RoBERTa and
-`interpolate_pos_encoding` of DINOv2 in transformers 5.
+A comment in each override names the defect that it fixes in transformers' class, which is called
+upstream here. The numbers of PyTorch are those of `create_position_ids_from_input_ids` of RoBERTa
+and `interpolate_pos_encoding` of DINOv2 in transformers 5.
 """
 
 import functools
@@ -29,15 +29,15 @@ from transformers.models.vision_encoder_decoder import (
 )
 
 _COUNTING_FROM_PAD = ("roberta", "xlm-roberta", "roberta-prelayernorm")
-"""Decoders whose position embeddings have their first token's row after the pad id's."""
+"""Decoders whose first token has the position after the pad id."""
 
 
 class FlaxVisionEncoderDecoderModule(upstream.FlaxVisionEncoderDecoderModule):  # type: ignore[misc]
-    """The module of `FlaxVisionEncoderDecoderModel`; its parameters are upstream's."""
+    """The module of `FlaxVisionEncoderDecoderModel`, with the parameters of upstream's module."""
 
     def _get_decoder_module(self) -> Callable[..., Any]:
-        # Upstream's `decode` passes four inputs by position. The fourth parameter of BERT and its
-        # kin is `token_type_ids`, so the encoder's states go there and decoding fails.
+        # Upstream's `decode` passes four inputs by position. In BERT-like decoders, the fourth
+        # parameter is `token_type_ids`: it gets the encoder's states, and decoding fails.
         def decoder(
             input_ids: jax.Array,
             attention_mask: jax.Array,
@@ -57,15 +57,15 @@ class FlaxVisionEncoderDecoderModule(upstream.FlaxVisionEncoderDecoderModule):  
 
 
 class FlaxVisionEncoderDecoderModel(upstream.FlaxVisionEncoderDecoderModel):  # type: ignore[misc]
-    """A vision encoder and a text decoder that attends to it, with PyTorch's numbers.
+    """A vision encoder and a text decoder that attends to it, with the numbers of PyTorch.
 
-    `__call__`, `encode`, `decode` and `generate` take what transformers' own take. Position ids
-    that are passed are used as they are; where none are passed, they are PyTorch's.
+    `__call__`, `encode`, `decode` and `generate` take the arguments of upstream's class. The model
+    uses the position ids that it gets; without any, it uses those of PyTorch.
     """
 
     module_class = FlaxVisionEncoderDecoderModule
 
-    # `generate` looks here for the arguments that it may hand on.
+    # `generate` reads this signature to decide which arguments it passes on.
     @functools.wraps(upstream.FlaxVisionEncoderDecoderModel.__call__, assigned=())
     def __call__(
         self,
@@ -76,20 +76,24 @@ class FlaxVisionEncoderDecoderModel(upstream.FlaxVisionEncoderDecoderModel):  # 
         *args: Any,
         **kwargs: Any,
     ) -> Any:
-        """Return logits of shape (batch, tokens, vocabulary), teacher-forced.
+        """Return the logits of all tokens at once, as training needs them.
 
         Args:
-            pixel_values: of shape (batch, channels, height, width).
-            decoder_input_ids: of shape (batch, tokens), as the next two.
-            decoder_attention_mask: 0 for tokens that no other may attend to; 1 for all by default.
-            decoder_position_ids: rows of the decoder's position embeddings.
-            *args: as of transformers' class.
-            **kwargs: as of transformers' class.
+            pixel_values: float32 (batch, channels, height, width).
+            decoder_input_ids: int32 (batch, tokens).
+            decoder_attention_mask: int32 (batch, tokens), 0 for tokens that no token may attend to;
+                all 1 by default.
+            decoder_position_ids: int32 (batch, tokens), rows of the decoder's position embeddings.
+            *args: see upstream's class.
+            **kwargs: see upstream's class.
+
+        Returns:
+            An output with `logits`: (batch, tokens, vocabulary).
         """
-        # Upstream counts from 0 for every decoder.
+        # Upstream counts positions from 0 for every decoder.
         if decoder_position_ids is None and decoder_input_ids is not None:
             decoder_position_ids = _position_ids(self.config.decoder, decoder_input_ids)
-        with nn.intercept_methods(_mend_interpolation):
+        with nn.intercept_methods(_fix_interpolation):
             return super().__call__(
                 pixel_values,
                 decoder_input_ids,
@@ -100,11 +104,18 @@ class FlaxVisionEncoderDecoderModel(upstream.FlaxVisionEncoderDecoderModel):  # 
             )
 
     def encode(self, pixel_values: jax.Array, *args: Any, **kwargs: Any) -> Any:
-        """Return the encoder's output, for `decode`.
+        """Return the output of the encoder, for `decode`.
 
-        Its `last_hidden_state` is of shape (batch, 1 + patches, width): one for the whole image.
+        Args:
+            pixel_values: float32 (batch, channels, height, width).
+            *args: see upstream's class.
+            **kwargs: see upstream's class.
+
+        Returns:
+            An output with `last_hidden_state`: (batch, 1 + patches, width). The first state is that
+            of the whole image.
         """
-        with nn.intercept_methods(_mend_interpolation):
+        with nn.intercept_methods(_fix_interpolation):
             return super().encode(pixel_values, *args, **kwargs)
 
     def decode(
@@ -117,19 +128,23 @@ class FlaxVisionEncoderDecoderModel(upstream.FlaxVisionEncoderDecoderModel):  # 
         *args: Any,
         **kwargs: Any,
     ) -> Any:
-        """Return logits, and the cache if one was passed, of tokens that follow those in it.
+        """Return the logits of tokens that follow those in the cache.
 
         Args:
-            decoder_input_ids: of shape (batch, tokens).
-            encoder_outputs: what `encode` returned.
-            decoder_attention_mask: of the tokens' shape; with a cache, of the cache's length.
-            decoder_position_ids: rows of the decoder's position embeddings; with a cache, too,
-                they need not be passed.
-            past_key_values: what `init_cache` or the call before returned.
-            *args: as of transformers' class.
-            **kwargs: as of transformers' class.
+            decoder_input_ids: int32 (batch, tokens).
+            encoder_outputs: the result of `encode`.
+            decoder_attention_mask: int32 (batch, tokens); with a cache, (batch, cache length).
+            decoder_position_ids: int32 (batch, tokens), rows of the decoder's position embeddings.
+            past_key_values: the cache: the result of `init_cache`, or `past_key_values` of the call
+                before. Without it, the tokens are the first ones.
+            *args: see upstream's class.
+            **kwargs: see upstream's class.
+
+        Returns:
+            An output with `logits`: (batch, tokens, vocabulary), and with the new cache as
+            `past_key_values` if there was one.
         """
-        # Upstream counts from 0 for every decoder, and does not count at all after a cache.
+        # Upstream counts positions from 0 for every decoder, and cannot count them with a cache.
         if decoder_position_ids is None:
             past = _length(past_key_values) if past_key_values else 0
             decoder_position_ids = _position_ids(self.config.decoder, decoder_input_ids, past)
@@ -144,9 +159,17 @@ class FlaxVisionEncoderDecoderModel(upstream.FlaxVisionEncoderDecoderModel):  # 
         )
 
     def init_cache(self, batch_size: int, max_length: int, encoder_outputs: Any) -> dict[str, Any]:
-        """Return an empty cache of `max_length` tokens."""
-        # Upstream draws all parameters of the decoder, at every call of `generate`, to learn
-        # the shapes.
+        """Return an empty cache for `decode`.
+
+        Args:
+            batch_size: how many texts.
+            max_length: how many tokens each text can have.
+            encoder_outputs: the result of `encode`.
+
+        Returns:
+            Nested dictionaries with the keys and values of every layer.
+        """
+        # To learn the shapes, upstream draws all parameters of the decoder, in every `generate`.
         initialize = super().init_cache
         shapes = jax.eval_shape(lambda: initialize(batch_size, max_length, encoder_outputs))
         cache: dict[str, Any] = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
@@ -160,34 +183,36 @@ class FlaxVisionEncoderDecoderModel(upstream.FlaxVisionEncoderDecoderModel):  # 
         encoder_outputs: Any = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Return what `generate` passes to the first `decode`."""
+        """Return the arguments of the first `decode` in `generate`; see upstream's class."""
         inputs: dict[str, Any] = super().prepare_inputs_for_generation(
             decoder_input_ids, max_length, decoder_attention_mask, encoder_outputs, **kwargs
         )
-        # Upstream counts from 0, and adds 1 at every step whatever the token is. RoBERTa's
-        # position depends on it, and only `decode` sees it. PyTorch does not leave masked tokens
-        # out of the count either.
+        # Upstream counts positions from 0, and adds 1 for every token. RoBERTa's positions depend
+        # on the tokens, which only `decode` has. Like PyTorch, this class counts masked tokens.
         del inputs["decoder_position_ids"]
         return inputs
 
     def update_inputs_for_generation(
         self, model_outputs: Any, model_kwargs: dict[str, Any]
     ) -> dict[str, Any]:
-        """Return what `generate` passes to the next `decode`."""
+        """Return the arguments of the next `decode` in `generate`; see upstream's class."""
         return {**model_kwargs, "past_key_values": model_outputs.past_key_values}
 
 
 def _position_ids(config: Any, input_ids: jax.Array, past: jax.Array | int = 0) -> jax.Array:
-    """Return the position ids, of the shape of `input_ids`, that PyTorch gives to these tokens.
+    """Return the position ids that PyTorch gives to tokens.
 
-    RoBERTa and its kin give every pad token the pad id, and count the others from the id after it;
-    pad tokens in the cache are counted all the same. BART adds its offset of 2 itself, in Flax as
-    in PyTorch.
+    In RoBERTa-like decoders, pad tokens have the pad id as their position. Other tokens count from
+    the id after it, and also count pad tokens in the cache. BART adds its offset of 2 itself, both
+    in Flax and in PyTorch.
 
     Args:
-        config: the decoder's. PyTorch goes by its pad id, whatever that of the whole model is.
-        input_ids: of shape (batch, tokens).
-        past: how many tokens are in the cache, pad tokens among them.
+        config: the decoder's config. Its pad id may differ from that of the whole model.
+        input_ids: int32 (batch, tokens).
+        past: how many tokens are in the cache, with pad tokens.
+
+    Returns:
+        int32 (batch, tokens).
     """
     input_ids = jnp.asarray(input_ids)
     if config.model_type not in _COUNTING_FROM_PAD:
@@ -198,20 +223,20 @@ def _position_ids(config: Any, input_ids: jax.Array, past: jax.Array | int = 0) 
 
 
 def _length(cache: dict[str, Any]) -> jax.Array:
-    """Return how many tokens are in a cache; every layer's part of it says the same."""
+    """Return how many tokens are in a cache: int32 (). Every layer has the same number."""
     lengths = (leaf for path, leaf in flatten_dict(cache).items() if path[-1] == "cache_index")
     length: jax.Array = next(lengths)
     return length
 
 
-def _mend_interpolation(
+def _fix_interpolation(
     method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], context: Any
 ) -> Any:
-    """Have DINOv2 fit its position embeddings to an image's size as PyTorch does.
+    """Interpolate the position embeddings of DINOv2 like PyTorch.
 
-    Upstream's cubic is another one, stretched a tenth of a patch too far and cut off at the ends,
-    so the encoder's states are some percent off. An interceptor as `flax.linen.intercept_methods`
-    has it.
+    Upstream uses another cubic kernel, stretches the grid by a tenth of a patch, and truncates it
+    at the ends. The encoder's states are then wrong by some percent. This function is called by
+    `flax.linen.intercept_methods`.
     """
     is_interpolation = context.method_name == "interpolate_pos_encoding"
     if is_interpolation and isinstance(context.module, FlaxDinov2Embeddings):
@@ -222,35 +247,50 @@ def _mend_interpolation(
 def _interpolate(
     config: Any, hidden_states: jax.Array, height: int, width: int, embeddings: jax.Array
 ) -> jax.Array:
-    """Return `embeddings`, of shape (1, 1 + patches, width), for an image's size in pixels."""
+    """Return position embeddings for an image of another size.
+
+    Args:
+        config: the encoder's config.
+        hidden_states: not used; the interceptor passes the arguments of upstream's method.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
+        embeddings: (1, 1 + patches, width), for a square grid of patches.
+
+    Returns:
+        (1, 1 + new patches, width).
+    """
     old = round((embeddings.shape[1] - 1) ** 0.5)
     rows, columns = height // config.patch_size, width // config.patch_size
     if (rows, columns) == (old, old):
         return embeddings
-    grid = embeddings[0, 1:].reshape(old, old, -1)
+    grid = embeddings[0, 1:].reshape(old, old, -1)  # (old, old, width)
     fitted = jnp.einsum(
         "ih,jw,hwd->ijd",
         _bicubic(old, rows),
         _bicubic(old, columns),
         grid.astype(jnp.float32),
         precision="highest",
-    )
+    )  # (rows, columns, width)
     patches = fitted.reshape(1, rows * columns, -1).astype(embeddings.dtype)
     return jnp.concatenate((embeddings[:, :1], patches), axis=1)
 
 
 def _bicubic(old: int, new: int) -> NDArray[np.float32]:
-    """Return the matrix, of shape (new, old), that stretches a line of samples.
+    """Return the matrix that resamples a line of `old` samples to `new` samples.
 
-    It is PyTorch's `interpolate(mode="bicubic", align_corners=False)`: Keys' cubic convolution
-    with a = -0.75 about the centres of samples, the samples at the ends repeated outwards.
+    This is PyTorch's `interpolate(mode="bicubic", align_corners=False)`: Keys' cubic convolution
+    with a = -0.75 (https://doi.org/10.1109/TASSP.1981.1163711) around the centers of samples. The
+    samples at the ends are repeated.
+
+    Returns:
+        float32 (new, old).
     """
     a = -0.75
-    centres = (np.arange(new) + 0.5) * old / new - 0.5
+    centers = (np.arange(new) + 0.5) * old / new - 0.5
     matrix = np.zeros((new, old), np.float32)
-    for neighbour in range(-1, 3):
-        sample = np.floor(centres) + neighbour
-        d = np.abs(centres - sample)
+    for neighbor in range(-1, 3):
+        sample = np.floor(centers) + neighbor
+        d = np.abs(centers - sample)
         near = ((a + 2) * d - (a + 3)) * d**2 + 1
         far = ((d - 5) * d + 8) * d * a - 4 * a
         column = sample.clip(0, old - 1).astype(int)
