@@ -253,6 +253,7 @@ def test_card_lists_projection_and_missing_pooler(hub: LocalHub, tmp_path: Path)
         ["enc_to_dec_proj", "projection"],
     ]
     assert "with seed 11" in card.text
+    assert "They need training, except those of the encoder" in card.text
 
 
 @pytest.mark.parametrize("decoder", DECODERS)

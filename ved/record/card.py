@@ -117,7 +117,7 @@ def render_card(record: BuildRecord) -> str:
             local=[source.name for source in sources if not source.commit],
             license=_license(record.pair, sources),
             HUB=_HUB,
-            initialized_in_encoder=any(group.startswith("encoder/") for group in initialized),
+            initialized_in=sorted({group.split("/")[0] for group in initialized}),
             install_ved=_INSTALL_VED,
             install_flax=_install_flax(record),
             modeling_file=_MODELING_FILE,
