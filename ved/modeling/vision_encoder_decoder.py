@@ -59,8 +59,8 @@ class FlaxVisionEncoderDecoderModule(upstream.FlaxVisionEncoderDecoderModule):  
 class FlaxVisionEncoderDecoderModel(upstream.FlaxVisionEncoderDecoderModel):  # type: ignore[misc]
     """A vision encoder and a text decoder that attends to it, with the numbers of PyTorch.
 
-    `__call__`, `encode`, `decode` and `generate` take the arguments of upstream's class. The model
-    uses the position ids that it gets; without any, it uses those of PyTorch.
+    `__call__`, `encode`, `decode` and `generate` take the arguments of transformers' class. The
+    model uses the position ids that it gets; without any, it uses those of PyTorch.
     """
 
     module_class = FlaxVisionEncoderDecoderModule
@@ -84,8 +84,8 @@ class FlaxVisionEncoderDecoderModel(upstream.FlaxVisionEncoderDecoderModel):  # 
             decoder_attention_mask: int32 (batch, tokens), 0 for tokens that no token may attend to;
                 all 1 by default.
             decoder_position_ids: int32 (batch, tokens), rows of the decoder's position embeddings.
-            *args: see upstream's class.
-            **kwargs: see upstream's class.
+            *args: see transformers' class.
+            **kwargs: see transformers' class.
 
         Returns:
             An output with `logits`: (batch, tokens, vocabulary).
@@ -108,8 +108,8 @@ class FlaxVisionEncoderDecoderModel(upstream.FlaxVisionEncoderDecoderModel):  # 
 
         Args:
             pixel_values: float32 (batch, channels, height, width).
-            *args: see upstream's class.
-            **kwargs: see upstream's class.
+            *args: see transformers' class.
+            **kwargs: see transformers' class.
 
         Returns:
             An output with `last_hidden_state`: (batch, 1 + patches, width). The first state is that
@@ -137,8 +137,8 @@ class FlaxVisionEncoderDecoderModel(upstream.FlaxVisionEncoderDecoderModel):  # 
             decoder_position_ids: int32 (batch, tokens), rows of the decoder's position embeddings.
             past_key_values: the cache: the result of `init_cache`, or `past_key_values` of the call
                 before. Without it, the tokens are the first ones.
-            *args: see upstream's class.
-            **kwargs: see upstream's class.
+            *args: see transformers' class.
+            **kwargs: see transformers' class.
 
         Returns:
             An output with `logits`: (batch, tokens, vocabulary), and with the new cache as
@@ -183,7 +183,7 @@ class FlaxVisionEncoderDecoderModel(upstream.FlaxVisionEncoderDecoderModel):  # 
         encoder_outputs: Any = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Return the arguments of the first `decode` in `generate`; see upstream's class."""
+        """Return the arguments of the first `decode` in `generate`; see transformers' class."""
         inputs: dict[str, Any] = super().prepare_inputs_for_generation(
             decoder_input_ids, max_length, decoder_attention_mask, encoder_outputs, **kwargs
         )
@@ -195,7 +195,7 @@ class FlaxVisionEncoderDecoderModel(upstream.FlaxVisionEncoderDecoderModel):  # 
     def update_inputs_for_generation(
         self, model_outputs: Any, model_kwargs: dict[str, Any]
     ) -> dict[str, Any]:
-        """Return the arguments of the next `decode` in `generate`; see upstream's class."""
+        """Return the arguments of the next `decode` in `generate`; see transformers' class."""
         return {**model_kwargs, "past_key_values": model_outputs.past_key_values}
 
 
