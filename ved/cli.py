@@ -16,7 +16,7 @@ from ved.arguments import build_parser
 from ved.errors import ErrorCode, RequestError, VedError, as_ved_error
 from ved.interruption import ExitStatus
 from ved.manifest.loading import ManifestError, load
-from ved.manifest.models import ConfigRef, SourceRef
+from ved.manifest.pair_models import ConfigRef, SourceRef
 
 if TYPE_CHECKING:
     from ved.planning import RunOptions
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return its exit status: 0 well, 1 a pair failed, 2 a wrong request."""
+    """Run a command; return its exit status, an `ExitStatus`."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A source's JSON can hold lone surrogates, which no encoding can write.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -92,12 +92,6 @@ def _plan(options: argparse.Namespace) -> int:
 
 def _build(options: argparse.Namespace) -> int:
     manifest = load(options.manifest)
-    if not options.push and options.output_dir is None:
-        raise RequestError(
-            "With --no-push and without --output-dir the checkpoints would be lost.",
-            "Name a directory with --output-dir.",
-            code=ErrorCode.WRONG_INPUT,
-        )
     from ved import commands
     from ved.results import format_lines
 

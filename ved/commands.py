@@ -31,7 +31,7 @@ from ved.hub.access import HubAccess  # noqa: E402
 from ved.hub.http import connect  # noqa: E402
 from ved.hub.oidc import Publisher  # noqa: E402
 from ved.manifest.loading import Manifest, load  # noqa: E402
-from ved.manifest.models import Pair, SourceRef  # noqa: E402
+from ved.manifest.pair_models import Pair, SourceRef  # noqa: E402
 from ved.manifest.settings import CheckpointSettings  # noqa: E402
 from ved.planning import (  # noqa: E402
     PlannedAction,
@@ -49,6 +49,7 @@ from ved.results import (  # noqa: E402
     format_lines,
     planned_result,
 )
+from ved.text import join_limited  # noqa: E402
 
 if TYPE_CHECKING:
     from ved.execution import BuiltCheckpoint, Verdict
@@ -127,8 +128,9 @@ def plan(
 
     Raises:
         RequestError: the request itself is wrong.
+        OSError: the disk cannot be measured or written.
     """
-    options, api = options or RunOptions(), api or connect()
+    options, api = _checked(options or RunOptions()), api or connect()
     pairs = select(manifest, options.only)
     namespaces = account.known_namespaces(api)
     if namespaces is None:
@@ -157,11 +159,12 @@ def build(
 
     Raises:
         RequestError: the request itself is wrong; nothing was built.
+        OSError: the disk cannot be measured or written.
         KeyboardInterrupt: the process is interrupted.
     """
     from ved.execution import run_plan
 
-    options, api = options or RunOptions(), api or connect()
+    options, api = _checked(options or RunOptions()), api or connect()
     collector = collector or ResultCollector()
     pairs = select(manifest, options.only)
     access = HubAccess(api, publisher)
@@ -256,11 +259,21 @@ def select(manifest: Manifest, only: Iterable[str]) -> list[Pair]:
     if unknown:
         raise RequestError(
             f"{manifest.name} does not have exactly one pair for {', '.join(unknown)}.",
-            f"It has {', '.join(pair.repo for pair in manifest.pairs)}.",
+            f"It has {join_limited([pair.repo for pair in manifest.pairs])}.",
             code=ErrorCode.NO_SUCH_PAIR,
         )
     wanted = {pair.repo for pairs in found.values() for pair in pairs}
     return [pair for pair in manifest.pairs if not wanted or pair.repo in wanted]
+
+
+def _checked(options: RunOptions) -> RunOptions:
+    if not options.push and options.output_directory is None:
+        raise RequestError(
+            "Without publishing and without an output directory, the checkpoints would be lost.",
+            "Name an output directory.",
+            code=ErrorCode.WRONG_INPUT,
+        )
+    return options
 
 
 def _names(pair: Pair) -> tuple[str, str]:

@@ -27,7 +27,7 @@ from ved.families.family import Role
 from ved.hub.access import HubAccess
 from ved.localhub import LocalHub
 from ved.manifest.loading import ManifestError, loads
-from ved.manifest.models import Pair
+from ved.manifest.pair_models import Pair
 from ved.manifest.problems import Problem
 from ved.planning import plan
 from ved.planning.findings import Finding

@@ -47,7 +47,7 @@ from ved.assembly.assemble import Checkpoint
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.families.table import ENCODERS
-from ved.manifest.models import SourceRef
+from ved.manifest.pair_models import SourceRef
 from ved.manifest.settings import CheckpointSettings
 from ved.sources.source import resolve_source
 from ved.tensors.safetensors import read_header

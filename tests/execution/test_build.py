@@ -30,7 +30,7 @@ from tests.support.publishing import (
     sent,
 )
 from ved import interruption
-from ved.commands import Result, ResultCollector, RunOptions, build
+from ved.commands import Result, ResultCollector, RunOptions, build, plan
 from ved.errors import ErrorCode, RequestError
 from ved.execution import checkpoint_dir
 from ved.execution.reporter import UNCHECKED
@@ -450,6 +450,27 @@ def test_build_replaces_a_kept_checkpoint(hub: LocalHub, tmp_path: Path) -> None
     assert "merges.txt" not in second
 
 
+def test_build_restores_a_deleted_file_of_a_kept_checkpoint(hub: LocalHub, tmp_path: Path) -> None:
+    wanted = manifest(pair("owner/kept-incomplete"))
+    options = RunOptions(output_directory=tmp_path, push=False)
+    build(wanted, options, client(hub, None))
+    weights = tmp_path / "owner" / "kept-incomplete" / "model.safetensors"
+    before = weights.read_bytes()
+    weights.unlink()
+    (again,) = build(wanted, options, client(hub, None))
+    (unchanged,) = build(wanted, options, client(hub, None))
+    assert (again.action, unchanged.action) == ("built", "skipped")
+    assert weights.read_bytes() == before
+
+
+def test_build_without_push_and_output_directory_is_a_wrong_request(hub: LocalHub) -> None:
+    for command in (build, plan):
+        with pytest.raises(RequestError) as caught:
+            command(manifest(pair("owner/lost")), RunOptions(push=False), client(hub))
+        assert caught.value.code == ErrorCode.WRONG_INPUT
+    assert hub.requests == []
+
+
 @pytest.mark.parametrize("push", [False, True])
 def test_build_does_not_replace_a_foreign_directory(
     push: bool, hub: LocalHub, tmp_path: Path
@@ -546,11 +567,11 @@ def test_build_reports_pairs_that_an_interrupt_leaves_unfinished(
 def test_build_reports_a_commit_whose_check_is_interrupted(
     hub: LocalHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def verify_published(*_: Any, **__: Any) -> None:
+    def check_published(*_: Any, **__: Any) -> None:
         interruption._interrupted.set()
         Event().wait(60)
 
-    monkeypatch.setattr("ved.execution.pipeline.verify_published", verify_published)
+    monkeypatch.setattr("ved.execution.pipeline.check_published", check_published)
     collector = ResultCollector()
     try:
         with pytest.raises(KeyboardInterrupt):

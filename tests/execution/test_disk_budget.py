@@ -14,7 +14,7 @@ from ved.execution.source_store import SourceStore
 from ved.families.family import Role
 from ved.localhub import LocalHub
 from ved.machine.disk import DiskBudget, DiskNeed
-from ved.manifest.models import SourceRef
+from ved.manifest.pair_models import SourceRef
 from ved.sources.source import ResolvedSource, resolve_source
 
 PLENTY = 10**12

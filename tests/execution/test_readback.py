@@ -27,7 +27,7 @@ from tests.support.publishing import (
 )
 from ved.commands import RunOptions, build
 from ved.errors import VedError
-from ved.execution.readback import PublishedCommit, verify_published
+from ved.execution.readback import PublishedCommit, check_published
 from ved.hub import retries
 from ved.localhub import LocalHub
 from ved.record import BuildRecord, RecordedFile, build_record
@@ -161,7 +161,7 @@ def test_readback_keeps_only_headers_of_weights(
     told = published(hub, repo, built, record_in(built))
     hub.requests.clear()
 
-    verify_published(told, tmp_path / "check", client(hub))
+    check_published(told, tmp_path / "check", client(hub))
 
     weights = told.record.weight_files
     read = [each.bytes_out for each in hub.requests if "/lfs/" in each.path]
@@ -260,7 +260,7 @@ def test_readback_accepts_a_true_record(
     hub: LocalHub, repo: str, built: Path, tmp_path: Path
 ) -> None:
     told = published(hub, repo, built, record_in(built))
-    verify_published(told, tmp_path / "check", client(hub))
+    check_published(told, tmp_path / "check", client(hub))
 
 
 def _without_a_parameter(true: BuildRecord) -> BuildRecord:
@@ -296,7 +296,7 @@ def test_readback_compares_weights_with_the_record(
 ) -> None:
     told = published(hub, repo, built, lie(record_in(built)))
     with pytest.raises(VedError, match=why):
-        verify_published(told, tmp_path / "check", client(hub))
+        check_published(told, tmp_path / "check", client(hub))
 
 
 @pytest.mark.parametrize(
@@ -315,7 +315,7 @@ def test_readback_finds_what_transformers_cannot_load(
     files = {**true.files, name: RecordedFile.of(built / name)}
     told = published(hub, repo, built, true.model_copy(update={"files": files}))
     with pytest.raises(VedError, match=f"transformers cannot load its {what}: ") as caught:
-        verify_published(told, tmp_path / "check", client(hub))
+        check_published(told, tmp_path / "check", client(hub))
     assert caught.value.code == "check-failed"
 
 
@@ -350,7 +350,7 @@ def code_instead(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run_card(hub: LocalHub, repo: str, built: Path, folder: Path) -> None:
     told = published(hub, repo, built, record_in(built))
-    verify_published(told, folder / "check", client(hub), run=built)
+    check_published(told, folder / "check", client(hub), run=built)
 
 
 def test_card_run_reports_the_end_of_the_output(

@@ -36,6 +36,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "bart": {"decoder": "team/bart"},
     "settings": {"seed": 3, "dtype": "float16", "token_ids": {"pad": 1, "eos": 2}},
     "one-file": {"weights": ["safetensors"]},
+    "swapped-files": {"weights": ["safetensors", "flax"]},
     "other-file": {"weights": ["flax"], "decoder": "team/bart"},
     "described": {"description": "In words.", "tags": ["one tag"], "license": "mit"},
     "sharded": {"encoder": "team/verified-sharded"},
@@ -395,6 +396,14 @@ def test_verify_notes_other_versions(name: str, hub: LocalHub, directory: Path) 
     (note,) = verdict.notes
     assert f"{name} 0.0.1 (here: {mine})" in note
     assert str(verdict).endswith(f"\n  {verdict.notes[0]}")
+
+
+def test_verify_notes_another_assembly_version(hub: LocalHub, directory: Path) -> None:
+    record = build_record.parse_record((directory / build_record.FILE_NAME).read_bytes(), "")
+    older = record.model_copy(update={"assembly_version": record.assembly_version - 1})
+    build_record.write_record(older, directory)
+    verdict = verify(str(directory), client(hub, None))
+    assert (verdict.differences, len(verdict.notes)) == ((), 1)
 
 
 # What cannot be verified

@@ -10,12 +10,12 @@ from tests.manifest import mistakes
 from tests.manifest.mistakes import Mistake
 from tests.manifest.test_grid import EXAMPLE as GRID_EXAMPLE
 from tests.manifest.test_grid import GRID
-from tests.manifest.test_models import EXAMPLE
+from tests.manifest.test_pair_models import EXAMPLE
 from tests.support.manifests import one_pair, schema_accepts
 from ved.manifest import json_schema, loads
-from ved.manifest.file_model import File
 from ved.manifest.grid_models import Grid, Override, Selector, SourceName
-from ved.manifest.models import ConfigRef, Defaults, Pair, SourceRef, TokenIds
+from ved.manifest.manifest_model import File
+from ved.manifest.pair_models import ConfigRef, Defaults, Pair, SourceRef, TokenIds
 
 SCHEMA = Path(__file__).parents[2] / "schema" / "pairs.schema.json"
 MODELS = (

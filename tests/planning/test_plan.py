@@ -37,6 +37,7 @@ from ved.planning import plan
 from ved.planning.actions import PlannedAction, Skip
 from ved.planning.plan import INSPECTED_REPOS
 from ved.publishing.repos import list_repos
+from ved.record import fingerprint
 from ved.results.result import Result
 
 OWN = {"encoder": "team/plan-vit", "decoder": "team/plan-gpt2"}
@@ -199,6 +200,16 @@ def test_plan_builds_what_changes_the_bytes(
         reason = reason.replace(f"{{{repo}}}", head[:12])
     (made,) = planned(hub, {**neighbour, **keys})
     assert (made.name, made.reason) == ("build", reason)
+
+
+def test_plan_names_a_new_assembly_version_as_the_reason(
+    hub: LocalHub, neighbour: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fingerprint, "ASSEMBLY_VERSION", fingerprint.ASSEMBLY_VERSION + 1)
+    (made,) = planned(hub, neighbour)
+    assert made.name == "build"
+    assert "version of VED" in made.reason
+    assert "local source" not in made.reason
 
 
 def test_plan_builds_only_changed_pairs(

@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 
 from docs import generate
 from ved.action.inputs import Inputs
-from ved.manifest.models import Pair
+from ved.manifest.pair_models import Pair
 
 ROOT = Path(__file__).parents[2]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())

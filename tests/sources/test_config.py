@@ -13,7 +13,7 @@ from ved.errors import ErrorCode
 from ved.families.family import Role
 from ved.families.table import DECODERS
 from ved.localhub import LocalHub
-from ved.manifest.models import SourceRef
+from ved.manifest.pair_models import SourceRef
 from ved.sources import pin
 from ved.sources.config import read_config
 

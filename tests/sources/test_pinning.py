@@ -11,7 +11,7 @@ from tests.support.publishing import client, publish
 from tests.support.raising import raises
 from ved.errors import ErrorCode
 from ved.localhub import LocalHub
-from ved.manifest.models import ConfigRef, SourceRef
+from ved.manifest.pair_models import ConfigRef, SourceRef
 from ved.sources import Pinned, Snapshot, pin
 
 

@@ -12,7 +12,7 @@ from tests.support.raising import raises
 from ved.errors import ErrorCode
 from ved.hub import http, retries
 from ved.localhub import LocalHub
-from ved.manifest.models import SourceRef
+from ved.manifest.pair_models import SourceRef
 from ved.sources import Snapshot, pin
 from ved.sources.snapshot import read_json
 

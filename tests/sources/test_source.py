@@ -12,7 +12,7 @@ from tests.support.publishing import TOKEN, asked_for, client, files_of, publish
 from ved.assembly.assemble import assemble
 from ved.families.family import Role
 from ved.localhub import LocalHub
-from ved.manifest.models import ConfigRef, SourceRef
+from ved.manifest.pair_models import ConfigRef, SourceRef
 from ved.sources.source import ResolvedSource, resolve_source
 
 TOKENIZER_FILES = {

@@ -9,7 +9,7 @@ from tests.support.publishing import client
 from tests.support.raising import raises
 from ved.errors import ErrorCode
 from ved.localhub import LocalHub
-from ved.manifest.models import SourceRef
+from ved.manifest.pair_models import SourceRef
 from ved.sources import pin
 from ved.sources.weight_files import select_weight_files
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ved.assembly.assemble import Checkpoint, assemble
 from ved.assembly.ledger import Ledger, Reason, initialized_groups
 from ved.families.family import Role
-from ved.manifest.models import ConfigRef, SourceRef
+from ved.manifest.pair_models import ConfigRef, SourceRef
 from ved.manifest.settings import CheckpointSettings
 from ved.sources.source import Source, resolve_source
 

@@ -4,7 +4,7 @@ from huggingface_hub import Collection
 
 from tests.support.publishing import client, manifest, pair
 from ved.localhub import LocalHub
-from ved.manifest.models import Pair
+from ved.manifest.pair_models import Pair
 
 TITLE = "Warm starts"
 PUBLIC, PRIVATE = "abcd", ("secret", "internal")

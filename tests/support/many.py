@@ -17,7 +17,7 @@ from ved.commands import RunOptions, build
 from ved.families.family import Role
 from ved.localhub import LocalHub
 from ved.manifest.loading import Manifest, load
-from ved.manifest.models import ConfigRef, Pair
+from ved.manifest.pair_models import ConfigRef, Pair
 from ved.manifest.settings import CheckpointSettings
 from ved.record import (
     BuildRecord,

@@ -6,7 +6,7 @@ from pathlib import Path
 from huggingface_hub import HfApi
 
 from ved.interruption import thread_pool
-from ved.manifest.models import Pair
+from ved.manifest.pair_models import Pair
 from ved.manifest.settings import CheckpointSettings
 from ved.record import BuildRecord, build_record, card, creation
 from ved.sources.source import Source

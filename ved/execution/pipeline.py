@@ -27,7 +27,7 @@ from huggingface_hub import HfApi
 
 from ved.execution.checkpoint_dir import BuiltCheckpoint, build_checkpoint
 from ved.execution.progress import Progress
-from ved.execution.readback import PublishedCommit, verify_published, verify_published_card
+from ved.execution.readback import PublishedCommit, check_published, check_published_card
 from ved.execution.reporter import Reporter
 from ved.execution.source_store import SourceStore
 from ved.hub.access import HubAccess
@@ -57,14 +57,14 @@ _Pending: TypeAlias = "Future[Future[None] | None]"
 """A publication, and the check that follows it, if there is one."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Work:
     """A build, the disk that it takes, the directory to build in, and when it started."""
 
     action: Build
     need: DiskNeed
     directory: Path
-    start: float
+    start: float = 0.0
 
 
 class Pipeline:
@@ -110,7 +110,6 @@ class Pipeline:
                 build,
                 disk_need(build, self._options),
                 self._directory / build.pair.repo,
-                time.monotonic(),
             )
             for build in builds
         ]
@@ -137,6 +136,7 @@ class Pipeline:
         """Download the sources of a pair, once there is disk for pair and sources."""
         sources = [*work.action.sources.values()]
         missing = self._store.reserve(work.need)
+        work.start = time.monotonic()  # the time of a pair does not include its waiting for others
         if not missing:
             return [self._store.fetch(source) for source in sources]
         with self._progress.step(work.action.pair.repo, "Downloading", missing):
@@ -188,7 +188,7 @@ class Pipeline:
             assert action.target is not None
             published = PublishedCommit(built.record, pair.repo, commit, action.target.head)
             runs_card = pair.check == "generate"
-            check = partial(verify_published, published, run=place if runs_card else None)
+            check = partial(check_published, published, run=place if runs_card else None)
             until_checked = owned.pop_all()
             if not runs_card:
                 until_checked.close()  # other pairs need the disk, and reading back takes none
@@ -252,7 +252,7 @@ class Pipeline:
                 pusher=self._access.client_for,
             )
         published = PublishedCommit(record, action.pair.repo, commit, action.target.head)
-        return commit, size, partial(verify_published_card, published)
+        return commit, size, partial(check_published_card, published)
 
     def _check(
         self,

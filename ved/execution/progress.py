@@ -42,9 +42,10 @@ class Progress:
             yield
         finally:
             self._show(repo, "")
-            self._bar.update(size)
             step = Step(verb, start - self._start, time.monotonic() - self._start)
-            self._steps.setdefault(repo, []).append(step)
+            with self._lock:
+                self._bar.update(size)
+                self._steps.setdefault(repo, []).append(step)
 
     def steps(self, repo: str) -> tuple[Step, ...]:
         """Return the finished steps of a pair."""

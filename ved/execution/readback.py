@@ -59,7 +59,7 @@ class PublishedCommit:
     parent: str | None
 
 
-def verify_published(
+def check_published(
     published: PublishedCommit, directory: Path, api: HfApi, *, run: Path | None = None
 ) -> None:
     """Check that the Hub serves the checkpoint, and that transformers can load it.
@@ -84,8 +84,8 @@ def verify_published(
             log.info("%s: The code of the card printed: %s", published.repo, output)
 
 
-def verify_published_card(published: PublishedCommit, directory: Path, api: HfApi) -> None:
-    """Check that the Hub serves the model card and the record; see `verify_published`."""
+def check_published_card(published: PublishedCommit, directory: Path, api: HfApi) -> None:
+    """Check that the Hub serves the model card and the record; see `check_published`."""
     with _failures(published):
         _read_back(published, CARD_ONLY, directory, api)
 
@@ -96,13 +96,14 @@ def _failures(published: PublishedCommit) -> Iterator[None]:
     try:
         yield
     except (VedError, OSError) as error:
-        cause, *_ = as_ved_error(error).cause.splitlines()
+        explained = as_ved_error(error)
+        cause, *_ = explained.cause.splitlines()
         # If the repo had all files already, there is no new commit.
         is_new = published.parent not in (None, published.commit)
         before = f"The commit before it is {published.parent}." if is_new else ""
         raise VedError(
             f"Published as {published.commit}, but its check failed: {cause}",
-            before,
+            f"{explained.remedy} {before}".strip(),
             code=ErrorCode.CHECK_FAILED,
         ) from error
 

@@ -1,4 +1,4 @@
-"""Turn what happened to a pair into its result."""
+"""Report the results of pairs to the collector."""
 
 import logging
 import time

@@ -4,16 +4,16 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ved.execution.collections import sync_collections
+from ved.execution.collection_step import sync_collections
 from ved.execution.pipeline import Pipeline
 from ved.execution.progress import progress_bar
 from ved.execution.source_store import SourceStore
 from ved.hub.access import HubAccess
-from ved.manifest.models import Pair
-from ved.planning import Build, PlannedAction, RenewCard, RunOptions, SetVisibility
+from ved.manifest.pair_models import Pair
+from ved.planning import AddToCollection, Build, PlannedAction, RenewCard, RunOptions, SetVisibility
 from ved.planning.build_order import order_by_download_cost
-from ved.planning.machine_checks import disk_budget
-from ved.results import ResultCollector
+from ved.planning.machine_checks import disk_budget, disk_need
+from ved.results import ResultCollector, outcome_result
 
 
 def run_plan(
@@ -46,9 +46,7 @@ def run_plan(
             tempfile.TemporaryDirectory(
                 prefix=".ved-", dir=options.output_directory, ignore_cleanup_errors=True
             ) as name,
-            progress_bar(
-                _bytes(builds, push=options.push), is_shown=options.progress_bar
-            ) as progress,
+            progress_bar(_bytes(builds, options), is_shown=options.progress_bar) as progress,
         ):
             directory = Path(name)
             budget = disk_budget(options)
@@ -59,15 +57,22 @@ def run_plan(
             )
             pipeline.run(builds, updates)
     if options.push:
-        for result in sync_collections(pairs, collector.results, access.api):
+        added = [
+            outcome_result(action, "card-only", access.api.endpoint, action.head)
+            for action in plan
+            if isinstance(action, AddToCollection)
+        ]
+        results = {result.pair.repo: result for result in (*collector.results, *added)}
+        for result in sync_collections(pairs, [*results.values()], access.api):
             collector.add(result)
 
 
-def _bytes(builds: Iterable[Build], *, push: bool) -> int:
+def _bytes(builds: Iterable[Build], options: RunOptions) -> int:
     """Return the bytes to download, to write, to upload and to check."""
     downloads: dict[str, int] = {}
     outputs = 0
     for build in builds:
-        downloads |= build.estimate.sources
-        outputs += build.estimate.output * (1 + push + (push and build.pair.check != "none"))
+        downloads |= disk_need(build, options).sources
+        checks = options.push and build.pair.check != "none"
+        outputs += build.estimate.output * (1 + options.push + checks)
     return sum(downloads.values()) + outputs

@@ -58,7 +58,7 @@ class SourceStore:
         return source.fetch(self._api, None if is_local(source) else self._path(str(source)))
 
     def release(self, sources: Sequence[ResolvedSource]) -> None:
-        """Say that one pair does not need its sources any more; delete those that no pair needs."""
+        """Release the sources of one pair; delete those that no other pair needs."""
         names = _names(sources)
         self._users.subtract(names)
         unused = [name for name in names if self._users[name] <= 0]

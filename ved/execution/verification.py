@@ -15,7 +15,7 @@ from ved.execution.checkpoint_dir import build_checkpoint
 from ved.execution.published_files import CheckpointOnDisk, CheckpointOnHub, PublishedCheckpoint
 from ved.families.family import Role
 from ved.hub.errors import translated_errors
-from ved.manifest.models import ConfigRef, SourceRef
+from ved.manifest.pair_models import ConfigRef, SourceRef
 from ved.publishing import repos
 from ved.record import BuildRecord, RecordedFile, RecordedSnapshot, build_record, card
 from ved.record.output_directory import staging_directory
@@ -182,6 +182,8 @@ def _describe_as_published(
             if published.versions.get(name) != mine
         ]
         notes.append(f"It was built with other versions: {'; '.join(other)}.")
+    if rebuilt.assembly_version != published.assembly_version:
+        notes.append("It was built with a version of VED that assembles other bytes.")
     notes += [
         f"The metadata of {source} has changed since."
         for role, source in published.sources.items()
@@ -222,8 +224,15 @@ def _compare(
     for name in sorted(there.names() - rebuilt.files.keys()):
         yield f"{name} does not come from the sources."
     yield from _contradictions(published)
-    versions = {"versions": published.versions, "fingerprint": published.fingerprint}
-    same_versions = rebuilt.versions == published.versions
+    versions = {
+        "versions": published.versions,
+        "assembly_version": published.assembly_version,
+        "fingerprint": published.fingerprint,
+    }
+    same_versions = (rebuilt.versions, rebuilt.assembly_version) == (
+        published.versions,
+        published.assembly_version,
+    )
     mine = rebuilt if same_versions else rebuilt.model_copy(update=versions)
     build_record.write_record(mine, directory)
     written = RecordedFile.of(directory / build_record.FILE_NAME)
@@ -243,7 +252,7 @@ def _contradictions(published: BuildRecord) -> Iterator[str]:
     values: dict[str, tuple[object, object]] = {
         "seed": (pair.seed, published.seed),
         "dtype": (pair.dtype, published.dtype),
-        "weights": (pair.weights, published.weights),
+        "weights": (tuple(sorted(pair.weights)), tuple(sorted(published.weights))),
         **{
             role: (getattr(pair, role).model, source.name)
             for role, source in published.sources.items()

@@ -120,10 +120,10 @@ class DiskBudget:
         self._kept += need.kept
 
     def reserve(self, need: DiskNeed) -> "Reservation":
-        """Reserve disk for a pair's sources and checkpoint; wait until there is room.
+        """Reserve disk for a pair's sources and checkpoint; wait while other pairs can free some.
 
-        Waiting ends when no other pair can free anything: then sources that this pair does not
-        need give way. `release_output` must be called once for each reservation.
+        If no other pair can free anything, sources that this pair does not need give way. The
+        reservation then succeeds even if the pair does not fit. Call `release_output` afterwards.
 
         Raises:
             KeyboardInterrupt: the process is interrupted.
@@ -151,7 +151,7 @@ class DiskBudget:
             self._changed.notify_all()
 
     def release_output(self, need: DiskNeed, *, kept: bool) -> None:
-        """Release the disk of a checkpoint, but for what is kept of it; once or more often."""
+        """Release the disk of a checkpoint, except what is kept; a second call has no effect."""
         with self._changed:
             if need in self._outputs:
                 self._outputs.remove(need)

@@ -19,7 +19,7 @@ from ved.manifest.fields import (
     is_repo_id,
 )
 from ved.manifest.loading import Manifest, ManifestError, load, loads
-from ved.manifest.models import ConfigRef, Pair, SourceRef, TokenIds
+from ved.manifest.pair_models import ConfigRef, Pair, SourceRef, TokenIds
 from ved.manifest.problems import Location, Problem
 from ved.manifest.schema import json_schema, write_schema
 from ved.manifest.settings import CheckpointSettings

@@ -14,7 +14,7 @@ from typing import Any
 from ved.errors import ErrorCode
 from ved.manifest.fields import REPO_RULE, is_repo_id
 from ved.manifest.grid_models import Grid, Override, Selector
-from ved.manifest.models import ConfigRef, Pair, PairSettings, SourceRef
+from ved.manifest.pair_models import ConfigRef, Pair, PairSettings, SourceRef
 from ved.manifest.problems import Location, Problem, keep_first_at_each_place
 from ved.manifest.yaml_nodes import Node
 from ved.text import quoted

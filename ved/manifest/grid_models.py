@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from ved.manifest.fields import RevisionField, TemplateField, needs_one_of, required_unless
-from ved.manifest.models import ConfigRef, ManifestModel, PairSettings, SourceRef
+from ved.manifest.pair_models import ConfigRef, ManifestModel, PairSettings, SourceRef
 
 
 class SourceName(ConfigRef):

@@ -9,11 +9,11 @@ from pydantic import ValidationError
 
 from ved.errors import ErrorCode, RequestError
 from ved.manifest.fields import MAX_PAIRS, ValidationContext
-from ved.manifest.file_model import File
 from ved.manifest.grid import expand
 from ved.manifest.grid_models import Grid
+from ved.manifest.manifest_model import File
 from ved.manifest.messages import problems_in
-from ved.manifest.models import Pair
+from ved.manifest.pair_models import Pair
 from ved.manifest.problems import Location, Problem
 from ved.manifest.repo_names import qualify, repo_problems
 from ved.manifest.yaml_nodes import Node, items_of

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from ved.errors import ErrorCode
 from ved.manifest.fields import is_repo_id, text_of
 from ved.manifest.grid import describe_cell
-from ved.manifest.models import Pair
+from ved.manifest.pair_models import Pair
 from ved.manifest.problems import Location, Problem, keep_first_at_each_place
 from ved.manifest.yaml_nodes import Node, items_of
 from ved.text import quoted

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from ved.manifest.file_model import File
+from ved.manifest.manifest_model import File
 
 
 class _SchemaGenerator(GenerateJsonSchema):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ved.manifest.fields import Dtype, WeightFormat
-from ved.manifest.models import Pair
+from ved.manifest.pair_models import Pair
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""Decide what to do for each pair, and why, before anything is downloaded or written."""
+"""Decide on an action for each pair, and why, before weights are downloaded or repos changed."""
 
 from ved.planning.actions import (
     ActionName,
+    AddToCollection,
     Build,
     PlannedAction,
     Refuse,
@@ -24,6 +25,7 @@ from ved.planning.plan import make_plan
 
 __all__ = [
     "ActionName",
+    "AddToCollection",
     "Build",
     "Finding",
     "Findings",

@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, TypeAlias, TypeVar
 
 from ved.families.family import Role
-from ved.manifest.models import Pair
+from ved.manifest.pair_models import Pair
 from ved.planning.findings import Finding
 from ved.publishing.repos import TargetRepo
 from ved.record import BuildRecord
 from ved.sources import Pinned, ResolvedSource
 
 ActionName = Literal["build", "card-only", "skip", "refuse"]
-"""The names of planned actions in outputs. Both ways to change a repo without its weights, a new
-card and another visibility, are `card-only`."""
+"""The names of planned actions in outputs. All changes without new weights are `card-only`: a new
+model card, another visibility, and an item in a collection."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class IdentifiedPair:
         pinned: the sources at their commits, by role; without a source that cannot be read.
         fingerprint: the digest of everything that decides the checkpoint's bytes; "" if a source
             cannot be read.
-        card_digest: the digest of everything else that the model card states.
+        card_digest: the digest of everything else on the model card.
         findings: what is wrong with the pair, or worth knowing.
     """
 
@@ -134,13 +134,23 @@ class Skip(_Action):
     Attributes:
         head: the newest commit of the repo; None if nothing is published.
         target: the repo; None if only the listing of its namespace was read.
-        is_uncollected: whether the repo is missing in the collection that the pair names.
     """
 
     name: ClassVar[ActionName] = "skip"
     head: str | None
     target: TargetRepo | None = None
-    is_uncollected: bool = False
+
+
+@dataclass(frozen=True)
+class AddToCollection(_Action):
+    """Add the repo to its collection, or move it there; the repo itself is up to date.
+
+    Attributes:
+        head: the newest commit of the repo.
+    """
+
+    name: ClassVar[ActionName] = "card-only"
+    head: str
 
 
 @dataclass(frozen=True)
@@ -150,8 +160,10 @@ class Refuse(_Action):
     name: ClassVar[ActionName] = "refuse"
 
 
-PlannedAction: TypeAlias = Build | RenewCard | SetVisibility | Skip | Refuse
-ComparedAction: TypeAlias = BuildCandidate | RenewCard | SetVisibility | Skip | Refuse
+PlannedAction: TypeAlias = Build | RenewCard | SetVisibility | AddToCollection | Skip | Refuse
+ComparedAction: TypeAlias = (
+    BuildCandidate | RenewCard | SetVisibility | AddToCollection | Skip | Refuse
+)
 """An action before the preflight."""
 
 _SomeAction = TypeVar("_SomeAction", bound=_Action)
@@ -159,13 +171,7 @@ _SomeAction = TypeVar("_SomeAction", bound=_Action)
 
 def is_pending(action: PlannedAction) -> bool:
     """Return whether there is anything to do."""
-    match action:
-        case Build() | RenewCard() | SetVisibility():
-            return True
-        case Skip(is_uncollected=uncollected):
-            return uncollected
-        case Refuse():
-            return False
+    return not isinstance(action, Skip | Refuse)
 
 
 def with_findings(action: _SomeAction, findings: Iterable[Finding]) -> _SomeAction | Refuse:

@@ -6,7 +6,7 @@ from ved.planning.actions import Build
 
 
 def order_by_download_cost(builds: Iterable[Build]) -> list[Build]:
-    """Return builds so that each has the fewest bytes to download that are not here by then.
+    """Return builds in an order in which each next one has the fewest bytes left to download.
 
     The first upload can begin early, and pairs that share sources come together.
     """

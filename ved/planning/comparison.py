@@ -1,26 +1,38 @@
-"""Compare a pair with its repo: build, renew the card, change the visibility, skip or refuse."""
+"""Compare a pair with the listing of its namespace, its repo, and the output directory."""
 
-from importlib.metadata import version
+from collections.abc import Mapping
+from typing import TypeAlias
 
 from huggingface_hub import HfApi
 
 from ved.errors import ErrorCode, VedError
 from ved.manifest.settings import CheckpointSettings
 from ved.planning.actions import (
+    AddToCollection,
     BuildCandidate,
     ComparedAction,
     IdentifiedPair,
+    Refuse,
     RenewCard,
     SetVisibility,
     Skip,
+    with_findings,
 )
+from ved.planning.findings import Findings
+from ved.planning.identification import raise_error
+from ved.planning.options import RunOptions
 from ved.publishing import repos
-from ved.publishing.repos import TargetRepo
+from ved.publishing.repos import ListedRepo, TargetRepo
 from ved.record import BuildRecord, RecordedSnapshot, build_record, fingerprint
+from ved.record.fingerprint import version
+from ved.record.output_directory import check_output_directory, has_all_files, read_output_directory
 from ved.sources.snapshot import Snapshot
 from ved.text import join_limited
 
 UP_TO_DATE = "Up to date."
+
+Listings: TypeAlias = Mapping[str, dict[str, ListedRepo] | VedError]
+"""By namespace: its repos, by their ids in lower case, or why they cannot be listed."""
 
 
 def compare_with_repo(subject: IdentifiedPair, api: HfApi) -> ComparedAction:
@@ -38,7 +50,7 @@ def compare_with_repo(subject: IdentifiedPair, api: HfApi) -> ComparedAction:
             return BuildCandidate(subject, "adopt: replaces the repo's content.", target)
         raise VedError(
             f"{target.repo} exists without {build_record.FILE_NAME}: VED did not create it.",
-            "Choose another name, or say adopt: true in its pair to replace its content.",
+            "Choose another name, or set adopt: true in its pair to replace its content.",
             code=ErrorCode.FOREIGN_REPO,
         )
     if build_record.FILE_NAME not in target.files:
@@ -57,14 +69,14 @@ def _compare_with_record(subject: IdentifiedPair, target: TargetRepo, api: HfApi
         if not pair.overwrite:
             raise VedError(
                 str(error),
-                "Say overwrite: true in its pair to replace the repo's content.",
+                "Set overwrite: true in its pair to replace the repo's content.",
                 code=ErrorCode.CHANGED_SINCE,
             ) from error
         return BuildCandidate(subject, "overwrite: replaces the repo's content.", target)
     if changed and not pair.overwrite:
         raise VedError(
             f"{target.repo} was changed since VED published it: {join_limited(changed)}.",
-            "Say overwrite: true in its pair to replace the changes, or remove the pair.",
+            "Set overwrite: true in its pair to replace the changes, or remove the pair.",
             code=ErrorCode.CHANGED_SINCE,
         )
     if changed:
@@ -97,7 +109,9 @@ def _difference(subject: IdentifiedPair, published: BuildRecord) -> str:
     for name in fingerprint.REPRODUCIBILITY_LIBRARIES:
         if published.versions.get(name) != version(name):
             changes.append(f"{name} was {published.versions.get(name)}, is {version(name)}")
-    # Only local files can have changed: they have no commit and no key in the manifest.
+    if published.assembly_version != fingerprint.ASSEMBLY_VERSION:
+        changes.append("this version of VED assembles other bytes")
+    # The rest of the fingerprint: files of a local directory, which have no commit.
     return f"{'; '.join(changes) or 'The files of a local source have changed'}."
 
 
@@ -109,3 +123,69 @@ def _format(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key}: {each}" for key, each in value.items()) or "not given"
     return ", ".join(sorted(value)) if isinstance(value, tuple) else str(value)
+
+
+def compare_with_listing(
+    action: BuildCandidate | Refuse, listings: Listings, options: RunOptions
+) -> BuildCandidate | Skip | Refuse:
+    """Return a `Skip` if the listing of the namespace says that the repo is up to date."""
+    if isinstance(action, Refuse):
+        return action
+    findings = Findings()
+    with findings.about("repo"):
+        raise_error(listings[namespace_of(action)])
+    if findings:
+        return with_findings(action, findings)
+    pair, subject = action.pair, action.subject
+    known = listed_repo(action, listings)
+    is_up_to_date = (
+        (known.fingerprint, known.card_digest) == (subject.fingerprint, subject.card_digest)
+        and pair.private in (None, known.private)
+        and not pair.overwrite
+        and _is_kept(subject, options)
+    )
+    return Skip(subject, UP_TO_DATE, known.head) if is_up_to_date else action
+
+
+def compare_with_directory(action: ComparedAction, options: RunOptions) -> ComparedAction:
+    """Return a `BuildCandidate` if the output directory lacks what the repo may have already."""
+    assert options.output_directory is not None
+    if isinstance(action, Refuse):
+        return action
+    if not _is_kept(action.subject, options):
+        if not options.push or not isinstance(action, BuildCandidate):
+            reason = "The output directory does not have the checkpoint, or an older one."
+            target = None if isinstance(action, AddToCollection) else action.target
+            action = BuildCandidate(action.subject, reason, target)
+    elif not options.push:
+        return Skip(action.subject, "Up to date in the output directory.", None)
+    findings = Findings()
+    if isinstance(action, BuildCandidate):
+        with findings.about("repo"):
+            check_output_directory(options.output_directory / action.pair.repo)
+    return with_findings(action, findings)
+
+
+def _is_kept(subject: IdentifiedPair, options: RunOptions) -> bool:
+    """Return whether the output directory, if there is one, has the whole checkpoint."""
+    if options.output_directory is None:
+        return True
+    directory = options.output_directory / subject.pair.repo
+    kept = read_output_directory(directory)
+    digests = subject.fingerprint, subject.card_digest
+    return (
+        kept is not None
+        and (kept.fingerprint, kept.card_digest) == digests
+        and has_all_files(directory, kept)
+    )
+
+
+def namespace_of(action: ComparedAction) -> str:
+    """Return the user or organization of the repo."""
+    return action.pair.repo.partition("/")[0]
+
+
+def listed_repo(action: ComparedAction, listings: Listings) -> ListedRepo:
+    """Return what a readable listing says of a repo."""
+    listing = raise_error(listings[namespace_of(action)])
+    return listing.get(action.pair.repo.lower()) or ListedRepo("", False, 0.0, "", "")

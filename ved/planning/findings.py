@@ -44,8 +44,8 @@ class Findings(list[Finding]):
     def about(self, key: str) -> Iterator[None]:
         """Turn an exception of the block into a finding about a key, and continue after the block.
 
-        An unexpected exception is logged and becomes a finding, too: a strange source of one pair
-        must not end the plan of the others.
+        An unexpected exception is logged and becomes a finding, too: the source of one pair must
+        not end the plan of the others.
         """
         try:
             yield

@@ -9,7 +9,7 @@ from ved.families.family import Role
 from ved.hub import account
 from ved.hub.access import HubAccess
 from ved.interruption import thread_pool
-from ved.manifest.models import ConfigRef, Pair, SourceRef
+from ved.manifest.pair_models import ConfigRef, Pair, SourceRef
 from ved.manifest.settings import CheckpointSettings
 from ved.planning.actions import IdentifiedPair
 from ved.planning.findings import Findings

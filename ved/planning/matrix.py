@@ -21,7 +21,7 @@ class PairCost:
 
     Attributes:
         repo: the repo to publish to.
-        sources: bytes to download, by "name@commit"; a local directory has none. A source has
+        sources: bytes to download, by "name@commit"; 0 for a local directory. A source has
             the same size wherever it occurs.
         output: bytes to write and upload.
     """
@@ -66,7 +66,7 @@ def distribute(pairs: Sequence[PairCost], count: int) -> list[Shard]:
     Shards come in the order of their first pairs, and pairs in the order given.
 
     Args:
-        jobs: the pairs to build.
+        pairs: the pairs to distribute.
         count: what `check_shard_count` accepts.
     """
     check_shard_count(count)

@@ -1,7 +1,7 @@
 """Find everything that can be known to be wrong before a weight is downloaded.
 
 Configs, image processors and tokenizers are loaded. The headers of the weights are compared with
-the models that the configs make, by the very code that assembles afterwards. No weights are read.
+the models that the configs make, by the code that assembles afterwards. No weights are downloaded.
 """
 
 import copy
@@ -20,7 +20,7 @@ from ved.errors import ErrorCode
 from ved.families.family import Role
 from ved.hub.access import HubAccess
 from ved.hub.card_validation import validate_card
-from ved.manifest.models import Pair
+from ved.manifest.pair_models import Pair
 from ved.manifest.settings import CheckpointSettings
 from ved.planning import source_checks
 from ved.planning.actions import (
@@ -238,5 +238,5 @@ def _estimate(
         },
         output=len(settings.weights) * sum(part.nbytes(dtypes) for part in parts),
         # Each weight file transposes one kernel at a time, of float32 at most as a rule.
-        memory=PROCESS_BYTES + KEPT_BYTES + 2 * len(settings.weights) * 4 * largest,
+        memory=PROCESS_BYTES + KEPT_BYTES * len(parts) + 2 * len(settings.weights) * 4 * largest,
     )

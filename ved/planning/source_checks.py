@@ -5,7 +5,7 @@ from typing import Any
 
 from ved.assembly import special_tokens
 from ved.errors import ErrorCode
-from ved.manifest.models import Pair
+from ved.manifest.pair_models import Pair
 from ved.manifest.settings import CheckpointSettings
 from ved.planning.findings import Findings
 from ved.sources import Pinned, ResolvedSource, licenses
@@ -31,7 +31,7 @@ def check_access(pair: Pair, source: ResolvedSource, findings: Findings) -> None
         findings.warn(
             source.role,
             f"{text}: a public checkpoint may violate the terms. Read them, and unless they allow "
-            "it, say private: true in the pair.",
+            "it, set private: true in the pair.",
             code=ErrorCode.GATED_SOURCE,
         )
 

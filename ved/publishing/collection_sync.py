@@ -13,7 +13,7 @@ from huggingface_hub import Collection, HfApi
 from ved.errors import ErrorCode, VedError
 from ved.hub.answers import check_collection_items
 from ved.hub.errors import translated_errors
-from ved.manifest.models import Pair
+from ved.manifest.pair_models import Pair
 from ved.publishing.collections import (
     find_collection,
     model_ids,

@@ -14,7 +14,7 @@ from ved.hub.access import HubAccess
 from ved.hub.account import check_namespace
 from ved.hub.answers import check_collection_items, collection_titles
 from ved.hub.errors import translated_errors
-from ved.manifest.models import Pair
+from ved.manifest.pair_models import Pair
 
 KEY = "collection"
 """The key of the manifest."""

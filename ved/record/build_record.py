@@ -16,7 +16,7 @@ from ved.assembly.special_tokens import TokenRole
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.manifest.fields import Dtype, WeightFormat, is_local
-from ved.manifest.models import Pair
+from ved.manifest.pair_models import Pair
 from ved.manifest.settings import CheckpointSettings
 from ved.record.entries import (
     Digest,
@@ -67,6 +67,7 @@ class BuildRecord(RecordModel):
         num_parameters: how many numbers the parameters have together.
         jax_threefry_partitionable: the setting of jax that also decides the random numbers.
         versions: of VED and its libraries, by name.
+        assembly_version: the `ASSEMBLY_VERSION` of VED, which counts changes of the bytes.
         ledger: the origin of every parameter, by part.
         files: the files that were written, except ved.json.
     """
@@ -84,6 +85,7 @@ class BuildRecord(RecordModel):
     num_parameters: int
     jax_threefry_partitionable: bool
     versions: Annotated[Mapping[str, Version], _with_keys("transformers", "flax", "jax")]
+    assembly_version: int
     ledger: Annotated[Mapping[PartRole, RecordedLedger], _with_keys("encoder", "decoder")]
     files: Mapping[str, RecordedFile]
 

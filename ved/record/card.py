@@ -15,7 +15,7 @@ from ved.assembly.ledger import initialized_groups, unused_groups
 from ved.families.family import Role
 from ved.families.lookup import find_family
 from ved.families.table import DECODERS, ENCODERS
-from ved.manifest.models import Pair
+from ved.manifest.pair_models import Pair
 from ved.markdown import code_span
 from ved.record import snippets
 from ved.record.build_record import BuildRecord, recorded_pair, write_record

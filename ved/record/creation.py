@@ -9,7 +9,7 @@ from ved.assembly.ledger import Ledger, PartSummary
 from ved.assembly.special_tokens import TokenId
 from ved.environment import THREEFRY_PARTITIONABLE
 from ved.families.family import Family
-from ved.manifest.models import Pair
+from ved.manifest.pair_models import Pair
 from ved.record.build_record import BuildRecord, recorded_pair
 from ved.record.entries import (
     Architecture,
@@ -19,7 +19,7 @@ from ved.record.entries import (
     RecordedSource,
     RecordedTokenId,
 )
-from ved.record.fingerprint import LIBRARIES, compute_fingerprint, version
+from ved.record.fingerprint import ASSEMBLY_VERSION, LIBRARIES, compute_fingerprint, version
 from ved.sources.snapshot import Snapshot
 from ved.sources.source import Source
 
@@ -68,6 +68,7 @@ def create_record(
         num_parameters=checkpoint.num_parameters,
         jax_threefry_partitionable=THREEFRY_PARTITIONABLE,
         versions={"ved": ved.__version__, **{name: version(name) for name in LIBRARIES}},
+        assembly_version=ASSEMBLY_VERSION,
         ledger={
             ledger.role: _ledger(ledger, checkpoint.summaries[ledger.role])
             for ledger in checkpoint.ledgers

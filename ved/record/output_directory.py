@@ -21,6 +21,15 @@ def read_output_directory(directory: Path) -> BuildRecord | None:
         return None
 
 
+def has_all_files(directory: Path, record: BuildRecord) -> bool:
+    """Return whether a directory has every file of its record, by size."""
+    paths = {name: directory / name for name in record.files}
+    return all(
+        path.is_file() and path.stat().st_size == record.files[name].size
+        for name, path in paths.items()
+    )
+
+
 def check_output_directory(directory: Path) -> None:
     """Check that a directory may be replaced: it is missing, empty, or as VED wrote it.
 

@@ -1,4 +1,4 @@
-"""Report what became of each pair, for people and for programs."""
+"""The results of a run or a plan, for people and for programs."""
 
 from ved.results.collector import ResultCollector
 from ved.results.result import BAD, Outcome, Result, Step, outcome_result, planned_result

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ved.errors import ErrorCode, with_links
-from ved.manifest.models import Pair
+from ved.manifest.pair_models import Pair
 from ved.planning import ActionName, Build, Finding, Level, PlannedAction, Skip
 from ved.publishing.repos import commit_url
 

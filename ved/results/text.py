@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ved.errors import with_links
-from ved.manifest.models import Pair
+from ved.manifest.pair_models import Pair
 from ved.planning import Finding
 from ved.results.result import Result
 
@@ -19,7 +19,11 @@ def format_lines(results: Sequence[Result], *, findings: bool = False) -> str:
     for result in results:
         placed = [_placed(result.pair, each) for each in result.findings if findings]
         # The reason of a refusal consists of its findings.
-        reason = "" if placed and result.is_bad else with_links(result.reason, result.codes)
+        reason = (
+            ""
+            if placed and result.action in ("refuse", "refused")
+            else with_links(result.reason, result.codes)
+        )
         detail = " ".join(filter(None, (reason, result.url)))
         lines += [f"{result.action:<9}  {result.pair.repo}  {detail}".rstrip(), *placed]
     return "\n".join(lines)

@@ -11,7 +11,7 @@ from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.hub.answers import is_commit, repo_files
 from ved.hub.errors import translated_errors
-from ved.manifest.models import ConfigRef
+from ved.manifest.pair_models import ConfigRef
 from ved.sources.digests import file_sha256
 from ved.sources.metadata import SourceMetadata
 from ved.sources.snapshot import CONFIG, PROCESSING_FILES, Snapshot

@@ -13,7 +13,7 @@ from typing import Any
 from huggingface_hub import HfApi
 
 from ved.families.family import Family, Role
-from ved.manifest.models import SourceRef
+from ved.manifest.pair_models import SourceRef
 from ved.sources.config import read_config
 from ved.sources.digests import file_sha256
 from ved.sources.pinning import Pinned, pin

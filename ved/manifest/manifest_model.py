@@ -13,7 +13,7 @@ from ved.manifest.fields import (
     required_unless,
 )
 from ved.manifest.grid_models import Grid
-from ved.manifest.models import Defaults, ManifestModel, Pair
+from ved.manifest.pair_models import Defaults, ManifestModel, Pair
 
 
 class File(ManifestModel):

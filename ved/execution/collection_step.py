@@ -7,7 +7,7 @@ from dataclasses import replace
 from huggingface_hub import HfApi
 
 from ved.errors import ErrorCode, VedError
-from ved.manifest.models import Pair
+from ved.manifest.pair_models import Pair
 from ved.planning import ActionName, Finding
 from ved.publishing.collection_sync import sync_collection
 from ved.publishing.collections import KEY, pairs_by_collection

@@ -1,4 +1,4 @@
-"""ved.execution.collections: a run adds the published repos to their collections."""
+"""ved.execution.collection_step: a run adds the published repos to their collections."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,13 +14,13 @@ from tests.support.collections import (
     names_in,
     read_collection,
 )
-from tests.support.publishing import build_pair, client, manifest, pair
+from tests.support.publishing import build_pair, client, heads, manifest, pair
 from ved.commands import RunOptions, build, plan
 from ved.errors import ErrorCode
-from ved.execution.collections import sync_collections
+from ved.execution.collection_step import sync_collections
 from ved.hub.oidc import Publisher
 from ved.localhub import LocalHub
-from ved.manifest.models import Pair
+from ved.manifest.pair_models import Pair
 from ved.planning.actions import ActionName, is_pending
 from ved.results.result import Outcome, Result
 
@@ -127,7 +127,7 @@ def test_run_adds_built_and_skipped_repos(hub: LocalHub) -> None:
 
     done = build(manifest(*entries), RunOptions(), client(hub))
 
-    assert [result.action for result in done] == ["built", "skipped"]
+    assert [result.action for result in done] == ["built", "card-only"]
     assert names_in(read_collection(hub)) == "two one"
     served = client(hub).hf_hub_download("owner/two", "ved.json")
     assert "collection" not in Path(served).read_text()
@@ -140,15 +140,18 @@ def test_plan_has_a_job_for_a_collection_that_is_not_in_sync(hub: LocalHub) -> N
     assert build_pair(hub, entry).action == "built"
     wanted = manifest(pair("owner/b"), {**entry, "collection": TITLE}, pair("owner/a"))
 
-    def planned_and_done() -> tuple[str, bool]:
-        (planned,) = plan(wanted, RunOptions(only=("late",)), client(hub)).actions
+    def planned_and_done() -> tuple[str, bool, str | None]:
+        planned = plan(wanted, RunOptions(only=("late",)), client(hub))
         (done,) = build(wanted, RunOptions(only=("late",)), client(hub))
-        assert done.action == "skipped"
-        return planned.name, is_pending(planned)
+        assert done.commit == heads(hub)["owner/late"]
+        (action,), (result,) = planned.actions, planned.results
+        # Mode report counts a planned `card-only` without a commit as unfinished.
+        assert (result.commit is None) == is_pending(action)
+        return action.name, is_pending(action), done.action
 
-    assert planned_and_done() == ("skip", True)
+    assert planned_and_done() == ("card-only", True, "card-only")
     assert names_in(read_collection(hub)) == "a b late"
-    assert planned_and_done() == ("skip", False)
+    assert planned_and_done() == ("skip", False, "skipped")
     assert slug == read_collection(hub).slug
 
 
