@@ -16,8 +16,9 @@ from ved.hub.account import writable_namespaces
 from ved.localhub import LocalHub
 from ved.manifest.loading import loads
 from ved.planning.findings import Findings
+from ved.results.merging import merge_results
 from ved.results.result import Result
-from ved.results.rows import Row, collect, to_json
+from ved.results.rows import Row, to_json
 from ved.results.text import format_lines
 
 CODE = Path(__file__).parents[1] / "ved"
@@ -162,12 +163,12 @@ def test_collect_refuses_row_with_foreign_link(tmp_path: Path) -> None:
     row = Row.of(refused()).model_copy(update={"codes": ["x](https://elsewhere.example"]})
     (tmp_path / "results.json").write_text(to_json([row]))
     with pytest.raises(RequestError) as refusal:
-        collect(tmp_path)
+        merge_results(tmp_path)
     assert refusal.value.code == "job-without-results"
 
 
 def test_collect_reports_job_without_results(tmp_path: Path) -> None:
     planned: Row = Row.of(refused()).model_copy(update={"action": "build", "codes": []})
     (tmp_path / "results.json").write_text(to_json([planned]))
-    (row,) = collect(tmp_path)
+    (row,) = merge_results(tmp_path)
     assert (row.action, row.codes) == ("failed", ["job-without-results"])

@@ -42,18 +42,18 @@ def _add_plan(commands: _Commands) -> None:
         metavar="N",
         help="print a GitHub Actions matrix of at most N jobs, as JSON",
     )
-    _add_selection(command)
+    _add_run_options(command)
     command.set_defaults(command="plan")
 
 
 def _add_build(commands: _Commands) -> None:
     help_text = "build and publish the pairs that are not up to date"
     command = commands.add_parser("build", help=help_text, description=help_text)
-    _add_selection(command)
+    _add_run_options(command)
     command.set_defaults(command="build")
 
 
-def _add_selection(command: argparse.ArgumentParser) -> None:
+def _add_run_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("manifest", type=Path, help="such as pairs.yaml")
     which = command.add_mutually_exclusive_group()
     which.add_argument(

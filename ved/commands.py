@@ -45,8 +45,8 @@ from ved.results import (  # noqa: E402
     Result,
     ResultCollector,
     Row,
-    collect,
     format_lines,
+    merge_results,
     planned_result,
 )
 from ved.text import join_limited  # noqa: E402
@@ -239,7 +239,7 @@ def report(folder: Path) -> list[Row]:
     Raises:
         RequestError: there are no results, or a file holds something else.
     """
-    return collect(folder)
+    return merge_results(folder)
 
 
 def select(manifest: Manifest, only: Iterable[str]) -> list[Pair]:

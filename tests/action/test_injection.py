@@ -33,8 +33,8 @@ from ved.planning import plan
 from ved.planning.findings import Finding
 from ved.planning.options import RunOptions
 from ved.record import BuildRecord, RecordedSnapshot, build_record, card
+from ved.results.merging import merge_results
 from ved.results.result import Result, planned_result
-from ved.results.rows import collect
 from ved.sources import Pinned, Snapshot, SourceMetadata
 
 ENDPOINT = "https://hub.example"
@@ -300,7 +300,7 @@ def test_results_of_other_jobs_are_refused_or_shown_as_text(
     (results / "row.json").write_text(content, errors="surrogatepass")
     outcome = RunOutcome()
     try:
-        outcome.reported = collect(results)
+        outcome.reported = merge_results(results)
     except RequestError as error:
         outcome.fail(2, error)
     run = report(outcome, tmp_path)

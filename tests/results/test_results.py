@@ -11,8 +11,9 @@ from tests.support.publishing import markdown, tables
 from ved.action.summary import count_actions, results_table
 from ved.errors import ErrorCode, RequestError
 from ved.planning.actions import ActionName
+from ved.results.merging import merge_results
 from ved.results.result import Outcome
-from ved.results.rows import Row, collect, to_json
+from ved.results.rows import Row, to_json
 
 HUB = "https://hub.example"
 COMMIT = "0123456789abcdef" * 2 + "01234567"
@@ -43,7 +44,7 @@ def links(text: str) -> list[str]:
 # Results of several jobs
 
 
-def test_collect_takes_the_last_file_by_name(tmp_path: Path) -> None:
+def test_merge_results_takes_the_last_file_by_name(tmp_path: Path) -> None:
     write(
         tmp_path,
         plan=[row("owner/a", "build"), row("owner/b", "build"), row("owner/c", "skip")],
@@ -51,59 +52,59 @@ def test_collect_takes_the_last_file_by_name(tmp_path: Path) -> None:
         shard_1=[row("owner/b", "built")],
         shard_1_of_attempt_2=[row("owner/a", "built", reason="at last")],
     )
-    assert collect(tmp_path) == [
+    assert merge_results(tmp_path) == [
         row("owner/a", "built", reason="at last"),
         *(row("owner/b", "built"), row("owner/c", "skipped")),
     ]
 
 
-def test_collect_compares_numbers_in_file_names_as_numbers(tmp_path: Path) -> None:
+def test_merge_results_compares_numbers_in_file_names_as_numbers(tmp_path: Path) -> None:
     for attempt, action in ((10, "built"), (9, "failed")):
         folder = tmp_path / f"attempt-{attempt}-shard-0"
         folder.mkdir()
         write(folder, results=[row(action=action)])  # type: ignore[arg-type]
-    assert collect(tmp_path) == [row(action="built")]
+    assert merge_results(tmp_path) == [row(action="built")]
 
 
-def test_collect_reads_subfolders(tmp_path: Path) -> None:
+def test_merge_results_reads_subfolders(tmp_path: Path) -> None:
     for name, action in (("b", "built"), ("a", "failed")):
         (tmp_path / name / "of-a-job").mkdir(parents=True)
         write(tmp_path / name / "of-a-job", results=[row(action=action)])  # type: ignore[arg-type]
-    assert collect(tmp_path) == [row(action="built")]
+    assert merge_results(tmp_path) == [row(action="built")]
 
 
 @pytest.mark.parametrize("planned", ["build", "card-only"])
-def test_collect_counts_an_unfinished_plan_as_failed(
+def test_merge_results_counts_an_unfinished_plan_as_failed(
     planned: ActionName | Outcome, tmp_path: Path
 ) -> None:
     write(tmp_path, plan=[row(action=planned, reason="The repo is new.", bytes=10**9)])
-    (failed,) = collect(tmp_path)
+    (failed,) = merge_results(tmp_path)
     assert (failed.action, failed.bytes) == ("failed", 0)
     assert failed.codes == [ErrorCode.JOB_WITHOUT_RESULTS]
 
 
-def test_collect_reads_rows_without_uploaded_bytes(tmp_path: Path) -> None:
+def test_merge_results_reads_rows_without_uploaded_bytes(tmp_path: Path) -> None:
     told = to_json([row(bytes=5)])
     assert '"uploaded":null,' in told
     (tmp_path / "shard.json").write_text(told.replace('"uploaded":null,', ""))
-    assert collect(tmp_path) == [row(bytes=5)]
+    assert merge_results(tmp_path) == [row(bytes=5)]
 
 
-def test_collect_keeps_a_renewed_card(tmp_path: Path) -> None:
+def test_merge_results_keeps_a_renewed_card(tmp_path: Path) -> None:
     renewed = row(action="card-only", commit=COMMIT)
     write(tmp_path, plan=[row(action="card-only")], shard=[renewed])
-    assert collect(tmp_path) == [renewed]
+    assert merge_results(tmp_path) == [renewed]
 
 
 @pytest.mark.parametrize(
     ("planned", "ended"),
     [("skip", "skipped"), ("refuse", "refused"), ("skipped", "skipped"), ("failed", "failed")],
 )
-def test_collect_turns_planned_names_into_outcomes(
+def test_merge_results_turns_planned_names_into_outcomes(
     planned: ActionName | Outcome, ended: ActionName | Outcome, tmp_path: Path
 ) -> None:
     write(tmp_path, plan=[row(action=planned, reason="why")])
-    assert collect(tmp_path) == [row(action=ended, reason="why")]
+    assert merge_results(tmp_path) == [row(action=ended, reason="why")]
 
 
 @pytest.mark.parametrize(
@@ -124,24 +125,24 @@ def test_collect_turns_planned_names_into_outcomes(
     ],
     ids=str,
 )
-def test_collect_explains_a_file_without_results(content: bytes, tmp_path: Path) -> None:
+def test_merge_results_explains_a_file_without_results(content: bytes, tmp_path: Path) -> None:
     write(tmp_path, plan=[row()])
     (tmp_path / "shard.json").write_bytes(content)
     with pytest.raises(RequestError, match=r"shard\.json does not hold the output results of"):
-        collect(tmp_path)
+        merge_results(tmp_path)
 
 
-def test_collect_explains_a_folder_named_like_a_file(tmp_path: Path) -> None:
+def test_merge_results_explains_a_folder_named_like_a_file(tmp_path: Path) -> None:
     (tmp_path / "plan.json").mkdir()
     with pytest.raises(RequestError, match=r"plan\.json does not hold the output results of"):
-        collect(tmp_path)
+        merge_results(tmp_path)
 
 
 @pytest.mark.parametrize("name", [".", "not-there"])
-def test_collect_explains_a_folder_without_results(name: str, tmp_path: Path) -> None:
+def test_merge_results_explains_a_folder_without_results(name: str, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no results")
     with pytest.raises(RequestError, match="There are no results in"):
-        collect(tmp_path / name)
+        merge_results(tmp_path / name)
 
 
 # What is shown
@@ -237,7 +238,7 @@ def assert_shown_as_it_is(shown: Row) -> None:
 def test_table_escapes_hostile_text(key: str, text: str, tmp_path: Path) -> None:
     said: dict[str, Any] = {key: text}
     write(tmp_path, shard=[row(commit=COMMIT, **said)])
-    (hostile,) = collect(tmp_path)
+    (hostile,) = merge_results(tmp_path)
     assert getattr(hostile, key) == text
     assert_shown_as_it_is(hostile)
 
@@ -250,12 +251,12 @@ def test_table_escapes_any_text(source: str, reason: str, warning: str) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("key", ["repo", "commit", "codes"])
-def test_collect_refuses_hostile_text_in_links(key: str, text: str, tmp_path: Path) -> None:
+def test_merge_results_refuses_hostile_text_in_links(key: str, text: str, tmp_path: Path) -> None:
     value = {"repo": f"owner/{text}", "commit": text, "codes": [text]}[key]
     hostile = row().model_copy(update={key: value})
     (tmp_path / "shard.json").write_text(to_json([hostile]))
     with pytest.raises(RequestError) as refused:
-        collect(tmp_path)
+        merge_results(tmp_path)
     assert refused.value.code == ErrorCode.JOB_WITHOUT_RESULTS
 
 

@@ -75,25 +75,30 @@ class CheckpointOnDisk:
 def _different_tensors(path: Path, rebuilt: Path) -> str:
     """Return which tensors of a weight file differ from those of the rebuilt file."""
     try:
-        mine, theirs = (
+        rebuilt_tensors, tensors = (
             {each.name: each for each in open_weights([file])} for file in (rebuilt, path)
         )
-        other = [name for name in mine if name in theirs and not _same(mine[name], theirs[name])]
+        other = [
+            name
+            for name, tensor in rebuilt_tensors.items()
+            if name in tensors and not _same(tensor, tensors[name])
+        ]
     except VedError as error:
         return str(error).rstrip(".")
     except OSError as error:
         return describe_os_error(error).rstrip(".")
     parts = {
         "different tensors": other,
-        "missing tensors": [name for name in mine if name not in theirs],
-        "added tensors": [name for name in theirs if name not in mine],
+        "missing tensors": [name for name in rebuilt_tensors if name not in tensors],
+        "added tensors": [name for name in tensors if name not in rebuilt_tensors],
     }
     lines = [f"{label}: {join_limited(names)}" for label, names in parts.items() if names]
     return "; ".join(lines) or "only its header is different"
 
 
-def _same(mine: StoredWeight, theirs: StoredWeight) -> bool:
-    first, second = mine.tensor, theirs.tensor
+def _same(one: StoredWeight, other: StoredWeight) -> bool:
+    """Return whether two tensors have the same shape, dtype and bytes."""
+    first, second = one.tensor, other.tensor
     if (first.shape, first.dtype) != (second.shape, second.dtype):
         return False
     return all(

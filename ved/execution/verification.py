@@ -65,13 +65,13 @@ def verify(checkpoint: str, api: HfApi) -> Verdict:
         VedError: there is no record, or the checkpoint cannot be rebuilt.
         OSError: a file cannot be read or written.
     """
-    published, there, origin = _open(checkpoint, api)
+    published, files, origin = _open(checkpoint, api)
     encoder = _source(published, "encoder", api)
     decoder = _source(published, "decoder", api)
     with staging_directory(None) as directory:
         rebuilt = build_checkpoint(encoder, decoder, directory, api, published.settings).record
         rebuilt, notes = _describe_as_published(rebuilt, published, directory)
-        differences = [*_compare(rebuilt, published, there, directory)]
+        differences = [*_compare(rebuilt, published, files, directory)]
         compared = 1 + sum((directory / name).exists() for name in rebuilt.files)
     return Verdict(origin, compared, tuple(differences), tuple(notes))
 
@@ -214,14 +214,14 @@ def _describe_as_published(
 
 
 def _compare(
-    rebuilt: BuildRecord, published: BuildRecord, there: PublishedCheckpoint, directory: Path
+    rebuilt: BuildRecord, published: BuildRecord, files: PublishedCheckpoint, directory: Path
 ) -> Iterator[str]:
     """Yield the differences between a rebuilt and a published checkpoint, a sentence each."""
     for name, file in sorted(rebuilt.files.items()):
-        difference = there.difference(name, file, directory)
+        difference = files.difference(name, file, directory)
         if difference is not None:
             yield difference
-    for name in sorted(there.names() - rebuilt.files.keys()):
+    for name in sorted(files.names() - rebuilt.files.keys()):
         yield f"{name} does not come from the sources."
     yield from _contradictions(published)
     versions = {
@@ -236,7 +236,7 @@ def _compare(
     mine = rebuilt if same_versions else rebuilt.model_copy(update=versions)
     build_record.write_record(mine, directory)
     written = RecordedFile.of(directory / build_record.FILE_NAME)
-    difference = there.difference(build_record.FILE_NAME, written, directory)
+    difference = files.difference(build_record.FILE_NAME, written, directory)
     if mine.encoded() != published.encoded():
         yield f"{build_record.FILE_NAME} does not describe the rebuilt checkpoint."
     elif same_versions and difference is not None:

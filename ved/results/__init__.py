@@ -1,8 +1,9 @@
 """The results of a run or a plan, for people and for programs."""
 
 from ved.results.collector import ResultCollector
+from ved.results.merging import merge_results
 from ved.results.result import BAD, Outcome, Result, Step, outcome_result, planned_result
-from ved.results.rows import Row, collect, to_json
+from ved.results.rows import Row, to_json
 from ved.results.text import format_lines
 
 __all__ = [
@@ -12,8 +13,8 @@ __all__ = [
     "ResultCollector",
     "Row",
     "Step",
-    "collect",
     "format_lines",
+    "merge_results",
     "outcome_result",
     "planned_result",
     "to_json",
