@@ -240,7 +240,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Parameter
     @functools.cache
     def assembled(family: str) -> Parameters:
         root = tmp_path_factory.mktemp(family)
-        return assemble_with_partner(family, FAMILIES[family](root / "source"), root / "made")
+        return assemble_with_partner(family, FAMILIES[family](root / "source"), root / "out")
 
     return assembled
 
@@ -294,7 +294,7 @@ def test_assemble_reads_every_form_of_a_source(
 ) -> None:
     directory = FAMILIES[family](tmp_path / "source", **options)
     pickled = options.get("layout") == "pickle"
-    actual = assemble_with_partner(family, directory, tmp_path / "made", allow_pickle=pickled)
+    actual = assemble_with_partner(family, directory, tmp_path / "out", allow_pickle=pickled)
     assert_same_parameters(actual, plain(family))
 
 
@@ -303,8 +303,8 @@ def test_assemble_reads_vit_with_a_classifier_and_no_pooler(
 ) -> None:
     expected = plain("vit")
     encoder = vit(tmp_path / "encoder", prefix=True)
-    checkpoint = assemble_pair(encoder, gpt2(tmp_path / "decoder"), tmp_path / "made")
-    actual = parameters_in(tmp_path / "made")
+    checkpoint = assemble_pair(encoder, gpt2(tmp_path / "decoder"), tmp_path / "out")
+    actual = parameters_in(tmp_path / "out")
     poolers = {path for path in actual if "pooler" in path}
     assert len(poolers) == 2
     assert_same_parameters(
@@ -319,7 +319,7 @@ def test_assemble_reads_gpt_sw3_as_gpt2(plain: Callable[[str], Parameters], tmp_
     directory = gpt2(tmp_path / "source")
     edit_json(directory / "config.json", model_type="gpt-sw3")
     assert_same_parameters(
-        assemble_with_partner("gpt-sw3", directory, tmp_path / "made"), plain("gpt2")
+        assemble_with_partner("gpt-sw3", directory, tmp_path / "out"), plain("gpt2")
     )
 
 
@@ -334,17 +334,17 @@ def test_assemble_keeps_an_untied_head(family: str, tmp_path: Path) -> None:
     tensors[head] = -2 * tensors[head]
     safetensors.numpy.save_file(tensors, path, {"format": "pt"})
     encoder = vit(tmp_path / "encoder")
-    assemble_pair(encoder, decoder, tmp_path / "made")
+    assemble_pair(encoder, decoder, tmp_path / "out")
     script = reference.create_model(encoder, decoder)
-    assert_same_parameters(parameters_in(tmp_path / "made"), reference.parameters(script))
+    assert_same_parameters(parameters_in(tmp_path / "out"), reference.parameters(script))
 
 
 def test_missing_optional_parts_are_drawn_like_the_scripts(tmp_path: Path) -> None:
     encoder = vit(tmp_path / "encoder", without=("pooler.",))
     decoder = bert(tmp_path / "decoder", without=("cls.",))
-    checkpoint = assemble_pair(encoder, decoder, tmp_path / "made")
+    checkpoint = assemble_pair(encoder, decoder, tmp_path / "out")
     script = reference.create_model(encoder, decoder)
-    assert_same_parameters(parameters_in(tmp_path / "made"), reference.parameters(script))
+    assert_same_parameters(parameters_in(tmp_path / "out"), reference.parameters(script))
     assert [groups_of(ledger) for ledger in checkpoint.ledgers] == [
         {"pooler": ABSENT},
         {"bert/encoder/layer/*/crossattention": CROSS_ATTENTION, "cls": ABSENT},
@@ -353,7 +353,7 @@ def test_missing_optional_parts_are_drawn_like_the_scripts(tmp_path: Path) -> No
 
 def test_ledger_lists_a_missing_language_model_head(tmp_path: Path) -> None:
     decoder = roberta(tmp_path / "decoder", prefix=False)
-    checkpoint = assemble_pair(vit(tmp_path / "encoder"), decoder, tmp_path / "made")
+    checkpoint = assemble_pair(vit(tmp_path / "encoder"), decoder, tmp_path / "out")
     assert groups_of(checkpoint.ledgers[1])["lm_head"] == ABSENT
 
 
@@ -369,8 +369,8 @@ def assemble_in(
     """Assemble sources of different widths, stored in these dtypes, and return the parameters."""
     encoder = vit(directory / "encoder", hidden_size=48, dtype=encoder_dtype)
     decoder = gpt2(directory / "decoder", dtype=decoder_dtype)
-    assemble_pair(encoder, decoder, directory / "made", settings)
-    return parameters_in(directory / "made")
+    assemble_pair(encoder, decoder, directory / "out", settings)
+    return parameters_in(directory / "out")
 
 
 @pytest.fixture(scope="module")
@@ -405,9 +405,9 @@ def test_dtype_applies_to_every_parameter_and_config(
     actual = assemble_in(tmp_path, "float32", "float32", CheckpointSettings(dtype=dtype))
     expected = {path: array.astype(DTYPES[dtype]) for path, array in single.items()}
     assert_same_parameters(actual, expected)
-    tensors, _ = read_header(tmp_path / "made" / "model.safetensors")
+    tensors, _ = read_header(tmp_path / "out" / "model.safetensors")
     assert {tensor.dtype for tensor in tensors.values()} == {DTYPES[dtype]}
-    config = AutoConfig.from_pretrained(tmp_path / "made")
+    config = AutoConfig.from_pretrained(tmp_path / "out")
     parts = [config, config.encoder, config.decoder]
     assert [str(part.dtype).removeprefix("torch.") for part in parts] == [dtype] * 3
 
@@ -445,7 +445,7 @@ def test_config_of_other_image_size_is_refused_with_both_shapes(tmp_path: Path) 
     encoder, other = vit(tmp_path / "weights"), vit(tmp_path / "other", config={"image_size": 32})
     decoder = gpt2(tmp_path / "decoder")
     with pytest.raises(VedError) as caught:
-        assemble_pair(encoder, decoder, tmp_path / "made", encoder_config=other)
+        assemble_pair(encoder, decoder, tmp_path / "out", encoder_config=other)
     assert caught.value.code == ErrorCode.WEIGHTS_DO_NOT_FIT
     for part in (
         f"embeddings.position_embeddings in model.safetensors of {encoder} has shape (1, 5, 32)",
@@ -461,7 +461,7 @@ def test_tensor_of_the_wrong_shape_is_refused_with_both_shapes(tmp_path: Path) -
     tensors["h.1.mlp.c_fc.weight"] = np.zeros((32, 96), np.float32)
     safetensors.numpy.save_file(tensors, path, {"format": "pt"})
     with pytest.raises(VedError) as caught:
-        assemble_pair(vit(tmp_path / "encoder"), decoder, tmp_path / "made")
+        assemble_pair(vit(tmp_path / "encoder"), decoder, tmp_path / "out")
     assert caught.value.code == ErrorCode.WEIGHTS_DO_NOT_FIT
     for part in (
         f"h.1.mlp.c_fc.weight in model.safetensors of {decoder} has shape (96, 32)",
@@ -479,18 +479,18 @@ def test_other_configs_are_used_and_change_no_parameter(tmp_path: Path) -> None:
     checkpoint = assemble_pair(
         encoder,
         decoder,
-        tmp_path / "made",
+        tmp_path / "out",
         encoder_config=encoder_config,
         decoder_config=decoder_config,
     )
-    config = read_json(tmp_path / "made" / "config.json")
+    config = read_json(tmp_path / "out" / "config.json")
     assert config["encoder"]["layer_norm_eps"] == 0.25
     assert config["decoder"]["bos_token_id"] == 7
     assert config["decoder_start_token_id"] == checkpoint.token_ids.decoder_start.id == 7
-    assert_same_parameters(parameters_in(tmp_path / "made"), parameters_in(tmp_path / "plain"))
+    assert_same_parameters(parameters_in(tmp_path / "out"), parameters_in(tmp_path / "plain"))
     script = reference.create_model(encoder, decoder, encoder_config, decoder_config)
     assert script.config.encoder.layer_norm_eps == 0.25
-    assert_same_parameters(parameters_in(tmp_path / "made"), reference.parameters(script))
+    assert_same_parameters(parameters_in(tmp_path / "out"), reference.parameters(script))
 
 
 @pytest.mark.parametrize("changes", [{"num_attention_heads": 3}, {"hidden_size": "wide"}], ids=str)
@@ -498,7 +498,7 @@ def test_config_that_describes_no_model_is_refused(changes: dict[str, Any], tmp_
     encoder = vit(tmp_path / "encoder")
     edit_json(encoder / "config.json", **changes)
     with pytest.raises(VedError) as caught:
-        assemble_pair(encoder, gpt2(tmp_path / "decoder"), tmp_path / "made")
+        assemble_pair(encoder, gpt2(tmp_path / "decoder"), tmp_path / "out")
     assert caught.value.code == ErrorCode.CONFIG_NOT_USABLE
     assert str(encoder) in caught.value.cause
 
@@ -534,7 +534,7 @@ def test_layers_of_other_names_are_refused_with_similar_names(
 ) -> None:
     directory = FAMILIES[family](tmp_path / "source", rename=rename)
     with pytest.raises(VedError) as caught:
-        assemble_with_partner(family, directory, tmp_path / "made")
+        assemble_with_partner(family, directory, tmp_path / "out")
     assert caught.value.code == ErrorCode.WEIGHTS_DO_NOT_FIT
     message, _, similar = caught.value.cause.partition("Similar names in the source: ")
     assert str(directory) in message
@@ -549,7 +549,7 @@ def test_file_of_other_names_is_refused(tmp_path: Path) -> None:
     safetensors.numpy.save_file(strange, encoder / "model.safetensors", {"format": "pt"})
     count = len([name for name in tensors if not name.startswith("pooler.")])
     with pytest.raises(VedError) as caught:
-        assemble_pair(encoder, gpt2(tmp_path / "decoder"), tmp_path / "made")
+        assemble_pair(encoder, gpt2(tmp_path / "decoder"), tmp_path / "out")
     assert caught.value.code == ErrorCode.WEIGHTS_DO_NOT_FIT
     assert f"{encoder} lacks {count} tensors" in caught.value.cause
 
@@ -582,7 +582,7 @@ def test_weights_with_the_config_of_another_family_are_refused(
             assemble_pair, vit(tmp_path / "encoder"), directory, decoder_config=other
         )
     with pytest.raises(VedError) as caught:
-        call(tmp_path / "made", settings)
+        call(tmp_path / "out", settings)
     assert caught.value.code == ErrorCode.WEIGHTS_DO_NOT_FIT
 
 
@@ -612,7 +612,7 @@ def test_allowed_pickle_that_calls_os_system_does_not_run(tmp_path: Path) -> Non
     with zipfile.ZipFile(encoder / "pytorch_model.bin", "w") as archive:
         archive.writestr("pytorch_model/data.pkl", program)
     with pytest.raises(VedError, match=r"os\.system") as caught:
-        assemble_pair(encoder, gpt2(tmp_path / "decoder"), tmp_path / "made", allow_pickle=True)
+        assemble_pair(encoder, gpt2(tmp_path / "decoder"), tmp_path / "out", allow_pickle=True)
     assert caught.value.code == ErrorCode.NO_USABLE_WEIGHTS
     assert not marker.exists()
 
@@ -680,16 +680,16 @@ def test_no_file_contains_the_folder_of_a_relative_source(
     vit(tmp_path / "encoder")
     gpt2(tmp_path / "decoder")
     monkeypatch.chdir(tmp_path)
-    assemble_pair(Path("encoder"), Path("decoder"), tmp_path / "made")
-    assert_nothing_contains(tmp_path / "made", str(tmp_path))
+    assemble_pair(Path("encoder"), Path("decoder"), tmp_path / "out")
+    assert_nothing_contains(tmp_path / "out", str(tmp_path))
 
 
 def test_config_holds_no_remote_code(tmp_path: Path) -> None:
     encoder, decoder = beit(tmp_path / "encoder"), bart(tmp_path / "decoder")
     for directory in (encoder, decoder):
         edit_json(directory / "config.json", auto_map={"AutoConfig": "code.Config"})
-    assemble_pair(encoder, decoder, tmp_path / "made")
-    assert "auto_map" not in (tmp_path / "made" / "config.json").read_text()
+    assemble_pair(encoder, decoder, tmp_path / "out")
+    assert "auto_map" not in (tmp_path / "out" / "config.json").read_text()
 
 
 @pytest.mark.parametrize(
@@ -721,7 +721,7 @@ def test_assemble_refuses_more_layers_than_tensors(
     directory = FAMILIES[family](tmp_path / "source")
     edit_json(directory / "config.json", **{setting: 10**6})
     with pytest.raises(VedError, match="1000000 layers") as caught:
-        assemble_with_partner(family, directory, tmp_path / "made")
+        assemble_with_partner(family, directory, tmp_path / "out")
     assert caught.value.code == ErrorCode.CONFIG_NOT_USABLE
 
 
@@ -729,14 +729,14 @@ def test_assemble_counts_layers_of_the_part_that_is_used(tmp_path: Path) -> None
     decoder = bart(tmp_path / "decoder")
     # The encoder of BART is not used, however many layers its config has.
     edit_json(decoder / "config.json", encoder_layers=10**6, num_hidden_layers=10**6)
-    checkpoint = assemble_pair(vit(tmp_path / "encoder"), decoder, tmp_path / "made")
+    checkpoint = assemble_pair(vit(tmp_path / "encoder"), decoder, tmp_path / "out")
     assert not checkpoint.warnings
 
 
 def test_warnings_name_tensors_of_layers_that_the_config_lacks(tmp_path: Path) -> None:
     encoder = vit(tmp_path / "encoder")
     edit_json(encoder / "config.json", num_hidden_layers=1)
-    checkpoint = assemble_pair(encoder, gpt2(tmp_path / "decoder"), tmp_path / "made")
+    checkpoint = assemble_pair(encoder, gpt2(tmp_path / "decoder"), tmp_path / "out")
     (warning,) = checkpoint.warnings
     assert "encoder.layer.*.attention.attention.key.bias" in warning
     assert warning.endswith("more.")
@@ -748,9 +748,9 @@ def test_contradicting_generation_settings_are_refused_before_weights_are_writte
     decoder = gpt2(tmp_path / "decoder")
     edit_json(decoder / "config.json", temperature=0.3)
     with pytest.raises(VedError) as caught:
-        assemble_pair(vit(tmp_path / "encoder"), decoder, tmp_path / "made")
+        assemble_pair(vit(tmp_path / "encoder"), decoder, tmp_path / "out")
     assert caught.value.code == ErrorCode.GENERATION_SETTINGS
-    assert not list((tmp_path / "made").glob("*model*"))
+    assert not list((tmp_path / "out").glob("*model*"))
 
 
 def test_number_too_large_for_float16_is_refused_with_its_parameter(tmp_path: Path) -> None:
@@ -760,6 +760,6 @@ def test_number_too_large_for_float16_is_refused_with_its_parameter(tmp_path: Pa
     safetensors.numpy.save_file(tensors, decoder / "model.safetensors", metadata={"format": "pt"})
     encoder = vit(tmp_path / "encoder")
     with pytest.raises(VedError, match="decoder/transformer/wte/embedding") as caught:
-        assemble_pair(encoder, decoder, tmp_path / "made", CheckpointSettings(dtype="float16"))
+        assemble_pair(encoder, decoder, tmp_path / "out", CheckpointSettings(dtype="float16"))
     assert caught.value.code == ErrorCode.NUMBER_TOO_LARGE
     assemble_pair(encoder, decoder, tmp_path / "again", CheckpointSettings(dtype="bfloat16"))

@@ -195,11 +195,11 @@ def test_open_tokenizer_ignores_settings_that_name_files(name: str, tmp_path: Pa
         decoder / "tokenizer_config.json", tokenizer_class="BertTokenizer", **{name: str(secret)}
     )
     image_processor = load_image_processor(source("encoder", vit(tmp_path / "vit")))
-    (tmp_path / "made").mkdir()
+    (tmp_path / "out").mkdir()
     with opened(decoder) as tokenizer:
-        save_processing(image_processor, tokenizer, tmp_path / "made")
+        save_processing(image_processor, tokenizer, tmp_path / "out")
     assert "hunter2" not in tokenizer.get_vocab()
-    assert b"hunter2" not in b"".join(files_of(tmp_path / "made").values())
+    assert b"hunter2" not in b"".join(files_of(tmp_path / "out").values())
 
 
 def test_load_image_processor_takes_its_type_from_another_config(tmp_path: Path) -> None:

@@ -174,16 +174,16 @@ def test_token_ids_are_in_configs_and_tokenizer(
 ) -> None:
     directory = checkpoints.DECODERS[family](tmp_path / "decoder")
     settings = CheckpointSettings(token_ids=wanted)
-    checkpoint = assemble_pair(vit(tmp_path / "encoder"), directory, tmp_path / "made", settings)
+    checkpoint = assemble_pair(vit(tmp_path / "encoder"), directory, tmp_path / "out", settings)
     found = checkpoint.token_ids
-    config = AutoConfig.from_pretrained(tmp_path / "made")
+    config = AutoConfig.from_pretrained(tmp_path / "out")
     for part in (config, config.decoder):
         assert (part.decoder_start_token_id, part.pad_token_id, part.eos_token_id) == ids(found)
-    generation = read_json(tmp_path / "made" / "generation_config.json")
+    generation = read_json(tmp_path / "out" / "generation_config.json")
     assert {f"{role}_token_id": token["id"] for role, token in asdict(found).items()}.items() <= (
         generation.items()
     )
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "made")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
     assert (tokenizer.pad_token, tokenizer.eos_token) == (found.pad.token, found.eos.token)
     assert (tokenizer.pad_token_id, tokenizer.eos_token_id) == (found.pad.id, found.eos.id)
     assert {role: token["id"] for role, token in asdict(found).items() if role in wanted} == wanted
@@ -193,18 +193,18 @@ def test_pad_id_of_roberta_decoder_stays_that_of_its_positions(
     tmp_path: Path,
 ) -> None:
     pair = vit(tmp_path / "encoder"), roberta(tmp_path / "decoder")
-    assemble_pair(*pair, tmp_path / "made", CheckpointSettings(token_ids={"pad": 7}))
-    config = AutoConfig.from_pretrained(tmp_path / "made")
+    assemble_pair(*pair, tmp_path / "out", CheckpointSettings(token_ids={"pad": 7}))
+    config = AutoConfig.from_pretrained(tmp_path / "out")
     assert (config.pad_token_id, config.decoder.pad_token_id) == (7, 1)
-    assert read_json(tmp_path / "made" / "generation_config.json")["pad_token_id"] == 7
-    assert AutoTokenizer.from_pretrained(tmp_path / "made").pad_token_id == 7
+    assert read_json(tmp_path / "out" / "generation_config.json")["pad_token_id"] == 7
+    assert AutoTokenizer.from_pretrained(tmp_path / "out").pad_token_id == 7
 
 
 def test_tokenizer_pads_with_the_pad_id(tmp_path: Path) -> None:
     settings = CheckpointSettings(token_ids={"pad": 3})
     pair = vit(tmp_path / "encoder"), gpt2(tmp_path / "decoder")
-    assemble_pair(*pair, tmp_path / "made", settings)
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "made")
+    assemble_pair(*pair, tmp_path / "out", settings)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
     short, _ = tokenizer(["a", "a longer text"], padding=True).input_ids
     assert short[-1] == 3
 
@@ -212,6 +212,6 @@ def test_tokenizer_pads_with_the_pad_id(tmp_path: Path) -> None:
 def test_unusable_token_ids_stop_assembly_before_files_are_written(tmp_path: Path) -> None:
     pair = vit(tmp_path / "encoder"), bert(tmp_path / "decoder")
     with pytest.raises(VedError) as caught:
-        assemble_pair(*pair, tmp_path / "made", CheckpointSettings(token_ids={"pad": 10**6}))
+        assemble_pair(*pair, tmp_path / "out", CheckpointSettings(token_ids={"pad": 10**6}))
     assert caught.value.code == ErrorCode.TOKEN_IDS
-    assert not list((tmp_path / "made").iterdir())
+    assert not list((tmp_path / "out").iterdir())

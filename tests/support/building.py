@@ -1,4 +1,4 @@
-"""Checkpoints assembled from local directories, and what other libraries read in their files."""
+"""Assemble checkpoints from local directories, and read their files with other libraries."""
 
 import json
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ def assemble_pair(
     decoder_config: Path | None = None,
     allow_pickle: bool = False,
 ) -> Checkpoint:
-    """Assemble two local directories into a directory, which is made."""
+    """Assemble two local directories into a new directory."""
     directory.mkdir(parents=True)
     return assemble(
         source("encoder", encoder, config=encoder_config, allow_pickle=allow_pickle),

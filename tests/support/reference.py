@@ -1,6 +1,6 @@
-"""What VED is held against: transformers' create_model_from_encoder_decoder_models, step by step.
+"""The reference of VED: the steps of transformers' create_model_from_encoder_decoder_models.
 
-Written from a description of what the script does; it instantiates the classes.
+It instantiates the models, like the script.
 """
 
 from pathlib import Path
