@@ -8,8 +8,8 @@ from pathlib import Path
 from bench import sources
 from bench.measure import Cost, DidNotFinishError, run
 from bench.storage import new_bytes
+from ved.tensors import nbytes
 from ved.tensors.safetensors import read_header
-from ved.tensors.tensor import nbytes
 
 TITLE = "Assembly"
 ROUNDS = 3

@@ -8,8 +8,7 @@ from ved.errors import VedError, describe_os_error
 from ved.publishing import repos
 from ved.publishing.repos import TargetRepo
 from ved.record import RecordedFile
-from ved.tensors.files import StoredWeight, open_weights
-from ved.tensors.tensor import as_bytes
+from ved.tensors import StoredWeight, as_bytes, open_weights
 from ved.text import join_limited
 
 _WEIGHTS = (".safetensors", ".msgpack")

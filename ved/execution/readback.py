@@ -27,9 +27,7 @@ from ved.record.build_record import FILE_NAME
 from ved.sources import headers
 from ved.sources.digests import file_sha256
 from ved.sources.snapshot import Snapshot
-from ved.tensors.files import Layout, open_weights
-from ved.tensors.names import pytorch_name
-from ved.tensors.tensor import DTYPES
+from ved.tensors import DTYPES, Layout, open_weights, pytorch_name
 from ved.text import join_limited
 
 log = logging.getLogger("ved")

@@ -2,7 +2,7 @@
 
 `build_record` and `entries` define ved.json, and `creation` fills it in. `fingerprint` computes
 the digest of everything that decides a checkpoint's bytes. `card` renders the model card with the
-code of `snippets`.
+code of `snippets`. `output_directory` replaces the directory of a checkpoint as a whole.
 """
 
 from ved.record.build_record import BuildRecord, parse_record, recorded_pair, write_record

@@ -40,8 +40,8 @@ def check_output_directory(directory: Path) -> None:
     """
     if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
         raise VedError(
-            f"{directory} is not a directory of its own.",
-            "Name a directory, not a link or a file.",
+            f"{directory} is a link or a file.",
+            "Name a directory.",
             code=ErrorCode.DIRECTORY_IN_USE,
         )
     if not directory.exists() or not any(directory.iterdir()):
@@ -103,7 +103,7 @@ def staging_directory(beside: Path | None) -> Iterator[Path]:
 
 
 def _foreign_files(directory: Path, record: BuildRecord) -> list[str]:
-    """Return the names of files that are not as the build record says."""
+    """Return the names of files that are not in the build record, or differ from it."""
     own = {build_record.FILE_NAME}
     for name, recorded in record.files.items():
         path = directory / name
