@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -20,6 +20,7 @@ from tests.support.pages import Block, blocks, environment, run, running, script
 from tests.test_errors import slug
 from ved.localhub import LocalHub, samples
 from ved.manifest.loading import load
+from ved.planning.actions import PlannedAction
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/*.md")])
@@ -278,6 +279,7 @@ def test_architecture_types_exist() -> None:
     assert types
     for name, path in types:
         assert re.search(rf"^class {name}\b", (ROOT / path).read_text("utf-8"), re.MULTILINE), name
+    assert {action.__name__ for action in get_args(PlannedAction)} <= {name for name, _ in types}
 
 
 def test_recipes_index_is_complete() -> None:
