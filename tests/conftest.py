@@ -1,5 +1,6 @@
 """The process that the tests run in, and the Hub that many of them use."""
 
+import logging
 import os
 import signal
 import socket
@@ -136,7 +137,8 @@ def _tiers(item: pytest.Item) -> list[str]:
 
 
 def pytest_unconfigure() -> None:
-    """Stop the Hub."""
+    """Stop the Hub, and do not report the requests that tests of interrupts left waiting."""
+    logging.getLogger("uvicorn.error").disabled = True
     _HUB.__exit__(None, None, None)
 
 
