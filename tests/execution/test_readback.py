@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
+from tests.support.environments import quick_compilation
 from tests.support.publishing import (
     asked_for,
     build_locally,
@@ -26,7 +27,9 @@ from tests.support.publishing import (
     publish,
 )
 from ved.commands import RunOptions, build
+from ved.environment import VARIABLES
 from ved.errors import VedError
+from ved.execution import card_run
 from ved.execution.readback import PublishedCommit, check_published
 from ved.hub import retries
 from ved.localhub import LocalHub
@@ -324,8 +327,13 @@ def test_readback_finds_what_transformers_cannot_load(
 
 @pytest.mark.slow
 def test_card_run_ignores_code_of_the_description(
-    hub: LocalHub, repo: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    hub: LocalHub,
+    repo: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(card_run, "VARIABLES", VARIABLES | quick_compilation())
     caplog.set_level(logging.INFO, "ved")
     mark = tmp_path / "mark"
     code = f"```python\nopen({str(mark)!r}, 'w')\n```"

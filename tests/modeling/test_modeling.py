@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -206,14 +206,6 @@ def directories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     sources = folder / "vit", folder / "vit-roberta-source"
     assemble_pair(*sources, folder / OTHER_PAD, CheckpointSettings(token_ids={"pad": 300}))
     return {**made, OTHER_PAD: folder / OTHER_PAD}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation() -> Iterator[None]:
-    """Turn XLA's optimizations off: these tests spend most of their time in compiling."""
-    jax.config.update("jax_disable_most_optimizations", True)  # type: ignore[no-untyped-call]
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture(scope="module")

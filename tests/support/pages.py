@@ -12,6 +12,8 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from tests.support.environments import quick_compilation
+
 
 @dataclass(frozen=True)
 class Block:
@@ -117,6 +119,6 @@ def environment(folder: Path, root: Path, interpreter: Path) -> dict[str, str]:
     return {
         "PATH": f"{programs}:{interpreter.parent}:{os.environ['PATH']}",
         "HOME": str(folder),
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # most of the time would go into compiling
+        **quick_compilation(),
         **{f"GIT_{role}_{key}": who[key] for role in ("AUTHOR", "COMMITTER") for key in who},
     }
