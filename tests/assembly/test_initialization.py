@@ -31,7 +31,8 @@ def decoder_initialization(config: Any) -> Initialization:
     return Initialization(lambda: FlaxAutoModelForCausalLM.from_config(config, seed=SEED).params)
 
 
-@pytest.mark.parametrize("family", checkpoints.DECODERS)
+# The other decoders have the layers of these.
+@pytest.mark.parametrize("family", ["gpt2", "bert", "roberta-prelayernorm", "bart"])
 def test_draw_gives_the_parameters_of_a_constructed_model(family: str, tmp_path: Path) -> None:
     config = decoder_config(family, tmp_path)
     model = FlaxAutoModelForCausalLM.from_config(config, seed=SEED)

@@ -34,10 +34,11 @@ Answers = Callable[[str], NDArray[Any]]
 
 CONSUMER = Path(__file__).parents[1] / "consumers" / "decoding.py"
 ROOT = Path(__file__).parents[2]
-# A decoder sees only the states of an encoder, so each meets a few of the others.
+# Every encoder and every decoder, but not every pair: a decoder sees only the encoder's states.
 PAIRS = [
     *(f"vit-{decoder}" for decoder in checkpoints.DECODERS),
-    *("beit-bert", "dinov2-gpt2", "dinov2-roberta"),
+    *(f"{encoder}-gpt2" for encoder in checkpoints.ENCODERS if encoder != "vit"),
+    *("beit-bert", "dinov2-roberta"),
 ]
 OTHER_PAD = "vit-roberta-other-pad"
 # Start, pad and end token of the samples; in GPT-2, and in no other, they are one.
