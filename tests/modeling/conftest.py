@@ -9,6 +9,12 @@ import pytest
 @pytest.fixture(scope="package", autouse=True)
 def quick_compilation() -> Iterator[None]:
     """Skip XLA's optimizations: most of the time of a small model goes into compiling."""
-    jax.config.update("jax_disable_most_optimizations", True)  # type: ignore[no-untyped-call]
+    _set_optimizations(disabled=True)
     yield
-    jax.config.update("jax_disable_most_optimizations", False)  # type: ignore[no-untyped-call]
+    _set_optimizations(disabled=False)
+
+
+def _set_optimizations(*, disabled: bool) -> None:
+    jax.config.update("jax_disable_most_optimizations", disabled)  # type: ignore[no-untyped-call]
+    # jax reuses what it compiled with the other setting, and other modules compare bits.
+    jax.clear_caches()  # type: ignore[no-untyped-call]
