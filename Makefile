@@ -32,10 +32,10 @@ test-unit: $(VENV)/dev.installed ## Run the tests that need no Hub and no model
 	$(PYTEST) -m unit
 
 test-nightly: lint ## Run all tests, break every request in every way, and show the coverage
-	VED_ALL_FAULTS=1 $(PYTEST) --cov
+	VED_ALL_FAULTS=1 $(PYTEST) --cov=ved
 
-coverage: $(VENV)/dev.installed ## Run all tests and show which lines they do not reach
-	$(PYTEST) --cov --cov-report term-missing:skip-covered
+coverage: $(VENV)/dev.installed ## Show the lines that the tests of `make check` do not reach
+	$(PYTEST) -m "not slow" --cov=ved --cov-report term-missing:skip-covered
 
 lint: $(VENV)/dev.installed ## Check style, types, and the files that GitHub reads
 	$(VENV)/bin/ruff check
