@@ -33,10 +33,11 @@ from huggingface_hub import configure_http_backend  # noqa: E402
 
 from tests.support import publishing  # noqa: E402
 from tests.support.faults import BROKEN  # noqa: E402
-from tests.support.hub_state import restored  # noqa: E402
+from tests.support.hub_state import restored, restored_cache  # noqa: E402
 
 TOKEN = publishing.TOKEN
 NAMESPACE = "owner"
+SAMPLE_REPOS = {f"team/{name}" for name in publishing.SAMPLES}
 
 # The same examples on every run, however slow the machine.
 hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
@@ -73,7 +74,7 @@ def sources(session_hub: LocalHub, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="module")
 def module_hub(session_hub: LocalHub, sources: dict[str, Path]) -> Iterator[LocalHub]:
     """Lend out the Hub to the fixtures of a module, and restore it after the module."""
-    with restored(session_hub):
+    with restored(session_hub), restored_cache(SAMPLE_REPOS):
         yield session_hub
 
 
@@ -81,7 +82,7 @@ def module_hub(session_hub: LocalHub, sources: dict[str, Path]) -> Iterator[Loca
 def hub(module_hub: LocalHub) -> Iterator[LocalHub]:
     """Lend out the Hub with the sample sources on it and an empty log; restore it afterwards."""
     module_hub.requests.clear()
-    with restored(module_hub):
+    with restored(module_hub), restored_cache(SAMPLE_REPOS):
         yield module_hub
     module_hub.faults.clear()
 

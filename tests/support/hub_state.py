@@ -1,16 +1,19 @@
-"""Restoring a local Hub after a test, so that no test sees what another one published."""
+"""Restores a local Hub and the client's cache after a test, so that no test affects another."""
 
 import copy
 import shutil
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import constants
+
 from ved.localhub import LocalHub
 
 _SETTINGS = "hub.json"
+_WEIGHTS = (".bin", ".msgpack", ".safetensors")
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,10 @@ class _RepoState:
 
 @contextmanager
 def restored(hub: LocalHub) -> Iterator[LocalHub]:
-    """Lend out a Hub, and bring back afterwards its accounts, collections, publishers and repos.
+    """Lend out a Hub, and restore its accounts, collections, publishers and repos afterwards.
 
-    Raises AssertionError when a repo that existed before is gone: a test deletes only what it
-    created.
+    Raises:
+        AssertionError: a repo that existed before is gone. A test deletes only its own repos.
     """
     folder = _repos(hub)
     repos = {path: _state(path) for path in _paths(folder)}
@@ -51,6 +54,36 @@ def restored(hub: LocalHub) -> Iterator[LocalHub]:
     assert not gone, f"a test deleted repos that it shares with others: {sorted(gone)}"
 
 
+@contextmanager
+def restored_cache(kept: Container[str]) -> Iterator[None]:
+    """Remove from huggingface_hub's cache what is added within the block.
+
+    Args:
+        kept: repos whose small files stay, because many tests download these. Their weights do
+            not stay: a plan counts the disk that they need only if they are not in the cache.
+    """
+    cache = Path(constants.HF_HUB_CACHE)
+    before = {*_cached_repos(cache), *_cached_weights(cache)}
+    try:
+        yield
+    finally:
+        for repo in {*_cached_repos(cache)} - before:
+            if repo.name.removeprefix("models--").replace("--", "/") not in kept:
+                shutil.rmtree(repo)
+        for weights in {*_cached_weights(cache)} - before:
+            weights.resolve().unlink(missing_ok=True)
+            weights.unlink()
+
+
+def _cached_repos(cache: Path) -> Iterator[Path]:
+    return cache.glob("models--*")
+
+
+def _cached_weights(cache: Path) -> Iterator[Path]:
+    files = cache.glob("models--*/snapshots/*/*")
+    return (file for file in files if file.suffix in _WEIGHTS)
+
+
 def _repos(hub: LocalHub) -> Path:
     # The storage has no public property for the folder of all kinds of repos.
     return hub._storage._repos
@@ -61,7 +94,7 @@ def _paths(folder: Path) -> Iterator[Path]:
 
 
 def _memory(hub: LocalHub) -> list[tuple[Any, str]]:
-    """Return the attributes in which the Hub keeps what is not a repo."""
+    """Return the attributes with the Hub's state besides its repos."""
     return [
         (hub._accounts, "_state"),
         (hub._collections, "_by_slug"),
