@@ -17,7 +17,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ved import environment
 
@@ -25,12 +25,14 @@ environment.prepare_once()
 
 from huggingface_hub import HfApi  # noqa: E402 - after the environment is prepared
 
-from ved.errors import ErrorCode, RequestError  # noqa: E402
+from ved import execution  # noqa: E402
+from ved.errors import ErrorCode, RequestError, VedError  # noqa: E402
+from ved.execution import BuiltCheckpoint, Verdict  # noqa: E402
 from ved.hub import account  # noqa: E402
 from ved.hub.access import HubAccess  # noqa: E402
 from ved.hub.http import connect  # noqa: E402
 from ved.hub.oidc import Publisher  # noqa: E402
-from ved.manifest.loading import Manifest, load  # noqa: E402
+from ved.manifest.loading import Manifest, ManifestError, load  # noqa: E402
 from ved.manifest.pair_models import Pair, SourceRef  # noqa: E402
 from ved.manifest.settings import CheckpointSettings  # noqa: E402
 from ved.planning import (  # noqa: E402
@@ -41,6 +43,11 @@ from ved.planning import (  # noqa: E402
     make_plan,
     pair_costs,
 )
+from ved.record.output_directory import (  # noqa: E402
+    check_output_directory,
+    replace_output_directory,
+    staging_directory,
+)
 from ved.results import (  # noqa: E402
     Result,
     ResultCollector,
@@ -49,18 +56,22 @@ from ved.results import (  # noqa: E402
     merge_results,
     planned_result,
 )
+from ved.sources.source import resolve_source  # noqa: E402
 from ved.text import join_limited  # noqa: E402
 
-if TYPE_CHECKING:
-    from ved.execution import BuiltCheckpoint, Verdict
-
 __all__ = [
+    "BuiltCheckpoint",
     "Manifest",
+    "ManifestError",
     "PlanReport",
+    "RequestError",
     "Result",
     "ResultCollector",
     "Row",
     "RunOptions",
+    "SourceRef",
+    "VedError",
+    "Verdict",
     "assemble",
     "build",
     "plan",
@@ -162,8 +173,6 @@ def build(
         OSError: the disk cannot be measured or written.
         KeyboardInterrupt: the process is interrupted.
     """
-    from ved.execution import run_plan
-
     options, api = _checked(options or RunOptions()), api or connect()
     collector = collector or ResultCollector()
     pairs = select(manifest, options.only)
@@ -174,13 +183,13 @@ def build(
     actions = make_plan(pairs, options, access, namespaces)
     results = [planned_result(each, api.endpoint) for each in actions]
     log.info("%s\n", format_lines(results, findings=True))
-    run_plan(actions, manifest.pairs, options, access, collector)
+    execution.run_plan(actions, manifest.pairs, options, access, collector)
     return collector.results
 
 
 def assemble(
     encoder: SourceRef, decoder: SourceRef, output_directory: Path, api: HfApi | None = None
-) -> "BuiltCheckpoint":
+) -> BuiltCheckpoint:
     """Assemble one pair into a directory, without a manifest and without publishing.
 
     Args:
@@ -193,14 +202,6 @@ def assemble(
         VedError: the sources cannot be assembled, or the directory may not be replaced.
         OSError: a file cannot be read or written.
     """
-    from ved.execution import build_checkpoint
-    from ved.record.output_directory import (
-        check_output_directory,
-        replace_output_directory,
-        staging_directory,
-    )
-    from ved.sources.source import resolve_source
-
     check_output_directory(output_directory)
     api = api or connect()
     resolved = resolve_source("encoder", encoder, api), resolve_source("decoder", decoder, api)
@@ -209,12 +210,12 @@ def assemble(
     with staging_directory(output_directory.parent) as directory:
         built = directory / "checkpoint"
         built.mkdir()
-        checkpoint = build_checkpoint(*sources, built, api, CheckpointSettings())
+        checkpoint = execution.build_checkpoint(*sources, built, api, CheckpointSettings())
         replace_output_directory(built, output_directory)
     return replace(checkpoint, directory=output_directory)
 
 
-def verify(checkpoint: str, api: HfApi | None = None) -> "Verdict":
+def verify(checkpoint: str, api: HfApi | None = None) -> Verdict:
     """Rebuild a published checkpoint from its build record, and compare byte for byte.
 
     Args:
@@ -225,8 +226,6 @@ def verify(checkpoint: str, api: HfApi | None = None) -> "Verdict":
         VedError: there is no record, or the checkpoint cannot be rebuilt.
         OSError: a file cannot be read or written.
     """
-    from ved import execution
-
     return execution.verify(checkpoint, api or connect())
 
 

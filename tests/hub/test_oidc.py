@@ -229,14 +229,14 @@ def test_publisher_refuses_request_token_with_line_break(hub: LocalHub) -> None:
 # Jobs that may not ask
 
 
-def not_offered(environ: Mapping[str, str], fork: str = "") -> RequestError:
+def not_offered(environ: Mapping[str, str]) -> RequestError:
     with pytest.raises(RequestError) as caught:
-        Publisher("https://huggingface.co", environ, ignore, fork)
+        Publisher("https://huggingface.co", environ, ignore)
     return caught.value
 
 
 def test_publisher_outside_of_github_needs_token() -> None:
-    error = not_offered({}, fork="stranger/x")
+    error = not_offered({})
     assert error.code == ErrorCode.NO_TOKEN
     assert "token" in error.remedy
 
@@ -245,12 +245,6 @@ def test_publisher_without_permission_names_permission() -> None:
     error = not_offered({"GITHUB_ACTIONS": "true"})
     assert error.code == ErrorCode.ID_TOKEN_PERMISSION
     assert "permissions: {id-token: write, contents: read}" in error.remedy
-
-
-def test_publisher_in_run_for_fork_names_fork() -> None:
-    error = not_offered({"GITHUB_ACTIONS": "true"}, fork="stranger/octo-repo")
-    assert error.code == ErrorCode.PULL_REQUESTS_NEVER_PUBLISH
-    assert "stranger/octo-repo" in error.cause
 
 
 # What GitHub answers

@@ -83,7 +83,7 @@ def _build(inputs: Inputs, outcome: RunOutcome, mask: _Mask) -> None:
     # Without a token and an identity, the error explains how a job gets an identity.
     is_job = os.environ.get("GITHUB_ACTIONS") == "true"
     if offers_identity(os.environ) or (is_job and not HubAccess(api).has_token):
-        publisher = Publisher(api.endpoint, os.environ, mask, events.fork(os.environ))
+        publisher = Publisher(api.endpoint, os.environ, mask)
     commands.build(manifest, options, api, publisher=publisher, collector=outcome.collector)
 
 

@@ -59,8 +59,6 @@ class Publisher:
         endpoint: the address of the Hub.
         environ: the environment variables of the job.
         on_secret: called with each new secret before its first use, to mask it in logs.
-        fork: the fork that the run is for, which explains why GitHub offers no identity; "" if the
-            run is for the repository itself.
 
     Raises:
         RequestError: the job may not ask for an id token, or an address is not safe for one.
@@ -71,10 +69,9 @@ class Publisher:
         endpoint: str,
         environ: Mapping[str, str],
         on_secret: Callable[[str], None],
-        fork: str = "",
     ) -> None:
         if not offers_identity(environ):
-            raise oidc_errors.not_offered(environ, fork)
+            raise oidc_errors.not_offered(environ)
         self._endpoint = endpoint.rstrip("/")
         self._request_url = environ[REQUEST_URL]
         self._request_token = environ[_REQUEST_TOKEN]

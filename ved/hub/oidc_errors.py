@@ -20,25 +20,13 @@ _MAX_LENGTH = 300  # characters of a server's text
 BAD_REQUEST, NOT_FOUND, NOT_ALLOWED, TOO_MANY = 400, 404, 405, 429
 
 
-def not_offered(environ: Mapping[str, str], fork: str) -> RequestError:
-    """Return the error of a job that may not ask GitHub for an id token.
-
-    Args:
-        environ: the environment variables of the job.
-        fork: the fork that the run is for; "" if the run is for the repository itself.
-    """
+def not_offered(environ: Mapping[str, str]) -> RequestError:
+    """Return the error of a job that may not ask GitHub for an id token."""
     if environ.get("GITHUB_ACTIONS") != "true":
         return RequestError(
             "This is not a GitHub Actions job, so it has no identity to publish with.",
             "Set the action's input token or the variable HF_TOKEN to a token that can write.",
             code=ErrorCode.NO_TOKEN,
-        )
-    if fork:
-        return RequestError(
-            f"This run is for a pull request from a fork ({fork}). GitHub gives it neither secrets "
-            "nor an identity, so nothing can be published.",
-            "Publish after the merge. Use mode: plan for pull requests: it needs neither.",
-            code=ErrorCode.PULL_REQUESTS_NEVER_PUBLISH,
         )
     return RequestError(
         "The job may not ask GitHub for an id token, so it needs a token to publish.",
