@@ -32,6 +32,20 @@ _interrupted = Event()
 _Result = TypeVar("_Result")
 
 
+def hold_signals() -> None:
+    """Hold SIGTERM and SIGINT back until `release_signals`, for what cannot be interrupted."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+
+
+def release_signals() -> None:
+    """Deliver signals that were held back, and later ones.
+
+    Raises:
+        KeyboardInterrupt: a signal was held back.
+    """
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
+
+
 def install_signal_handlers() -> None:
     """Make SIGTERM raise KeyboardInterrupt as Ctrl+C does, so that everything is cleaned up.
 

@@ -134,6 +134,47 @@ def test_cancelled_build_reports_what_was_published(
     assert_reports(action, hub, run, checked, sent)
 
 
+DURING_IMPORTS = f"""
+import os, runpy, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numpy":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+sys.meta_path.insert(0, Interrupt())
+sys.path.insert(0, {str(ENTRYPOINT.parent)!r})
+runpy.run_path({str(ENTRYPOINT)!r}, run_name="__main__")
+"""
+"""Runs the action, with a signal while its libraries are imported."""
+
+
+def test_cancelled_run_reports_during_its_first_imports(
+    reporting_action: Action, hub: LocalHub
+) -> None:
+    action = reporting_action
+    home = action.folder / "home"
+    for directory in (action.workspace, home):
+        directory.mkdir(parents=True)
+    action.write_manifest([pair("owner/cancelled-early")])
+    environ = prepare_step(action.inputs, action.workspace, home)
+    ended = subprocess.run(
+        [sys.executable, "-c", DURING_IMPORTS],
+        cwd=action.workspace,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=TOO_LONG,
+    )
+    run = read_run(ended.returncode, ended.stdout, home)
+    assert run.status == ExitStatus.INTERRUPTED, run.log
+    assert "Traceback" not in run.log
+    assert f"#{ErrorCode.RUN_ENDED_EARLY}" in run.summary
+    assert run.outputs["results"] == "[]"
+    assert "owner/cancelled-early" not in heads(hub)
+
+
 # Unexpected errors
 
 

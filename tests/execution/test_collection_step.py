@@ -22,13 +22,36 @@ from ved.hub.oidc import Publisher
 from ved.localhub import LocalHub
 from ved.manifest.pair_models import Pair
 from ved.planning.actions import ActionName, is_pending
-from ved.results.result import Outcome, Result
+from ved.results import Outcome, Result, ResultCollector
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
 
 
 def results(pairs: Sequence[Pair], action: ActionName | Outcome = "built") -> list[Result]:
     return [Result(each, action, commit=COMMIT) for each in pairs]
+
+
+class Collector(ResultCollector):
+    """A collector without a plan, which keeps each result it gets."""
+
+    def __init__(self, results: Sequence[Result]) -> None:
+        super().__init__()
+        self.latest = {result.pair.repo: result for result in results}
+        self.seen: list[Result] = []
+
+    def add(self, result: Result) -> None:
+        self.seen.append(result)
+        self.latest[result.pair.repo] = result
+
+    @property
+    def results(self) -> list[Result]:
+        return [*self.latest.values()]
+
+
+def synced(pairs: Sequence[Pair], done: Sequence[Result], hub: LocalHub) -> list[Result]:
+    collector = Collector(done)
+    sync_collections(pairs, [], client(hub), collector)
+    return collector.results
 
 
 def writes(hub: LocalHub) -> list[str]:
@@ -46,7 +69,7 @@ def writes(hub: LocalHub) -> list[str]:
 def test_sync_collections_adds_published_repos(action: ActionName | Outcome, hub: LocalHub) -> None:
     create_repos(hub)
     pairs = collected_pairs("b a")
-    assert sync_collections(pairs, results(pairs, action), client(hub)) == results(pairs, action)
+    assert synced(pairs, results(pairs, action), hub) == results(pairs, action)
     assert names_in(read_collection(hub)) == "b a"
 
 
@@ -55,7 +78,7 @@ def test_sync_collections_ignores_unpublished_repos(
     action: ActionName | Outcome, hub: LocalHub
 ) -> None:
     pairs = collected_pairs("a")
-    assert sync_collections(pairs, results(pairs, action), client(hub)) == results(pairs, action)
+    assert synced(pairs, results(pairs, action), hub) == results(pairs, action)
     assert hub.requests == []
 
 
@@ -70,7 +93,7 @@ def test_sync_collections_fails_only_pairs_of_refused_collection(hub: LocalHub) 
     ]
     pairs = manifest(*entries).pairs
 
-    first, second, *rest = sync_collections(pairs, results(pairs), client(hub))
+    first, second, *rest = synced(pairs, results(pairs), hub)
 
     for result in (first, second):
         assert (result.action, result.commit, result.is_bad) == ("failed", COMMIT, True)
@@ -79,6 +102,21 @@ def test_sync_collections_fails_only_pairs_of_refused_collection(hub: LocalHub) 
         ((level, key, _),) = result.annotations()
         assert (level, key) == ("error", "collection")
     assert rest == results(pairs)[2:]
+
+
+def test_sync_collections_reports_each_collection_once_it_is_done(hub: LocalHub) -> None:
+    create_repos(hub)
+    entries = [pair("owner/a", collection=TITLE), pair("owner/b", collection="Others")]
+    pairs = manifest(*entries).pairs
+    collector = Collector(results(pairs[:1]))
+
+    sync_collections(pairs, results(pairs[1:]), client(hub), collector)
+
+    first, second = results(pairs)
+    unfinished, *final = collector.seen
+    assert (unfinished.pair, unfinished.commit) == (first.pair, COMMIT)
+    assert unfinished.reason != first.reason
+    assert final == [first, second]
 
 
 # Whole runs

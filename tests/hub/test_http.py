@@ -6,11 +6,13 @@ from email.utils import format_datetime
 
 import pytest
 import requests
+from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import get_session
 
 from tests.support.publishing import TOKEN
 from tests.support.servers import Answer, serving
+from ved.errors import ErrorCode, RequestError
 from ved.hub import http, retries
 from ved.localhub import LocalHub
 
@@ -119,3 +121,13 @@ def test_read_limited_stops_after_one_chunk_more(monkeypatch: pytest.MonkeyPatch
             with get_session().get(url, stream=True, timeout=5) as response:
                 content = http.read_limited(response, length)
             assert min(length, 10_000) <= len(content) <= most
+
+
+@pytest.mark.parametrize("endpoint", ["", "huggingface.co", "ftp://huggingface.co", "http://["])
+def test_connect_refuses_an_endpoint_that_is_no_address(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    with pytest.raises(RequestError) as caught:
+        http.connect()
+    assert caught.value.code == ErrorCode.WRONG_INPUT

@@ -271,7 +271,7 @@ def test_absolute_paths_of_sources_are_not_published(
 
 
 @pytest.mark.parametrize("role", ["encoder", "decoder"])
-@pytest.mark.parametrize("model", ["/home/me/vit", "/home/me/vit/", "/vit", "//vit"])
+@pytest.mark.parametrize("model", ["/home/me/vit", "/home/me/vit/", "/home/vit/me/..", "//vit"])
 def test_recorded_pair_replaces_absolute_paths(role: str, model: str) -> None:
     (entry,) = manifest(pair("owner/x", **{role: {"model": model, "config": model}})).pairs
     recorded = recorded_pair(entry).model_dump()[role]

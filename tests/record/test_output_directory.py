@@ -123,3 +123,32 @@ def test_output_directory_is_restored_if_the_move_fails(checkpoint: Path, tmp_pa
     with pytest.raises(OSError, match="missing"):
         replace_output_directory(tmp_path / "missing", place)
     assert names(place) == names(checkpoint)
+
+
+def test_output_directory_is_restored_after_an_interrupt(
+    checkpoint: Path, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = copy(checkpoint, tmp_path / "place")
+    move = Path.replace
+
+    def interrupted(self: Path, target: Path) -> Path:
+        if self == built:
+            raise KeyboardInterrupt
+        return move(self, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        replace_output_directory(built, place)
+    assert names(place) == names(built) == names(checkpoint)
+
+
+@pytest.mark.parametrize("kind", ["file", "broken link"])
+def test_output_directory_below_a_file_is_refused(kind: str, tmp_path: Path) -> None:
+    parent = tmp_path / "owner"
+    if kind == "file":
+        parent.write_text("")
+    else:
+        parent.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(VedError) as refused:
+        check_output_directory(parent / "name")
+    assert refused.value.code == ErrorCode.DIRECTORY_IN_USE

@@ -421,6 +421,60 @@ def test_read_index_refuses_programs_that_claim_much_memory(program: bytes, path
     assert read_or_refuse(read_index, path) is None
 
 
+def nested(depth: int) -> bytes:
+    """Push a tuple of twice the same tuple, and so on: 2 ** depth values in few bytes."""
+    twice = [
+        pickle.BINPUT + bytes([level]) + pickle.BINGET + bytes([level]) + pickle.TUPLE2
+        for level in range(depth)
+    ]
+    return pickle.EMPTY_TUPLE + b"".join(twice)
+
+
+LONG_ROW = row(*[number(1)] * 65)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(
+            pickle.EMPTY_DICT + nested(16) + pickle.NONE + pickle.SETITEM + pickle.STOP, id="key"
+        ),
+        pytest.param(
+            pickle.EMPTY_DICT
+            + pickle.EMPTY_TUPLE
+            + pickle.TUPLE1 * 1000
+            + pickle.NONE
+            + pickle.SETITEM
+            + pickle.STOP,
+            id="deep key",
+        ),
+        pytest.param(
+            state({"a": pickle.EMPTY_TUPLE + pickle.DUP + pickle.TUPLE2}), id="another opcode"
+        ),
+        pytest.param(
+            state({"a": pickle.LONG1 + bytes([9]) + b"\x7f" * 9}), id="integer of 72 bits"
+        ),
+        pytest.param(state({"a": tensor_of(shape=LONG_ROW)}), id="dimensions"),
+        pytest.param(state({"a": tensor_of(shape=pickle.EMPTY_LIST)}), id="list of dimensions"),
+        pytest.param(
+            state({"a": call(named("collections", "OrderedDict"), row(pickle.EMPTY_LIST))}),
+            id="copied dictionary",
+        ),
+    ],
+)
+def test_read_index_refuses_programs_that_would_take_long(program: bytes, path: Path) -> None:
+    path.write_bytes(archived(program))
+    assert_refused(path)
+
+
+def test_read_index_ignores_keys_that_are_not_strings(path: Path) -> None:
+    both = text("a") + tensor((6,), (1,)) + number(1) + tensor((6,), (1,))
+    path.write_bytes(
+        archived(pickle.EMPTY_DICT + pickle.MARK + both + pickle.SETITEMS + pickle.STOP)
+    )
+    assert list(read_index(path)) == ["a"]
+
+
 def test_read_index_refuses_truncated_archives(path: Path) -> None:
     for cut in range(len(WHOLE)):
         path.write_bytes(WHOLE[:cut])

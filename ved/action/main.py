@@ -15,6 +15,7 @@ from ved.errors import ErrorCode, VedError
 
 def run() -> NoReturn:
     """Run the action and end the process."""
+    interruption.hold_signals()
     interruption.install_signal_handlers()
     interruption.exit_process(main())
 
@@ -33,12 +34,14 @@ def main() -> int:
     inputs = Inputs.read(os.environ)
     environment.prepare(progress_bars=False, endpoint=inputs.endpoint)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
-    # These import huggingface_hub, which reads the environment when it is imported.
+    # These import huggingface_hub, which reads the environment when it is imported. Signals are
+    # held back until then: there is nothing to report with before, and numpy is imported only once.
     from ved.action.modes import run_mode
     from ved.action.reports import RunOutcome, write_reports
 
     outcome = RunOutcome()
     try:
+        interruption.release_signals()
         run_mode(inputs, outcome, runner, secrets)
         interruption.ignore_signals()
     except KeyboardInterrupt:

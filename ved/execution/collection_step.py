@@ -11,7 +11,7 @@ from ved.manifest.pair_models import Pair
 from ved.planning import ActionName, Finding
 from ved.publishing.collection_sync import sync_collection
 from ved.publishing.collections import KEY, pairs_by_collection
-from ved.results import Outcome, Result
+from ved.results import Outcome, Result, ResultCollector
 
 log = logging.getLogger("ved")
 
@@ -19,27 +19,40 @@ PUBLISHED: tuple[ActionName | Outcome, ...] = ("built", "card-only", "skipped")
 """The outcomes after which a repo is on the Hub and up to date."""
 
 
-def sync_collections(pairs: Sequence[Pair], results: Sequence[Result], api: HfApi) -> list[Result]:
-    """Put published repos into their collections; return the results, some of them now failed.
+NOT_COLLECTED = "The run ended before its collection was changed."
+"""The reason of a result until its collection is done; it stays if the run is interrupted."""
+
+
+def sync_collections(
+    pairs: Sequence[Pair], added: Sequence[Result], api: HfApi, collector: ResultCollector
+) -> None:
+    """Put published repos into their collections, and report those that the Hub refuses.
 
     Args:
         pairs: all pairs of the manifest, which give the items their order.
-        results: the results of the pairs of this run.
+        added: what to report for pairs that only their collection lacks.
         api: the client of the Hub.
+        collector: has the results of the other pairs; gets the results of all.
     """
-    failed: dict[str, VedError] = {}
+    results = {result.pair.repo: result for result in (*collector.results, *added)}
+    wanted = {
+        name: [result for result in results.values() if _belongs(result, name)]
+        for name in pairs_by_collection(pairs)
+    }
+    for result in (result for members in wanted.values() for result in members):
+        if result not in added:
+            collector.add(replace(result, reason=f"{result.reason} {NOT_COLLECTED}"))
     for name, its_pairs in pairs_by_collection(pairs).items():
-        wanted = [
-            result.pair.repo
-            for result in results
-            if (result.pair.collection or "").lower() == name.lower() and result.action in PUBLISHED
-        ]
-        if wanted:
-            failed |= sync_collection(wanted, its_pairs, api)
-    return [
-        _failure(result, failed[result.pair.repo]) if result.pair.repo in failed else result
-        for result in results
-    ]
+        repos = [result.pair.repo for result in wanted[name]]
+        failed = sync_collection(repos, its_pairs, api) if repos else {}
+        for result in wanted[name]:
+            error = failed.get(result.pair.repo)
+            collector.add(_failure(result, error) if error else result)
+
+
+def _belongs(result: Result, collection: str) -> bool:
+    name = result.pair.collection or ""
+    return name.lower() == collection.lower() and result.action in PUBLISHED
 
 
 def _failure(result: Result, error: VedError) -> Result:

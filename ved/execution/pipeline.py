@@ -15,7 +15,7 @@ A pair's error is the result of that pair; the other pairs go on.
 import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ from huggingface_hub import HfApi
 from ved.execution.checkpoint_dir import BuiltCheckpoint, build_checkpoint
 from ved.execution.progress import Progress
 from ved.execution.readback import PublishedCommit, check_published, check_published_card
-from ved.execution.reporter import Reporter
+from ved.execution.reporter import UNCHECKED, Reporter
 from ved.execution.source_store import SourceStore
 from ved.hub.access import HubAccess
 from ved.hub.upload_counter import count_uploads
@@ -170,7 +170,7 @@ class Pipeline:
                 size = sum(path.stat().st_size for path in place.iterdir())
                 with count_uploads() as uploads:
                     if self._options.push:
-                        commit = self._push(action, place, size)
+                        commit = self._push(work, size, built.record.checksums())
                 if self._options.output_directory:
                     place = self._options.output_directory / pair.repo
                     replace_output_directory(work.directory, place)
@@ -184,7 +184,7 @@ class Pipeline:
             if commit is None or pair.check == "none":
                 self._reporter.done(result)
                 return None
-            self._reporter.unchecked(result)
+            self._reporter.unfinished(result, UNCHECKED)
             assert action.target is not None
             published = PublishedCommit(built.record, pair.repo, commit, action.target.head)
             runs_card = pair.check == "generate"
@@ -194,16 +194,18 @@ class Pipeline:
                 until_checked.close()  # other pairs need the disk, and reading back takes none
             return checks.submit(self._check, action, result, check, work.start, until_checked)
 
-    def _push(self, action: Build, directory: Path, size: int) -> str:
-        repo = action.pair.repo
+    def _push(self, work: _Work, size: int, checksums: Mapping[str, str]) -> str:
+        action, repo = work.action, work.action.pair.repo
         assert action.target is not None
+        on_commit = self._reporter.publishing(action, "built", work.start, size, checksums)
         with self._progress.step(repo, "Publishing", size):
             commit = commits.publish(
                 action.target,
-                directory,
+                work.directory,
                 private=action.pair.private,
                 api=self._api,
                 pusher=self._access.client_for,
+                on_commit=on_commit,
             )
         url = repos.commit_url(repo, commit, self._api.endpoint)
         log.info("%s: Published as %s", repo, url)
@@ -220,7 +222,7 @@ class Pipeline:
                 head = action.target.head
                 self._reporter.done(self._reporter.result(action, "card-only", start, head))
                 return None
-            commit, size, check = self._renew_card(action)
+            commit, size, check = self._renew_card(action, start)
         except Exception as error:
             self._reporter.failed(action, error, start)
             return None
@@ -228,10 +230,12 @@ class Pipeline:
         if action.pair.check == "none":
             self._reporter.done(result)
             return None
-        self._reporter.unchecked(result)
+        self._reporter.unfinished(result, UNCHECKED)
         return checks.submit(self._check, action, result, check, start, ExitStack())
 
-    def _renew_card(self, action: RenewCard) -> tuple[str, int, Callable[[Path, HfApi], None]]:
+    def _renew_card(
+        self, action: RenewCard, start: float
+    ) -> tuple[str, int, Callable[[Path, HfApi], None]]:
         """Publish a new model card; return the commit, its bytes, and what checks it."""
         directory = self._directory / action.pair.repo
         directory.mkdir(parents=True)
@@ -243,6 +247,7 @@ class Pipeline:
             directory,
         )
         size = sum(path.stat().st_size for path in directory.iterdir())
+        on_commit = self._reporter.publishing(action, "card-only", start, size)
         with self._progress.step(action.pair.repo, "Publishing the model card", 0):
             commit = commits.publish_card(
                 action.target,
@@ -250,6 +255,7 @@ class Pipeline:
                 private=action.pair.private,
                 api=self._api,
                 pusher=self._access.client_for,
+                on_commit=on_commit,
             )
         published = PublishedCommit(record, action.pair.repo, commit, action.target.head)
         return commit, size, partial(check_published_card, published)

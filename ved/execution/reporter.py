@@ -2,10 +2,11 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
-from ved.errors import VedError, as_ved_error
+from ved.errors import ErrorCode, VedError, as_ved_error
 from ved.execution.progress import Progress
 from ved.planning import Build, RenewCard, SetVisibility
 from ved.publishing.commits import VisibilityError
@@ -13,8 +14,10 @@ from ved.results import Outcome, Result, ResultCollector, outcome_result
 
 log = logging.getLogger("ved")
 
+# Reasons of results that are replaced when the pair is done. They stay if the run is interrupted.
+PUBLISHING = "The run ended during publishing: its commit may have been made."
+AFTER_COMMIT = "The run ended directly after the commit."
 UNCHECKED = "The run ended before the check of what was published."
-"""The reason of a result until its check is done; it stays if the run is interrupted."""
 
 
 class Reporter:
@@ -55,9 +58,38 @@ class Reporter:
         """Add a final result."""
         self._collector.add(replace(result, steps=self._progress.steps(result.pair.repo)))
 
-    def unchecked(self, result: Result) -> None:
-        """Add a result that a check is going to confirm or replace."""
-        self.done(replace(result, reason=f"{result.reason} {UNCHECKED}"))
+    def publishing(
+        self,
+        action: Build | RenewCard,
+        outcome: Outcome,
+        start: float,
+        size: int,
+        checksums: Mapping[str, str] = MappingProxyType({}),
+    ) -> Callable[[str], None]:
+        """Add the result that a pair has while its commit is made.
+
+        Args:
+            action: the planned action.
+            outcome: what is done once there is a commit.
+            start: when the action started, by the monotonic clock.
+            size: bytes that are published.
+            checksums: sha256 of the files that are published.
+
+        Returns:
+            A function that adds the result that the pair has directly after its commit.
+        """
+        ended = replace(self.result(action, "failed", start), code=ErrorCode.RUN_ENDED_EARLY)
+        self.done(replace(ended, reason=PUBLISHING))
+
+        def committed(commit: str) -> None:
+            result = self.result(action, outcome, start, commit, size)
+            self.unfinished(replace(result, checksums=checksums), AFTER_COMMIT)
+
+        return committed
+
+    def unfinished(self, result: Result, reason: str) -> None:
+        """Add a result that a later one replaces, with the reason that it has until then."""
+        self.done(replace(result, reason=f"{result.reason} {reason}"))
 
     def failed(
         self,

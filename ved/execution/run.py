@@ -62,9 +62,7 @@ def run_plan(
             for action in plan
             if isinstance(action, AddToCollection)
         ]
-        results = {result.pair.repo: result for result in (*collector.results, *added)}
-        for result in sync_collections(pairs, [*results.values()], access.api):
-            collector.add(result)
+        sync_collections(pairs, added, access.api, collector)
 
 
 def _bytes(builds: Iterable[Build], options: RunOptions) -> int:

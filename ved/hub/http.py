@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import count
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from huggingface_hub import HfApi, configure_http_backend, constants
@@ -20,8 +21,10 @@ from requests.utils import rewind_body
 from urllib3.exceptions import InvalidHeader, NewConnectionError
 from urllib3.util.retry import Retry
 
+from ved.errors import ErrorCode, RequestError
 from ved.hub import retries
 from ved.interruption import raise_if_interrupted
+from ved.text import quoted
 
 TIMEOUT = (10.0, 60.0)
 """Seconds to wait for a connection, and for the next bytes of an answer."""
@@ -120,9 +123,26 @@ def connect(token: str | None = None, *trusted_urls: str) -> HfApi:
     Args:
         token: the token to send; None for the one that huggingface_hub finds.
         trusted_urls: beginnings of addresses besides the Hub's that may get an `Authorization`.
+
+    Raises:
+        RequestError: the endpoint is not an address.
     """
+    if not _is_address(constants.ENDPOINT):
+        raise RequestError(
+            f"The endpoint {quoted(constants.ENDPOINT)} is not the address of a Hub.",
+            "Correct the endpoint. It begins with https:// or http://.",
+            code=ErrorCode.WRONG_INPUT,
+        )
     configure_http_backend(partial(_session, (f"{constants.ENDPOINT}/", *trusted_urls)))
     return HfApi(token=token)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        address = urlsplit(url)
+        return address.scheme in ("http", "https") and bool(address.hostname)
+    except ValueError:
+        return False
 
 
 def read_limited(response: requests.Response, length: int) -> bytes:

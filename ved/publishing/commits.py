@@ -46,6 +46,7 @@ def publish(
     private: bool | None,
     api: HfApi,
     pusher: Callable[[str], HfApi] | None = None,
+    on_commit: Callable[[str], None] | None = None,
     message: str = "Publish checkpoint assembled by VED",
     whole: bool = True,
 ) -> str:
@@ -61,6 +62,7 @@ def publish(
             and gives a new one the owner's default.
         api: the client that creates the repo and sets its visibility.
         pusher: returns the client that commits to an existing repo; `api` if None.
+        on_commit: called with the commit as soon as it exists.
         message: the commit's message.
         whole: whether `directory` has the whole checkpoint, so that other files of a checkpoint are
             deleted from the repo.
@@ -85,13 +87,8 @@ def publish(
     ]
     with translated_errors(f"publish {target.repo}", target.repo, writing=True):
         commit = _commit(target.repo, operations, message, target.head, committer)
-    if not is_commit(commit):
-        raise VedError(
-            f"The Hub reports {commit!r} as the new commit of {target.repo}, which is not a commit "
-            "id.",
-            "Check that the endpoint is the address of a Hub.",
-            code=ErrorCode.HUB_DOES_NOT_ANSWER,
-        )
+    if on_commit:
+        on_commit(commit)
     if private is False and target.private:
         try:
             set_visibility(target.repo, private, api)
@@ -107,14 +104,21 @@ def publish_card(
     private: bool | None,
     api: HfApi,
     pusher: Callable[[str], HfApi] | None = None,
+    on_commit: Callable[[str], None] | None = None,
 ) -> str:
     """Publish a model card and its record, leave the weights unchanged, and return the commit.
 
     See `publish` for arguments and errors.
     """
-    message = "Publish model card written by VED"
     return publish(
-        target, directory, private=private, api=api, pusher=pusher, message=message, whole=False
+        target,
+        directory,
+        private=private,
+        api=api,
+        pusher=pusher,
+        on_commit=on_commit,
+        message="Publish model card written by VED",
+        whole=False,
     )
 
 
@@ -178,7 +182,11 @@ def _create_repo(repo: str, private: bool | None, api: HfApi) -> TargetRepo:
 def _commit(
     repo: str, operations: Sequence[CommitOperation], message: str, parent: str | None, api: HfApi
 ) -> str:
-    """Commit on a parent that must be the head, and return the new commit."""
+    """Commit on a parent that must be the head, and return the new commit.
+
+    Raises:
+        VedError: the Hub names no commit.
+    """
     run = f"Run {secrets.token_hex(16)}"
     try:
         commit = api.create_commit(
@@ -201,4 +209,11 @@ def _commit(
         if own is None:
             raise
         return own
+    if not is_commit(commit.oid):
+        raise VedError(
+            f"The Hub reports {commit.oid!r} as the new commit of {repo}, which is not a commit "
+            "id.",
+            "Check that the endpoint is the address of a Hub.",
+            code=ErrorCode.HUB_DOES_NOT_ANSWER,
+        )
     return commit.oid

@@ -28,6 +28,7 @@ from ved.record.entries import (
     RecordModel,
     Version,
 )
+from ved.sources.pinning import last_name
 
 FILE_NAME = "ved.json"
 MAX_BYTES = 64 * 2**20
@@ -142,7 +143,7 @@ def recorded_pair(pair: Pair) -> Pair:
     for role in ("encoder", "decoder"):
         for ref in (entry[role], entry[role].get("config")):
             if ref and is_local(ref["model"]) and Path(ref["model"]).is_absolute():
-                ref["model"] = f"./{Path(ref['model']).name}"
+                ref["model"] = f"./{last_name(ref['model'])}"
     return Pair.model_validate(entry)
 
 

@@ -1,5 +1,6 @@
 """The directory of a built checkpoint: replaced as a whole, and only if VED wrote all of it."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,10 +35,17 @@ def check_output_directory(directory: Path) -> None:
     """Check that a directory may be replaced: it is missing, empty, or as VED wrote it.
 
     Raises:
-        VedError: it is a link or a file, or holds a file that VED did not write or that was changed
-            since.
+        VedError: it is a link or a file, is below a file, or holds a file that VED did not write or
+            that was changed since.
         OSError: a file cannot be read.
     """
+    for parent in directory.parents:
+        if os.path.lexists(parent) and not parent.is_dir():
+            raise VedError(
+                f"{directory} cannot be created: {parent} is not a directory.",
+                "Move it, or name another directory.",
+                code=ErrorCode.DIRECTORY_IN_USE,
+            )
     if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
         raise VedError(
             f"{directory} is a link or a file.",
@@ -84,7 +92,7 @@ def replace_output_directory(built: Path, destination: Path) -> None:
         destination.replace(aside / "replaced")
         try:
             built.replace(destination)
-        except OSError:
+        except BaseException:  # an interrupt, too
             (aside / "replaced").replace(destination)
             raise
 

@@ -1,5 +1,6 @@
 """Pin references of the manifest: find out which commit each means now."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,9 +84,13 @@ def _local_snapshot(name: str, directory: Path) -> Snapshot:
             code=ErrorCode.NO_SUCH_DIRECTORY,
         )
     files = {path.name: path.stat().st_size for path in directory.iterdir() if path.is_file()}
-    # A name is published. An absolute path would reveal things about this machine.
-    publishable = directory.name if Path(name).is_absolute() else name
+    publishable = last_name(name) if Path(name).is_absolute() else name
     return Snapshot(publishable, None, files, directory)
+
+
+def last_name(path: str) -> str:
+    """Return the name that is published of an absolute path, which is nobody else's business."""
+    return Path(os.path.normpath(path)).name
 
 
 def _identity(snapshot: Snapshot, names: Iterable[str]) -> dict[str, Any]:

@@ -13,7 +13,6 @@ reach lets it change an attribute, so a tensor stays as it was checked.
 import io
 import os
 import pickle
-import pickletools
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from typing import IO, Any, BinaryIO, NoReturn, cast
 import numpy as np
 
 from ved.errors import ErrorCode, VedError
+from ved.tensors.pickle_programs import check_program
 from ved.tensors.tensor import BFLOAT16, Array, StoredTensor
 
 _STORAGES = {
@@ -44,8 +44,14 @@ _STORAGES = {
 _ENTRY_HEADER_BYTES = 30
 _ENTRY_SIGNATURE = b"PK\x03\x04"
 
-PROGRAM_BYTES = 64 * 2**20
+PROGRAM_BYTES = 8 * 2**20
 """The largest data.pkl that is read. A model of ten thousand tensors has one of two megabytes."""
+
+_MAX_DIMENSIONS = 64
+"""The most dimensions of a tensor: those of PyTorch and of numpy."""
+
+_MAX_CAUSE = 200
+"""The most characters of a message that a pickle has a part in."""
 
 _CONVERT = (
     "Convert the source to safetensors (https://huggingface.co/docs/safetensors/convert-weights)."
@@ -173,17 +179,21 @@ def index_of(path: Path, file: BinaryIO) -> dict[str, ArchivedTensor]:
             if archive.getinfo(name).file_size > PROGRAM_BYTES:
                 raise pickle.UnpicklingError(f"its data.pkl is larger than {PROGRAM_BYTES} bytes")
             program = archive.read(name)
-        _check(program)
+        check_program(program)
         state = _Unpickler(io.BytesIO(program), path, entries).load()
     except OSError:
         raise
     except Exception as error:  # a damaged or hostile pickle makes the unpickler raise anything
-        cause = f"{path.name} cannot be read: {error}."
+        cause = f"{path.name} cannot be read: {str(error)[:_MAX_CAUSE]}."
         raise VedError(cause, _CONVERT, code=ErrorCode.NO_USABLE_WEIGHTS) from error
     if not isinstance(state, dict):
         cause = f"{path.name} does not hold a dictionary of tensors."
         raise VedError(cause, _CONVERT, code=ErrorCode.NO_USABLE_WEIGHTS)
-    return {str(key): value for key, value in state.items() if isinstance(value, ArchivedTensor)}
+    return {
+        key: value
+        for key, value in state.items()
+        if isinstance(key, str) and isinstance(value, ArchivedTensor)
+    }
 
 
 class _Bounded:
@@ -203,14 +213,6 @@ class _Bounded:
         return self._file.read(min(count, self._size))
 
 
-def _check(program: bytes) -> None:
-    """Check that a pickle is whole and needs no more memory than its own size."""
-    for opcode, argument, _ in pickletools.genops(program):
-        # The unpickler allocates its memo up to the highest number.
-        if isinstance(argument, int) and "PUT" in opcode.name and argument > len(program):
-            raise pickle.UnpicklingError(f"it numbers a value {argument}")
-
-
 class _Unpickler(pickle.Unpickler):
     """An unpickler that creates tensors and dictionaries, and refuses everything else.
 
@@ -227,7 +229,7 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> _Function | str:
         if (module, name) == ("collections", "OrderedDict"):
-            return _Function(_Dictionary)
+            return _Function(lambda: _Dictionary())
         if module == "torch" and name in _STORAGES:
             return name
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -239,7 +241,9 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> _Storage:
         """Return the storage of a persistent id: ("storage", class, key, location, size)."""
         _, kind, key, _, size = pid
-        entry, dtype = self.entries[key], _STORAGES[kind]
+        entry, dtype = self.entries.get(key), _STORAGES.get(kind)
+        if entry is None or dtype is None:
+            raise pickle.UnpicklingError("it names a storage that is not in the archive")
         _check_numbers(size)
         if not 0 <= size * dtype.itemsize <= entry.file_size:
             raise pickle.UnpicklingError(f"storage {key!r} is shorter than its size")
@@ -264,6 +268,8 @@ class _Unpickler(pickle.Unpickler):
         """
         if not isinstance(storage, _Storage):
             raise pickle.UnpicklingError("a tensor has no storage")
+        if type(shape) is not tuple or type(strides) is not tuple or len(shape) > _MAX_DIMENSIONS:
+            raise pickle.UnpicklingError("the shape or the strides of a tensor are no short tuple")
         _check_numbers(start, *shape, *strides)
         row_major = tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))
         is_row_major = all(
@@ -287,4 +293,4 @@ def _check_numbers(*numbers: object) -> None:
     """Check that all are of type int: True and 1.0 are equal to 1, but not to its JSON."""
     for number in numbers:
         if type(number) is not int:
-            raise pickle.UnpicklingError(f"{number!r} is not a whole number")
+            raise pickle.UnpicklingError(f"a {type(number).__name__} is not a whole number")
