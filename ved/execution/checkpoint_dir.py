@@ -19,8 +19,8 @@ class BuiltCheckpoint:
     Attributes:
         directory: where its files are.
         record: its build record, which is among the files.
-        warnings: what its owner should know, a sentence each: parameters that are randomly
-            initialized, and tensors that are not used, unlike in most checkpoints of the family.
+        warnings: a sentence for each parameter that is randomly initialized, and for each tensor
+            that is not used, unlike in most checkpoints of the family.
     """
 
     directory: Path

@@ -15,7 +15,7 @@ from ved.results import Outcome, Result, ResultCollector, outcome_result
 log = logging.getLogger("ved")
 
 # Reasons of results that are replaced when the pair is done. They stay if the run is interrupted.
-PUBLISHING = "The run ended during publishing: its commit may have been made."
+PUBLISHING = "The run ended during publishing: its commit may exist."
 AFTER_COMMIT = "The run ended directly after the commit."
 UNCHECKED = "The run ended before the check of what was published."
 
@@ -66,7 +66,7 @@ class Reporter:
         size: int,
         checksums: Mapping[str, str] = MappingProxyType({}),
     ) -> Callable[[str], None]:
-        """Add the result that a pair has while its commit is made.
+        """Add the result that a pair has while its commit is created.
 
         Args:
             action: the planned action.

@@ -269,7 +269,7 @@ class _Unpickler(pickle.Unpickler):
         if not isinstance(storage, _Storage):
             raise pickle.UnpicklingError("a tensor has no storage")
         if type(shape) is not tuple or type(strides) is not tuple or len(shape) > _MAX_DIMENSIONS:
-            raise pickle.UnpicklingError("the shape or the strides of a tensor are no short tuple")
+            raise pickle.UnpicklingError("a shape or strides are not a short tuple")
         _check_numbers(start, *shape, *strides)
         row_major = tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))
         is_row_major = all(
