@@ -18,7 +18,6 @@ log = logging.getLogger("ved")
 PUBLISHED: tuple[ActionName | Outcome, ...] = ("built", "card-only", "skipped")
 """The outcomes after which a repo is on the Hub and up to date."""
 
-
 NOT_COLLECTED = "The run ended before its collection was changed."
 """The reason of a result until its collection is done; it stays if the run is interrupted."""
 
@@ -34,25 +33,23 @@ def sync_collections(
         api: the client of the Hub.
         collector: has the results of the other pairs; gets the results of all.
     """
-    results = {result.pair.repo: result for result in (*collector.results, *added)}
-    wanted = {
-        name: [result for result in results.values() if _belongs(result, name)]
-        for name in pairs_by_collection(pairs)
-    }
-    for result in (result for members in wanted.values() for result in members):
-        if result not in added:
+    done = collector.results
+    results = {result.pair.repo: result for result in (*done, *added)}
+    for result in done:
+        if result.pair.collection and result.action in PUBLISHED:
             collector.add(replace(result, reason=f"{result.reason} {NOT_COLLECTED}"))
     for name, its_pairs in pairs_by_collection(pairs).items():
-        repos = [result.pair.repo for result in wanted[name]]
-        failed = sync_collection(repos, its_pairs, api) if repos else {}
-        for result in wanted[name]:
+        wanted = [
+            result
+            for result in results.values()
+            if (result.pair.collection or "").lower() == name.lower() and result.action in PUBLISHED
+        ]
+        failed = (
+            sync_collection([each.pair.repo for each in wanted], its_pairs, api) if wanted else {}
+        )
+        for result in wanted:
             error = failed.get(result.pair.repo)
             collector.add(_failure(result, error) if error else result)
-
-
-def _belongs(result: Result, collection: str) -> bool:
-    name = result.pair.collection or ""
-    return name.lower() == collection.lower() and result.action in PUBLISHED
 
 
 def _failure(result: Result, error: VedError) -> Result:

@@ -164,23 +164,23 @@ class Pipeline:
     ) -> "Future[None] | None":
         """Publish a checkpoint, keep it, or both; return its check, if there is one."""
         action, pair, place, commit = work.action, work.action.pair, work.directory, None
+        checksums = built.record.checksums()
         with ExitStack() as owned:
             owned.callback(self._discard, work)
             try:
                 size = sum(path.stat().st_size for path in place.iterdir())
                 with count_uploads() as uploads:
                     if self._options.push:
-                        commit = self._push(work, size, built.record.checksums())
+                        commit = self._push(work, size, checksums)
                 if self._options.output_directory:
                     place = self._options.output_directory / pair.repo
                     replace_output_directory(work.directory, place)
                     self._budget.release_output(work.need, kept=True)
             except Exception as error:
-                checksums = built.record.checksums()
                 self._reporter.failed(action, error, work.start, commit, checksums)
                 return None
             result = self._reporter.result(action, "built", work.start, commit, size)
-            result = replace(result, checksums=built.record.checksums(), uploaded=uploads.sent)
+            result = replace(result, checksums=checksums, uploaded=uploads.sent)
             if commit is None or pair.check == "none":
                 self._reporter.done(result)
                 return None
