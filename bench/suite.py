@@ -42,7 +42,11 @@ def _count(tier: str) -> int:
 def _run(command: str) -> str:
     """Run a command of the Makefile, and return two cells of a table."""
     start = time.perf_counter()
-    printed = subprocess.check_output(command.split(), cwd=ROOT, text=True)
+    result = subprocess.run(command.split(), cwd=ROOT, stdout=subprocess.PIPE, text=True)
     seconds = round(time.perf_counter() - start)
+    if result.returncode:
+        print(result.stdout, file=sys.stderr)  # names the test that failed
+    result.check_returncode()
+    printed = result.stdout
     passed = re.findall(r"(\d+) passed", printed)[-1]
     return f"{seconds // 60} min {seconds % 60} s | {passed} passed"
