@@ -282,7 +282,11 @@ def test_upload_damaged_in_transit_is_refused_and_sent_again_alone(case: Case) -
         "old": "skipped",
     }
     sent_again = {each.path: each.bytes_in for each in case.asked(upload)}
-    assert sent_again == {path: sizes[path] for path in sizes.keys() - arrived}
+    # The damaged upload can fail before the client has begun the other one.
+    assert arrived.isdisjoint(sent_again)
+    assert len(arrived) + len(sent_again) == upload.times
+    damaged_sizes = {path: sizes[path] for path in sizes.keys() - arrived}
+    assert damaged_sizes.items() <= sent_again.items()
     assert case.seed("new") == AFTER
 
 
