@@ -8,6 +8,7 @@ import yaml
 
 from docs import layers, python_api, reference
 from docs.tables import code, table
+from ved import environment
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,6 +25,9 @@ def pages() -> dict[Path, str]:
     of_called = {
         "inputs": _inputs(called["inputs"]),
         "secrets": _described("secret", called["secrets"]),
+        "variables": table(
+            ("variable", ""), [(code(name), text) for name, text in environment.HONORED.items()]
+        ),
     }
     architecture = {"packages": layers.packages(), "contract": layers.contract()}
     return {

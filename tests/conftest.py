@@ -30,11 +30,15 @@ if "TMPDIR" not in os.environ and _MEMORY.is_dir() and disk_usage(_MEMORY).free 
 _HOME = tempfile.TemporaryDirectory(prefix="ved-tests-")
 os.environ["HF_HOME"] = f"{_HOME.name}/hf-home"
 # What one process compiles, the others need not; pytest's workers inherit this from their parent.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{_HOME.name}/compiled")
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+_COMPILED = {
+    "JAX_COMPILATION_CACHE_DIR": f"{_HOME.name}/compiled",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+}
+_COMPILED |= {name: os.environ[name] for name in _COMPILED if name in os.environ}
 # The Hub listens already here: a port that was only chosen could be taken by another process.
 _HUB = LocalHub(Path(_HOME.name, "hub")).__enter__()
 environment.prepare(progress_bars=False, endpoint=_HUB.endpoint)
+os.environ.update(_COMPILED)  # VED itself does not honor it
 
 from huggingface_hub import configure_http_backend  # noqa: E402
 
@@ -61,6 +65,8 @@ def isolated(
     for name in [name for name in os.environ if name.startswith(("HF_", "INPUT_", "GITHUB_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf-home"))
+    for name, value in _COMPILED.items():
+        monkeypatch.setenv(name, value)
     yield
     configure_http_backend()  # without what a command made of it
 

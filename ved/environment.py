@@ -1,6 +1,12 @@
-"""The environment variables that jax, transformers and huggingface_hub read at import."""
+"""The environment variables that jax, transformers and huggingface_hub read at import.
+
+These libraries read more than a hundred variables. Some of them change the bytes of a checkpoint,
+some make a download fail, and some name files with code that is run. So VED sets the variables of
+all of them as a whole: it pins some, honors a few, and removes the others.
+"""
 
 import os
+from collections.abc import Mapping
 
 THREEFRY_PARTITIONABLE = True
 """How jax draws random numbers; the other setting gives other bits."""
@@ -18,6 +24,49 @@ VARIABLES = {
     "HF_XET_CHUNK_CACHE_SIZE_BYTES": "0",
 }
 
+PREFIXES = (
+    "CHECK_VMA",
+    "EAGER_",
+    "FLAX_",
+    "FORCE_TF_",
+    "HF_",
+    "HUGGINGFACE_",
+    "HUGGING_FACE_",
+    "JAX2TF_",
+    "JAXLIB_",
+    "JAX_",
+    "LIBTPU_",
+    "MOCK_NUM_GPU_",
+    "NNX_",
+    "NPY_",
+    "NUMPY_",
+    "PJRT_",
+    "PYTORCH_",
+    "SAFETENSORS_",
+    "TF_",
+    "TOKENIZERS_",
+    "TPU_",
+    "TRANSFORMERS_",
+    "USE_",
+    "XLA_",
+)
+"""The beginnings of the names of the libraries' variables."""
+
+HONORED: Mapping[str, str] = {
+    "HF_TOKEN": "The token.",
+    "HUGGING_FACE_HUB_TOKEN": "The former name of `HF_TOKEN`.",
+    "HF_TOKEN_PATH": "The file with the token of `hf auth login`.",
+    "HF_ENDPOINT": "The address of the Hub. The input `endpoint` and `--endpoint` replace it.",
+    "HF_HOME": "The directory of the token's file and of the caches.",
+    "HF_HUB_CACHE": "The directory of downloaded sources.",
+    "HUGGINGFACE_HUB_CACHE": "The former name of `HF_HUB_CACHE`.",
+    "HF_XET_CACHE": "The directory of the cache of Xet, a protocol for large files.",
+    "HF_HUB_DISABLE_XET": "With `1`, large files are transferred without Xet.",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "With `1`, no progress bars are drawn.",
+    "HF_DEBUG": "With `1`, each request to the Hub is logged, without its token.",
+}
+"""The variables of the libraries that are left as they are, and the effect of each."""
+
 
 def prepare(*, progress_bars: bool, endpoint: str | None = None) -> None:
     """Set the variables; call this before anything imports those libraries.
@@ -26,6 +75,9 @@ def prepare(*, progress_bars: bool, endpoint: str | None = None) -> None:
         progress_bars: whether huggingface_hub draws bars for downloads and uploads.
         endpoint: the address of the Hub; None leaves the present one.
     """
+    for name in [*os.environ]:
+        if name.startswith(PREFIXES) and name not in HONORED:
+            del os.environ[name]
     os.environ.update(VARIABLES)
     if endpoint:
         # HfApi(endpoint) is not enough: huggingface_hub parses commit addresses with this one.

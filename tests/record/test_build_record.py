@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import ved
 from tests import checkpoints
 from tests.support import golden
+from tests.support.environments import HOSTILE_VARIABLES
 from tests.support.publishing import (
     TOKEN,
     build_locally,
@@ -286,7 +287,7 @@ def test_recorded_pair_keeps_repos_and_relative_paths(model: str) -> None:
 
 @pytest.mark.slow
 def test_build_in_other_environment_gives_the_same_bytes(hub: LocalHub, tmp_path: Path) -> None:
-    """The other process has its own cache, folder, home, time zone and order of sets."""
+    """The other process has its own cache, folder, home, time zone, order of sets and settings."""
     # These sources lack parts, and differ in width: parameters are initialized in each part.
     checkpoints.vit(tmp_path / "vit", hidden_size=48, without=("pooler.",))
     checkpoints.bert(tmp_path / "bert", without=("cls.",))
@@ -302,6 +303,7 @@ def test_build_in_other_environment_gives_the_same_bytes(hub: LocalHub, tmp_path
         "HOME": str(tmp_path),
         "PYTHONHASHSEED": "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1",
         "TZ": "Asia/Tokyo",
+        **HOSTILE_VARIABLES,
     }
     arguments: list[str | Path] = [
         tmp_path / "pairs.yaml",

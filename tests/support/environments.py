@@ -10,6 +10,41 @@ from pathlib import Path
 from filelock import FileLock
 
 _COMPILATION_CACHE = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
+
+HOSTILE_VARIABLES = {
+    "EAGER_CONSTANT_FOLDING": "1",
+    "FLAX_FIX_RNG_SEPARATOR": "1",
+    "FLAX_RETURN_FROZENDICT": "1",
+    "FORCE_TF_AVAILABLE": "1",
+    "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
+    "HF_HUB_DOWNLOAD_TIMEOUT": "soon",
+    "HF_HUB_ENABLE_HF_TRANSFER": "1",
+    "HF_HUB_ETAG_TIMEOUT": "0.001",
+    "HF_HUB_OFFLINE": "1",
+    "HF_XET_CLIENT_READ_TIMEOUT": "0",
+    "HUGGINGFACE_CO_STAGING": "1",
+    "JAX_COMPILATION_CACHE_DIR": "/dev/null/cache",
+    "JAX_DEBUG_NANS": "1",
+    "JAX_DEFAULT_DTYPE_BITS": "32",
+    "JAX_DEFAULT_MATMUL_PRECISION": "bfloat16",
+    "JAX_DEFAULT_PRNG_IMPL": "rbg",
+    "JAX_DISABLE_JIT": "1",
+    "JAX_ENABLE_CUSTOM_PRNG": "1",
+    "JAX_ENABLE_X64": "1",
+    "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+    "JAX_NUMPY_RANK_PROMOTION": "raise",
+    "JAX_PLATFORM_NAME": "tpu",
+    "JAX_RANDOM_SEED_OFFSET": "7",
+    "TRANSFORMERS_CACHE": "/dev/null/cache",
+    "TRANSFORMERS_OFFLINE": "1",
+    "USE_FLAX": "0",
+    "USE_JAX": "0",
+    "USE_TF": "1",
+    "XLA_FLAGS": "--xla_cpu_enable_fast_math=true --xla_cpu_use_thunk_runtime=false",
+    "XLA_PYTHON_CLIENT_MEM_FRACTION": "much",
+}
+"""Environment variables that change the bytes of a checkpoint, or make a build fail."""
+
 _REQUIREMENTS = Path(__file__).parents[2] / "requirements"
 
 
