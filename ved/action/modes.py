@@ -113,6 +113,7 @@ def _options(inputs: Inputs) -> RunOptions:
         only=parse_shard(inputs.shard) if inputs.shard else inputs.only,
         max_disk=parse_size(inputs.max_disk) if inputs.max_disk else None,
         allowed_namespaces=inputs.allowed_namespaces,
+        workspace=Path.cwd(),
     )
 
 

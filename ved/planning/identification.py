@@ -47,7 +47,8 @@ def identify_pairs(
     """
     refs: dict[_Name, ConfigRef] = {_name(ref): ref for pair in pairs for ref in _refs(pair)}
     found = map_concurrently(
-        lambda ref: value_or_error(lambda: pin(ref, access.api)), [*refs.values()]
+        lambda ref: value_or_error(lambda: pin(ref, access.api, options.workspace)),
+        [*refs.values()],
     )
     snapshots = dict(zip(refs, found, strict=True))
     return [_identify(pair, snapshots, options, access, namespaces) for pair in pairs]

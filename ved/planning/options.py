@@ -16,6 +16,7 @@ class RunOptions:
             all free space.
         allowed_namespaces: the only users and organizations to publish to; all if empty.
         progress_bar: whether to draw a progress bar.
+        workspace: the directory in which local sources have to be; None for the whole machine.
     """
 
     only: tuple[str, ...] = ()
@@ -24,3 +25,4 @@ class RunOptions:
     max_disk: int | None = None
     allowed_namespaces: tuple[str, ...] = ()
     progress_bar: bool = False
+    workspace: Path | None = None

@@ -14,6 +14,7 @@ from ved.hub.answers import is_commit, repo_files
 from ved.hub.errors import translated_errors
 from ved.manifest.pair_models import ConfigRef
 from ved.sources.digests import file_sha256
+from ved.sources.local_files import check_local_file, list_local_files
 from ved.sources.metadata import SourceMetadata
 from ved.sources.snapshot import CONFIG, PROCESSING_FILES, Snapshot
 from ved.sources.weight_files import select_weight_files
@@ -40,7 +41,7 @@ class Pinned:
         A local directory has no commit, so the digests of its files are part of the identity.
 
         Raises:
-            VedError: a local directory has no usable weights.
+            VedError: a local directory has no usable weights, or a file that may not be read.
             OSError: a file of a local directory cannot be read.
         """
         names = {CONFIG, *PROCESSING_FILES[role]}
@@ -52,14 +53,21 @@ class Pinned:
         }
 
 
-def pin(ref: ConfigRef, api: HfApi) -> Snapshot:
+def pin(ref: ConfigRef, api: HfApi, workspace: Path | None = None) -> Snapshot:
     """Return what a reference to a repo or a directory means now, in one request.
 
+    Args:
+        ref: the reference.
+        api: the client.
+        workspace: the directory in which local directories have to be; None for the whole machine.
+
     Raises:
-        VedError: the repo or directory does not exist, or the token cannot read it.
+        VedError: the repo or directory does not exist, or the token cannot read it; or the
+            directory is outside the workspace.
+        OSError: the directory cannot be read.
     """
     if ref.directory is not None:
-        return _local_snapshot(ref.model, ref.directory)
+        return _local_snapshot(ref.model, ref.directory, workspace)
     at = f" at {ref.revision}" if ref.revision else ""
     with translated_errors(f"read {ref.model}{at}", ref.model):
         info = api.model_info(ref.model, revision=ref.revision, files_metadata=True)
@@ -73,19 +81,14 @@ def pin(ref: ConfigRef, api: HfApi) -> Snapshot:
         )
     files = {each.rfilename: each.size or 0 for each in found}
     digests = {each.rfilename: each.lfs.sha256 for each in found if each.lfs}
-    return Snapshot(ref.model, info.sha, files, None, metadata, digests)
+    is_private = bool(info.private)
+    return Snapshot(ref.model, info.sha, files, None, metadata, digests, is_private)
 
 
-def _local_snapshot(name: str, directory: Path) -> Snapshot:
-    if not directory.is_dir():
-        raise VedError(
-            f"There is no directory {directory}.",
-            "Check the path.",
-            code=ErrorCode.NO_SUCH_DIRECTORY,
-        )
-    files = {path.name: path.stat().st_size for path in directory.iterdir() if path.is_file()}
+def _local_snapshot(name: str, directory: Path, workspace: Path | None) -> Snapshot:
+    files = list_local_files(directory, workspace)
     publishable = last_name(name) if Path(name).is_absolute() else name
-    return Snapshot(publishable, None, files, directory)
+    return Snapshot(publishable, None, files, directory, workspace=workspace)
 
 
 def last_name(path: str) -> str:
@@ -98,5 +101,7 @@ def _identity(snapshot: Snapshot, names: Iterable[str]) -> dict[str, Any]:
     if snapshot.directory is None:
         return {"name": snapshot.name, "commit": snapshot.commit}
     used = sorted(snapshot.files.keys() & {*names})
+    for name in used:
+        check_local_file(snapshot.directory, name, snapshot.workspace)
     digests = {name: file_sha256(snapshot.directory / name) for name in used}
     return {"name": snapshot.name, "files": digests}

@@ -15,6 +15,7 @@ from ved.hub.errors import translated_errors
 from ved.hub.retries import retry_truncated
 from ved.interruption import thread_pool
 from ved.sources.digests import file_sha256
+from ved.sources.local_files import check_local_file
 from ved.sources.metadata import SourceMetadata
 
 log = logging.getLogger("ved")
@@ -58,6 +59,9 @@ class Snapshot:
         directory: the local directory; None for a repo.
         metadata: what the authors state about the repo; empty for a local directory.
         sha256: the digests of files in hexadecimal, by name, as far as the Hub reports them.
+        private: whether the repo is private.
+        workspace: the directory in which the files of a local directory have to be; None for the
+            whole machine.
     """
 
     name: str
@@ -66,6 +70,8 @@ class Snapshot:
     directory: Path | None
     metadata: SourceMetadata = field(default_factory=SourceMetadata)
     sha256: Mapping[str, str] = field(default_factory=dict)
+    private: bool = False
+    workspace: Path | None = None
 
     def __str__(self) -> str:
         if self.directory is not None:
@@ -75,15 +81,20 @@ class Snapshot:
     def fetch(self, names: Iterable[str], api: HfApi, cache: Path | None = None) -> Path:
         """Download files that are not in the cache, and return the directory that has all of them.
 
+        The files of a local directory are checked instead; see `ved.sources.local_files`.
+
         Args:
             names: the files.
             api: the client.
             cache: a cache to use in place of huggingface_hub's own.
 
         Raises:
-            VedError: the download fails, or brings another content than the Hub reports.
+            VedError: the download fails, or brings another content than the Hub reports; or a file
+                of a local directory may not be read.
         """
         if self.directory is not None:
+            for name in names:
+                check_local_file(self.directory, name, self.workspace)
             return self.directory
         # File by file: huggingface_hub's download of a whole snapshot takes a folder in its cache
         # for complete if the Hub fails between two files.
