@@ -5,8 +5,8 @@ publish any file that this process can read: `vocab.txt -> /proc/self/environ`. 
 if it is regular, and in the directory that the user names, after all links are followed. The one
 exception is the cache of huggingface_hub, in which files are links to `blobs/`.
 
-A hard link looks like any other name of its file, so it is not found. A link that somebody creates between
-the check and the reading is not found.
+Two things are not found: a hard link, which looks like any other name of its file, and a link that
+somebody creates between the check and the reading.
 """
 
 import errno
