@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from huggingface_hub import HfApi, ModelInfo
+from huggingface_hub import HfApi
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +25,7 @@ from ved.action.workflow_commands import WorkflowCommands
 from ved.errors import ErrorCode, RequestError, VedError
 from ved.families.family import Role
 from ved.hub.access import HubAccess
+from ved.hub.repo_info import RepoInfo
 from ved.localhub import LocalHub
 from ved.manifest.loading import ManifestError, loads
 from ved.manifest.pair_models import Pair
@@ -169,7 +170,7 @@ METADATA = st.fixed_dictionaries(
 
 def source(name: str, gated: str, metadata: dict[str, Any]) -> Snapshot:
     """Return a source as it is pinned if the Hub answers with this metadata."""
-    info = ModelInfo(id=name, gated=gated, cardData=metadata)  # type: ignore[no-untyped-call]
+    info = RepoInfo(name, gated=gated, card=metadata)
     return Snapshot(name, "0" * 40, {}, None, SourceMetadata.of(info))
 
 

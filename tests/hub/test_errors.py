@@ -12,6 +12,7 @@ from tests.support.publishing import TOKEN, client
 from ved.errors import ErrorCode, VedError
 from ved.hub.answers import MalformedAnswerError
 from ved.hub.errors import UploadError, is_not_found, translated_errors
+from ved.hub.repo_info import fetch_repo
 from ved.localhub import LocalHub
 
 
@@ -87,7 +88,7 @@ def parsed(api: HfApi) -> None:
     """Read a repo as VED does."""
     from ved.publishing.repos import repo_from_info
 
-    repo_from_info("owner/x", api.model_info("owner/x", files_metadata=True))
+    repo_from_info("owner/x", fetch_repo("owner/x", api))
 
 
 @pytest.mark.parametrize(

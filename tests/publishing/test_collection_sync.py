@@ -216,7 +216,7 @@ def test_sync_returns_error_of_collection_for_all_repos(
 
 
 def test_sync_returns_error_of_malformed_answer(hub: LocalHub) -> None:
-    hub.faults.add("GET", "/api/collections$", body=b'[{"slug": 5}]')
+    hub.faults.add("GET", "/api/collections$", body=b'{"slug": 5}')
     failed = sync(hub, "a")
     assert failed["owner/a"].code == ErrorCode.HUB_DOES_NOT_ANSWER
 

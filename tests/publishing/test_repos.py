@@ -125,23 +125,50 @@ def test_list_repos_has_code_if_refused(hub: LocalHub) -> None:
     assert "owner" in caught.value.cause
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"{",
-        b"[5]",
-        b'[{"id": 5}]',
-        b'[{"id": "owner/x", "siblings": [{"rfilename": 5}]}]',
-        b'[{"id": "owner/x", "siblings": 5}]',
-        b'[{"id": "owner/x", "cardData": 5}]',
-        b'[{"id": "owner/x", "lastModified": "yesterday"}]',
-    ],
-)
+@pytest.mark.parametrize("body", [b"{", b"5", b"{}", b"[" * 200_000, b"[1" + b"0" * 5000 + b"]"])
 def test_list_repos_explains_malformed_answer(body: bytes, hub: LocalHub) -> None:
     hub.faults.add("GET", "^/api/models$", body=body)
     with pytest.raises(VedError) as caught:
         list_repos("owner", client(hub))
     assert caught.value.code == ErrorCode.HUB_DOES_NOT_ANSWER
+
+
+@pytest.mark.parametrize(
+    ("entry", "is_listed"),
+    [
+        (b"5", False),
+        (b'{"id": 5}', False),
+        (b'{"id": "owner/x", "siblings": [{"rfilename": 5}]}', False),
+        (b'{"id": "owner/x", "siblings": 5}', False),
+        (b'{"id": "owner/x", "cardData": 5}', True),
+        (b'{"id": "owner/x", "lastModified": "yesterday"}', True),
+        (b'{"id": "owner/x", "self": 1}', True),
+        (b'{"id": "owner/x", "safetensors": 5, "inferenceProviderMapping": 5}', True),
+    ],
+)
+def test_list_repos_has_the_repos_beside_a_malformed_entry(
+    entry: bytes, is_listed: bool, hub: LocalHub
+) -> None:
+    hub.faults.add("GET", "^/api/models$", body=b'[%s, {"id": "owner/good"}]' % entry)
+    expected = {"owner/x", "owner/good"} if is_listed else {"owner/good"}
+    assert list_repos("owner", client(hub)).keys() == expected
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        *("ignore_metadata_errors: true", "self: 1", "model_name: [1]", "kwargs: {}", "id: 5"),
+        *("eval_results: text", "model-index: [{results: 5}]"),
+    ],
+)
+def test_list_repos_has_the_repos_beside_a_strange_card(
+    card: str, hub: LocalHub, repo: str, built: str
+) -> None:
+    before = listing_of(hub, built)
+    commit(hub, repo, {"README.md": f"---\n{card}\n---\n".encode()})
+    assert listing_of(hub, built) == before
+    assert listing_of(hub, repo).fingerprint == ""
+    assert read_repo(repo, client(hub)).files.keys() == {".gitattributes", "README.md"}
 
 
 # States
@@ -277,7 +304,16 @@ def test_changed_is_sorted(at: TargetRepo, its_record: BuildRecord) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        *(b"", b"{", b"null", b"[]", b'"ved"', b"\xff\xfe", b"[" * 100_000),
+        *(
+            b"",
+            b"{",
+            b"null",
+            b"[]",
+            b'"ved"',
+            b"\xff\xfe",
+            b"[" * 200_000,
+            b"[1" + b"0" * 5000 + b"]",
+        ),
         *(b'{"format": 2}', b'{"format": 1}', b'{"format": 1, "files": []}'),
     ],
     ids=lambda content: str(content[:20]),

@@ -80,7 +80,6 @@ def test_pin_of_missing_repo_and_revision(hub: LocalHub) -> None:
         b"[]",
         b'{"id": "team/vit"}',
         b'{"id": "team/vit", "sha": "main"}',
-        b'{"id": "team/vit", "sha": "%s", "cardData": 5}' % (b"0" * 40),
         b'{"id": "team/vit", "sha": "%s", "siblings": [{"rfilename": 5}]}' % (b"0" * 40),
     ],
 )

@@ -15,6 +15,7 @@ from ved.execution.checkpoint_dir import build_checkpoint
 from ved.execution.published_files import CheckpointOnDisk, CheckpointOnHub, PublishedCheckpoint
 from ved.families.family import Role
 from ved.hub.errors import translated_errors
+from ved.hub.repo_info import fetch_repo
 from ved.manifest.pair_models import ConfigRef, SourceRef
 from ved.publishing import repos
 from ved.record import BuildRecord, RecordedFile, RecordedSnapshot, build_record, card
@@ -93,7 +94,7 @@ def _open(checkpoint: str, api: HfApi) -> tuple[BuildRecord, PublishedCheckpoint
         )
     ref = _repo(checkpoint)
     with translated_errors(f"read {checkpoint}", ref.model):
-        info = api.model_info(ref.model, revision=ref.revision, files_metadata=True)
+        info = fetch_repo(ref.model, api, ref.revision)
         target = repos.repo_from_info(ref.model, info)
     if build_record.FILE_NAME not in target.files:
         raise VedError(

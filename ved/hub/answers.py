@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from huggingface_hub import Collection, GitCommitInfo, ModelCardData
-from huggingface_hub.hf_api import ModelInfo, RepoSibling
+from huggingface_hub import Collection, CollectionItem
 
 
 class MalformedAnswerError(Exception):
@@ -37,41 +36,6 @@ def is_commit(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and re.fullmatch("[0-9a-f]{40}", value) is not None
 
 
-def repo_id(info: ModelInfo) -> str:
-    """Return the id of a repo.
-
-    Raises:
-        MalformedAnswerError: the id is not text.
-    """
-    if not isinstance(info.id, str):
-        raise MalformedAnswerError(f"{info.id!r} is not the id of a repo")
-    return info.id
-
-
-def repo_files(info: ModelInfo) -> list[RepoSibling]:
-    """Return the files of a repo.
-
-    Raises:
-        MalformedAnswerError: a name is not text, or a size is not a number.
-    """
-    found = info.siblings or []
-    for each in found:
-        if not isinstance(each.rfilename, str) or not isinstance(each.size or 0, int):
-            raise MalformedAnswerError(f"{each!r} is not a file")
-    return found
-
-
-def card_data(info: ModelInfo) -> ModelCardData | None:
-    """Return the metadata of a repo's card; None without a card.
-
-    Raises:
-        MalformedAnswerError: the metadata is not an object.
-    """
-    if info.card_data is not None and not isinstance(info.card_data, ModelCardData):
-        raise MalformedAnswerError(f"{info.card_data!r} is not the metadata of a card")
-    return info.card_data
-
-
 def parse_account(answer: Any) -> Account:
     """Return the account in an answer of ``GET /api/whoami-v2``.
 
@@ -89,40 +53,52 @@ def parse_account(answer: Any) -> Account:
     return Account(names[0], tuple(names[1:]), role)
 
 
-def collection_titles(collections: Iterable[Collection]) -> list[tuple[str, Collection]]:
-    """Return collections with their titles.
+def collection_titles(entries: Iterable[object]) -> list[tuple[str, str]]:
+    """Return title and slug of each collection in a listing. Ignores malformed entries."""
+    found = [(each.get("title"), each.get("slug")) for each in entries if isinstance(each, dict)]
+    return [
+        (title, slug) for title, slug in found if isinstance(title, str) if isinstance(slug, str)
+    ]
+
+
+def parse_collection(answer: Any) -> Collection:
+    """Return the collection in an answer of ``GET /api/collections/{slug}``.
+
+    A malformed item keeps its position, and has no type.
 
     Raises:
-        MalformedAnswerError: a title is not text.
+        MalformedAnswerError: the answer does not describe a collection.
     """
-    found = [(each.title, each) for each in collections]
-    for title, _ in found:
-        if not isinstance(title, str):
-            raise MalformedAnswerError(f"{title!r} is not the title of a collection")
-    return found
+    try:
+        items = [item if _is_item(item) else _NO_ITEM for item in answer["items"]]
+        return Collection(**{**answer, "items": items, "position": 0})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise MalformedAnswerError("the answer does not describe a collection") from error
 
 
-def check_collection_items(collection: Collection) -> Collection:
-    """Return the collection.
-
-    Raises:
-        MalformedAnswerError: the id of an item is not text.
-    """
-    for item in collection.items:
-        if not isinstance(item.item_id, str):
-            raise MalformedAnswerError(f"{item!r} is not an item of a collection")
-    return collection
+_NO_ITEM = {"_id": "", "id": "", "type": "", "position": 0}
 
 
-def commit_with(text: str, commits: Iterable[GitCommitInfo]) -> str | None:
+def _is_item(item: object) -> bool:
+    try:
+        parsed = CollectionItem(**item)  # type: ignore[arg-type]
+    except (KeyError, TypeError):
+        return False
+    values = (parsed.item_id, parsed.item_object_id, parsed.item_type)
+    return all(isinstance(value, str) for value in values)
+
+
+def commit_with(text: str, commits: Iterable[object]) -> str | None:
     """Return the id of the first commit whose description contains a text; None without one.
 
-    Raises:
-        MalformedAnswerError: a description is not text.
+    Args:
+        text: the text.
+        commits: entries of ``GET /api/models/{repo}/commits/{revision}``. Malformed ones are
+            ignored.
     """
     for each in commits:
-        if not isinstance(each.message, str):
-            raise MalformedAnswerError(f"{each!r} is not a commit")
-        if text in each.message:
-            return each.commit_id
+        if isinstance(each, dict) and is_commit(each.get("id")):
+            description = each.get("message")
+            if isinstance(description, str) and text in description:
+                return str(each["id"])
     return None

@@ -52,6 +52,19 @@ class _Response(requests.Response):
         except requests.ConnectionError as error:
             raise ChunkedEncodingError(error) from error
 
+    def json(self, **kwargs: Any) -> Any:
+        """Return the content of a body of JSON.
+
+        Raises:
+            JSONDecodeError: the body is not JSON, or cannot be read for its depth or a number.
+        """
+        try:
+            return super().json(**kwargs)
+        except (RecursionError, ValueError) as error:
+            # The text of an error about a body may repeat all of it.
+            reason = f"{type(error).__name__} in a body of {len(self.content)} bytes"
+            raise requests.exceptions.JSONDecodeError(reason, "", 0) from None
+
 
 class _RetryingAdapter(HTTPAdapter):
     """Retries requests.

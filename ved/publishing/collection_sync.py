@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from huggingface_hub import Collection, HfApi
 
 from ved.errors import ErrorCode, VedError
-from ved.hub.answers import check_collection_items
 from ved.hub.errors import translated_errors
 from ved.manifest.pair_models import Pair
 from ved.publishing.collections import (
@@ -101,6 +100,5 @@ def _create_collection(name: str, pairs: Sequence[Pair], api: HfApi) -> Collecti
     owner, _, title = name.partition("/")
     private = all(pair.private for pair in pairs)
     log.info("%s: Creating the collection", name)
-    return check_collection_items(
-        api.create_collection(title, namespace=owner, private=private, exists_ok=True)
-    )
+    created = api.create_collection(title, namespace=owner, private=private, exists_ok=True)
+    return read_collection(created.slug, api)

@@ -6,13 +6,15 @@ A pair names a collection by its owner and title. `ved.publishing.collection_syn
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
+from urllib.parse import quote
 
 from huggingface_hub import Collection, CollectionItem, HfApi
 
 from ved.errors import ErrorCode, VedError
+from ved.hub import pages
 from ved.hub.access import HubAccess
 from ved.hub.account import check_namespace
-from ved.hub.answers import check_collection_items, collection_titles
+from ved.hub.answers import collection_titles, parse_collection
 from ved.hub.errors import translated_errors
 from ved.manifest.pair_models import Pair
 
@@ -94,11 +96,12 @@ def find_collection(name: str, api: HfApi) -> Collection | None:
         MalformedAnswerError: the answer does not have the form of a Hub's answers.
     """
     owner, _, title = name.partition("/")
-    found = collection_titles(api.list_collections(owner=owner))
-    alike = [(its, each) for its, each in found if its.lower() == title.lower()]
+    url = f"{api.endpoint}/api/collections"
+    found = collection_titles(pages.fetch_pages(url, {"owner": owner}, api))
+    alike = [(its, slug) for its, slug in found if its.lower() == title.lower()]
     alike.sort(key=lambda each: each[0] != title)
     # A listing has only the first few items of each collection.
-    return read_collection(alike[0][1].slug, api) if alike else None
+    return read_collection(alike[0][1], api) if alike else None
 
 
 def read_collection(slug: str, api: HfApi) -> Collection:
@@ -108,7 +111,8 @@ def read_collection(slug: str, api: HfApi) -> Collection:
         HfHubHTTPError: the Hub refuses.
         MalformedAnswerError: the answer does not have the form of a Hub's answers.
     """
-    return check_collection_items(api.get_collection(slug))
+    url = f"{api.endpoint}/api/collections/{quote(slug)}"
+    return parse_collection(pages.fetch_json(url, {}, api))
 
 
 def model_ids(collection: Collection) -> set[str]:

@@ -15,6 +15,7 @@ from huggingface_hub import (
 from huggingface_hub.errors import HfHubHTTPError
 
 from ved.errors import ErrorCode, VedError
+from ved.hub import pages
 from ved.hub.answers import commit_with, is_commit
 from ved.hub.errors import CONFLICT, PRECONDITION_FAILED, UploadError, status_of, translated_errors
 from ved.publishing.repos import TargetRepo, read_repo
@@ -205,7 +206,8 @@ def _commit(
         if status_of(error) != PRECONDITION_FAILED:
             raise
         # The answer may be lost, so that the retried request meets its own commit.
-        own = commit_with(run, api.list_repo_commits(repo))
+        newest = pages.fetch_json(f"{api.endpoint}/api/models/{repo}/commits/main", {}, api)
+        own = commit_with(run, newest if isinstance(newest, list) else ())
         if own is None:
             raise
         return own

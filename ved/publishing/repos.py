@@ -7,12 +7,13 @@ from itertools import chain
 
 from huggingface_hub import HfApi, hf_hub_url
 from huggingface_hub.errors import RepositoryNotFoundError
-from huggingface_hub.hf_api import ModelInfo, RepoSibling
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
-from ved.hub.answers import MalformedAnswerError, card_data, is_commit, repo_files, repo_id
+from ved.hub import repo_info
+from ved.hub.answers import MalformedAnswerError
 from ved.hub.errors import translated_errors
 from ved.hub.http import read_limited
+from ved.hub.repo_info import RepoFile, RepoInfo
 from ved.hub.retries import retry_truncated
 from ved.record import BuildRecord, RecordedFile, build_record
 from ved.record.card import STATE_KEY
@@ -135,12 +136,14 @@ def checkpoint_files(names: Iterable[str]) -> list[str]:
 def list_repos(namespace: str, api: HfApi) -> dict[str, ListedRepo]:
     """Return all repos of a namespace that the token can read, by id in lower case.
 
+    Leaves out repos whose entries are malformed.
+
     Raises:
         VedError: the Hub does not answer, or refuses.
     """
     with translated_errors(f"list the models of {namespace}", namespace):
-        found = api.list_models(author=namespace, expand=[*_LISTED_FIELDS])
-        return {repo_id(info).lower(): _listed_repo(info) for info in found}
+        found = repo_info.list_repos(namespace, _LISTED_FIELDS, api)
+        return {info.id.lower(): _listed_repo(info) for info in found}
 
 
 def read_repo(repo: str, api: HfApi) -> TargetRepo:
@@ -151,22 +154,22 @@ def read_repo(repo: str, api: HfApi) -> TargetRepo:
     """
     with translated_errors(f"read {repo}", repo):
         try:
-            info = api.model_info(repo, files_metadata=True)
+            info = repo_info.fetch_repo(repo, api)
         except RepositoryNotFoundError:
             return TargetRepo(repo)
         return repo_from_info(repo, info)
 
 
-def repo_from_info(repo: str, info: ModelInfo) -> TargetRepo:
+def repo_from_info(repo: str, info: RepoInfo) -> TargetRepo:
     """Return the state of a repo from the Hub's answer about it.
 
     Raises:
-        MalformedAnswerError: the answer does not have the form of a Hub's answers.
+        MalformedAnswerError: the answer names no commit.
     """
-    if not is_commit(info.sha):
-        raise MalformedAnswerError(f"{info.sha!r} is not a commit")
-    files = {sibling.rfilename: _remote_file(sibling) for sibling in repo_files(info)}
-    return TargetRepo(repo, info.sha, files, info.private)
+    if info.commit is None:
+        raise MalformedAnswerError("the answer names no commit")
+    files = {file.name: _remote_file(file) for file in info.files}
+    return TargetRepo(repo, info.commit, files, info.private)
 
 
 def read_record_file(at: TargetRepo, api: HfApi) -> bytes:
@@ -201,22 +204,20 @@ def read_published_record(at: TargetRepo, api: HfApi) -> BuildRecord:
     return build_record.parse_record(read_record_file(at, api), str(at))
 
 
-def _listed_repo(info: ModelInfo) -> ListedRepo:
-    card = card_data(info)
-    state = card.get(STATE_KEY) if card else None
-    names = {sibling.rfilename for sibling in repo_files(info)}
+def _listed_repo(info: RepoInfo) -> ListedRepo:
+    state = info.card.get(STATE_KEY)
+    names = {file.name for file in info.files}
     # A card may be copied from a repo of VED. Only a build record makes it count.
     if not isinstance(state, dict) or build_record.FILE_NAME not in names:
         state = {}
     return ListedRepo(
-        head=info.sha if is_commit(info.sha) else "",
+        head=info.commit or "",
         private=bool(info.private),
-        modified=info.last_modified.timestamp() if info.last_modified else 0.0,
+        modified=info.modified,
         fingerprint=str(state.get("fingerprint", "")),
         card_digest=str(state.get("card_digest", "")),
     )
 
 
-def _remote_file(sibling: RepoSibling) -> RemoteFile:
-    digest = sibling.lfs.sha256 if sibling.lfs else None
-    return RemoteFile(sibling.size or 0, sibling.blob_id or "", digest)
+def _remote_file(file: RepoFile) -> RemoteFile:
+    return RemoteFile(file.size or 0, file.git_oid, file.sha256)

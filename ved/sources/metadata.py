@@ -7,10 +7,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal
 
-from huggingface_hub import ModelCardData, ModelInfo
 from pydantic import BaseModel, ConfigDict, Field
 
-from ved.hub.answers import card_data
+from ved.hub.repo_info import RepoInfo
 from ved.manifest.fields import LANGUAGE_PATTERN, LICENSE_PATTERN
 from ved.sources.licenses import parse_license
 
@@ -48,13 +47,9 @@ class SourceMetadata(BaseModel):
     tags: tuple[Annotated[str, Field(pattern=f"^(?:{_TAG})$")], ...] = ()
 
     @classmethod
-    def of(cls, info: ModelInfo) -> "SourceMetadata":
-        """Return what a repo's card and settings state. Ignores values that are not well-formed.
-
-        Raises:
-            MalformedAnswerError: the metadata of the card is not an object.
-        """
-        card: ModelCardData | dict[str, object] = card_data(info) or {}
+    def of(cls, info: RepoInfo) -> "SourceMetadata":
+        """Return what a repo's card and settings state. Ignores values that are not well-formed."""
+        card = info.card
         gated: Gated = "auto" if info.gated == "auto" else "manual" if info.gated else False
         return cls(
             license=parse_license(card.get("license")),

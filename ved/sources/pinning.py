@@ -10,8 +10,8 @@ from huggingface_hub import HfApi
 
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
-from ved.hub.answers import is_commit, repo_files
 from ved.hub.errors import translated_errors
+from ved.hub.repo_info import fetch_repo
 from ved.manifest.pair_models import ConfigRef
 from ved.sources.digests import file_sha256
 from ved.sources.local_files import check_local_file, list_local_files
@@ -70,19 +70,17 @@ def pin(ref: ConfigRef, api: HfApi, workspace: Path | None = None) -> Snapshot:
         return _local_snapshot(ref.model, ref.directory, workspace)
     at = f" at {ref.revision}" if ref.revision else ""
     with translated_errors(f"read {ref.model}{at}", ref.model):
-        info = api.model_info(ref.model, revision=ref.revision, files_metadata=True)
-        found = repo_files(info)
-        metadata = SourceMetadata.of(info)
-    if not is_commit(info.sha):
+        info = fetch_repo(ref.model, api, ref.revision)
+    if info.commit is None:
         raise VedError(
-            f"The Hub reports {info.sha!r} as the commit of {ref.model}, which is not a commit id.",
+            f"The Hub reports no commit of {ref.model}.",
             "Check that the endpoint is the address of a Hub.",
             code=ErrorCode.HUB_DOES_NOT_ANSWER,
         )
-    files = {each.rfilename: each.size or 0 for each in found}
-    digests = {each.rfilename: each.lfs.sha256 for each in found if each.lfs}
-    is_private = bool(info.private)
-    return Snapshot(ref.model, info.sha, files, None, metadata, digests, is_private)
+    files = {file.name: file.size or 0 for file in info.files}
+    digests = {file.name: file.sha256 for file in info.files if file.sha256}
+    metadata, is_private = SourceMetadata.of(info), bool(info.private)
+    return Snapshot(ref.model, info.commit, files, None, metadata, digests, is_private)
 
 
 def _local_snapshot(name: str, directory: Path, workspace: Path | None) -> Snapshot:
