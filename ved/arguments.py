@@ -61,7 +61,7 @@ def _add_run_options(command: argparse.ArgumentParser) -> None:
         metavar="REPO",
         action="append",
         default=[],
-        help="only this pair: owner/name or name (repeatable)",
+        help="only these pairs: owner/name or name, with commas between them (repeatable)",
     )
     which.add_argument(
         "--shard",

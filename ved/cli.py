@@ -118,12 +118,18 @@ def _run_options(options: argparse.Namespace) -> "RunOptions":
     from ved.sizes import parse_size
 
     return RunOptions(
-        only=parse_shard(options.shard) if options.shard else tuple(options.only),
+        only=parse_shard(options.shard) if options.shard else _names(options.only),
         output_directory=options.output_dir,
         push=options.push,
         max_disk=parse_size(options.max_disk) if options.max_disk else None,
         progress_bar=sys.stderr.isatty(),
     )
+
+
+def _names(arguments: Sequence[str]) -> tuple[str, ...]:
+    """Return the names in arguments, each of which may have several with commas between them."""
+    names = (name.strip() for argument in arguments for name in argument.split(","))
+    return tuple(name for name in names if name)
 
 
 def _assemble(options: argparse.Namespace) -> int:

@@ -13,8 +13,9 @@ Importing this module sets the environment variables that jax and transformers r
 before them. See `ved.environment`.
 """
 
+import difflib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ from ved.results import (  # noqa: E402
     planned_result,
 )
 from ved.sources.source import resolve_source  # noqa: E402
-from ved.text import join_limited  # noqa: E402
+from ved.text import MAX_QUOTED, join_limited  # noqa: E402
 
 __all__ = [
     "BuiltCheckpoint",
@@ -254,15 +255,27 @@ def select(manifest: Manifest, only: Iterable[str]) -> list[Pair]:
     found = {
         name: [pair for pair in manifest.pairs if name.lower() in _names(pair)] for name in only
     }
-    unknown = [name for name, pairs in found.items() if len(pairs) != 1]
-    if unknown:
-        raise RequestError(
-            f"{manifest.name} does not have exactly one pair for {', '.join(unknown)}.",
-            f"It has {join_limited([pair.repo for pair in manifest.pairs])}.",
-            code=ErrorCode.NO_SUCH_PAIR,
-        )
+    wrong = {name: pairs for name, pairs in found.items() if len(pairs) != 1}
+    if wrong:
+        raise _no_such_pair(manifest, wrong)
     wanted = {pair.repo for pairs in found.values() for pair in pairs}
     return [pair for pair in manifest.pairs if not wanted or pair.repo in wanted]
+
+
+def _no_such_pair(manifest: Manifest, wrong: Mapping[str, Sequence[Pair]]) -> RequestError:
+    """Return the error for names that do not have exactly one pair each."""
+    by_name = {pair.repo.lower().partition("/")[2]: pair.repo for pair in manifest.pairs}
+    meant = []
+    for name, pairs in wrong.items():
+        last = name.lower().rpartition("/")[2][:MAX_QUOTED]
+        near = [by_name[each] for each in difflib.get_close_matches(last, by_name, n=1)]
+        meant += [pair.repo for pair in pairs] or near
+    repos = join_limited([pair.repo for pair in manifest.pairs])
+    return RequestError(
+        f"{manifest.name} does not have exactly one pair for {join_limited([*wrong])}.",
+        f"Did you mean {join_limited(meant)}?" if meant else f"It has {repos}.",
+        code=ErrorCode.NO_SUCH_PAIR,
+    )
 
 
 def _checked(options: RunOptions) -> RunOptions:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -409,6 +410,20 @@ def test_build_only_keeps_the_order_of_the_manifest(
     pairs = [pair(f"owner/{name}", encoder="team/missing") for name in "abc"]
     results = build(manifest(*pairs), RunOptions(only), client(hub))
     assert [result.pair.repo for result in results] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("vit-gpt", ["owner/vit-gpt2"]), ("x/vit-gpt2", ["owner/vit-gpt2"]), ("x", ["a/x", "b/x"])],
+)
+def test_build_only_names_the_pair_that_was_meant(
+    name: str, meant: list[str], hub: LocalHub
+) -> None:
+    pairs = [pair(repo) for repo in ("owner/vit-gpt2", "a/x", "b/x")]
+    with pytest.raises(RequestError) as caught:
+        build(manifest(*pairs), RunOptions((name,)), client(hub))
+    assert caught.value.code == ErrorCode.NO_SUCH_PAIR
+    assert re.findall(r"[\w-]+/[\w-]+", caught.value.remedy) == meant
 
 
 def test_build_only_of_an_unknown_repo_is_a_wrong_request(hub: LocalHub) -> None:

@@ -57,18 +57,70 @@ WHOLE_FILE = [
     _in_file("\n a", "2:2", "wrong-type", *FILE_KEYS, "'a'"),
     _in_file("{}", "1:1", "missing-key", "'pairs'", "'grid'"),
     _in_file("pairs: []", "1:8", "value-not-allowed"),
-    _in_file("pairs: {a: b}", "1:8", "wrong-type", "a list", "a mapping"),
+    _in_file("pairs: {a: b}", "1:8", "wrong-type", "a list", "a mapping", "each pair", "'- '"),
+    _in_file("pairs:\n  -repo: o/r\n", "2:3", "wrong-type", "a list", "space", "'-'"),
+    _in_file("pairs: o/r", "1:8", "wrong-type", "a list", "'o/r'"),
+    _in_file("pairs:\n- repo:o/r", "2:3", "wrong-type", "space", "':'"),
+    _in_file(
+        "pairs: [{repo: o/r, encoder: e, decoder: d}]\nrepo: o/x",
+        "2:1",
+        "unknown-key",
+        "'repo'",
+        "'pairs'",
+    ),
     _in_file("pairs:", "1:7", "wrong-type", "nothing"),
     _in_file("pair: []", "1:1", "unknown-key", "'pair'", "'pairs'"),
 ]
 
+# Files with the usual mistakes of people who write YAML by hand
+SYNTAX = [
+    _in_file("pairs:\n- a: b\n\tc: d", "3:1", "yaml-syntax", "tab", "spaces"),
+    _in_file("pairs:\n- a: b\n  \tc: d", "3:3", "yaml-syntax", "tab", "spaces"),
+    _in_file("a:\tb", "1:3", "yaml-syntax", "tab", "spaces"),
+    _in_file("pairs:\n- a: b\n    c: d", "3:5", "yaml-syntax", "indentation", "column"),
+    _in_file("pairs:\n  - a: b\n   c: d", "3:4", "yaml-syntax", "indentation", "column"),
+    _in_file("pairs:\n- a: b\n  - c: d", "3:3", "yaml-syntax", "indentation", "'-'"),
+    _in_file("pairs:\n-a: b\n c: d", "2:1", "yaml-syntax", "space", "'-'"),
+    _in_file("pairs:\n- a:b\n  c: d", "2:4", "yaml-syntax", "space", "':'"),
+    _in_file("pairs:\n- a: b\n  c:d\n\n  e: f", "3:4", "yaml-syntax", "space", "':'"),
+    _in_file("pairs:\n- a: b\n  c:d", "3:4", "yaml-syntax", "space", "':'"),
+    _in_file("a:b\n\nc: d", "1:2", "yaml-syntax", "space", "':'"),
+    _in_file("a\nb: c", "1:1", "yaml-syntax", "':'"),
+    _in_file('a: "b\nc: d\n', "1:4", "yaml-syntax", "quote"),
+    _in_file("a: 'b\nc: d\n", "1:4", "yaml-syntax", "quote"),
+    _in_file("a: 'it's b'", "1:8", "yaml-syntax", "'it''s'"),
+    _in_file('a: "b\nc: "d"', "2:5", "yaml-syntax", "quot"),
+    _in_file("a: [b, c\nd: e", "1:4", "yaml-syntax", "'['", "line 2"),
+    _in_file("a: {b: c", "1:4", "yaml-syntax", "'{'"),
+    _in_file("a: {b: c d: e}", "1:11", "yaml-syntax", "','", "'}'"),
+    _in_file("a: [b}", "1:6", "yaml-syntax", "','", "']'", "'}'"),
+    _in_file("a: [b]]", "1:7", "yaml-syntax", "']'"),
+    _in_file("[]\n]", "2:1", "yaml-syntax", "']'"),
+    _in_file("a: {b}-{c}", "1:7", "yaml-syntax", "'{'", "quotes"),
+    _in_file("a: ]b", "1:4", "yaml-syntax", "']'", "quotes"),
+    _in_file("a: [b: , , c]", "1:10", "yaml-syntax", "','"),
+    *(_in_file(f"a: {each}b", "1:4", "yaml-syntax", f"'{each}'", "quotes") for each in "%@`"),
+    _in_file("a: **b** c", "1:4", "yaml-syntax", "'*'", "quotes"),
+    _in_file("a: & b", "1:4", "yaml-syntax", "'&'", "quotes"),
+    _in_file("a: - b", "1:4", "yaml-syntax", "'- '", "quotes"),
+    _in_file("a: ? b", "1:4", "yaml-syntax", "'? '", "quotes"),
+    _in_file("a: b: c: d", "1:5", "yaml-syntax", "': '", "quotes"),
+    _in_file("a: |b\n  c", "1:5", "yaml-syntax", "'|'", "next line"),
+    _in_file("a: &b &c d", "1:7", "yaml-syntax", "anchor"),
+    _in_file(r'a: "C:\path"', "1:8", "yaml-syntax", "\\\\", "single quotes"),
+    _in_file("%FOO\na: b", "2:1", "yaml-syntax", "'%'"),
+    _in_file("a: !<b c", "1:7", "yaml-syntax", "'!'", "quotes"),
+    _in_file("a: b\n...\nc", "3:1", "yaml-syntax", "ended"),
+]
+
 # Files that are not YAML, or use more of it than a manifest may
 YAML = [
-    _in_file("a: [\n\n", "1:5", "yaml-syntax", "expected the node content", "<stream end>"),
+    _in_file("a: [\n\n", "1:5", "yaml-syntax", "'['"),
     _in_file("a: b\n\tc: d", "2:1", "yaml-syntax", "tab", "spaces"),
-    _in_file("a: b: c", "1:5", "yaml-syntax", "':'", "indentation"),
+    _in_file("a: b: c", "1:5", "yaml-syntax", "': '", "quotes"),
     _in_file("pairs:\n- a: b\n c: d", "3:2", "yaml-syntax", "indentation"),
-    _in_file("a: b\nc\nd: e", "3:1", "yaml-syntax", "':'"),
+    _in_file("a: b\nc\nd: e", "2:1", "yaml-syntax", "':'"),
+    *SYNTAX,
     _in_file("a: 1\n---\nb: 2", "2:1", "yaml-syntax", "second document"),
     _in_file("a: b\nc\x00d: e", "2:2", "yaml-syntax", "U+0000"),
     _in_file(b"\xef\xbb\xbf\n# \xc3\xa9\xff", "2:4", "yaml-syntax", "byte 8 ", "UTF-8"),
@@ -144,7 +196,8 @@ PAIR_SHAPE = [
     _in_pair("overwrite", "1", 14, "wrong-type", "1"),
     _in_pair("weights", "pickle", 12, "value-not-allowed", "'flax'", "'safetensors'", "'pickle'"),
     _in_pair("weights", "[]", 12, "value-not-allowed"),
-    _in_pair("tags", "a", 9, "wrong-type", "a list", "'a'"),
+    _in_pair("tags", "a", 9, "wrong-type", "a list", "'a'", "[a]"),
+    _in_pair("eos", "3", 3, "unknown-key", "'eos'", "'token_ids'"),
     _in_pair("tags", "[a, [b]]", 13, "wrong-type", "text", "a list"),
     _in_pair("tags", "[' a']", 10, "value-not-allowed", "' a'", "100"),
     _in_pair("tags", r'["a\u2028b"]', 10, "value-not-allowed", r"'a\u2028b'"),
@@ -159,8 +212,47 @@ PAIR_SHAPE = [
     _in_pair(r'"a\nb"', "x", 3, "unknown-key", r"'a\nb'", "private, license", "repo, encoder"),
 ]
 
+_GPT2 = "openai-community/gpt2"
+_PAGE = f"https://huggingface.co/{_GPT2}"
+
 # In the first key of a pair. A JSON Schema cannot find these.
 PAIR = [
+    *(
+        _in_pair("encoder", f"'{pasted}'", 12, "value-not-allowed", f"write {written}")
+        for pasted, written in {
+            _PAGE: _GPT2,
+            f"{_PAGE}/": _GPT2,
+            f"{_PAGE}/tree/main": _GPT2,
+            f"{_PAGE}/tree/v1": f"{_GPT2}@v1",
+            f"{_PAGE}/blob/abc/config.json?download=true": f"{_GPT2}@abc",
+            f"{_PAGE}.git": _GPT2,
+            f"{_PAGE}@v1": f"{_GPT2}@v1",
+            f"http://hf.co/{_GPT2}#usage": _GPT2,
+            f"www.huggingface.co/{_GPT2}": _GPT2,
+            "https://huggingface.co/gpt2": "gpt2",
+            "hf.co/gpt2": "gpt2",
+            f"git@hf.co:{_GPT2}.git": _GPT2,
+            f"git+ssh://git@hf.co/{_GPT2}": _GPT2,
+            f"https://me:secret@huggingface.co/{_GPT2}": _GPT2,
+            f"hf://{_GPT2}@v1/config.json": f"{_GPT2}@v1",
+            f"{_GPT2}/tree/main": _GPT2,
+        }.items()
+    ),
+    _in_pair(
+        "encoder", "https://huggingface.co/datasets/mnist", 12, "value-not-allowed", "dataset"
+    ),
+    _in_pair("encoder", "https://hf.co/spaces/a/b", 12, "value-not-allowed", "space"),
+    _in_pair("encoder", "a/vit/", 12, "value-not-allowed", "a/vit,", "./a/vit"),
+    _in_pair("encoder", "https://github.com/a/b", 12, "value-not-allowed", "this Hub"),
+    _in_pair("encoder", f"{{model: a, config: '{_PAGE}'}}", 31, "value-not-allowed", _GPT2),
+    _in_pair("repo", f"{_PAGE}/tree/v1", 9, "value-not-allowed", f"write {_GPT2}"),
+    _in_pair("collection", "https://hf.co/collections/a/b-1", 15, "value-not-allowed", "a/title"),
+    _in_file(
+        "namespace: https://huggingface.co/me/x\n" + one_pair().decode(),
+        "1:12",
+        "value-not-allowed",
+        "write me",
+    ),
     _in_pair("repo", "bare", 9, "repo-without-owner", "'bare'", "owner/bare", "'namespace'"),
     _in_pair("encoder", "{model: ./a, revision: main}", 35, "value-not-allowed", "'main'"),
     _in_pair("? {a: b}\n  ", "x", 5, "wrong-type", "a mapping"),

@@ -17,11 +17,12 @@ from ved.families.family import Role
 from ved.hub.errors import translated_errors
 from ved.hub.repo_info import fetch_repo
 from ved.manifest.pair_models import ConfigRef, SourceRef
+from ved.manifest.pasted_urls import advice_for_url, without_credentials
 from ved.publishing import repos
 from ved.record import BuildRecord, RecordedFile, RecordedSnapshot, build_record, card
 from ved.record.output_directory import staging_directory
 from ved.sources.source import Source, resolve_source
-from ved.text import join_limited
+from ved.text import join_limited, quoted
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,9 @@ def _open(checkpoint: str, api: HfApi) -> tuple[BuildRecord, PublishedCheckpoint
 
 def _repo(checkpoint: str) -> ConfigRef:
     """Parse `owner/name` or `owner/name@revision`."""
+    if advice := advice_for_url(checkpoint, "source"):
+        pasted = quoted(without_credentials(checkpoint))
+        raise RequestError(f"{pasted} {advice}.", code=ErrorCode.WRONG_INPUT)
     try:
         ref = ConfigRef.model_validate(checkpoint)
     except ValidationError:

@@ -23,6 +23,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from ved.errors import ErrorCode
+from ved.manifest.pasted_urls import Subject, advice_for_url, without_credentials
 from ved.manifest.yaml_nodes import Scalar
 from ved.text import quoted
 
@@ -106,12 +107,17 @@ class _Matches:
     Attributes:
         pattern: a regular expression for the whole text.
         rule: what the text is not, and what to write: "is not a tag: use ...".
+        subject: what the text names, if people paste URLs in its place.
     """
 
     pattern: str
     rule: str
+    subject: Subject | None = None
 
     def _check(self, value: str) -> str:
+        # The pattern of a repo id matches hf.co/gpt2.
+        if self.subject and (advice := advice_for_url(value, self.subject)):
+            refuse(without_credentials(value), advice)
         return value if re.fullmatch(self.pattern, value) else refuse(value, self.rule)
 
     def __get_pydantic_core_schema__(
@@ -217,13 +223,14 @@ OwnerField = Annotated[
     _Matches(
         rf"(?!.*(?:--|\.\.)){_NAME}",
         "is not a user or organization: use letters, digits, '-', '_' and '.'",
+        "owner",
     ),
 ]
-RepoField = Annotated[TextField, _Matches(REPO_PATTERN, REPO_RULE)]
+RepoField = Annotated[TextField, _Matches(REPO_PATTERN, REPO_RULE, "repo")]
 TemplateField = Annotated[
     TextField,
     AfterValidator(_known_placeholders),
-    _Matches(f"(?:{_TEMPLATE_PART}/)?{_TEMPLATE_PART}", REPO_RULE),
+    _Matches(f"(?:{_TEMPLATE_PART}/)?{_TEMPLATE_PART}", REPO_RULE, "repo"),
 ]
 RepoOrDirectoryField = Annotated[
     TextField,
@@ -231,6 +238,7 @@ RepoOrDirectoryField = Annotated[
         f"{DIRECTORY_PATTERN}|{REPO_PATTERN}",
         "is not a repo id or a local directory: write owner/name,"
         " or a path that starts with ./, ../ or /",
+        "source",
     ),
     AfterValidator(_existing),
 ]
@@ -255,6 +263,7 @@ CollectionField = Annotated[
         _TITLE,
         "is not a collection: write its title, or owner/title, with single spaces between words,"
         " at most 60 characters",
+        "collection",
     ),
 ]
 TagField = Annotated[

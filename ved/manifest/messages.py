@@ -1,6 +1,7 @@
 """Convert pydantic's validation errors to problems: a plain message, a place and a code each."""
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from typing import get_args
 
@@ -9,7 +10,8 @@ from pydantic_core import ErrorDetails
 
 from ved.errors import ErrorCode
 from ved.manifest.problems import Problem
-from ved.manifest.yaml_nodes import Node, describe_value
+from ved.manifest.yaml_messages import KEY_WITHOUT_SPACE, SPACE_AFTER_COLON, SPACE_AFTER_DASH
+from ved.manifest.yaml_nodes import Node, Scalar, Value, describe_value
 from ved.text import quoted
 
 # The message for each of pydantic's error types. The value is described as the file has it, since
@@ -19,8 +21,11 @@ _MESSAGES: dict[str, tuple[ErrorCode, str]] = {
     "missing": (ErrorCode.MISSING_KEY, "missing key {missing}"),
     "neither": (ErrorCode.MISSING_KEY, "missing key {missing}"),
     "extra_forbidden": (ErrorCode.UNKNOWN_KEY, "unknown key {unknown}; {advice}"),
-    "model_type": (ErrorCode.WRONG_TYPE, "expected {forms} with the keys {keys}; found {found}"),
-    "tuple_type": (ErrorCode.WRONG_TYPE, "expected a list, found {found}"),
+    "model_type": (
+        ErrorCode.WRONG_TYPE,
+        "expected {forms} with the keys {keys}; found {found}{hint}",
+    ),
+    "tuple_type": (ErrorCode.WRONG_TYPE, "expected a list, found {found}{hint}"),
     "string_type": (ErrorCode.WRONG_TYPE, "expected text, found {found}"),
     "bool_type": (ErrorCode.WRONG_TYPE, "expected true or false, found {found}"),
     "int_type": (ErrorCode.WRONG_TYPE, "expected a whole number, found {found}"),
@@ -33,6 +38,9 @@ _MESSAGES: dict[str, tuple[ErrorCode, str]] = {
     "less_than": (ErrorCode.VALUE_NOT_ALLOWED, "expected a whole number below {lt}, found {found}"),
     "literal_error": (ErrorCode.VALUE_NOT_ALLOWED, "expected {expected}, found {found}"),
 }
+
+_LISTS_OF_MAPPINGS = ("pairs", "exclude", "overrides")
+_WORD = re.compile(r"[\w./@-]{1,80}")
 
 
 def problems_in(error: ValidationError, root: Node, model: type[BaseModel]) -> Iterator[Problem]:
@@ -79,15 +87,15 @@ def _problem(
     context = detail.get("ctx", {})
     parts = {
         "found": describe_value(node.value),
+        "hint": _hint(key, node.value, is_list=detail["type"] == "tuple_type"),
         "count": len(node.children),
         "missing": " or ".join(f"'{missing}'" for missing in _missing_keys(detail)),
         **context,
     }
     where = node.where
     if detail["type"] == "extra_forbidden":
-        keys = ", ".join(_model_at(model, path).model_fields)
         parts["unknown"] = quoted(str(key))
-        parts["advice"] = f"did you mean '{nearest}'?" if nearest else f"the keys here are {keys}"
+        parts["advice"] = _advice(str(key), _model_at(model, path), nearest)
         where = root.find(path).keys[str(key)]
     elif detail["type"] == "model_type":
         expected = _model_at(model, detail["loc"])
@@ -95,6 +103,38 @@ def _problem(
         parts["keys"] = ", ".join(expected.model_fields)
     code, message = _MESSAGES[detail["type"]]
     return Problem.at(where, message.format(**parts), context.get("code", code))
+
+
+def _hint(key: int | str, value: Value, *, is_list: bool) -> str:
+    """Return what to write in place of a value that should be a list or a mapping.
+
+    Args:
+        key: the key of the value.
+        value: the value.
+        is_list: whether it should be a list.
+    """
+    if isinstance(value, Scalar):
+        if KEY_WITHOUT_SPACE.match(value.text):
+            return f": {SPACE_AFTER_COLON}"
+        takes_text = is_list and key not in _LISTS_OF_MAPPINGS
+        return f": write [{value.text}]" if takes_text and _WORD.fullmatch(value.text) else ""
+    if isinstance(value, dict) and is_list:
+        if next(iter(value), "").startswith("-"):
+            return f": {SPACE_AFTER_DASH}"
+        return f": each {'pair' if key == 'pairs' else 'entry'} begins with '- '"
+    return ""
+
+
+def _advice(key: str, model: type[BaseModel], nearest: str | None) -> str:
+    """Return what to write in place of an unknown key of a mapping."""
+    if re.match(r"\w+:\S", key):
+        return SPACE_AFTER_COLON
+    if nearest:
+        return f"did you mean '{nearest}'?"
+    for name, field in model.model_fields.items():
+        if any(key in inner.model_fields for inner in _models_in(field.annotation)):
+            return f"it is a key of '{name}': indent it below '{name}'"
+    return f"the keys here are {', '.join(model.model_fields)}"
 
 
 def _nearest_key(model: type[BaseModel], loc: tuple[int | str, ...]) -> str | None:

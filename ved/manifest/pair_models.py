@@ -48,6 +48,7 @@ from ved.manifest.fields import (
     text_of,
     unique,
 )
+from ved.manifest.pasted_urls import advice_for_url
 from ved.manifest.problems import Location
 
 
@@ -89,7 +90,7 @@ class ConfigRef(ManifestModel):
         text = text_of(value)
         if not isinstance(text, str):
             return text
-        if is_local(text):
+        if is_local(text) or advice_for_url(text, "source"):
             return {"model": text}
         model, at, revision = text.partition("@")
         return {"model": model, "revision": revision} if at else {"model": model}

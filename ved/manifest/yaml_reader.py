@@ -17,6 +17,7 @@ from yaml.reader import Reader, ReaderError
 
 from ved.errors import ErrorCode
 from ved.manifest.problems import Location, Problem
+from ved.manifest.yaml_messages import explain_syntax_error
 from ved.manifest.yaml_nodes import Document, Node, Scalar, Tag, describe_value
 from ved.text import quoted
 
@@ -32,16 +33,6 @@ _PATTERNS: dict[Tag, re.Pattern[str]] = {
     "bool": re.compile(r"true|True|TRUE|false|False|FALSE"),
     "int": re.compile(r"[-+]?[0-9]{1,4000}|0o[0-7]+|0x[0-9a-fA-F]+"),
     "str": re.compile(r".*", re.DOTALL),
-}
-
-# The beginnings of PyYAML's commonest messages, with a plain message for each.
-_PLAIN_MESSAGES = {
-    r"found character '\t'": "a tab cannot be here: indent with spaces",
-    "mapping values are not allowed here": (
-        "a ':' cannot be here: check the indentation, and quote text that contains ': '"
-    ),
-    "expected <block end>": "the indentation does not match the lines above",
-    "could not find expected ':'": "expected ':' after the key above",
 }
 
 
@@ -68,20 +59,11 @@ def read_document(data: bytes, name: str) -> Document:
         index = error.position
         message = f"character U+{error.character:04X} is not allowed in YAML"
     except yaml.MarkedYAMLError as error:
-        index = error.problem_mark.index if error.problem_mark else composer.index
-        message = _plain_message(error)
+        index, message = explain_syntax_error(error, text, composer.index)
     except (ValueError, OverflowError):
         # PyYAML lets these through for an escape such as "\UFFFFFFFF" or an endless version.
         index, message = composer.index, "a number or an escape after this is out of range"
     return Document(None, (Problem.at(composer.lines.location(index), message, code),))
-
-
-def _plain_message(error: yaml.MarkedYAMLError) -> str:
-    for beginning, message in _PLAIN_MESSAGES.items():
-        if (error.problem or "").startswith(beginning):
-            return f"not valid YAML: {message}"
-    context = f" ({error.context})" if error.context else ""
-    return f"not valid YAML: {error.problem}{context}"
 
 
 class _DocumentError(Exception):
@@ -180,7 +162,9 @@ class _Composer:
         self._count += 1
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in self._anchors:
-                raise self._error(f"no anchor before alias {quoted(f'*{event.anchor}')}")
+                alias = quoted(f"*{event.anchor}")
+                message = f"no anchor before alias {alias}: put text that begins with '*' in quotes"
+                raise self._error(message)
             node, size = self._anchors[event.anchor]
             self._count += size
         else:
@@ -221,6 +205,8 @@ class _Composer:
                 self._report(place, message, ErrorCode.WRONG_TYPE)
             elif (text := key.value.text) in keys:
                 message = f"key {quoted(text)} is given twice, first on line {keys[text].line}"
+                if text == next(iter(keys)):
+                    message += ". If a list's next entry begins here, write '- ' before it"
                 self._report(place, message, ErrorCode.DUPLICATE_KEY)
             else:
                 keys[text] = place
@@ -261,4 +247,6 @@ class _Composer:
     def _check_tag(self, tag: str | None, *allowed: str) -> None:
         if tag is not None and tag not in [_TAG_PREFIX + name for name in allowed]:
             written = quoted(tag.replace(_TAG_PREFIX, "!!"))
-            raise self._error(f"tag {written} is not supported here: leave it out")
+            raise self._error(
+                f"tag {written} is not supported here: leave it out, or quote the text"
+            )
