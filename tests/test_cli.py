@@ -477,7 +477,8 @@ def test_assemble_takes_directories_and_configs(
     Path("other/config.json").write_text(json.dumps({**config, "hidden_dropout_prob": 0.25}))
 
     outcome = run(
-        *("assemble", "--encoder_model_name_or_path", "encoder", "--encoder_config_name", "other"),
+        *("assemble", "--encoder_model_name_or_path", "./encoder"),
+        *("--encoder_config_name", "./other"),
         *("--decoder_model_name_or_path", sources["gpt2"], "--output_dir", "assembled"),
     )
 

@@ -88,7 +88,14 @@ def _add_verify(commands: _Commands) -> None:
     command.add_argument(
         "checkpoint",
         metavar="REPO[@REVISION]|DIR",
-        help="a checkpoint that VED published; the weights of a repo are not downloaded",
+        help="a checkpoint that VED published; the weights of a repo are not downloaded; a "
+        "directory begins with ./, ../ or /",
+    )
+    command.add_argument(
+        "--allow-local",
+        action="store_true",
+        help="read local sources that ved.json names, relative to the working directory; allow "
+        "this only for your own checkpoints",
     )
     _add_endpoint(command)
     command.set_defaults(command="verify")

@@ -15,6 +15,7 @@ from ved import environment, interruption
 from ved.arguments import build_parser
 from ved.errors import ErrorCode, RequestError, VedError, as_ved_error
 from ved.interruption import ExitStatus
+from ved.manifest.fields import is_local
 from ved.manifest.loading import ManifestError, load
 from ved.manifest.pair_models import ConfigRef, SourceRef
 
@@ -146,7 +147,7 @@ def _assemble(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     from ved import commands
 
-    verdict = commands.verify(options.checkpoint)
+    verdict = commands.verify(options.checkpoint, allow_local=options.allow_local)
     print(verdict)
     return ExitStatus.WELL if verdict.is_true else ExitStatus.FAILED
 
@@ -162,13 +163,27 @@ def _source_ref(options: argparse.Namespace, role: str) -> SourceRef:
 
 
 def _config_ref(name: str) -> ConfigRef:
-    """Parse a name as in a manifest, where a local directory begins with a dot or a slash."""
-    if not name.startswith(("/", ".")) and Path(name).is_dir():
-        name = f"./{name}"
+    """Parse a name as in a manifest, where a local directory begins with ./, ../ or /.
+
+    A name with an owner is a repo, whatever the working directory contains. Without an owner, it
+    is a mistake if there is such a directory: transformers' script takes the directory.
+    """
+    if "/" not in name and not is_local(name) and Path(name).is_dir():
+        _refuse_directory_without_dot(name)
     try:
         return ConfigRef.model_validate(name)
     except ValidationError as error:
+        if not is_local(name) and Path(name).is_dir():
+            _refuse_directory_without_dot(name)
         raise RequestError(f"{error.errors()[0]['msg']}.", code=ErrorCode.WRONG_INPUT) from error
+
+
+def _refuse_directory_without_dot(name: str) -> NoReturn:
+    raise RequestError(
+        f"{name!r} is a directory.",
+        f"Write ./{name} for the directory. A name without ./ is that of a repo.",
+        code=ErrorCode.WRONG_INPUT,
+    )
 
 
 def _localhub(options: argparse.Namespace) -> int:

@@ -216,18 +216,20 @@ def assemble(
     return replace(checkpoint, directory=output_directory)
 
 
-def verify(checkpoint: str, api: HfApi | None = None) -> Verdict:
+def verify(checkpoint: str, api: HfApi | None = None, *, allow_local: bool = False) -> Verdict:
     """Rebuild a published checkpoint from its build record, and compare byte for byte.
 
     Args:
-        checkpoint: `owner/name`, `owner/name@revision`, or a directory.
-        api: the client of the Hub; a new one if None.
+        checkpoint: `owner/name`, `owner/name@revision`, or a directory that begins with `./`,
+            `../` or `/`.
+        api: the client of the Hub that has the sources; a new one if None.
+        allow_local: whether the record may name local directories as sources.
 
     Raises:
         VedError: there is no record, or the checkpoint cannot be rebuilt.
         OSError: a file cannot be read or written.
     """
-    return execution.verify(checkpoint, api or connect())
+    return execution.verify(checkpoint, api or connect(), allow_local=allow_local)
 
 
 def report(folder: Path) -> list[Row]:

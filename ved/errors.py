@@ -87,6 +87,7 @@ class ErrorCode(StrEnum):
     NO_BUILD_RECORD = "no-build-record"
     RECORD_NOT_READABLE = "record-not-readable"
     SOURCES_DIFFER = "sources-differ"
+    LOCAL_SOURCE = "local-source"
     # VED itself
     LOCAL_HUB = "local-hub"
     VED_ITSELF_FAILED = "ved-itself-failed"

@@ -21,3 +21,10 @@ def join_limited(items: Sequence[str], separator: str = ", ") -> str:
     """Join the first eight items, and add the number of the others: `a, b and 3 more`."""
     rest = len(items) - _MAX_JOINED
     return separator.join(items[:_MAX_JOINED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def printable(text: str) -> str:
+    """Return a text with escapes for all characters that could control a terminal."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )

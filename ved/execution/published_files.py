@@ -1,24 +1,42 @@
 """Compare the files of a published checkpoint with rebuilt ones, on the Hub or in a directory."""
 
+import os
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ved.errors import VedError, describe_os_error
+from huggingface_hub import HfApi
+
+from ved.errors import ErrorCode, VedError, describe_os_error
 from ved.publishing import repos
 from ved.publishing.repos import TargetRepo
 from ved.record import RecordedFile
+from ved.sources.local_files import MAX_ENTRIES, check_local_file
 from ved.tensors import StoredWeight, as_bytes, open_weights
 from ved.text import join_limited
 
 _WEIGHTS = (".safetensors", ".msgpack")
+
+_ATTRIBUTES = ".gitattributes"
+_MAX_ATTRIBUTES_BYTES = 64 * 2**10
+_ATTRIBUTES_LINE = re.compile(r"(?:#.*|\S+ filter=lfs diff=lfs merge=lfs -text)?\s*", re.ASCII)
+"""The Hub itself writes such lines. Others could change files when a repo is cloned."""
+
+_OUTSIDE_OF_REPO = {".git", ".cache"}
+"""Directories that git and huggingface_hub create beside the files of a repo."""
 
 
 class PublishedCheckpoint(Protocol):
     """A published checkpoint, on the Hub or in a directory."""
 
     def names(self) -> set[str]:
-        """Return the names of its files that are loaded as a checkpoint."""
+        """Return the names of all of its files, with their folders."""
+        ...
+
+    def read(self, name: str, limit: int) -> bytes:
+        """Return the content of a file, or if it has more than `limit` bytes, its beginning."""
         ...
 
     def difference(self, name: str, rebuilt: RecordedFile, directory: Path) -> str | None:
@@ -28,13 +46,18 @@ class PublishedCheckpoint(Protocol):
 
 @dataclass(frozen=True)
 class CheckpointOnHub:
-    """A checkpoint in a repo. Only the listing of its files is read."""
+    """A checkpoint in a repo. Its files are compared by the digests in the listing."""
 
     target: TargetRepo
+    api: HfApi
 
     def names(self) -> set[str]:
-        """Return the names of the files that are loaded as a checkpoint."""
-        return {*self.target.checkpoint_files()}
+        """Return the names of all of its files, with their folders."""
+        return {*self.target.files}
+
+    def read(self, name: str, limit: int) -> bytes:
+        """Return the content of a file, or if it has more than `limit` bytes, its beginning."""
+        return repos.read_small_file(self.target, name, limit, self.api)
 
     def difference(self, name: str, rebuilt: RecordedFile, directory: Path) -> str | None:
         """Return how a file differs from the one rebuilt in a directory; None if it does not."""
@@ -55,20 +78,84 @@ class CheckpointOnDisk:
     directory: Path
 
     def names(self) -> set[str]:
-        """Return the names of the files that are loaded as a checkpoint."""
-        files = {path.name for path in self.directory.iterdir()}
-        return {*repos.checkpoint_files(files)}
+        """Return the names of all of its files, with their folders.
+
+        Raises:
+            VedError: there are too many.
+        """
+        found = set()
+        for path in self._entries():
+            found.add(path.relative_to(self.directory).as_posix())
+            if len(found) > MAX_ENTRIES:
+                raise VedError(
+                    f"{self.directory} has more than {MAX_ENTRIES} files.",
+                    code=ErrorCode.LOCAL_FILE_REFUSED,
+                )
+        return found
+
+    def _entries(self) -> Iterator[Path]:
+        """Yield everything below the directory except directories that are not empty."""
+        pending = [self.directory]
+        while pending:
+            directory = pending.pop()
+            entries = [*directory.iterdir()]
+            if not entries:
+                yield directory
+            for path in entries:
+                if path.is_symlink() or not path.is_dir():
+                    yield path
+                elif directory != self.directory or path.name not in _OUTSIDE_OF_REPO:
+                    pending.append(path)
+
+    def read(self, name: str, limit: int) -> bytes:
+        """Return the content of a file, or if it has more than `limit` bytes, its beginning.
+
+        Raises:
+            VedError: the file may not be read.
+        """
+        with check_local_file(self.directory, name).open("rb") as file:
+            return file.read(limit)
 
     def difference(self, name: str, rebuilt: RecordedFile, directory: Path) -> str | None:
         """Return how a file differs from the one rebuilt in a directory; None if it does not."""
-        path = self.directory / name
-        if not path.is_file():
+        if not os.path.lexists(self.directory / name):
             return f"{name} is missing."
+        try:
+            path = check_local_file(self.directory, name)
+        except VedError as error:
+            return f"{name} differs: {error.cause}"
         if RecordedFile.of(path).sha256 == rebuilt.sha256:
             return None
-        if path.suffix not in _WEIGHTS:
+        if Path(name).suffix not in _WEIGHTS:
             return f"{name} differs."
-        return f"{name} differs: {_different_tensors(path, directory / name)}."
+        return f"{name} differs: {_different_tensors(self.directory / name, directory / name)}."
+
+
+def added_files(files: PublishedCheckpoint, rebuilt: set[str]) -> Iterator[str]:
+    """Yield a sentence for each file of a checkpoint that does not come from the sources.
+
+    Every library has files of its own that change what a checkpoint does. So all names count that
+    were not rebuilt, except the settings of git's large files.
+
+    Args:
+        files: the checkpoint.
+        rebuilt: the names of the rebuilt files.
+
+    Raises:
+        VedError: a file cannot be read.
+        OSError: a file cannot be read.
+    """
+    for name in sorted(files.names() - rebuilt):
+        if name != _ATTRIBUTES:
+            yield f"{name} does not come from the sources."
+        elif not _is_about_lfs(files.read(name, _MAX_ATTRIBUTES_BYTES + 1)):
+            yield f"{name} has settings that are not about large files."
+
+
+def _is_about_lfs(content: bytes) -> bool:
+    lines = content.decode("utf-8", "replace").split("\n")
+    is_short = len(content) <= _MAX_ATTRIBUTES_BYTES
+    return is_short and all(_ATTRIBUTES_LINE.fullmatch(line) for line in lines)
 
 
 def _different_tensors(path: Path, rebuilt: Path) -> str:

@@ -1,6 +1,8 @@
 """Verify a published checkpoint: rebuild it from its build record, and compare every file.
 
-The weights of a repo are not downloaded, because the Hub lists its files with their digests.
+The weights of a repo are not downloaded, because the Hub lists its files with their digests. The
+record is input: its author may have written anything. So the Hub is the caller's, sources are
+repos unless the caller allows directories, and every other value is computed again and compared.
 """
 
 from collections.abc import Iterator
@@ -8,21 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import HfApi
-from pydantic import ValidationError
 
-from ved.errors import ErrorCode, RequestError, VedError
+from ved.errors import ErrorCode, VedError
 from ved.execution.checkpoint_dir import build_checkpoint
-from ved.execution.published_files import CheckpointOnDisk, CheckpointOnHub, PublishedCheckpoint
+from ved.execution.opening import OpenedCheckpoint, open_checkpoint
+from ved.execution.published_files import added_files
+from ved.execution.record_comparison import contradictions, record_differences
 from ved.families.family import Role
-from ved.hub.errors import translated_errors
-from ved.hub.repo_info import fetch_repo
+from ved.manifest.fields import is_local
 from ved.manifest.pair_models import ConfigRef, SourceRef
-from ved.manifest.pasted_urls import advice_for_url, without_credentials
-from ved.publishing import repos
 from ved.record import BuildRecord, RecordedFile, RecordedSnapshot, build_record, card
+from ved.record.fingerprint import compute_fingerprint
 from ved.record.output_directory import staging_directory
 from ved.sources.source import Source, resolve_source
-from ved.text import join_limited, quoted
+from ved.text import join_limited, printable
+
+MAX_LINES, MAX_CHARACTERS = 100, 1000
+"""The size of a verdict as text: differences, and characters of each."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,14 @@ class Verdict:
         files: how many files were rebuilt and compared.
         differences: the files that the sources do not give, a sentence each.
         notes: what could not be compared, and why, a sentence each.
+        sources: encoder and decoder, each with its commit.
     """
 
     origin: str
     files: int
     differences: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
     @property
     def is_true(self) -> bool:
@@ -52,76 +58,64 @@ class Verdict:
             if self.is_true
             else f"{self.origin} differs from what its sources give:"
         )
-        return "\n".join((head, *(f"  {text}" for text in (*self.differences, *self.notes))))
+        rest = len(self.differences) - MAX_LINES
+        more = [f"and {rest} more differences."] if rest > 0 else []
+        lines = [*self.differences[:MAX_LINES], *more, *self.notes]
+        lines += [f"Source: {each}" for each in self.sources]
+        return "\n".join(
+            (printable(head), *(f"  {printable(text[:MAX_CHARACTERS])}" for text in lines))
+        )
 
 
-def verify(checkpoint: str, api: HfApi) -> Verdict:
+def verify(checkpoint: str, api: HfApi, *, allow_local: bool = False) -> Verdict:
     """Rebuild a checkpoint that VED built, and compare it byte for byte.
 
     Args:
-        checkpoint: `owner/name`, `owner/name@revision`, or a directory.
-        api: the client of the Hub.
+        checkpoint: `owner/name`, `owner/name@revision`, or a directory that begins with `./`,
+            `../` or `/`.
+        api: the client of the Hub that has the sources.
+        allow_local: whether the record may name local directories as sources.
 
     Raises:
         RequestError: `checkpoint` is neither a repo nor a directory.
         VedError: there is no record, or the checkpoint cannot be rebuilt.
         OSError: a file cannot be read or written.
     """
-    published, files, origin = _open(checkpoint, api)
+    opened = open_checkpoint(checkpoint, api)
+    published = opened.record
+    if not allow_local:
+        _refuse_local_sources(opened)
     encoder = _source(published, "encoder", api)
     decoder = _source(published, "decoder", api)
     with staging_directory(None) as directory:
         rebuilt = build_checkpoint(encoder, decoder, directory, api, published.settings).record
-        rebuilt, notes = _describe_as_published(rebuilt, published, directory)
-        differences = [*_compare(rebuilt, published, files, directory)]
-        compared = 1 + sum((directory / name).exists() for name in rebuilt.files)
-    return Verdict(origin, compared, tuple(differences), tuple(notes))
+        expected = _expected_record(rebuilt, published, encoder, decoder, api)
+        if expected.pair is not None:
+            expected = card.write_card(expected, directory)
+        build_record.write_record(expected, directory)
+        differences = [*_compare(expected, opened, directory, api)]
+    return Verdict(
+        opened.origin,
+        1 + len(expected.files),
+        tuple(differences),
+        (*_notes(rebuilt, published), *_private_sources(encoder, decoder)),
+        tuple(f"{role} {_full_name(source)}" for role, source in expected.sources.items()),
+    )
 
 
-def _open(checkpoint: str, api: HfApi) -> tuple[BuildRecord, PublishedCheckpoint, str]:
-    """Return the build record of a checkpoint, its files, and its name with the commit."""
-    directory = Path(checkpoint)
-    if directory.is_dir():
-        path = directory / build_record.FILE_NAME
-        if not path.is_file():
-            raise VedError(
-                f"{directory} was not created by VED (it has no {build_record.FILE_NAME}).",
-                code=ErrorCode.NO_BUILD_RECORD,
-            )
-        return (
-            build_record.parse_record(path.read_bytes(), checkpoint),
-            CheckpointOnDisk(directory),
-            checkpoint,
-        )
-    ref = _repo(checkpoint)
-    with translated_errors(f"read {checkpoint}", ref.model):
-        info = fetch_repo(ref.model, api, ref.revision)
-        target = repos.repo_from_info(ref.model, info)
-    if build_record.FILE_NAME not in target.files:
+def _refuse_local_sources(opened: OpenedCheckpoint) -> None:
+    """Refuse a record with local directories: its author could name any that the caller has."""
+    snapshots = [
+        each for source in opened.record.sources.values() for each in (source, source.config)
+    ]
+    local = sorted({each.name for each in snapshots if each.commit is None})
+    if local:
         raise VedError(
-            f"{checkpoint} was not created by VED (it has no {build_record.FILE_NAME}).",
-            code=ErrorCode.NO_BUILD_RECORD,
+            f"By its {build_record.FILE_NAME}, {opened.origin} was built from local directories: "
+            f"{join_limited([repr(name) for name in local])}.",
+            "Only the publisher has them. If that is you, add --allow-local.",
+            code=ErrorCode.LOCAL_SOURCE,
         )
-    origin = f"{target.repo}@{(target.head or '')[:12]}"
-    return repos.read_published_record(target, api), CheckpointOnHub(target), origin
-
-
-def _repo(checkpoint: str) -> ConfigRef:
-    """Parse `owner/name` or `owner/name@revision`."""
-    if advice := advice_for_url(checkpoint, "source"):
-        pasted = quoted(without_credentials(checkpoint))
-        raise RequestError(f"{pasted} {advice}.", code=ErrorCode.WRONG_INPUT)
-    try:
-        ref = ConfigRef.model_validate(checkpoint)
-    except ValidationError:
-        ref = None
-    if ref is None or ref.directory is not None:
-        raise RequestError(
-            f"{checkpoint!r} is neither a repo nor an existing directory.",
-            "Write owner/name, owner/name@revision, or the path of a directory.",
-            code=ErrorCode.WRONG_INPUT,
-        )
-    return ref
 
 
 def _source(published: BuildRecord, role: Role, api: HfApi) -> Source:
@@ -139,7 +133,8 @@ def _source(published: BuildRecord, role: Role, api: HfApi) -> Source:
     other = sorted(name for name in recorded.files if digests.get(name) != recorded.files[name])
     if other:
         raise VedError(
-            f"{source} differs from what the checkpoint was built from: {join_limited(other)}.",
+            f"{source} differs from what the checkpoint was built from: "
+            f"{printable(join_limited(other))}.",
             f"Restore the files whose sha256 {build_record.FILE_NAME} names.",
             code=ErrorCode.SOURCES_DIFFER,
         )
@@ -150,12 +145,13 @@ def _named(recorded: RecordedSnapshot) -> dict[str, str]:
     """Return model and revision of a reference to a recorded source."""
     if recorded.commit is not None:
         return {"model": recorded.name, "revision": recorded.commit}
-    is_relative = recorded.name.startswith(".")
+    is_relative = is_local(recorded.name)
     directory = recorded.name if is_relative else f"./{recorded.name}"
     if not Path(directory).is_dir():
         raise VedError(
-            f"A source of the checkpoint is a local directory, and there is no {directory} here.",
-            f"Run the command in the folder in which {directory} exists.",
+            "A source of the checkpoint is a local directory, and there is no "
+            f"{printable(directory)} here.",
+            f"Run the command in the folder in which {printable(directory)} exists.",
             code=ErrorCode.NO_SUCH_DIRECTORY,
         )
     # Only the last part of an absolute path is recorded, so any absolute path that ends with it
@@ -163,108 +159,95 @@ def _named(recorded: RecordedSnapshot) -> dict[str, str]:
     return {"model": directory if is_relative else str(Path.cwd() / recorded.name)}
 
 
-def _describe_as_published(
-    rebuilt: BuildRecord, published: BuildRecord, directory: Path
-) -> tuple[BuildRecord, list[str]]:
-    """Complete the rebuilt record with the published fields that cannot be rebuilt.
+def _expected_record(
+    rebuilt: BuildRecord, published: BuildRecord, encoder: Source, decoder: Source, api: HfApi
+) -> BuildRecord:
+    """Return the record that the published checkpoint should have, without the model card.
 
-    These are the manifest's entry, the card digest, the endpoint and the metadata of the sources.
-    The model card is rendered again from them.
-
-    Args:
-        rebuilt: the record of the rebuilt checkpoint.
-        published: the record of the published checkpoint.
-        directory: the directory of the rebuilt checkpoint, for the card.
-
-    Returns:
-        The completed record, and a note on each property that could not be compared.
+    It is the record of the rebuilt checkpoint except for values that sources do not decide. They
+    are compared in other ways: the manifest's entry and the endpoint in `_compare`; versions, and
+    whether a source is gated, in `_notes`.
     """
-    notes = []
-    if rebuilt.versions != published.versions:
-        other = [
-            f"{name} {published.versions.get(name)} (here: {mine})"
-            for name, mine in rebuilt.versions.items()
-            if published.versions.get(name) != mine
-        ]
-        notes.append(f"It was built with other versions: {'; '.join(other)}.")
-    if rebuilt.assembly_version != published.assembly_version:
-        notes.append("It was built with a version of VED that assembles other bytes.")
-    notes += [
-        f"The metadata of {source} has changed since."
-        for role, source in published.sources.items()
-        if rebuilt.sources[role].metadata != source.metadata
-    ]
+    gated = {role: source.metadata.gated for role, source in published.sources.items()}
     sources = {
-        role: rebuilt.sources[role].model_copy(update={"metadata": source.metadata})
-        for role, source in published.sources.items()
+        role: source.model_copy(
+            update={"metadata": source.metadata.model_copy(update={"gated": gated[role]})}
+        )
+        for role, source in rebuilt.sources.items()
     }
-    rebuilt = rebuilt.model_copy(
-        update={
-            "pair": published.pair,
-            "card_digest": published.card_digest,
-            "endpoint": published.endpoint,
-            "sources": sources,
-        }
+    versions = {name: published.versions.get(name, mine) for name, mine in rebuilt.versions.items()}
+    fingerprint = compute_fingerprint(
+        encoder.resolved.pinned,
+        decoder.resolved.pinned,
+        published.settings,
+        api,
+        versions=versions,
+        assembly_version=published.assembly_version,
     )
-    if published.pair is None:
-        return rebuilt, notes
-    if published.card_digest == card.card_digest(
-        published.pair, published.sources.values(), published.endpoint
-    ):
-        return card.write_card(rebuilt, directory), notes
-    notes.append(f"Another version of VED wrote {card.FILE_NAME}, so only its digest was checked.")
-    recorded = {name: file for name, file in published.files.items() if name == card.FILE_NAME}
-    files = dict(sorted({**rebuilt.files, **recorded}.items()))
-    return rebuilt.model_copy(update={"files": files}), notes
+    pair = published.pair
+    digest = pair and card.card_digest(pair, sources.values(), published.endpoint)
+    update = {
+        "pair": pair,
+        "card_digest": digest,
+        "endpoint": published.endpoint,
+        "sources": sources,
+        "versions": versions,
+        "assembly_version": published.assembly_version,
+        "fingerprint": fingerprint,
+    }
+    return rebuilt.model_copy(update=update)
+
+
+def _notes(rebuilt: BuildRecord, published: BuildRecord) -> Iterator[str]:
+    """Yield a note on each value of a record that cannot be compared."""
+    other = [
+        f"{name} {published.versions.get(name)} (here: {mine})"
+        for name, mine in rebuilt.versions.items()
+        if published.versions.get(name) != mine
+    ]
+    if other:
+        yield f"It was built with other versions: {'; '.join(other)}."
+    if rebuilt.assembly_version != published.assembly_version:
+        yield "It was built with a version of VED that assembles other bytes."
+    for role, source in published.sources.items():
+        if rebuilt.sources[role].metadata.gated != source.metadata.gated:
+            yield f"The access to {source} has changed since."
+    if published.pair is not None and published.pair.description:
+        yield f"The description in {card.FILE_NAME} is the publisher's own text."
+
+
+def _private_sources(*sources: Source) -> Iterator[str]:
+    for source in sources:
+        snapshots = {source.resolved.snapshot.name: source.resolved.snapshot}
+        snapshots[source.resolved.config_snapshot.name] = source.resolved.config_snapshot
+        for snapshot in snapshots.values():
+            if snapshot.private:
+                yield f"{snapshot} is private: others cannot verify the checkpoint."
+
+
+def _full_name(source: RecordedSnapshot) -> str:
+    return f"{source.name}@{source.commit}" if source.commit else source.name
 
 
 def _compare(
-    rebuilt: BuildRecord, published: BuildRecord, files: PublishedCheckpoint, directory: Path
+    expected: BuildRecord, opened: OpenedCheckpoint, directory: Path, api: HfApi
 ) -> Iterator[str]:
     """Yield the differences between a rebuilt and a published checkpoint, a sentence each."""
-    for name, file in sorted(rebuilt.files.items()):
+    published, files = opened.record, opened.files
+    if published.endpoint.rstrip("/") != api.endpoint.rstrip("/"):
+        yield (
+            f"{build_record.FILE_NAME} names the Hub {published.endpoint}, and the sources were "
+            f"read from {api.endpoint}."
+        )
+    for name, file in sorted(expected.files.items()):
         difference = files.difference(name, file, directory)
         if difference is not None:
             yield difference
-    for name in sorted(files.names() - rebuilt.files.keys()):
-        yield f"{name} does not come from the sources."
-    yield from _contradictions(published)
-    versions = {
-        "versions": published.versions,
-        "assembly_version": published.assembly_version,
-        "fingerprint": published.fingerprint,
-    }
-    same_versions = (rebuilt.versions, rebuilt.assembly_version) == (
-        published.versions,
-        published.assembly_version,
-    )
-    mine = rebuilt if same_versions else rebuilt.model_copy(update=versions)
-    build_record.write_record(mine, directory)
+    yield from added_files(files, {*expected.files, build_record.FILE_NAME})
+    yield from contradictions(published, opened.repo)
+    differences = [*record_differences(opened.content, expected)]
+    yield from differences
     written = RecordedFile.of(directory / build_record.FILE_NAME)
     difference = files.difference(build_record.FILE_NAME, written, directory)
-    if mine.encoded() != published.encoded():
-        yield f"{build_record.FILE_NAME} does not describe the rebuilt checkpoint."
-    elif same_versions and difference is not None:
-        # The file has more than the record. Another version may do so, too, so it is not compared.
+    if difference is not None and not differences:
         yield difference
-
-
-def _contradictions(published: BuildRecord) -> Iterator[str]:
-    """Yield where the manifest's entry in a record contradicts the record."""
-    pair = published.pair
-    if pair is None:
-        return
-    values: dict[str, tuple[object, object]] = {
-        "seed": (pair.seed, published.seed),
-        "dtype": (pair.dtype, published.dtype),
-        "weights": (tuple(sorted(pair.weights)), tuple(sorted(published.weights))),
-        **{
-            role: (getattr(pair, role).model, source.name)
-            for role, source in published.sources.items()
-            if source.commit is not None
-        },
-    }
-    for key, (in_pair, recorded) in values.items():
-        if in_pair != recorded:
-            name = build_record.FILE_NAME
-            yield f"{name} says {key}: {in_pair}, but it was built with {recorded}."

@@ -182,15 +182,30 @@ def read_record_file(at: TargetRepo, api: HfApi) -> bytes:
     Raises:
         VedError: the file does not exist, or the Hub does not answer, or refuses.
     """
-    url = hf_hub_url(at.repo, build_record.FILE_NAME, revision=at.head, endpoint=api.endpoint)
+    return read_small_file(at, build_record.FILE_NAME, build_record.MAX_BYTES + 1, api)
+
+
+def read_small_file(at: TargetRepo, name: str, limit: int, api: HfApi) -> bytes:
+    """Return the content of a file, or if it has more than `limit` bytes, its beginning.
+
+    Args:
+        at: a repo at the commit to read.
+        name: the file.
+        limit: the most bytes to read.
+        api: the client.
+
+    Raises:
+        VedError: the file does not exist, or the Hub does not answer, or refuses.
+    """
+    url = hf_hub_url(at.repo, name, revision=at.head, endpoint=api.endpoint)
     headers = build_hf_headers(token=api.token)
 
     def read() -> bytes:
         with get_session().get(url, headers=headers, stream=True) as response:
             hf_raise_for_status(response)
-            return read_limited(response, build_record.MAX_BYTES + 1)
+            return read_limited(response, limit)
 
-    action = f"read {build_record.FILE_NAME} of {at}"
+    action = f"read {name} of {at}"
     with translated_errors(action, at.repo):
         return retry_truncated(read, action)
 

@@ -6,6 +6,7 @@ everything else from it: the model card, the decision to rebuild, and `ved verif
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,7 +20,9 @@ from ved.manifest.fields import Dtype, WeightFormat, is_local
 from ved.manifest.pair_models import Pair
 from ved.manifest.settings import CheckpointSettings
 from ved.record.entries import (
+    Count,
     Digest,
+    FileName,
     PartRole,
     RecordedFile,
     RecordedLedger,
@@ -29,9 +32,10 @@ from ved.record.entries import (
     Version,
 )
 from ved.sources.pinning import last_name
+from ved.text import MAX_QUOTED, join_limited, printable, quoted
 
 FILE_NAME = "ved.json"
-MAX_BYTES = 64 * 2**20
+MAX_BYTES = 16 * 2**20
 """The largest record that is read, in bytes."""
 
 PUBLISHING_KEYS = {"private", "adopt", "overwrite", "check", "collection"}
@@ -80,21 +84,22 @@ class BuildRecord(RecordModel):
     pair: Pair | None = None
     sources: Annotated[Mapping[Role, RecordedSource], Field(min_length=2)]
     token_ids: Annotated[Mapping[TokenRole, RecordedTokenId], Field(min_length=3)]
-    seed: int
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
     dtype: Dtype
-    weights: tuple[WeightFormat, ...]
-    num_parameters: int
+    weights: Annotated[tuple[WeightFormat, ...], Field(min_length=1)]
+    num_parameters: Count
     jax_threefry_partitionable: bool
     versions: Annotated[Mapping[str, Version], _with_keys("transformers", "flax", "jax")]
-    assembly_version: int
+    assembly_version: Count
     ledger: Annotated[Mapping[PartRole, RecordedLedger], _with_keys("encoder", "decoder")]
-    files: Mapping[str, RecordedFile]
+    files: Mapping[FileName, RecordedFile]
 
     @property
     def settings(self) -> CheckpointSettings:
         """The settings of the build."""
         token_ids = self.pair.token_ids.model_dump(exclude_none=True) if self.pair else {}
-        return CheckpointSettings(token_ids, self.seed, self.dtype, self.weights)
+        weights = tuple(sorted({*self.weights}))
+        return CheckpointSettings(token_ids, self.seed, self.dtype, weights)
 
     @property
     def dtypes(self) -> set[str]:
@@ -163,16 +168,40 @@ def parse_record(content: bytes, origin: str) -> BuildRecord:
             code=ErrorCode.RECORD_NOT_READABLE,
         )
     try:
-        return BuildRecord.model_validate_json(content)
+        record = BuildRecord.model_validate_json(content)
+        json.loads(content, object_pairs_hook=_without_repetitions)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise VedError(
+        # Contexts are exceptions, and inputs may be large: neither is needed.
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        problems = [_problem(each["loc"], each["msg"]) for each in found]
+    except (ValueError, RecursionError) as error:
+        problems = [str(error)]
+    else:
+        return record
+    raise VedError(
+        printable(
             f"{FILE_NAME} of {origin} is not a build record that this version of VED reads: "
-            f"{f'{place}: ' if place else ''}{first['msg']}.",
-            "Use the version of VED that wrote it.",
-            code=ErrorCode.RECORD_NOT_READABLE,
-        ) from error
+            f"{join_limited(problems, '; ')}."
+        ),
+        "Use the version of VED that wrote it.",
+        code=ErrorCode.RECORD_NOT_READABLE,
+    )
+
+
+def _problem(place: tuple[int | str, ...], message: str) -> str:
+    return f"{'.'.join(map(str, place))[:MAX_QUOTED]}: {message}" if place else message
+
+
+def _without_repetitions(items: list[tuple[str, object]]) -> None:
+    """Refuse a JSON object with two values for one key: readers differ on which of them counts.
+
+    Raises:
+        ValueError: a key is repeated.
+    """
+    counts = Counter(key for key, _ in items)
+    repeated = [key for key, count in counts.items() if count > 1]
+    if repeated:
+        raise ValueError(f"repeated keys: {join_limited([quoted(key) for key in repeated])}")
 
 
 def write_record(record: BuildRecord, directory: Path) -> None:

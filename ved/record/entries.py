@@ -25,16 +25,28 @@ Commit = Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
 Text = Annotated[str, Field(pattern="^[A-Za-z_ ,']{1,100}$")]
 Version = Annotated[str, Field(pattern="^[0-9A-Za-z.+-]{1,50}$")]
 
-# A config has one number if height and width are the same.
-_Pixels = Annotated[
-    tuple[int, int], BeforeValidator(lambda size: (size, size) if isinstance(size, int) else size)
-]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+"""A number that every reader of JSON can represent."""
+
+# VED writes no folders. A name with one could lead out of the directory of a checkpoint.
+FileName = Annotated[str, Field(pattern="^[A-Za-z0-9_][A-Za-z0-9._-]{0,254}$")]
+SourceFileName = Annotated[str, Field(pattern=r"^[^/\\]{1,255}$")]
+
+
+def _height_and_width(size: object) -> object:
+    """Return a pair of numbers. A config has one number if height and width are the same."""
+    return (
+        (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, list) else size
+    )
+
+
+_Pixels = Annotated[tuple[Count, Count], BeforeValidator(_height_and_width)]
 
 
 class RecordModel(BaseModel):
-    """The base of all models in a record."""
+    """The base of all models in a record. A record is input: unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class RecordedSnapshot(RecordModel):
@@ -51,6 +63,8 @@ class RecordedSnapshot(RecordModel):
         # The name becomes a link: it must not imitate another name with similar letters.
         if self.commit and not is_repo_id(self.name):
             raise ValueError("not a repo id")
+        if not self.commit and self.name.startswith("/"):
+            raise ValueError("not a relative path")
         return self
 
 
@@ -66,10 +80,10 @@ class Architecture(RecordModel):
         patch_size: (height, width) in pixels; None for a decoder.
     """
 
-    num_hidden_layers: int
-    hidden_size: int
-    num_attention_heads: int
-    vocab_size: int | None = None
+    num_hidden_layers: Count
+    hidden_size: Count
+    num_attention_heads: Count
+    vocab_size: Count | None = None
     image_size: _Pixels | None = None
     patch_size: _Pixels | None = None
 
@@ -89,13 +103,13 @@ class RecordedSource(RecordedSnapshot):
     family: str
     architecture: Architecture
     metadata: SourceMetadata
-    files: Mapping[str, Digest]
+    files: Mapping[SourceFileName, Digest]
 
 
 class RecordedTokenId(RecordModel):
     """A special token: its id, its text, and the origin of the id."""
 
-    id: int
+    id: Count
     token: str
     origin: Text
 
@@ -103,7 +117,7 @@ class RecordedTokenId(RecordModel):
 class Copied(RecordModel):
     """The source's tensor that a parameter was copied from, and the file that holds it."""
 
-    file: str
+    file: SourceFileName
     tensor: str
 
 
@@ -132,7 +146,7 @@ class RecordedFile(RecordModel):
         git_oid: the id of its blob in git; None above `MAX_GIT_BLOB_BYTES`.
     """
 
-    size: int
+    size: Count
     sha256: Digest
     git_oid: Commit | None = None
 

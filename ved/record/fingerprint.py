@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 
@@ -27,7 +28,13 @@ version = cache(metadata.version)
 
 
 def compute_fingerprint(
-    encoder: Pinned, decoder: Pinned, settings: CheckpointSettings, api: HfApi
+    encoder: Pinned,
+    decoder: Pinned,
+    settings: CheckpointSettings,
+    api: HfApi,
+    *,
+    versions: Mapping[str, str] | None = None,
+    assembly_version: int | None = None,
 ) -> str:
     """Return the sha256 of everything that decides a checkpoint's bytes, in hexadecimal.
 
@@ -38,13 +45,15 @@ def compute_fingerprint(
         decoder: the source of the decoder.
         settings: the settings of the build.
         api: the Hub that the sources come from.
+        versions: the versions of the libraries of the build; None for those of this process.
+        assembly_version: the `ASSEMBLY_VERSION` of the build; None for that of this process.
 
     Raises:
         VedError: a local directory has no usable weights.
         OSError: a file of a local directory cannot be read.
     """
     content = {
-        "assembly": ASSEMBLY_VERSION,
+        "assembly": ASSEMBLY_VERSION if assembly_version is None else assembly_version,
         "sources": {
             "encoder": encoder.identity("encoder", api),
             "decoder": decoder.identity("decoder", api),
@@ -54,6 +63,9 @@ def compute_fingerprint(
         "dtype": settings.dtype,
         "weights": settings.weights,
         "threefry_partitionable": THREEFRY_PARTITIONABLE,
-        "versions": {name: version(name) for name in REPRODUCIBILITY_LIBRARIES},
+        "versions": {
+            name: versions[name] if versions else version(name)
+            for name in REPRODUCIBILITY_LIBRARIES
+        },
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

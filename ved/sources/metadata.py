@@ -39,7 +39,7 @@ class SourceMetadata(BaseModel):
         tags: the authors' own tags.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     license: Annotated[str, Field(pattern=f"^(?:{LICENSE_PATTERN})$")] | None = None
     gated: Gated = False
