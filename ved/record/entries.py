@@ -117,7 +117,7 @@ class RecordedTokenId(RecordModel):
 class Copied(RecordModel):
     """The source's tensor that a parameter was copied from, and the file that holds it."""
 
-    file: SourceFileName
+    file: str
     tensor: str
 
 
