@@ -1,5 +1,6 @@
 """The directory of a built checkpoint: what may be replaced, and how."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,12 +68,48 @@ def remove_record(directory: Path) -> None:
     (directory / "ved.json").unlink()
 
 
+def note_in_record(directory: Path) -> None:
+    record = directory / "ved.json"
+    record.write_text(record.read_text().rstrip() + "\n\n")
+
+
+def link_record(directory: Path) -> None:
+    record = directory / "ved.json"
+    record.rename(directory.parent / "record")
+    record.symlink_to(directory.parent / "record")
+
+
+def train_without_trace(directory: Path) -> None:
+    weights = directory / "model.safetensors"
+    check_output_directory(directory)  # caches its digest
+    before = weights.stat()
+    train(directory)
+    os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def add_repository(directory: Path) -> None:
+    (directory / ".git").mkdir()
+
+
+def add_similar_name(directory: Path) -> None:
+    (directory / "CONFIG.json").write_text("{}")
+
+
+def add_link(directory: Path) -> None:
+    (directory / "linked").symlink_to(directory.parent)
+
+
 def damage_record(directory: Path) -> None:
     (directory / "ved.json").write_text("{}")
 
 
 @pytest.mark.parametrize(
-    "change", [add_file, add_folder, train, link, remove_record, damage_record]
+    "change",
+    [
+        *(add_file, add_folder, add_repository, add_similar_name, add_link),
+        *(train, train_without_trace, link),
+        *(remove_record, damage_record, note_in_record, link_record),
+    ],
 )
 def test_output_directory_with_foreign_content_is_not_replaced(
     change: Callable[[Path], None], checkpoint: Path, built: Path, tmp_path: Path
@@ -152,3 +189,23 @@ def test_output_directory_below_a_file_is_refused(kind: str, tmp_path: Path) -> 
     with pytest.raises(VedError) as refused:
         check_output_directory(parent / "name")
     assert refused.value.code == ErrorCode.DIRECTORY_IN_USE
+
+
+def test_output_directory_keeps_a_file_that_is_added_while_it_is_replaced(
+    checkpoint: Path, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = copy(checkpoint, tmp_path / "place")
+    move = Path.replace
+
+    def add_and_move(self: Path, target: Path) -> Path:
+        if self == place:
+            add_file(place)
+        return move(self, target)
+
+    monkeypatch.setattr(Path, "replace", add_and_move)
+    with pytest.raises(VedError) as refused:
+        replace_output_directory(built, place)
+    assert refused.value.code == ErrorCode.DIRECTORY_IN_USE
+    (kept,) = tmp_path.rglob("thesis.txt")
+    assert str(kept.parent) in str(refused.value)
+    assert names(place) == names(checkpoint)

@@ -87,14 +87,36 @@ def replace_output_directory(built: Path, destination: Path) -> None:
     if not destination.exists():
         built.replace(destination)
         return
+    record = read_output_directory(destination)
     # Whenever the process ends, one of the two checkpoints is complete.
-    with staging_directory(destination.parent) as aside:
-        destination.replace(aside / "replaced")
-        try:
-            built.replace(destination)
-        except BaseException:  # an interrupt, too
-            (aside / "replaced").replace(destination)
-            raise
+    aside = Path(tempfile.mkdtemp(prefix=".ved-", dir=destination.parent)) / "replaced"
+    destination.replace(aside)
+    try:
+        built.replace(destination)
+    except BaseException:  # an interrupt, too
+        aside.replace(destination)
+        aside.parent.rmdir()
+        raise
+    _remove_own_files(aside, record)
+
+
+def _remove_own_files(directory: Path, record: BuildRecord | None) -> None:
+    """Remove a checkpoint, but no file that somebody added after the check.
+
+    Raises:
+        VedError: there is such a file.
+    """
+    for name in (*record.files, build_record.FILE_NAME) if record else ():
+        (directory / name).unlink(missing_ok=True)
+    try:
+        directory.rmdir()
+        directory.parent.rmdir()
+    except OSError as error:
+        raise VedError(
+            f"Somebody added files while the directory was replaced. They are in {directory}.",
+            "Move them.",
+            code=ErrorCode.DIRECTORY_IN_USE,
+        ) from error
 
 
 @contextmanager
@@ -111,8 +133,14 @@ def staging_directory(beside: Path | None) -> Iterator[Path]:
 
 
 def _foreign_files(directory: Path, record: BuildRecord) -> list[str]:
-    """Return the names of files that are not in the build record, or differ from it."""
-    own = {build_record.FILE_NAME}
+    """Return the names of files that are not in the build record, or differ from it.
+
+    The record itself is VED's only with the bytes that VED writes: its owner may have added to it.
+    """
+    own = set()
+    written = directory / build_record.FILE_NAME
+    if not written.is_symlink() and written.read_bytes() == record.encoded():
+        own.add(build_record.FILE_NAME)
     for name, recorded in record.files.items():
         path = directory / name
         if not path.is_file() or path.is_symlink():
