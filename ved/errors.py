@@ -25,6 +25,7 @@ class ErrorCode(StrEnum):
     NO_SUCH_REVISION = "no-such-revision"
     NO_SUCH_DIRECTORY = "no-such-directory"
     LOCAL_FILE_REFUSED = "local-file-refused"
+    NOT_A_CHECKPOINT = "not-a-checkpoint"
     CONFIG_NOT_USABLE = "config-not-usable"
     UNSUPPORTED_SETTINGS = "unsupported-settings"
     UNSUPPORTED_FAMILY = "unsupported-family"

@@ -493,7 +493,7 @@ def test_preflight_refuses_unsupported_families_by_config(hub: LocalHub, tmp_pat
     entries = []
     for role, model_type in families:
         directory = checkpoints.config_only(tmp_path / f"{role}-{model_type}", model_type)
-        (directory / "model.safetensors").touch()
+        (directory / "model.safetensors").write_bytes(b"not read")
         entries.append(good_pair(repo=f"owner/{role}-{model_type}", **{str(role): str(directory)}))
 
     plans = planned(hub, *entries)

@@ -44,6 +44,7 @@ def test_read_config_returns_content_and_family(hub: LocalHub) -> None:
 def test_read_config_refuses_unusable_config(
     content: bytes | None, code: ErrorCode, hub: LocalHub, tmp_path: Path
 ) -> None:
+    (tmp_path / "vocab.txt").touch()
     if content is not None:
         (tmp_path / "config.json").write_bytes(content)
     with raises(code, "config.json", str(tmp_path)):

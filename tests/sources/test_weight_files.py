@@ -24,7 +24,7 @@ def selected(hub: LocalHub, directory: Path, *, allow_pickle: bool = False) -> t
 def with_files(directory: Path, *names: str) -> Path:
     directory.mkdir(exist_ok=True)
     for name in names:
-        (directory / name).write_bytes(b"")
+        (directory / name).write_bytes(b"x")
     return directory
 
 

@@ -22,6 +22,10 @@ Reason = Literal["cross-attention", "projection", "absent from the source"]
 """Why a parameter is newly initialized."""
 
 
+_HEADS = ("cls", "lm_head")
+"""The groups that are language-model heads."""
+
+
 @dataclass(frozen=True)
 class PartSummary:
     """Counts and dtypes of the parameters of one part.
@@ -59,7 +63,7 @@ class Ledger:
     def warnings(self) -> tuple[str, ...]:
         """Unexpected gaps, a sentence each: random parameters, and tensors of unknown use."""
         absent = tuple(
-            f"The {self.role} has no {group}; these parameters are randomly initialized."
+            _describe_absent(self.role, group)
             for group, reason in initialized_groups(self.copied, self.initialized).items()
             if reason == "absent from the source"
         )
@@ -69,6 +73,16 @@ class Ledger:
             return absent
         message = f"No parameter of the {self.role} uses these tensors: {join_limited(unknown)}."
         return (*absent, message)
+
+
+def _describe_absent(role: str, group: str) -> str:
+    """Return the sentence for a group of parameters that the source should have had."""
+    if group in _HEADS:
+        return (
+            f"The language-model head of the {role} ({group}) is randomly initialized, so it has "
+            "to learn to write."
+        )
+    return f"The {role} has no {group}; these parameters are randomly initialized."
 
 
 def initialized_groups(

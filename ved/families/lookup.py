@@ -29,7 +29,11 @@ def find_family(role: Role, model_type: object, origin: str) -> Family:
     remedy = f"These families can be the {role}: {', '.join(sorted(families))}."
     if not isinstance(model_type, str):
         cause = f"The config.json of {origin} names no model_type."
-        raise VedError(cause, remedy, code=ErrorCode.CONFIG_NOT_USABLE)
+        advice = f"Name a repo with a complete config as well: {role}: {{model: ..., config: ...}}."
+        raise VedError(cause, f"{advice} {remedy}", code=ErrorCode.CONFIG_NOT_USABLE)
+    other: Role = "decoder" if role == "encoder" else "encoder"
+    if model_type in _BY_ROLE[other][0]:
+        remedy = f"It can be the {other}: are encoder and decoder swapped? {remedy}"
     reason = refused.get(model_type, "transformers has no Flax classes that fit")
     raise VedError(
         f"{origin} is a {model_type!r} checkpoint, which cannot be the {role} of a Flax vision "

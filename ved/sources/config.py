@@ -8,6 +8,7 @@ from huggingface_hub import HfApi
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Family, Role
 from ved.families.lookup import find_family
+from ved.sources.repo_kinds import check_config_kind, unusable_repo
 from ved.sources.snapshot import CONFIG, Snapshot, read_json
 
 
@@ -19,13 +20,14 @@ def read_config(role: Role, snapshot: Snapshot, api: HfApi) -> tuple[dict[str, A
             encoder-decoder model.
     """
     if CONFIG not in snapshot.files:
-        raise VedError(
+        raise unusable_repo(snapshot, api) or VedError(
             f"{snapshot} has no {CONFIG}.",
             "Name a transformers checkpoint. If only its config is missing, name another repo's "
             "with config:.",
             code=ErrorCode.CONFIG_NOT_USABLE,
         )
     config = read_json(snapshot, CONFIG, api)
+    check_config_kind(role, config, snapshot)
     family = find_family(role, config.get("model_type"), str(snapshot))
     _check_settings(role, config, family, snapshot)
     return config, family
@@ -44,8 +46,6 @@ def _check_settings(
         for name, value in family.requires.items()
         if config.get(name, value) != value
     ]
-    if config.get("quantization_config"):
-        problems.append("its weights are quantized")
     if problems:
         raise VedError(
             f"The config of {snapshot} has settings that Flax does not support: "

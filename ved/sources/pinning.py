@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi
+from huggingface_hub.errors import RepositoryNotFoundError
 
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
@@ -16,6 +17,7 @@ from ved.manifest.pair_models import ConfigRef
 from ved.sources.digests import file_sha256
 from ved.sources.local_files import check_local_file, list_local_files
 from ved.sources.metadata import SourceMetadata
+from ved.sources.repo_kinds import other_repo_type
 from ved.sources.snapshot import CONFIG, PROCESSING_FILES, Snapshot
 from ved.sources.weight_files import select_weight_files
 
@@ -54,7 +56,7 @@ class Pinned:
 
 
 def pin(ref: ConfigRef, api: HfApi, workspace: Path | None = None) -> Snapshot:
-    """Return what a reference to a repo or a directory means now, in one request.
+    """Return what a reference to a repo or a directory means now, in one request if it exists.
 
     Args:
         ref: the reference.
@@ -69,8 +71,18 @@ def pin(ref: ConfigRef, api: HfApi, workspace: Path | None = None) -> Snapshot:
     if ref.directory is not None:
         return _local_snapshot(ref.model, ref.directory, workspace)
     at = f" at {ref.revision}" if ref.revision else ""
-    with translated_errors(f"read {ref.model}{at}", ref.model):
-        info = fetch_repo(ref.model, api, ref.revision)
+    try:
+        with translated_errors(f"read {ref.model}{at}", ref.model):
+            info = fetch_repo(ref.model, api, ref.revision)
+    except VedError as error:
+        # Not after an error that the id itself is not valid.
+        is_missing = isinstance(error.__cause__, RepositoryNotFoundError)
+        kind = other_repo_type(ref.model, api) if is_missing else None
+        if kind is None:
+            raise
+        raise VedError(
+            f"{ref.model} is a {kind}, not a model.", "Name a model.", code=ErrorCode.NO_SUCH_REPO
+        ) from error
     if info.commit is None:
         raise VedError(
             f"The Hub reports no commit of {ref.model}.",

@@ -22,6 +22,12 @@ log = logging.getLogger("ved")
 
 CONFIG = "config.json"
 
+WEIGHTS = ("model.safetensors", "flax_model.msgpack")
+"""Weight files that VED reads, best first. `<name>.index.json` lists the shards of one."""
+
+PICKLED_WEIGHTS = ("pytorch_model.bin",)
+"""Weight files that VED reads only if the manifest allows it, because a pickle is a program."""
+
 PROCESSING_FILES: Mapping[Role, tuple[str, ...]] = {
     "encoder": ("preprocessor_config.json",),
     "decoder": (

@@ -5,13 +5,8 @@ from pathlib import Path
 from huggingface_hub import HfApi
 
 from ved.errors import ErrorCode, VedError
-from ved.sources.snapshot import Snapshot, read_json
-
-WEIGHTS = ("model.safetensors", "flax_model.msgpack")
-"""Weight files that VED reads, best first. `<name>.index.json` lists the shards of one."""
-
-PICKLED_WEIGHTS = ("pytorch_model.bin",)
-"""Weight files that VED reads only if the manifest allows it, because a pickle is a program."""
+from ved.sources.repo_kinds import unusable_repo
+from ved.sources.snapshot import PICKLED_WEIGHTS, WEIGHTS, Snapshot, read_json
 
 
 def select_weight_files(snapshot: Snapshot, allow_pickle: bool, api: HfApi) -> tuple[str, ...]:
@@ -22,9 +17,9 @@ def select_weight_files(snapshot: Snapshot, allow_pickle: bool, api: HfApi) -> t
     """
     for name in WEIGHTS + (PICKLED_WEIGHTS if allow_pickle else ()):
         if name in snapshot.files:
-            return (name,)
+            return _not_empty(snapshot, name)
         if f"{name}.index.json" in snapshot.files:
-            return _shards(snapshot, f"{name}.index.json", api)
+            return _not_empty(snapshot, *_shards(snapshot, f"{name}.index.json", api))
     pickled = sorted(
         name for name in snapshot.files if name.removesuffix(".index.json") in PICKLED_WEIGHTS
     )
@@ -35,11 +30,30 @@ def select_weight_files(snapshot: Snapshot, allow_pickle: bool, api: HfApi) -> t
             "{model: ..., allow_pickle: true}: VED then reads the tensors and runs nothing.",
             code=ErrorCode.NO_USABLE_WEIGHTS,
         )
-    raise VedError(
+    raise unusable_repo(snapshot, api) or VedError(
         f"{snapshot} has no weights that VED can read.",
         f"VED reads {', '.join(WEIGHTS)} and their sharded forms.",
         code=ErrorCode.NO_USABLE_WEIGHTS,
     )
+
+
+def _not_empty(snapshot: Snapshot, *names: str) -> tuple[str, ...]:
+    """Return the names.
+
+    Raises:
+        VedError: one of the files has no bytes.
+    """
+    for name in names:
+        path = snapshot.directory and snapshot.directory / name
+        # A link or a special file may have any size. It is refused when it is read.
+        is_plain = path is None or (path.is_file() and not path.is_symlink())
+        if snapshot.files[name] == 0 and is_plain:
+            raise VedError(
+                f"{name} of {snapshot} is empty (0 bytes).",
+                "Its upload failed. Upload the file again, or use another revision.",
+                code=ErrorCode.DAMAGED_SOURCE,
+            )
+    return names
 
 
 def _shards(snapshot: Snapshot, index: str, api: HfApi) -> tuple[str, ...]:
