@@ -20,7 +20,16 @@ ORDER = (
         "record",
     ),
     *("assembly", "machine", "sources", "tensors", "families", "manifest", "hub", "sizes", "text"),
-    *("markdown", "errors", "environment", "interruption", "modeling", "localhub"),
+    *(
+        "markdown",
+        "errors",
+        "strict_json",
+        "limits",
+        "environment",
+        "interruption",
+        "modeling",
+        "localhub",
+    ),
 )
 """The packages and modules of ved, highest layer first, then the two that stand alone."""
 

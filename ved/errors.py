@@ -32,6 +32,7 @@ class ErrorCode(StrEnum):
     UNSUPPORTED_WEIGHTS = "unsupported-weights"
     NO_USABLE_WEIGHTS = "no-usable-weights"
     DAMAGED_SOURCE = "damaged-source"
+    SOURCE_TOO_LARGE = "source-too-large"
     WEIGHTS_DO_NOT_FIT = "weights-do-not-fit"
     TOKEN_IDS = "token-ids"  # noqa: S105
     PROCESSOR_NOT_USABLE = "processor-not-usable"

@@ -238,13 +238,13 @@ def test_header_file_has_same_damage_as_file(
 def test_fetch_headers_limits_size_of_header(
     hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(headers, "MAX_HEADER_BYTES", 10_000)
+    monkeypatch.setattr(headers, "REMOTE_HEADER_BYTES", 10_000)
     content = archived(PROGRAM, {"0": bytes(10**6)})
     everything = struct.pack("<LL", len(content) - 22, 0)  # length and place of its directory
     names = one_file(tmp_path, "pytorch_model.bin", content[:-10] + everything + content[-2:])
     commit = publish(hub, "team/headers-endless", tmp_path / "real")
 
-    with raises(ErrorCode.DAMAGED_SOURCE, "pytorch_model.bin"):
+    with raises(ErrorCode.SOURCE_TOO_LARGE, "pytorch_model.bin"):
         fetched(hub, "team/headers-endless", commit, names, tmp_path / "headers")
 
     assert transferred(hub) < 10_000

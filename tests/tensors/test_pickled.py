@@ -115,10 +115,10 @@ def tensor_of(
     return call(named("torch._utils", REBUILD), elements, start, shape, *rest)
 
 
-def assert_refused(path: Path) -> None:
+def assert_refused(path: Path, code: ErrorCode = ErrorCode.NO_USABLE_WEIGHTS) -> None:
     with pytest.raises(VedError) as caught:
         read_index(path)
-    assert caught.value.code == ErrorCode.NO_USABLE_WEIGHTS
+    assert caught.value.code == code
     assert path.name in caught.value.cause
 
 
@@ -430,7 +430,7 @@ def nested(depth: int) -> bytes:
     return pickle.EMPTY_TUPLE + b"".join(twice)
 
 
-LONG_ROW = row(*[number(1)] * 65)
+LONG_ROW = row(*[number(1)] * 9)
 
 
 @pytest.mark.parametrize(
@@ -454,7 +454,6 @@ LONG_ROW = row(*[number(1)] * 65)
         pytest.param(
             state({"a": pickle.LONG1 + bytes([9]) + b"\x7f" * 9}), id="integer of 72 bits"
         ),
-        pytest.param(state({"a": tensor_of(shape=LONG_ROW)}), id="dimensions"),
         pytest.param(state({"a": tensor_of(shape=pickle.EMPTY_LIST)}), id="list of dimensions"),
         pytest.param(
             state({"a": call(named("collections", "OrderedDict"), row(pickle.EMPTY_LIST))}),
@@ -464,6 +463,30 @@ LONG_ROW = row(*[number(1)] * 65)
 )
 def test_read_index_refuses_programs_that_would_take_long(program: bytes, path: Path) -> None:
     path.write_bytes(archived(program))
+    assert_refused(path)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        pytest.param({"a": tensor_of(shape=LONG_ROW)}, id="axes"),
+        pytest.param({"a" * 1001: tensor_of()}, id="long name"),
+        pytest.param({"a\n": tensor_of()}, id="control character"),
+        pytest.param(
+            {name: tensor((2**18,), (1,), size=2**18) for name in "abcde"},
+            id="shared storage",
+        ),
+        pytest.param(dict.fromkeys(map(str, range(20_001)), pickle.NONE), id="many keys"),
+    ],
+)
+def test_read_index_limits_names_and_shapes(members: dict[str, bytes], path: Path) -> None:
+    path.write_bytes(archived(state(members), {"0": bytes(2**20)}))
+    assert_refused(path, ErrorCode.SOURCE_TOO_LARGE)
+
+
+def test_read_index_refuses_compressed_program(path: Path) -> None:
+    program = state({"a": tensor((6,), (1,))})
+    path.write_bytes(archived(program, compression=zipfile.ZIP_DEFLATED))
     assert_refused(path)
 
 

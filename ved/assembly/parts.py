@@ -23,6 +23,7 @@ from transformers import (
 from ved.assembly import ledger
 from ved.assembly.initialization import Initialization
 from ved.assembly.ledger import Ledger, PartSummary
+from ved.assembly.model_size import check_model_size
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.manifest.fields import Dtype
@@ -149,11 +150,8 @@ def source_part(source: Source, config: Any, seed: int) -> Part:
     """
     resolved = source.resolved
     weights = open_weights(source.weight_paths)
+    check_model_size(config, resolved, weights)
     try:
-        layers = getattr(config, resolved.family.layers)
-        if layers > len(weights):
-            # Tracing takes time for each layer, and a config may ask for any number of layers.
-            raise ValueError(f"it has {layers} layers, but the weights are {len(weights)} tensors")
         initialization, constructed = _trace(_CLASSES[resolved.role], config.to_json_string(), seed)
     except Exception as error:  # a wrong config makes flax and transformers raise anything
         raise VedError(

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Family, Role
 from ved.families.table import DECODERS, ENCODERS, REFUSED_DECODERS, REFUSED_ENCODERS
+from ved.text import quoted
 
 _BY_ROLE: Mapping[Role, tuple[Mapping[str, Family], Mapping[str, str]]] = {
     "encoder": (ENCODERS, REFUSED_ENCODERS),
@@ -36,8 +37,8 @@ def find_family(role: Role, model_type: object, origin: str) -> Family:
         remedy = f"It can be the {other}: are encoder and decoder swapped? {remedy}"
     reason = refused.get(model_type, "transformers has no Flax classes that fit")
     raise VedError(
-        f"{origin} is a {model_type!r} checkpoint, which cannot be the {role} of a Flax vision "
-        f"encoder-decoder model: {reason}.",
+        f"{origin} is a {quoted(model_type)} checkpoint, which cannot be the {role} of a Flax "
+        f"vision encoder-decoder model: {reason}.",
         remedy,
         code=ErrorCode.UNSUPPORTED_FAMILY,
     )

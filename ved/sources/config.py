@@ -8,8 +8,10 @@ from huggingface_hub import HfApi
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Family, Role
 from ved.families.lookup import find_family
+from ved.sources.config_sizes import check_sizes
 from ved.sources.repo_kinds import check_config_kind, unusable_repo
 from ved.sources.snapshot import CONFIG, Snapshot, read_json
+from ved.text import quoted_value
 
 
 def read_config(role: Role, snapshot: Snapshot, api: HfApi) -> tuple[dict[str, Any], Family]:
@@ -29,6 +31,7 @@ def read_config(role: Role, snapshot: Snapshot, api: HfApi) -> tuple[dict[str, A
     config = read_json(snapshot, CONFIG, api)
     check_config_kind(role, config, snapshot)
     family = find_family(role, config.get("model_type"), str(snapshot))
+    check_sizes(config, snapshot)
     _check_settings(role, config, family, snapshot)
     return config, family
 
@@ -42,7 +45,7 @@ def _check_settings(
         VedError: a setting differs from what the Flax model computes with.
     """
     problems = [
-        f"{name} is {config[name]!r}, and Flax computes with {value!r}"
+        f"{name} is {quoted_value(config[name])}, and Flax computes with {value!r}"
         for name, value in family.requires.items()
         if config.get(name, value) != value
     ]

@@ -22,7 +22,9 @@ from ved.errors import ErrorCode, VedError
 from ved.hub.errors import translated_errors
 from ved.hub.remote_files import FileStream, LocatedFile, locate_file
 from ved.interruption import thread_pool
+from ved.limits import REMOTE_HEADER_BYTES
 from ved.tensors import msgpack, pickled, safetensors
+from ved.tensors.bounds import LimitError
 
 FILES = 4
 """How many files are read at the same time."""
@@ -30,9 +32,6 @@ FILES = 4
 WINDOW_BYTES = 4096
 """Bytes to request at each header between the tensors of a msgpack. They usually contain a bias
 and the header after it."""
-
-MAX_HEADER_BYTES = 128 * 2**20
-"""Bytes of one file to keep, at most. A safetensors header may have 100 MB."""
 
 _Result = TypeVar("_Result")
 
@@ -134,7 +133,7 @@ def _write_header_file(path: Path, source: LocatedFile | FileStream) -> None:
         file.truncate(source.size)
         recorder = _Recorder(source, file)
         # The caller meets the same error when it opens the header file.
-        with suppress(VedError, OSError):
+        with suppress(VedError, LimitError, OSError):
             _read_header(path, recorder)
         if recorder.failure is not None:
             raise recorder.failure
@@ -200,11 +199,11 @@ class _Recorder(io.RawIOBase):
 
     def _transfer(self, length: int) -> bytes:
         self.transferred += length
-        if self.transferred > MAX_HEADER_BYTES:
-            limit = f"{MAX_HEADER_BYTES // 2**20} MiB"
+        if self.transferred > REMOTE_HEADER_BYTES:
+            limit = f"{REMOTE_HEADER_BYTES // 2**20} MiB"
             raise VedError(
                 f"Cannot {self.source.action}: the header is larger than {limit}.",
-                "The source is damaged.",
-                code=ErrorCode.DAMAGED_SOURCE,
+                "Use another source.",
+                code=ErrorCode.SOURCE_TOO_LARGE,
             )
         return self.source.read_range(self.position, length)

@@ -1,6 +1,5 @@
 """One repo at one commit, or one local directory: its files, and their download."""
 
-import json
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,11 +8,13 @@ from typing import Any
 
 from huggingface_hub import HfApi
 
+from ved import limits, strict_json
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.hub.errors import translated_errors
 from ved.hub.retries import retry_truncated
 from ved.interruption import thread_pool
+from ved.sizes import format_size
 from ved.sources.digests import file_sha256
 from ved.sources.local_files import check_local_file
 from ved.sources.metadata import SourceMetadata
@@ -95,9 +96,11 @@ class Snapshot:
             cache: a cache to use in place of huggingface_hub's own.
 
         Raises:
-            VedError: the download fails, or brings another content than the Hub reports; or a file
-                of a local directory may not be read.
+            VedError: a small file is too large; the download fails, or brings another content than
+                the Hub reports; or a file of a local directory may not be read.
         """
+        names = list(names)
+        _check_file_sizes(self, names)
         if self.directory is not None:
             for name in names:
                 check_local_file(self.directory, name, self.workspace)
@@ -142,6 +145,32 @@ class Snapshot:
         return file_sha256(path) == self.sha256[name] if name in self.sha256 else True
 
 
+def _check_file_sizes(snapshot: Snapshot, names: Iterable[str]) -> None:
+    """Refuse small files that are not small, before they are downloaded.
+
+    Raises:
+        VedError: a file is larger than its limit.
+    """
+    for name in names:
+        limit = _limit(name)
+        size = snapshot.files.get(name, 0)
+        if limit is not None and size > limit:
+            raise VedError(
+                f"{name} of {snapshot} has {format_size(size)}, and VED reads at most "
+                f"{format_size(limit)}.",
+                "Use another source, or remove from the file what the model does not need.",
+                code=ErrorCode.SOURCE_TOO_LARGE,
+            )
+
+
+def _limit(name: str) -> int | None:
+    """Return the largest size of a file, in bytes; None for files of weights."""
+    if name.endswith(".index.json"):
+        return limits.INDEX_BYTES
+    small = {each for names in PROCESSING_FILES.values() for each in names}
+    return limits.FILE_BYTES.get(name, limits.OTHER_FILE_BYTES if name in small else None)
+
+
 def read_json(snapshot: Snapshot, name: str, api: HfApi) -> dict[str, Any]:
     """Return the JSON object in a file of a snapshot.
 
@@ -150,8 +179,10 @@ def read_json(snapshot: Snapshot, name: str, api: HfApi) -> dict[str, Any]:
     """
     path = snapshot.fetch([name], api) / name
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        with path.open("rb") as file:
+            # A local file may have grown since its size was checked.
+            content = strict_json.loads(file.read(limits.INDEX_BYTES))
+    except (OSError, ValueError) as error:
         cause = f"{name} of {snapshot} cannot be read: {error}."
         raise VedError(cause, code=ErrorCode.DAMAGED_SOURCE) from error
     if not isinstance(content, dict):

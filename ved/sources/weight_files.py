@@ -4,9 +4,11 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
+from ved import limits
 from ved.errors import ErrorCode, VedError
 from ved.sources.repo_kinds import unusable_repo
 from ved.sources.snapshot import PICKLED_WEIGHTS, WEIGHTS, Snapshot, read_json
+from ved.text import join_limited, quoted
 
 
 def select_weight_files(snapshot: Snapshot, allow_pickle: bool, api: HfApi) -> tuple[str, ...]:
@@ -64,11 +66,18 @@ def _shards(snapshot: Snapshot, index: str, api: HfApi) -> tuple[str, ...]:
     """
     weight_map = read_json(snapshot, index, api).get("weight_map")
     shards = set(map(str, weight_map.values())) if isinstance(weight_map, dict) else set()
+    if len(shards) > limits.WEIGHT_FILES:
+        raise VedError(
+            f"{index} of {snapshot} lists {len(shards)} shards, and VED reads at most "
+            f"{limits.WEIGHT_FILES}.",
+            "Use another source.",
+            code=ErrorCode.SOURCE_TOO_LARGE,
+        )
     # A shard of another format would evade the choice above.
     suffix = Path(index.removesuffix(".index.json")).suffix
     missing = {name for name in shards if name not in snapshot.files or Path(name).suffix != suffix}
     if not shards or missing:
-        names = f"shards that do not exist: {', '.join(map(repr, sorted(missing)))}"
+        names = f"shards that do not exist: {join_limited([*map(quoted, sorted(missing))])}"
         listed = names if missing else "no shards"
         cause = f"{index} of {snapshot} lists {listed}."
         raise VedError(cause, "The source is incomplete.", code=ErrorCode.DAMAGED_SOURCE)

@@ -7,7 +7,9 @@ from typing import Literal
 
 from ved.errors import ErrorCode, VedError
 from ved.tensors import msgpack, pickled, safetensors
+from ved.tensors.bounds import LimitError, check_count, refusal
 from ved.tensors.tensor import Tensor
+from ved.text import quoted
 
 Layout = Literal["pytorch", "flax"]
 """The order of a kernel's axes: (out, in) in PyTorch, (in, out) in Flax."""
@@ -42,7 +44,14 @@ def open_weights(paths: Sequence[Path]) -> list[StoredWeight]:
         VedError: a file is damaged, or comes from another framework than PyTorch and Flax.
         OSError: a file cannot be read.
     """
-    return [weight for path in paths for weight in _open(path)]
+    weights: list[StoredWeight] = []
+    for path in paths:
+        weights += _open(path)
+        try:
+            check_count(len(weights))
+        except LimitError as error:
+            raise refusal(error, path.name) from error
+    return weights
 
 
 def _open(path: Path) -> list[StoredWeight]:
@@ -53,7 +62,7 @@ def _open(path: Path) -> list[StoredWeight]:
         framework = metadata.get("format", "pt")
         if framework not in ("pt", "flax"):
             raise VedError(
-                f"The metadata of {path.name} has the format {framework!r}.",
+                f"The metadata of {path.name} has the format {quoted(framework)}.",
                 "Convert it to the format of PyTorch ('pt') or Flax ('flax').",
                 code=ErrorCode.UNSUPPORTED_WEIGHTS,
             )

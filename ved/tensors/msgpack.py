@@ -18,13 +18,13 @@ from typing import BinaryIO
 import numpy as np
 
 from ved.errors import ErrorCode, VedError
+from ved.limits import JSON_DEPTH, NAME_LENGTH, RANK, TENSORS
 from ved.tensors import safetensors
+from ved.tensors.bounds import LimitError, check_count, check_name, refusal
 from ved.tensors.tensor import Array, StoredTensor, Tensor
+from ved.text import quoted
 
 CHUNKED = "__msgpack_chunked_array__"
-MAXIMUM_DEPTH = 64
-"""The deepest nesting of maps that is read."""
-
 ARRAY_EXTENSION = 1
 SCALAR_EXTENSION = 3
 
@@ -40,6 +40,9 @@ _UNSIGNED = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}
 EXTENSION = {0xC7: 1, 0xC8: 2, 0xC9: 4}
 FIXED_EXTENSION = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}
 _TRUE = 0xC3
+
+_MAX_VALUES = 4 * TENSORS
+"""The most maps, tensors and numbers. A map has several tensors as a rule."""
 
 _DTYPES = {dtype.name: dtype for dtype in safetensors.DTYPES.values()}
 
@@ -89,13 +92,19 @@ def index_of(path: Path, file: BinaryIO) -> dict[str, Tensor]:
         tree = reader.value(0)
         if file.tell() != reader.size:
             raise _FormatError(f"its value ends at byte {file.tell()}, but the file does not")
+        tensors = dict(_flatten(tree, ())) if isinstance(tree, dict) else {}
+        check_count(len(tensors))
+        for name in tensors:
+            check_name(name)
+    except LimitError as error:
+        raise refusal(error, path.name) from error
     except (_FormatError, UnicodeDecodeError) as error:
         raise VedError(
             f"{path.name} is not a Flax checkpoint: {error}.",
             "Download it again; if that does not help, the source itself is damaged.",
             code=ErrorCode.DAMAGED_SOURCE,
         ) from error
-    return dict(_flatten(tree, ())) if isinstance(tree, dict) else {}
+    return tensors
 
 
 class _FormatError(Exception):
@@ -109,12 +118,16 @@ class _Reader:
         self.path = path
         self.file = file
         self.size = file.seek(0, os.SEEK_END)
+        self.values = 0
         file.seek(0)
 
     def value(self, depth: int) -> "Node | Tensor | int":
         first = self._unsigned(1)
-        if depth > MAXIMUM_DEPTH:
-            raise _FormatError(f"its maps are nested more than {MAXIMUM_DEPTH} deep")
+        if depth > JSON_DEPTH:
+            raise _FormatError(f"its maps are nested more than {JSON_DEPTH} deep")
+        self.values += 1
+        if self.values > _MAX_VALUES:
+            raise LimitError(f"The weights have more than {_MAX_VALUES} maps and tensors")
         if first <= 0x7F or first in _UNSIGNED:
             return self._number(first)
         if first == _TRUE:
@@ -129,6 +142,8 @@ class _Reader:
         node: Node = {}
         for _ in range(count):
             key = self._string()
+            if key in node:
+                raise _FormatError(f"it has the key {quoted(key)} twice")
             node[key] = self.value(depth + 1)
         return self._chunked(node) if CHUNKED in node else node
 
@@ -140,7 +155,11 @@ class _Reader:
         if self._length(self._unsigned(1), 0x90, 0x0F, _ARRAY) != 3:
             raise _FormatError("an array lacks its shape, dtype or elements")
         rank = self._length(self._unsigned(1), 0x90, 0x0F, _ARRAY)
-        shape = tuple(self._number(self._unsigned(1)) for _ in range(rank or 0))
+        if rank is None:
+            raise _FormatError("the shape of an array is not a list")
+        if rank > RANK:
+            raise LimitError(f"A tensor has {rank} axes, and VED reads at most {RANK}")
+        shape = tuple(self._number(self._unsigned(1)) for _ in range(rank))
         dtype = _dtype(self._string())
         stored = self._length(self._unsigned(1), 0, 0, BYTES)
         offset = self.file.tell()
@@ -155,6 +174,8 @@ class _Reader:
         shape, chunks = node.get("shape"), node.get("chunks")
         if not isinstance(shape, dict) or not isinstance(chunks, dict) or not chunks:
             raise _FormatError("a chunked array lacks its shape or its chunks")
+        if len(shape) > RANK:
+            raise LimitError(f"A tensor has {len(shape)} axes, and VED reads at most {RANK}")
         sizes = [shape.get(str(index)) for index in range(len(shape))]
         parts = [chunks.get(str(index)) for index in range(len(chunks))]
         tensor = ChunkedTensor(
@@ -174,6 +195,8 @@ class _Reader:
         length = self._length(self._unsigned(1), 0xA0, 0x1F, _STRING)
         if length is None:
             raise _FormatError("a key is not a string")
+        if length > 4 * NAME_LENGTH:  # UTF-8 has up to 4 bytes for a character
+            raise LimitError(f"A key has {length} bytes, and VED reads at most {4 * NAME_LENGTH}")
         return self._take(length).decode()
 
     def _number(self, first: int) -> int:
@@ -207,7 +230,7 @@ class _Reader:
 
 def _dtype(name: str) -> np.dtype[np.generic]:
     if name not in _DTYPES:
-        raise _FormatError(f"an array has the unknown dtype {name!r}")
+        raise _FormatError(f"an array has the unknown dtype {quoted(name)}")
     return _DTYPES[name]
 
 

@@ -17,6 +17,7 @@ from ved.errors import ErrorCode, VedError
 from ved.families.family import Family
 from ved.tensors.files import Layout, StoredWeight
 from ved.tensors.tensor import Tensor, Transposed
+from ved.text import quoted
 
 ParameterPath = tuple[str, ...]
 """The keys that lead to a parameter in Flax's nested dictionaries."""
@@ -83,8 +84,8 @@ class SourceNames:
             name = self._stored(weight)
             if name in self._weights:
                 raise VedError(
-                    f"{origin} holds the tensor {name!r} twice: as {weight.name!r} and as "
-                    f"{self._weights[name].name!r}.",
+                    f"{origin} holds the tensor {quoted(name)} twice: as {quoted(weight.name)} and "
+                    f"as {quoted(self._weights[name].name)}.",
                     "Remove one of them from the source.",
                     code=ErrorCode.DAMAGED_SOURCE,
                 )

@@ -23,8 +23,10 @@ from typing import IO, Any, BinaryIO, NoReturn, cast
 import numpy as np
 
 from ved.errors import ErrorCode, VedError
+from ved.limits import DIRECTORY_BYTES, RANK, SHARED_STORAGE
+from ved.tensors.bounds import LimitError, check_count, check_name, refusal
 from ved.tensors.pickle_programs import check_program
-from ved.tensors.tensor import BFLOAT16, Array, StoredTensor
+from ved.tensors.tensor import BFLOAT16, Array, StoredTensor, nbytes
 
 _STORAGES = {
     "DoubleStorage": np.dtype(np.float64),
@@ -43,12 +45,6 @@ _STORAGES = {
 # The header of an entry in a zip archive, before its name: APPNOTE.TXT, section 4.3.7.
 _ENTRY_HEADER_BYTES = 30
 _ENTRY_SIGNATURE = b"PK\x03\x04"
-
-PROGRAM_BYTES = 8 * 2**20
-"""The largest data.pkl that is read. A model of ten thousand tensors has one of two megabytes."""
-
-_MAX_DIMENSIONS = 64
-"""The most dimensions of a tensor: those of PyTorch and of numpy."""
 
 _MAX_CAUSE = 200
 """The most characters of a message that a pickle has a part in."""
@@ -176,28 +172,47 @@ def index_of(path: Path, file: BinaryIO) -> dict[str, ArchivedTensor]:
                 if entry.compress_type == zipfile.ZIP_STORED
                 and 0 <= entry.header_offset <= size - entry.file_size
             }
-            if archive.getinfo(name).file_size > PROGRAM_BYTES:
-                raise pickle.UnpicklingError(f"its data.pkl is larger than {PROGRAM_BYTES} bytes")
-            program = archive.read(name)
+            program = _read_program(archive, name)
         check_program(program)
         state = _Unpickler(io.BytesIO(program), path, entries).load()
+        if isinstance(state, dict):
+            state = {key: value for key, value in state.items() if isinstance(key, str)}
+            check_count(len(state))
+            _check_sharing(state, size)
+            for key in state:
+                check_name(key)
     except OSError:
         raise
+    except LimitError as error:
+        raise refusal(error, path.name) from error
     except Exception as error:  # a damaged or hostile pickle makes the unpickler raise anything
         cause = f"{path.name} cannot be read: {str(error)[:_MAX_CAUSE]}."
         raise VedError(cause, _CONVERT, code=ErrorCode.NO_USABLE_WEIGHTS) from error
     if not isinstance(state, dict):
         cause = f"{path.name} does not hold a dictionary of tensors."
         raise VedError(cause, _CONVERT, code=ErrorCode.NO_USABLE_WEIGHTS)
-    return {
-        key: value
-        for key, value in state.items()
-        if isinstance(key, str) and isinstance(value, ArchivedTensor)
-    }
+    return {key: value for key, value in state.items() if isinstance(value, ArchivedTensor)}
+
+
+def _read_program(archive: zipfile.ZipFile, name: str) -> bytes:
+    entry = archive.getinfo(name)
+    # zipfile decompresses before it checks the size, and torch.save never compresses.
+    if entry.compress_type != zipfile.ZIP_STORED:
+        raise pickle.UnpicklingError("its data.pkl is compressed")
+    if entry.file_size > DIRECTORY_BYTES:
+        raise LimitError(f"The file data.pkl is larger than {DIRECTORY_BYTES} bytes")
+    return archive.read(name)
+
+
+def _check_sharing(state: dict[str, object], size: int) -> None:
+    """Check that tensors do not share storages without end: each one becomes a copy."""
+    tensors = [each for each in state.values() if isinstance(each, ArchivedTensor)]
+    if sum(map(nbytes, tensors)) > SHARED_STORAGE * size:
+        raise LimitError(f"The tensors have more than {SHARED_STORAGE} times the bytes of the file")
 
 
 class _Bounded:
-    """An open file that reads at most its own size at once.
+    """An open file that reads a limited number of bytes at once.
 
     zipfile reads as many bytes as the directory of an archive claims, which may be gigabytes.
     """
@@ -210,7 +225,10 @@ class _Bounded:
         return getattr(self._file, name)
 
     def read(self, count: int = -1) -> bytes:
-        return self._file.read(min(count, self._size))
+        count = min(count, self._size)  # a negative count means to the end, which is near
+        if count > DIRECTORY_BYTES:
+            raise LimitError(f"The directory is larger than {DIRECTORY_BYTES} bytes")
+        return self._file.read(count)
 
 
 class _Unpickler(pickle.Unpickler):
@@ -268,8 +286,10 @@ class _Unpickler(pickle.Unpickler):
         """
         if not isinstance(storage, _Storage):
             raise pickle.UnpicklingError("a tensor has no storage")
-        if type(shape) is not tuple or type(strides) is not tuple or len(shape) > _MAX_DIMENSIONS:
-            raise pickle.UnpicklingError("a shape or strides are not a short tuple")
+        if type(shape) is not tuple or type(strides) is not tuple:
+            raise pickle.UnpicklingError("a shape or strides are not a tuple")
+        if max(len(shape), len(strides)) > RANK:
+            raise LimitError(f"A tensor has more than {RANK} axes")
         _check_numbers(start, *shape, *strides)
         row_major = tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))
         is_row_major = all(

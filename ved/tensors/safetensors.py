@@ -19,9 +19,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from ved import strict_json
 from ved.errors import ErrorCode, VedError
+from ved.limits import HEADER_BYTES
+from ved.tensors.bounds import LimitError, check_count, check_name, check_shape, refusal
 from ved.tensors.output import HashedFile, hashed_file
 from ved.tensors.tensor import BFLOAT16, StoredTensor, Tensor, nbytes
+from ved.text import quoted
 
 DTYPES: Mapping[str, np.dtype[np.generic]] = {
     "F64": np.dtype(np.float64),
@@ -41,7 +45,6 @@ ALIGNMENT = 8
 """The elements begin at a multiple of this many bytes, as in files of the library."""
 
 _LENGTH_BYTES = 8
-_LONGEST_HEADER = 100_000_000  # in bytes; the library refuses longer ones
 
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
@@ -57,41 +60,77 @@ def read_header(path: Path) -> tuple[dict[str, StoredTensor], dict[str, str]]:
             holes or end outside of the file, or do not fit the shapes.
         OSError: the file cannot be read.
     """
-    with path.open("rb") as file:
-        try:
-            # The library validates the header. It unmaps the file here.
-            with safe_open(path, framework="np"):
-                pass
-        except SafetensorError as error:
-            raise VedError(
-                f"{path.name} is not a valid safetensors file: {error}.",
-                "Download it again; if that does not help, the source itself is damaged.",
-                code=ErrorCode.DAMAGED_SOURCE,
-            ) from error
-        encoded = encoded_header(file)
-    header = json.loads(encoded)
-    metadata = header.pop("__metadata__", None) or {}
+    try:
+        with path.open("rb") as file:
+            encoded = encoded_header(file)
+        header, metadata = _parse(encoded)
+    except LimitError as error:
+        raise refusal(error, path.name) from error
+    except ValueError as error:
+        raise _damaged(path, error) from error
+    try:
+        # The library validates the offsets. It unmaps the file here.
+        with safe_open(path, framework="np"):
+            pass
+    except SafetensorError as error:
+        raise _damaged(path, error) from error
     start = _LENGTH_BYTES + len(encoded)
     entries = sorted(header.items(), key=lambda item: tuple(item[1]["data_offsets"]))
     return {name: _stored(path, start, name, entry) for name, entry in entries}, metadata
+
+
+def _parse(encoded: bytes) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the entries of a header and its metadata, within the limits.
+
+    Raises:
+        LimitError: the header exceeds a limit.
+        ValueError: the header is not that of a safetensors file.
+    """
+    header = strict_json.loads(encoded)
+    if not isinstance(header, dict):
+        raise ValueError("its header is not an object")
+    metadata = header.pop("__metadata__", None) or {}
+    check_count(len(header))
+    for name, entry in header.items():
+        check_name(name)
+        shape = entry.get("shape") if isinstance(entry, dict) else None
+        if not isinstance(shape, list):
+            raise ValueError(f"the tensor {quoted(name)} has no shape")
+        check_shape(shape)
+    return header, metadata
+
+
+def _damaged(path: Path, error: Exception) -> VedError:
+    return VedError(
+        f"{path.name} is not a valid safetensors file: {error}.",
+        "Download it again; if that does not help, the source itself is damaged.",
+        code=ErrorCode.DAMAGED_SOURCE,
+    )
 
 
 def encoded_header(file: BinaryIO) -> bytes:
     """Return the raw header of an open file; b"" if its length is impossible.
 
     This reads the length and the header with one call each, and no other byte.
+
+    Raises:
+        LimitError: the header is too long.
     """
-    longest = min(_LONGEST_HEADER, file.seek(0, os.SEEK_END) - _LENGTH_BYTES)
+    longest = file.seek(0, os.SEEK_END) - _LENGTH_BYTES
     file.seek(0)
     length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
-    return file.read(length) if length <= longest else b""
+    if length > longest:
+        return b""
+    if length > HEADER_BYTES:
+        raise LimitError(f"The header has {length} bytes, and VED reads at most {HEADER_BYTES}")
+    return file.read(length)
 
 
 def _stored(path: Path, start: int, name: str, entry: dict[str, Any]) -> StoredTensor:
     dtype, (offset, _) = entry["dtype"], entry["data_offsets"]
     if dtype not in DTYPES:
         raise VedError(
-            f"Tensor {name!r} in {path.name} has dtype {dtype}, which VED does not read.",
+            f"Tensor {quoted(name)} in {path.name} has dtype {dtype}, which VED does not read.",
             f"Convert it to one of {', '.join(DTYPES)}.",
             code=ErrorCode.UNSUPPORTED_WEIGHTS,
         )
