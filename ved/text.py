@@ -6,6 +6,7 @@ MAX_QUOTED = 80
 """The most characters of a text that a message quotes."""
 
 _MAX_JOINED = 8
+_MAX_REASON = 500
 
 
 def quoted(text: str) -> str:
@@ -15,6 +16,17 @@ def quoted(text: str) -> str:
     written as escapes.
     """
     return repr(text if len(text) <= MAX_QUOTED else f"{text[: MAX_QUOTED - 1]}…")
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text without its period, for a place in a sentence.
+
+    The text is of a library, and may quote a file: characters that are not printable are removed,
+    and it is truncated.
+    """
+    line = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+    printable = "".join(each for each in line if each.isprintable())
+    return printable if len(printable) <= _MAX_REASON else f"{printable[:_MAX_REASON]}…"
 
 
 def join_limited(items: Sequence[str], separator: str = ", ") -> str:

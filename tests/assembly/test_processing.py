@@ -1,36 +1,73 @@
-"""Image processors and tokenizers load from every kind of files, and never run code."""
+"""Tokenizers and image processors are published as the source has them, and as data."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import subprocess
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pytest
 from PIL import Image
-from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoTokenizer,
+    PreTrainedTokenizerFast,
+    VisionEncoderDecoderConfig,
+)
 
 from tests import checkpoints
 from tests.checkpoints import bert, gpt2, vit
-from tests.support.building import edit_json, files_of, source
-from ved.assembly.processing import load_image_processor, open_tokenizer, save_processing
+from tests.support import tokenizers
+from tests.support.building import edit_json, files_of, read_json, source
+from tests.support.environments import python
+from tests.support.tokenizers import TEXTS
+from ved.assembly.image_processor import prepare_image_processor
+from ved.assembly.processing_files import (
+    ImageProcessorFiles,
+    TokenizerFiles,
+    write_image_processor,
+    write_tokenizer,
+)
+from ved.assembly.special_tokens import TokenId, TokenIds
+from ved.assembly.tokenizer import prepare_tokenizer
 from ved.errors import ErrorCode, VedError
 
-TEXTS = ["a woman doesn't ride 2 horses.", "A man; a plan!"]
+CONSUMER = Path(__file__).parents[1] / "consumers" / "processing.py"
+FORMS = ("fast", "slow", "transformers5")
+VOCABULARIES = ("vocab.json", "merges.txt", "vocab.txt", "sentencepiece.bpe.model", "spiece.model")
 
 
-@contextmanager
-def opened(directory: Path) -> Iterator[Any]:
-    config = AutoConfig.from_pretrained(directory)
-    with open_tokenizer(source("decoder", directory), config) as tokenizer:
-        yield tokenizer
+def tokenizer_of(directory: Path) -> TokenizerFiles:
+    resolved = source("decoder", directory).resolved
+    return prepare_tokenizer(directory, resolved.config, resolved.family, str(directory))
 
 
-def tokenizer_in(directory: Path) -> Any:
-    """Return the tokenizer of a directory; its copied files are deleted."""
-    with opened(directory) as tokenizer:
-        return tokenizer
+def image_processor_of(directory: Path, config: Path | None = None) -> ImageProcessorFiles:
+    resolved = source("encoder", directory, config=config).resolved
+    return prepare_image_processor(directory, resolved.config, resolved.family, str(directory))
+
+
+def own_ids(files: TokenizerFiles) -> TokenIds:
+    """Return special tokens that the tokenizer names itself, as far as it does."""
+    pad, eos = (files.token_ids.get(name, 0) for name in ("pad", "eos"))
+    named = [TokenId(number, str(files.token(number)), "a test") for number in (0, pad, eos)]
+    return TokenIds(*named)
+
+
+def published(directory: Path, target: Path) -> Path:
+    """Write what is published of a decoder's tokenizer, with the config of a checkpoint."""
+    target.mkdir(parents=True)
+    files = tokenizer_of(directory)
+    write_tokenizer(files, own_ids(files), directory, target)
+    encoder = AutoConfig.for_model("vit")
+    decoder = AutoConfig.from_pretrained(directory)
+    VisionEncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder).save_pretrained(
+        target
+    )
+    return target
 
 
 def assert_not_usable(error: VedError, directory: Path) -> None:
@@ -38,46 +75,201 @@ def assert_not_usable(error: VedError, directory: Path) -> None:
     assert str(directory) in error.cause
 
 
-@pytest.mark.parametrize("form", ["fast", "slow", "transformers5"])
+# Tokenizers
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("family", checkpoints.DECODERS)
-def test_open_tokenizer_reads_every_form_and_saving_changes_nothing(
+def test_tokenizer_of_every_form_has_the_ids_of_the_source(
     family: str, form: str, tmp_path: Path
 ) -> None:
     make: Callable[..., Path] = checkpoints.DECODERS[family]
-    expected = AutoTokenizer.from_pretrained(make(tmp_path / "fast", tokenizer="fast"))
-    with opened(make(tmp_path / "source", tokenizer=form)) as tokenizer:
-        tokenizer.save_pretrained(tmp_path / "saved")
-    saved = AutoTokenizer.from_pretrained(tmp_path / "saved")
-    for one in (tokenizer, saved):
-        assert one(TEXTS).input_ids == expected(TEXTS).input_ids
-        assert one.special_tokens_map == expected.special_tokens_map
-        assert one.model_max_length == expected.model_max_length
-    for content in files_of(tmp_path / "saved").values():
-        assert str(tmp_path).encode() not in content
+    expected = AutoTokenizer.from_pretrained(make(tmp_path / "fast"))
+    directory = make(tmp_path / "source", tokenizer=form)
+    found = AutoTokenizer.from_pretrained(published(directory, tmp_path / "out"))
+    assert [found(text).input_ids for text in TEXTS] == [expected(text).input_ids for text in TEXTS]
+    assert found.model_max_length == expected.model_max_length
+    assert found.special_tokens_map.items() >= expected.special_tokens_map.items()
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("family", checkpoints.DECODERS)
+def test_tokenizer_files_are_copied_byte_for_byte(family: str, form: str, tmp_path: Path) -> None:
+    make: Callable[..., Path] = checkpoints.DECODERS[family]
+    directory = make(tmp_path / "source", tokenizer=form)
+    before, after = files_of(directory), files_of(published(directory, tmp_path / "out"))
+    for name in {"tokenizer.json", *VOCABULARIES} & before.keys():
+        assert after[name] == before[name], name
+    assert "tokenizer.json" in after
+
+
+@pytest.mark.parametrize("name", tokenizers.UNUSUAL)
+def test_tokenizer_of_other_classes_has_the_ids_of_the_source(name: str, tmp_path: Path) -> None:
+    directory = tokenizers.UNUSUAL[name](tmp_path / "source")
+    expected = AutoTokenizer.from_pretrained(directory)
+    found = AutoTokenizer.from_pretrained(published(directory, tmp_path / "out"))
+    assert [found(text).input_ids for text in TEXTS] == [expected(text).input_ids for text in TEXTS]
+    assert found.get_vocab() == expected.get_vocab()
+
+
+def test_tokenizer_of_transformers_5_with_a_class_keeps_its_special_tokens(tmp_path: Path) -> None:
+    directory = tokenizers.gpt2_of_transformers_5(tmp_path / "source")
+    found = AutoTokenizer.from_pretrained(published(directory, tmp_path / "out"))
+    assert found.additional_special_tokens == ["<extra_0>"]
+    whole = PreTrainedTokenizerFast(tokenizer_file=str(directory / "tokenizer.json"))
+    assert [found(text).input_ids for text in TEXTS] == [whole(text).input_ids for text in TEXTS]
+
+
+def test_tokenizer_facts_equal_those_of_transformers(tmp_path: Path) -> None:
+    directory = bert(tmp_path, extra_tokens=2)
+    expected = AutoTokenizer.from_pretrained(directory)
+    files = tokenizer_of(directory)
+    assert files.tokens == tuple(expected.convert_ids_to_tokens(range(len(expected))))
+    assert files.token_ids == {"cls": 2, "mask": 4, "pad": 0, "sep": 3, "unk": 1}
+    assert [files.token(number) for number in (-1, 0, len(expected))] == [None, "[PAD]", None]
+
+
+def test_tokenizer_facts_are_json(tmp_path: Path) -> None:
+    facts = asdict(tokenizer_of(gpt2(tmp_path / "gpt2")))
+    assert json.loads(json.dumps(facts)) == facts | {
+        name: [*facts[name]] for name in ("copied", "tokens", "notices")
+    }
+
+
+def test_tokenizer_takes_the_special_tokens_of_the_checkpoint(tmp_path: Path) -> None:
+    directory = gpt2(tmp_path / "source")
+    files = tokenizer_of(directory)
+    pad, eos = (TokenId(number, str(files.token(number)), "a test") for number in (5, 6))
+    (tmp_path / "out").mkdir()
+    write_tokenizer(files, TokenIds(eos, pad, eos), directory, tmp_path / "out")
+    found = AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert (found.pad_token_id, found.eos_token_id, found.bos_token_id) == (5, 6, 384)
+    config = read_json(tmp_path / "out" / "tokenizer_config.json")
+    special = read_json(tmp_path / "out" / "special_tokens_map.json")
+    assert special == {name: config[name] for name in special}
+    assert {"pad_token", "eos_token", "bos_token", "unk_token"} == special.keys()
+    assert files_of(tmp_path / "out")["tokenizer.json"] == files_of(directory)["tokenizer.json"]
+
+
+@pytest.mark.parametrize("name", ["vocab.txt", "tokenizer.json"])
+def test_tokenizer_needs_one_of_the_vocabularies(name: str, tmp_path: Path) -> None:
+    whole = tokenizer_of(bert(tmp_path / "whole"))
+    decoder = bert(tmp_path / "decoder")
+    (decoder / name).unlink()
+    assert tokenizer_of(decoder).tokens == whole.tokens
+
+
+def test_tokenizer_without_vocabulary_is_refused(tmp_path: Path) -> None:
+    decoder = gpt2(tmp_path)
+    for name in ("vocab.json", "merges.txt", "tokenizer.json"):
+        (decoder / name).unlink()
+    with pytest.raises(VedError) as caught:
+        tokenizer_of(decoder)
+    assert_not_usable(caught.value, decoder)
+    assert "tokenizer.json" in caught.value.remedy
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[]", "null", '{"added_tokens": 5}'])
+@pytest.mark.parametrize("form", ["fast", "transformers5"])
+def test_tokenizer_with_damaged_vocabulary_is_refused(
+    form: Literal["fast", "transformers5"], content: str, tmp_path: Path
+) -> None:
+    decoder = gpt2(tmp_path, tokenizer=form)
+    (decoder / "tokenizer.json").write_text(content)
+    with pytest.raises(VedError) as caught:
+        tokenizer_of(decoder)
+    assert_not_usable(caught.value, decoder)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null"])
+def test_tokenizer_with_damaged_settings_is_refused(content: str, tmp_path: Path) -> None:
+    decoder = gpt2(tmp_path)
+    (decoder / "tokenizer_config.json").write_text(content)
+    with pytest.raises(VedError) as caught:
+        tokenizer_of(decoder)
+    assert_not_usable(caught.value, decoder)
+
+
+def test_tokenizer_template_is_published_as_a_text(tmp_path: Path) -> None:
+    decoder = gpt2(tmp_path / "source")
+    edit_json(decoder / "tokenizer_config.json", chat_template="{{ messages }}")
+    found = AutoTokenizer.from_pretrained(published(decoder, tmp_path / "out"))
+    assert found.chat_template == "{{ messages }}"
+
+
+# Image processors
+
+
+def pixels(processor: Any, images: list[Any]) -> list[Any]:
+    return [processor(image, return_tensors="np").pixel_values for image in images]
+
+
+def images() -> list[Image.Image]:
+    """Return RGB images of odd sizes: wide, high and small."""
+    generator = np.random.default_rng(0)
+    sizes = ((37, 53), (61, 20), (5, 7), (16, 16))
+    return [
+        Image.fromarray(generator.integers(0, 256, (*size, 3), dtype=np.uint8)) for size in sizes
+    ]
 
 
 @pytest.mark.parametrize(
     ("family", "size"), [("vit", 16), ("beit", 16), ("dinov2", 16), ("vit", 24)]
 )
-def test_load_image_processor_equals_the_source_and_saving_changes_nothing(
+def test_image_processor_has_the_pixels_of_the_source(
     family: str, size: int, tmp_path: Path
 ) -> None:
     directory = checkpoints.ENCODERS[family](tmp_path / "source", processor_size=size)
-    processor = load_image_processor(source("encoder", directory))
-    processor.save_pretrained(tmp_path / "saved")
-    saved = AutoImageProcessor.from_pretrained(tmp_path / "saved", use_fast=False)
-    image = Image.linear_gradient("L").convert("RGB")
-    expected = AutoImageProcessor.from_pretrained(directory, use_fast=False)(image).pixel_values
-    assert expected[0].shape == (3, size, size)
-    for one in (processor, saved):
-        np.testing.assert_array_equal(one(image).pixel_values, expected)
+    files = image_processor_of(directory)
+    write_image_processor(files, tmp_path)
+    found = pixels(AutoImageProcessor.from_pretrained(tmp_path, use_fast=False), images())
+    expected = pixels(AutoImageProcessor.from_pretrained(directory, use_fast=False), images())
+    assert files.size == (size, size)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
-def test_load_image_processor_refuses_a_source_without_one(tmp_path: Path) -> None:
+OLD_SETTINGS: dict[str, Any] = {
+    **{"do_normalize": True, "do_resize": True, "resample": 2, "size": 20},
+    **{"image_mean": [0.5, 0.4, 0.3], "image_std": [0.5, 0.5, 0.5]},
+}
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"feature_extractor_type": "ViTFeatureExtractor"}, "ViTImageProcessor"),
+        ({"image_processor_type": "ViTFeatureExtractor"}, "ViTImageProcessor"),
+        ({"image_processor_type": "ViTImageProcessorFast"}, "ViTImageProcessor"),
+        ({"image_processor_type": "DeiTImageProcessor"}, "DeiTImageProcessor"),
+        ({"feature_extractor_type": "BeitFeatureExtractor"}, "BeitImageProcessor"),
+        ({"image_processor_type": "BitImageProcessorFast"}, "BitImageProcessor"),
+        ({"feature_extractor_type": "CLIPFeatureExtractor", "crop_size": 16}, "CLIPImageProcessor"),
+        ({}, "ViTImageProcessor"),
+    ],
+)
+def test_image_processor_of_an_old_name_has_that_of_today(
+    settings: dict[str, Any], name: str, tmp_path: Path
+) -> None:
+    encoder = vit(tmp_path / "source")
+    path = encoder / "preprocessor_config.json"
+    path.write_text(json.dumps(OLD_SETTINGS | settings))
+    files = image_processor_of(encoder)
+    write_image_processor(files, tmp_path)
+    assert files.settings["image_processor_type"] == name
+    # transformers itself reads the old names, except for that of one key in the other.
+    path.write_text(json.dumps(OLD_SETTINGS | settings | {"image_processor_type": name}))
+    found = pixels(AutoImageProcessor.from_pretrained(tmp_path, use_fast=False), images())
+    expected = pixels(AutoImageProcessor.from_pretrained(encoder, use_fast=False), images())
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_image_processor_of_a_source_without_one_is_refused(tmp_path: Path) -> None:
     encoder = vit(tmp_path)
     (encoder / "preprocessor_config.json").unlink()
     with pytest.raises(VedError) as caught:
-        load_image_processor(source("encoder", encoder))
+        image_processor_of(encoder)
     assert_not_usable(caught.value, encoder)
 
 
@@ -88,126 +280,101 @@ def test_load_image_processor_refuses_a_source_without_one(tmp_path: Path) -> No
         "[]",
         '{"image_processor_type": "NoSuchImageProcessor"}',
         '{"image_processor_type": "ViTImageProcessor", "size": "large"}',
+        '{"image_processor_type": "ViTImageProcessorFast", "size": {"shortest_edge": 16}}',
+        '{"image_processor_type": "ViTImageProcessor", "image_mean": [0.5], "image_std": [0.5]}',
     ],
 )
-def test_load_image_processor_refuses_damaged_files(content: str, tmp_path: Path) -> None:
+def test_image_processor_that_does_not_work_is_refused(content: str, tmp_path: Path) -> None:
     encoder = vit(tmp_path)
     (encoder / "preprocessor_config.json").write_text(content)
     with pytest.raises(VedError) as caught:
-        load_image_processor(source("encoder", encoder))
+        image_processor_of(encoder)
     assert_not_usable(caught.value, encoder)
 
 
-def test_load_image_processor_without_a_type_takes_that_of_the_family(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("settings", "size"),
+    [
+        ({"size": {"height": 20, "width": 24}}, (20, 24)),
+        ({"do_resize": False}, None),
+        ({"image_processor_type": "BitImageProcessor", "do_center_crop": False}, None),
+        ({"image_processor_type": "BitImageProcessor", "crop_size": 18}, (18, 18)),
+    ],
+)
+def test_image_processor_size_is_that_of_its_images(
+    settings: dict[str, Any], size: tuple[int, int] | None, tmp_path: Path
+) -> None:
     encoder = vit(tmp_path)
-    (encoder / "preprocessor_config.json").write_text("{}")
-    processor = load_image_processor(source("encoder", encoder))
-    assert type(processor).__name__ == "ViTImageProcessor"
+    (encoder / "preprocessor_config.json").write_text(json.dumps(settings))
+    assert image_processor_of(encoder).size == size
 
 
-@pytest.mark.parametrize("name", ["vocab.txt", "tokenizer.json"])
-def test_open_tokenizer_needs_one_of_the_vocabularies(name: str, tmp_path: Path) -> None:
-    whole = tokenizer_in(bert(tmp_path / "whole"))
-    decoder = bert(tmp_path / "decoder")
-    (decoder / name).unlink()
-    assert tokenizer_in(decoder)(TEXTS).input_ids == whole(TEXTS).input_ids
-
-
-def remove_vocabulary(decoder: Path) -> None:
-    for name in ("vocab.json", "merges.txt", "tokenizer.json"):
-        (decoder / name).unlink()
-
-
-def test_open_tokenizer_refuses_a_source_without_one(tmp_path: Path) -> None:
-    decoder = gpt2(tmp_path)
-    remove_vocabulary(decoder)
-    with pytest.raises(VedError) as caught:
-        tokenizer_in(decoder)
-    assert_not_usable(caught.value, decoder)
-    assert "tokenizer.json" in caught.value.remedy
-
-
-@pytest.mark.parametrize("content", ["{", "{}"])
-@pytest.mark.parametrize("form", ["fast", "transformers5"])
-def test_open_tokenizer_refuses_damaged_files(
-    form: Literal["fast", "transformers5"], content: str, tmp_path: Path
-) -> None:
-    decoder = gpt2(tmp_path, tokenizer=form)
-    (decoder / "tokenizer.json").write_text(content)
-    with pytest.raises(VedError) as caught:
-        tokenizer_in(decoder)
-    assert_not_usable(caught.value, decoder)
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", "null"])
-def test_open_tokenizer_refuses_damaged_settings(content: str, tmp_path: Path) -> None:
-    decoder = gpt2(tmp_path)
-    (decoder / "tokenizer_config.json").write_text(content)
-    with pytest.raises(VedError) as caught:
-        tokenizer_in(decoder)
-    assert_not_usable(caught.value, decoder)
-
-
-def test_open_tokenizer_does_not_run_remote_code(
-    tmp_path: Path,
-) -> None:
-    decoder = gpt2(tmp_path / "decoder")
-    marker = tmp_path / "ran"
-    (decoder / "code.py").write_text(f"open({str(marker)!r}, 'w')")
-    edit_json(
-        decoder / "tokenizer_config.json",
-        tokenizer_class="OurTokenizer",
-        auto_map={"AutoTokenizer": ["code.OurTokenizer", "code.OurTokenizer"]},
-    )
-    with pytest.raises(VedError) as caught:
-        tokenizer_in(decoder)
-    assert_not_usable(caught.value, decoder)
-    assert not marker.exists()
-
-
-def test_load_image_processor_does_not_run_remote_code(
-    tmp_path: Path,
-) -> None:
-    encoder = vit(tmp_path / "encoder")
-    marker = tmp_path / "ran"
-    (encoder / "code.py").write_text(f"open({str(marker)!r}, 'w')")
-    (encoder / "preprocessor_config.json").write_text(
-        json.dumps(
-            {
-                "image_processor_type": "OurImageProcessor",
-                "auto_map": {"AutoImageProcessor": "code.OurImageProcessor"},
-            }
-        )
-    )
-    with pytest.raises(VedError) as caught:
-        load_image_processor(source("encoder", encoder))
-    assert_not_usable(caught.value, encoder)
-    assert not marker.exists()
-
-
-@pytest.mark.parametrize("name", ["vocab_file", "tokenizer_file", "added_tokens_file"])
-def test_open_tokenizer_ignores_settings_that_name_files(name: str, tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
-    secret.write_text("[UNK]\n[CLS]\n[SEP]\n[PAD]\n[MASK]\nhunter2\n")
-    decoder = bert(tmp_path / "decoder")
-    (decoder / "tokenizer.json").unlink()
-    edit_json(
-        decoder / "tokenizer_config.json", tokenizer_class="BertTokenizer", **{name: str(secret)}
-    )
-    image_processor = load_image_processor(source("encoder", vit(tmp_path / "vit")))
-    (tmp_path / "out").mkdir()
-    with opened(decoder) as tokenizer:
-        save_processing(image_processor, tokenizer, tmp_path / "out")
-    assert "hunter2" not in tokenizer.get_vocab()
-    assert b"hunter2" not in b"".join(files_of(tmp_path / "out").values())
-
-
-def test_load_image_processor_takes_its_type_from_another_config(tmp_path: Path) -> None:
-    elsewhere = vit(tmp_path / "elsewhere")
+def test_image_processor_takes_its_class_from_another_config(tmp_path: Path) -> None:
+    elsewhere = checkpoints.beit(tmp_path / "elsewhere")
     encoder = vit(tmp_path / "encoder")
     (encoder / "preprocessor_config.json").write_text('{"size": {"height": 16, "width": 16}}')
     (encoder / "config.json").unlink()
-    loaded = load_image_processor(
-        source("encoder", encoder, config=elsewhere), AutoConfig.from_pretrained(elsewhere)
-    )
-    assert type(loaded).__name__ == "ViTImageProcessor"
+    files = image_processor_of(encoder, config=elsewhere)
+    assert files.settings["image_processor_type"] == "BeitImageProcessor"
+
+
+# In the environments of consumers
+
+
+@pytest.fixture(scope="module")
+def request_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write sources and what is published of them, and a request about all."""
+    folder = tmp_path_factory.mktemp("consumers")
+    makers: dict[str, Callable[[Path], Path]] = {**checkpoints.DECODERS, **tokenizers.UNUSUAL}
+    makers |= {"gpt2_of_transformers_5": tokenizers.gpt2_of_transformers_5}
+    makers |= {
+        f"slow {family}": lambda path, make=make: make(path, tokenizer="slow")
+        for family, make in checkpoints.DECODERS.items()
+    }
+    asked: dict[str, Any] = {"texts": TEXTS, "tokenizers": {}, "image_processors": {}}
+    for name, make in makers.items():
+        directory = make(folder / name / "source")
+        asked["tokenizers"][name] = str(published(directory, folder / name / "out"))
+    for name, make_encoder in checkpoints.ENCODERS.items():
+        directory = make_encoder(folder / name / "source")
+        (folder / name / "out").mkdir()
+        write_image_processor(image_processor_of(directory), folder / name / "out")
+        asked["image_processors"] |= {name: str(folder / name / "out"), f"{name}*": str(directory)}
+    asked["images"] = str(folder / "images.npz")
+    np.savez(asked["images"], **{str(n): np.asarray(image) for n, image in enumerate(images())})
+    (folder / "request.json").write_text(json.dumps(asked))
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("environment", ["transformers4", "transformers5"])
+def test_processing_is_the_same_for_consumers(environment: str, request_folder: Path) -> None:
+    request, answer = request_folder / "request.json", request_folder / f"{environment}.npz"
+    offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(request_folder / "home")}
+    command = [python(environment), "-I", CONSUMER, request, answer]
+    subprocess.run(command, env=offline, check=True)
+    asked = read_json(request)
+    with np.load(answer) as file:
+        arrays = {name: file[name] for name in file.files}
+    encoded = json.loads(str(arrays.pop("encoded")))
+    for name in asked["tokenizers"]:
+        expected = AutoTokenizer.from_pretrained(_readable(request_folder / name / "source"))
+        ids = [expected(text).input_ids for text in TEXTS]
+        assert encoded[name]["ids"] == ids, name
+        assert encoded[name]["names"] == expected.model_input_names
+        assert encoded[name]["max_length"] == expected.model_max_length
+        assert encoded[name]["eos"] == (expected.eos_token_id or 0)
+        assert encoded[name]["pad"] == (expected.pad_token_id or 0)
+    # Releases of Pillow round differently, so both are computed there.
+    for name in checkpoints.ENCODERS:
+        for number, _ in enumerate(images()):
+            np.testing.assert_array_equal(arrays[f"{name} {number}"], arrays[f"{name}* {number}"])
+
+
+def _readable(directory: Path) -> Path:
+    """Return a source in a form that transformers 4.57 reads."""
+    settings = read_json(directory / "tokenizer_config.json")
+    if isinstance(settings.get("extra_special_tokens"), list):
+        settings["additional_special_tokens"] = settings.pop("extra_special_tokens")
+        (directory / "tokenizer_config.json").write_text(json.dumps(settings))
+    return directory

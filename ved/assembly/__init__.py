@@ -1,11 +1,12 @@
 """Assemble a checkpoint from two sources: parameters, special tokens and processor files.
 
 `assemble` writes the checkpoint. `parts` combines the sources with their models, `ledger` finds the
-origin of every parameter, and `initialization` draws those that no source has. `special_tokens` and
-`processing` are about token ids, tokenizer and image processor.
+origin of every parameter, and `initialization` draws those that no source has. `special_tokens` is
+about token ids. `tokenizer` and `image_processor` read the files of tokenizers and image
+processors, and `processing_files` writes them.
 
-`assemble`, `parts`, `initialization` and `processing` import jax or transformers, which takes
-seconds, so they are not imported here.
+`assemble`, `parts`, `initialization`, `tokenizer` and `image_processor` import jax or transformers,
+which takes seconds, so they are not imported here.
 """
 
 from ved.assembly.ledger import (

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from transformers import GenerationConfig, VisionEncoderDecoderConfig
 
-from ved.assembly import processing, special_tokens
+from ved.assembly import processing_files, special_tokens
+from ved.assembly.image_processor import prepare_image_processor
 from ved.assembly.ledger import Ledger, PartSummary
 from ved.assembly.parts import (
     OutputDtypes,
@@ -24,6 +25,7 @@ from ved.assembly.parts import (
     source_part,
 )
 from ved.assembly.special_tokens import TokenIds
+from ved.assembly.tokenizer import prepare_tokenizer
 from ved.errors import ErrorCode, VedError
 from ved.manifest.fields import Dtype, WeightFormat
 from ved.manifest.settings import CheckpointSettings
@@ -96,7 +98,12 @@ def assemble(
     """
     settings = settings or CheckpointSettings()
     encoder_config, decoder_config = load_config(encoder), load_config(decoder)
-    image_processor = processing.load_image_processor(encoder, encoder_config)
+    image_processor = prepare_image_processor(
+        encoder.directory, encoder.resolved.config, encoder.resolved.family, str(encoder)
+    )
+    tokenizer = prepare_tokenizer(
+        decoder.directory, decoder.resolved.config, decoder.resolved.family, str(decoder)
+    )
     config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(encoder_config, decoder_config)
     parts = [
         source_part(encoder, config.encoder, settings.seed),
@@ -104,14 +111,15 @@ def assemble(
         *projection_part(config, settings.seed),
     ]
     # The small files come first: an error in them should not cost the time of writing gigabytes.
-    with processing.open_tokenizer(decoder, decoder_config) as tokenizer:
-        ids = special_tokens.resolve_token_ids(
-            settings.token_ids, decoder_config, tokenizer, str(decoder)
-        )
-        counts_from_pad = decoder.resolved.family.counts_from_pad
-        special_tokens.apply_token_ids(ids, config, tokenizer, counts_from_pad=counts_from_pad)
-        _write_configs(config, directory, settings.dtype)
-        processing.save_processing(image_processor, tokenizer, directory)
+    ids = special_tokens.resolve_token_ids(
+        settings.token_ids, decoder_config, tokenizer, str(decoder)
+    )
+    special_tokens.apply_token_ids(
+        ids, config, counts_from_pad=decoder.resolved.family.counts_from_pad
+    )
+    _write_configs(config, directory, settings.dtype)
+    processing_files.write_tokenizer(tokenizer, ids, decoder.directory, directory)
+    processing_files.write_image_processor(image_processor, directory)
     dtypes = output_dtypes(parts, settings.dtype)
     written = _write_weights(parts, directory, settings.weights, dtypes)
     return Checkpoint(

@@ -5,11 +5,22 @@ An id comes from the manifest, else from the decoder's config, else from its tok
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from ved.errors import ErrorCode, VedError
 
 TokenRole = Literal["decoder_start", "pad", "eos"]
+
+
+class NamedTokens(Protocol):
+    """What the ids are found in: the tokens of a tokenizer, and those that it names."""
+
+    @property
+    def token_ids(self) -> Mapping[str, int]:
+        """The ids of the tokens that the tokenizer names, such as `pad` or `cls`."""
+
+    def token(self, number: int) -> str | None:
+        """Return the text of a token; None if no token has the id."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +63,14 @@ _IN_TOKENIZER: dict[TokenRole, str] = {"decoder_start": "cls", "pad": "pad", "eo
 
 
 def resolve_token_ids(
-    wanted: Mapping[str, int], config: Any, tokenizer: Any, origin: str
+    wanted: Mapping[str, int], config: Any, tokenizer: NamedTokens, origin: str
 ) -> TokenIds:
     """Return the special tokens of a decoder.
 
     Args:
         wanted: the ids in the manifest, by role.
         config: the decoder's transformers config.
-        tokenizer: the decoder's transformers tokenizer.
+        tokenizer: the decoder's tokenizer.
         origin: the decoder, for errors.
 
     Raises:
@@ -83,21 +94,21 @@ def resolve_token_ids(
 
 
 def _resolve_one(
-    role: TokenRole, wanted: Mapping[str, int], config: Any, tokenizer: Any
+    role: TokenRole, wanted: Mapping[str, int], config: Any, tokenizer: NamedTokens
 ) -> TokenId:
     number, origin = _find(role, wanted, config, tokenizer)
     if not 0 <= number < config.vocab_size:
         raise ValueError(
             f"{role} {number} (from {origin}) is outside the vocabulary of {config.vocab_size}"
         )
-    token = tokenizer.convert_ids_to_tokens(number)
+    token = tokenizer.token(number)
     if token is None:
         raise ValueError(f"{role} {number} (from {origin}) is unknown to the tokenizer")
     return TokenId(number, token, origin)
 
 
 def _find(
-    role: TokenRole, wanted: Mapping[str, int], config: Any, tokenizer: Any
+    role: TokenRole, wanted: Mapping[str, int], config: Any, tokenizer: NamedTokens
 ) -> tuple[int, str]:
     if role in wanted:
         return wanted[role], "the manifest"
@@ -111,23 +122,19 @@ def _find(
         if number is not None:
             return number, f"{name} of the decoder's config"
     name = _IN_TOKENIZER[role]
-    number = getattr(tokenizer, f"{name}_token_id", None)
-    if number is not None:
-        return int(number), f"{name}_token of the tokenizer"
+    if name in tokenizer.token_ids:
+        return tokenizer.token_ids[name], f"{name}_token of the tokenizer"
     raise ValueError(
         f"neither the decoder's config nor its tokenizer has the id of the {role} token"
     )
 
 
-def apply_token_ids(
-    token_ids: TokenIds, config: Any, tokenizer: Any, *, counts_from_pad: bool
-) -> None:
-    """Write the ids into the composite config, its decoder's config, and the tokenizer.
+def apply_token_ids(token_ids: TokenIds, config: Any, *, counts_from_pad: bool) -> None:
+    """Write the ids into the composite config and its decoder's config.
 
     Args:
         token_ids: the special tokens.
         config: a transformers VisionEncoderDecoderConfig; it is changed.
-        tokenizer: the decoder's transformers tokenizer; it is changed.
         counts_from_pad: whether the decoder counts positions from the pad id in its own config.
             That id then stays as it was in training, and only the composite config has the pad id.
     """
@@ -137,7 +144,3 @@ def apply_token_ids(
     config.pad_token_id = token_ids.pad.id
     if not counts_from_pad:
         config.decoder.pad_token_id = token_ids.pad.id
-    if tokenizer.pad_token_id != token_ids.pad.id:
-        tokenizer.pad_token = token_ids.pad.token
-    if tokenizer.eos_token_id != token_ids.eos.id:
-        tokenizer.eos_token = token_ids.eos.token

@@ -62,3 +62,11 @@ class Family:
     takes_any_size: bool = False
     """Whether the encoder interpolates its position embeddings for images whose size is not the
     config's `image_size`."""
+
+    tokenizers: tuple[str, ...] = ()
+    """The classes that a decoder's tokenizer may have, without the suffix `Fast`. The first one is
+    the class of a tokenizer that names none."""
+
+    image_processors: tuple[str, ...] = ()
+    """The classes that an encoder's image processor may have, without the suffix `Fast`. The first
+    one is the class of an image processor that names none."""

@@ -6,6 +6,7 @@ name: each difference between families is a field of `Family`. Source of all fac
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from ved.families.family import Family
@@ -42,10 +43,42 @@ _VISION_UNUSED = MappingProxyType(
     }
 )
 
+# Family.tokenizers and Family.image_processors. Checkpoints of every family have tokenizers of
+# other families. None of these classes reads a file that is not a vocabulary in the same directory.
+_COMMON_TOKENIZERS = (
+    "AlbertTokenizer",
+    "BarthezTokenizer",
+    "BartTokenizer",
+    "BertTokenizer",
+    "CamembertTokenizer",
+    "DistilBertTokenizer",
+    "ElectraTokenizer",
+    "GPT2Tokenizer",
+    "HerbertTokenizer",
+    "PreTrainedTokenizer",
+    "RobertaTokenizer",
+    "T5Tokenizer",
+    "TokenizersBackend",
+    "XLMRobertaTokenizer",
+)
+_COMMON_IMAGE_PROCESSORS = (
+    "BeitImageProcessor",
+    "BitImageProcessor",
+    "CLIPImageProcessor",
+    "DeiTImageProcessor",
+    "ViTImageProcessor",
+)
 
-def _roberta(prefix: str) -> Family:
+
+def _first(first: str, *others: str) -> tuple[str, ...]:
+    """Return names without repetition, with a certain one first."""
+    return tuple(dict.fromkeys((first, *others)))
+
+
+def _roberta(prefix: str, tokenizer: str = "RobertaTokenizer") -> Family:
     """Return the family of RoBERTa or of one of its relatives."""
     return Family(
+        tokenizers=_first(tokenizer, *_COMMON_TOKENIZERS, "BertweetTokenizer", "PhobertTokenizer"),
         prefix=prefix,
         unused={
             ".position_ids": _BUFFER,
@@ -69,6 +102,7 @@ def _roberta(prefix: str) -> Family:
 
 _GPT2 = Family(
     prefix="transformer",
+    tokenizers=_first("GPT2Tokenizer", *_COMMON_TOKENIZERS, "GPTSw3Tokenizer"),
     cross_attention=(".crossattention.", ".ln_cross_attn."),
     aliases={"wte.weight": ("lm_head.weight",)},
     unused={
@@ -83,10 +117,21 @@ _GPT2 = Family(
 
 ENCODERS: Mapping[str, Family] = MappingProxyType(
     {
-        "vit": Family(prefix="vit", optional=("pooler.",), unused=_VISION_UNUSED),
-        "beit": Family(prefix="beit", optional=("pooler.",), unused=_VISION_UNUSED),
+        "vit": Family(
+            prefix="vit",
+            optional=("pooler.",),
+            unused=_VISION_UNUSED,
+            image_processors=_first("ViTImageProcessor", *_COMMON_IMAGE_PROCESSORS),
+        ),
+        "beit": Family(
+            prefix="beit",
+            optional=("pooler.",),
+            unused=_VISION_UNUSED,
+            image_processors=_first("BeitImageProcessor", *_COMMON_IMAGE_PROCESSORS),
+        ),
         "dinov2": Family(
             prefix="dinov2",
+            image_processors=_first("BitImageProcessor", *_COMMON_IMAGE_PROCESSORS),
             optional=("embeddings.mask_token",),
             unused=_VISION_UNUSED,
             requires={"layerscale_value": 1.0},
@@ -99,9 +144,10 @@ ENCODERS: Mapping[str, Family] = MappingProxyType(
 DECODERS: Mapping[str, Family] = MappingProxyType(
     {
         "gpt2": _GPT2,
-        "gpt-sw3": _GPT2,
+        "gpt-sw3": replace(_GPT2, tokenizers=_first("GPTSw3Tokenizer", *_GPT2.tokenizers)),
         "bart": Family(
             prefix="model",
+            tokenizers=_first("BartTokenizer", *_COMMON_TOKENIZERS),
             cross_attention=(".encoder_attn.", ".encoder_attn_layer_norm."),
             aliases={
                 "decoder.embed_tokens.weight": ("shared.weight", "lm_head.weight"),
@@ -120,6 +166,7 @@ DECODERS: Mapping[str, Family] = MappingProxyType(
         ),
         "bert": Family(
             prefix="bert",
+            tokenizers=_first("BertTokenizer", *_COMMON_TOKENIZERS),
             optional=("cls.predictions.",),
             cross_attention=(".crossattention.",),
             aliases={
@@ -139,7 +186,7 @@ DECODERS: Mapping[str, Family] = MappingProxyType(
             generate_fails=_BERT_DECODE,
         ),
         "roberta": _roberta("roberta"),
-        "xlm-roberta": _roberta("roberta"),
+        "xlm-roberta": _roberta("roberta", "XLMRobertaTokenizer"),
         "roberta-prelayernorm": _roberta("roberta_prelayernorm"),
     }
 )
@@ -172,3 +219,8 @@ REFUSED_DECODERS: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(ENCODERS, "it reads images, not text"),
     }
 )
+
+REFUSED_TOKENIZERS: Mapping[str, str] = MappingProxyType(
+    {"BertJapaneseTokenizer": "it needs a dictionary that is not among the source's files"}
+)
+"""Reasons why classes of tokenizers are refused: ends of a sentence."""

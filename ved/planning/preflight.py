@@ -14,8 +14,10 @@ from typing import Any
 
 from huggingface_hub import HfApi
 
-from ved.assembly import processing
+from ved.assembly.image_processor import prepare_image_processor
 from ved.assembly.parts import KEPT_BYTES, Part, load_config, output_dtypes, source_part
+from ved.assembly.processing_files import ImageProcessorFiles, TokenizerFiles
+from ved.assembly.tokenizer import prepare_tokenizer
 from ved.errors import ErrorCode
 from ved.families.family import Role
 from ved.hub.access import HubAccess
@@ -65,7 +67,8 @@ class _SourceReport:
     findings: Findings = field(default_factory=Findings)
     resolved: ResolvedSource | None = None
     config: Any = None
-    processing: Any = None
+    image_processor: ImageProcessorFiles | None = None
+    tokenizer: TokenizerFiles | None = None
     part: Part | None = None
 
 
@@ -147,9 +150,9 @@ class Preflight:
         reports = [*by_role.values()]
         findings = Findings(finding for each in reports for finding in each.findings)
         decoder = by_role.get("decoder")
-        if decoder and decoder.processing is not None:
+        if decoder and decoder.tokenizer is not None:
             source_checks.check_token_ids(
-                pair, str(decoder.resolved), decoder.config, decoder.processing, findings
+                pair, str(decoder.resolved), decoder.config, decoder.tokenizer, findings
             )
         source_checks.check_licenses(pair, pinned.values(), findings)
         for each in reports:
@@ -178,7 +181,7 @@ class Preflight:
         if report.resolved is None or report.config is None:
             return report
         with findings.about(role):
-            report.processing = _load_processing(source, report.config)
+            _examine_processing(source, report)
         with findings.about(role):
             config = copy.deepcopy(report.config)
             if role == "decoder":
@@ -188,14 +191,14 @@ class Preflight:
             for warning in report.part.ledger.warnings:
                 findings.warn(role, warning, code=ErrorCode.RANDOM_PARAMETERS)
         # A config that gives no model may have any sizes.
-        if report.processing is not None and report.part is not None:
+        if report.part is not None:
             with findings.about(role):
-                if role == "encoder":
+                if report.image_processor is not None:
                     source_checks.check_image_size(
-                        report.resolved, report.config, report.processing, findings
+                        report.resolved, report.config, report.image_processor, findings
                     )
-                else:
-                    source_checks.check_vocabulary(report.config, report.processing, findings)
+                if report.tokenizer is not None:
+                    source_checks.check_vocabulary(report.config, report.tokenizer, findings)
         return report
 
     def _fetch_without_weights(self, resolved: ResolvedSource) -> Source:
@@ -216,12 +219,19 @@ class Preflight:
         return Source(resolved, directory, resolved.config_path(self._api))
 
 
-def _load_processing(source: Source, config: Any) -> Any:
-    """Return the source's image processor or tokenizer; the tokenizer cannot be saved."""
-    if source.resolved.role == "encoder":
-        return processing.load_image_processor(source, config)
-    with processing.open_tokenizer(source, config) as tokenizer:
-        return tokenizer
+def _examine_processing(source: Source, report: _SourceReport) -> None:
+    """Add the source's image processor or tokenizer to its report."""
+    role = source.resolved.role
+    config, family, origin = source.resolved.config, source.resolved.family, str(source)
+    notices: tuple[str, ...]
+    if role == "encoder":
+        report.image_processor = prepare_image_processor(source.directory, config, family, origin)
+        notices = report.image_processor.notices
+    else:
+        report.tokenizer = prepare_tokenizer(source.directory, config, family, origin)
+        notices = report.tokenizer.notices
+    for notice in notices:
+        report.findings.notice(role, notice, code=ErrorCode.PROCESSOR_NOT_USABLE)
 
 
 def _estimate(

@@ -4,11 +4,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from ved.assembly import special_tokens
+from ved.assembly.processing_files import ImageProcessorFiles, TokenizerFiles
 from ved.errors import ErrorCode
 from ved.manifest.pair_models import Pair
 from ved.manifest.settings import CheckpointSettings
 from ved.planning.findings import Findings
 from ved.sources import Pinned, ResolvedSource, licenses
+from ved.text import quoted
 
 
 def check_licenses(pair: Pair, pinned: Iterable[Pinned], findings: Findings) -> None:
@@ -37,7 +39,7 @@ def check_access(pair: Pair, source: ResolvedSource, findings: Findings) -> None
 
 
 def check_token_ids(
-    pair: Pair, origin: str, config: Any, tokenizer: Any, findings: Findings
+    pair: Pair, origin: str, config: Any, tokenizer: TokenizerFiles, findings: Findings
 ) -> None:
     """Find special token ids that are missing, out of range or shared.
 
@@ -63,7 +65,7 @@ def check_token_ids(
 
 
 def check_image_size(
-    source: ResolvedSource, config: Any, image_processor: Any, findings: Findings
+    source: ResolvedSource, config: Any, image_processor: ImageProcessorFiles, findings: Findings
 ) -> None:
     """Compare the size of the image processor's images with the size that the encoder takes.
 
@@ -73,7 +75,7 @@ def check_image_size(
         image_processor: its image processor.
         findings: the list to add findings to.
     """
-    processed, expected = _processed_size(image_processor), _height_and_width(config.image_size)
+    processed, expected = image_processor.size, _height_and_width(config.image_size)
     if processed is None or processed == expected:
         return
     text = (
@@ -88,35 +90,26 @@ def check_image_size(
         findings.warn("encoder", message, code=ErrorCode.IMAGE_SIZE)
 
 
-def _processed_size(processor: Any) -> tuple[int, int] | None:
-    """Return height and width, in pixels, of processed images; None if they vary."""
-    for switch, name in (("do_center_crop", "crop_size"), ("do_resize", "size")):
-        size = getattr(processor, name, None) or {}
-        if getattr(processor, switch, False) and {"height", "width"} <= size.keys():
-            return size["height"], size["width"]
-    return None
-
-
 def _height_and_width(size: Any) -> tuple[int, int]:
     height, width = size if isinstance(size, list | tuple) else (size, size)
     return int(height), int(width)
 
 
-def check_vocabulary(config: Any, tokenizer: Any, findings: Findings) -> None:
+def check_vocabulary(config: Any, tokenizer: TokenizerFiles, findings: Findings) -> None:
     """Compare the tokenizer's vocabulary with the rows of the decoder's embedding."""
     rows = int(config.vocab_size)
-    vocabulary: dict[str, int] = tokenizer.get_vocab()
-    outside = [token for token, number in vocabulary.items() if number >= rows]
+    outside = [token for token in tokenizer.tokens[max(rows, 0) :] if token is not None]
+    num_tokens = sum(token is not None for token in tokenizer.tokens)
     if outside:
         findings.warn(
             "decoder",
-            f"{len(outside)} of the tokenizer's tokens, such as {min(outside)!r}, are outside the "
-            f"{rows} rows of the embedding: text with such a token cannot be encoded.",
+            f"{len(outside)} of the tokenizer's tokens, such as {quoted(outside[0])}, are outside "
+            f"the {rows} rows of the embedding: text with such a token cannot be encoded.",
             code=ErrorCode.VOCABULARY_SIZE,
         )
-    elif len(vocabulary) < rows:
+    elif num_tokens < rows:
         findings.notice(
             "decoder",
-            f"The embedding has {rows} rows, and the tokenizer {len(vocabulary)} tokens.",
+            f"The embedding has {rows} rows, and the tokenizer {num_tokens} tokens.",
             code=ErrorCode.VOCABULARY_SIZE,
         )

@@ -1,0 +1,170 @@
+"""Prepare the image processor of a source for publication: its class and all of its settings."""
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import transformers
+from PIL import Image
+
+from ved.assembly import json_settings
+from ved.assembly.json_settings import Check, boolean, integer
+from ved.assembly.processing_files import IMAGE_PROCESSOR_CONFIG, ImageProcessorFiles
+from ved.errors import ErrorCode, VedError
+from ved.families.family import Family
+from ved.text import first_line, quoted
+
+_SIDES = (
+    "height",
+    "width",
+    "shortest_edge",
+    "longest_edge",
+    "max_height",
+    "max_width",
+)
+_MAX_SIDE = 2048
+_MAX_CHANNELS = 4
+
+
+def _size(value: object) -> Any:
+    """Return the size of an image: pixels per side, height and width, or an object of both."""
+    side = integer(1, _MAX_SIDE)
+    if isinstance(value, dict):
+        # transformers 5 writes null for the sides that are not used.
+        return {name: side(each) for name, each in value.items() if name in _SIDES and each}
+    if isinstance(value, list) and len(value) == 2:
+        return [side(each) for each in value]
+    return side(value)
+
+
+def _channels(value: object) -> Any:
+    """Return a number, or a number for each channel."""
+    if not isinstance(value, list):
+        return json_settings.number(value)
+    if not 1 <= len(value) <= _MAX_CHANNELS:
+        raise ValueError(f"a number for each of 1 to {_MAX_CHANNELS} channels")
+    return [json_settings.number(each) for each in value]
+
+
+SETTINGS: Mapping[str, Check] = {
+    "crop_size": _size,
+    "do_center_crop": boolean,
+    "do_convert_rgb": boolean,
+    "do_normalize": boolean,
+    "do_reduce_labels": boolean,
+    "do_rescale": boolean,
+    "do_resize": boolean,
+    "image_mean": _channels,
+    "image_std": _channels,
+    "resample": integer(0, 5),
+    "rescale_factor": json_settings.number,
+    "size": _size,
+}
+"""The settings that an image processor is created with. None of them names a file or code."""
+
+
+def prepare_image_processor(
+    directory: Path, config: Mapping[str, Any], family: Family, origin: str
+) -> ImageProcessorFiles:
+    """Return what is published of a source's image processor.
+
+    Args:
+        directory: the files of the source.
+        config: the content of its config.json.
+        family: its family.
+        origin: the source, for errors.
+
+    Raises:
+        VedError: the source has no image processor that VED can publish.
+    """
+    path = directory / IMAGE_PROCESSOR_CONFIG
+    if not path.is_file():
+        raise VedError(
+            f"{origin} has no image processor ({IMAGE_PROCESSOR_CONFIG}).",
+            "Use an encoder checkpoint that has one.",
+            code=ErrorCode.PROCESSOR_NOT_USABLE,
+        )
+    try:
+        raw = json_settings.read_object(path)
+        name = _class_name(raw, config, family, origin)
+        return _describe(name, raw)
+    except VedError:
+        raise
+    except Exception as error:  # strange settings make transformers raise anything
+        raise VedError(
+            f"The image processor of {origin} cannot be used: {first_line(error)}.",
+            "Use an encoder checkpoint whose image processor works with transformers.",
+            code=ErrorCode.PROCESSOR_NOT_USABLE,
+        ) from error
+
+
+def _class_name(
+    raw: Mapping[str, Any], config: Mapping[str, Any], family: Family, origin: str
+) -> str:
+    """Return today's name of the class, without the suffix of a backend.
+
+    Raises:
+        VedError: the family may not have this class.
+    """
+    stated = raw.get("image_processor_type") or raw.get("feature_extractor_type")
+    stated = stated or config.get("image_processor_type")
+    if not stated and "auto_map" not in raw:
+        stated = family.image_processors[0]
+    name = str(stated).removesuffix("Fast").removesuffix("Pil")
+    name = name.replace("FeatureExtractor", "ImageProcessor")
+    if name in family.image_processors:
+        return name
+    reason = "VED does not know it for this family" if stated else "it has only its own code"
+    raise VedError(
+        f"The image processor of {origin} has the class {quoted(str(stated))}: {reason}.",
+        "Use an encoder checkpoint whose image processor has one of these classes: "
+        f"{', '.join(family.image_processors)}.",
+        code=ErrorCode.PROCESSOR_NOT_USABLE,
+    )
+
+
+def _describe(name: str, raw: Mapping[str, Any]) -> ImageProcessorFiles:
+    """Return all settings of an image processor, and try it."""
+    loader: Any = getattr(transformers, name)
+    known = json_settings.known_settings(raw, SETTINGS)
+    parameters = inspect.signature(loader.__init__).parameters
+    processor = loader(**{key: value for key, value in known.items() if key in parameters})
+    # Defaults differ between releases, so all are written. What they mean is checked again: sizes
+    # now have names.
+    values = {key: getattr(processor, key) for key in SETTINGS if key in parameters}
+    values = {key: value for key, value in values.items() if value is not None}
+    settings = json_settings.known_settings(_plain(values), SETTINGS)
+    notices = []
+    if "auto_map" in raw:
+        notices.append(f"VED does not run the image processor's own code, and uses {name} instead.")
+    size = _try(processor)
+    return ImageProcessorFiles({**settings, "image_processor_type": name}, size, tuple(notices))
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as JSON has them: an enumeration as its number."""
+    return {
+        key: int(value)
+        if key == "resample"
+        else dict(value)
+        if isinstance(value, Mapping)
+        else [*value]
+        if isinstance(value, tuple)
+        else value
+        for key, value in values.items()
+    }
+
+
+def _try(processor: Any) -> tuple[int, int] | None:
+    """Process two images that are not square.
+
+    Returns:
+        Height and width of both, in pixels; None if they differ.
+    """
+    sizes = set()
+    for size in ((40, 30), (30, 40)):
+        pixels = np.asarray(processor(Image.new("RGB", size), return_tensors="np").pixel_values)
+        sizes.add((pixels.shape[-2], pixels.shape[-1]))
+    return sizes.pop() if len(sizes) == 1 else None

@@ -1,0 +1,251 @@
+"""Prepare the tokenizer of a source for publication, without reading anything but its own files.
+
+Published is `PreTrainedTokenizerFast` with tokenizer.json, which transformers 4.57 and 5 load in
+the same way: classes of single families apply further settings, each release in its own way.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import transformers
+
+from ved.assembly import json_settings, tokenizer_settings
+from ved.assembly.processing_files import (
+    ADDITIONAL_TOKENS,
+    SPECIAL_TOKENS,
+    TOKENIZER_CONFIG,
+    TOKENIZER_JSON,
+    TokenizerFiles,
+)
+from ved.errors import ErrorCode, VedError
+from ved.families.family import Family
+from ved.families.table import REFUSED_TOKENIZERS
+from ved.sources.snapshot import PROCESSING_FILES
+from ved.text import first_line, quoted
+
+_GENERIC = "PreTrainedTokenizerFast"
+_TRANSFORMERS_5 = "TokenizersBackend"
+"""The name of the generic class in transformers 5."""
+
+_MAX_TOKENS = 4_000_000
+_PARTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
+_DIFFERENT_DEFAULTS = (
+    "clean_up_tokenization_spaces",
+    "model_input_names",
+    "padding_side",
+    "truncation_side",
+)
+"""Settings whose defaults differ between classes or releases."""
+
+_KEPT = ("model_max_length", "split_special_tokens")
+
+
+def prepare_tokenizer(
+    directory: Path, config: Mapping[str, Any], family: Family, origin: str
+) -> TokenizerFiles:
+    """Return what is published of a source's tokenizer.
+
+    Args:
+        directory: the files of the source.
+        config: the content of its config.json.
+        family: its family.
+        origin: the source, for errors.
+
+    Raises:
+        VedError: the source has no tokenizer that VED can publish.
+    """
+    try:
+        raw, settings = tokenizer_settings.read_settings(directory)
+        name = _class_name(raw, config, family, origin)
+        if name == _TRANSFORMERS_5:
+            # transformers 4.57 takes this from the settings, transformers 5 from tokenizer.json.
+            settings["add_prefix_space"] = tokenizer_settings.adds_prefix_space(directory)
+        with tempfile.TemporaryDirectory(prefix=".ved-tokenizer-") as copy:
+            tokenizer, copied = _load(directory, name, settings, Path(copy))
+            return _describe(tokenizer, copied, directory, raw, settings)
+    except VedError:
+        raise
+    except Exception as error:  # a damaged file makes transformers and tokenizers raise anything
+        raise VedError(
+            f"The tokenizer of {origin} cannot be loaded: {first_line(error)}.",
+            "Use a source that has tokenizer.json, or the vocabulary files of its family.",
+            code=ErrorCode.PROCESSOR_NOT_USABLE,
+        ) from error
+
+
+def _class_name(
+    raw: Mapping[str, Any], config: Mapping[str, Any], family: Family, origin: str
+) -> str:
+    """Return the name of the tokenizer's class, without `Fast`.
+
+    Raises:
+        VedError: the family may not have this class.
+    """
+    stated = raw.get("tokenizer_class") or config.get("tokenizer_class") or family.tokenizers[0]
+    name = str(stated).removesuffix("Fast")
+    if name in family.tokenizers:
+        return name
+    reason = REFUSED_TOKENIZERS.get(name, "VED does not know it for this family")
+    raise VedError(
+        f"The tokenizer of {origin} has the class {quoted(str(stated))}: {reason}.",
+        f"Use a source whose tokenizer has one of these classes: {', '.join(family.tokenizers)}.",
+        code=ErrorCode.PROCESSOR_NOT_USABLE,
+    )
+
+
+def _load(
+    directory: Path, name: str, settings: Mapping[str, Any], copy: Path
+) -> tuple[Any, tuple[str, ...]]:
+    """Load a tokenizer from a copy that has only its vocabulary and the known settings.
+
+    Returns:
+        The tokenizer, and the names of the files that it was loaded from.
+    """
+    generic = name == _TRANSFORMERS_5
+    loader: Any = getattr(transformers, _GENERIC if generic else f"{name}Fast", None)
+    loader = loader or getattr(transformers, name)
+    names = {*loader.vocab_files_names.values(), TOKENIZER_JSON} & {*PROCESSING_FILES["decoder"]}
+    copied = tuple(sorted(each for each in names if (directory / each).is_file()))
+    for each in copied:
+        if (directory / each).stat().st_size > tokenizer_settings.MAX_VOCABULARY_BYTES:
+            limit = tokenizer_settings.MAX_VOCABULARY_BYTES
+            raise ValueError(f"{each} has more than {limit} bytes")
+        shutil.copyfile(directory / each, copy / each)
+    stated = {
+        key: _with_type(value) if key in SPECIAL_TOKENS else value
+        for key, value in settings.items()
+    }
+    if ADDITIONAL_TOKENS in stated:
+        tokens = stated[ADDITIONAL_TOKENS]
+        stated[ADDITIONAL_TOKENS] = [_with_type(each) for each in tokens]
+    content = json.dumps({**stated, "tokenizer_class": loader.__name__})
+    (copy / TOKENIZER_CONFIG).write_text(content)
+    tokenizer = loader.from_pretrained(copy, local_files_only=True)
+    if tokenizer is False:  # transformers has logged the reason
+        raise ValueError("its vocabulary is damaged")
+    return tokenizer, copied
+
+
+def _with_type(token: str | Mapping[str, Any]) -> str | dict[str, Any]:
+    """Return a token as transformers 4.57 reads it in tokenizer_config.json."""
+    return token if isinstance(token, str) else {"__type": "AddedToken", **token}
+
+
+def _describe(
+    tokenizer: Any,
+    copied: tuple[str, ...],
+    directory: Path,
+    raw: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> TokenizerFiles:
+    """Return what is published of a loaded tokenizer.
+
+    Args:
+        tokenizer: the tokenizer.
+        copied: the names of the files that it was loaded from.
+        directory: the directory of the source.
+        raw: the content of its tokenizer_config.json.
+        settings: the known settings.
+    """
+    published = _named_tokens(tokenizer) | _visible_settings(tokenizer, settings)
+    tokenizer_json = None
+    if tokenizer.is_fast:
+        published["tokenizer_class"] = _GENERIC
+        backend = tokenizer.backend_tokenizer
+        if _state(backend, "pre_tokenizer").get("add_prefix_space") is True:
+            published["add_prefix_space"] = True  # without it, transformers 4.57 removes the space
+        if not _equals_file(backend, directory / TOKENIZER_JSON):
+            tokenizer_json = backend.to_str()
+            copied = tuple(name for name in copied if name != TOKENIZER_JSON)
+    else:
+        published = {**settings, **published, "tokenizer_class": type(tokenizer).__name__}
+    notices = _keep_template(raw, published)
+    if "auto_map" in raw:
+        name = type(tokenizer).__name__
+        notices.append(f"VED does not run the tokenizer's own code, and uses {name} instead.")
+    tokens = _token_table(tokenizer)
+    token_ids = {
+        name.removesuffix("_token"): tokenizer.convert_tokens_to_ids(published[name])
+        for name in SPECIAL_TOKENS
+        if name in published
+    }
+    return TokenizerFiles(published, copied, tokenizer_json, tokens, token_ids, tuple(notices))
+
+
+def _named_tokens(tokenizer: Any) -> dict[str, Any]:
+    """Return the settings of special and added tokens."""
+    named = {name: tokenizer.special_tokens_map.get(name) for name in SPECIAL_TOKENS}
+    found: dict[str, Any] = {name: each for name, each in named.items() if each is not None}
+    additional = tokenizer.special_tokens_map.get(ADDITIONAL_TOKENS)
+    if additional:
+        found[ADDITIONAL_TOKENS] = [*additional]
+    found["added_tokens_decoder"] = {
+        str(number): json_settings.added_token(
+            {flag: getattr(token, flag) for flag in json_settings.TOKEN_FIELDS}
+        )
+        for number, token in sorted(tokenizer.added_tokens_decoder.items())
+    }
+    return found
+
+
+def _visible_settings(tokenizer: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that are not in tokenizer.json."""
+    visible = {name: getattr(tokenizer, name) for name in _DIFFERENT_DEFAULTS}
+    kept = {name: settings[name] for name in _KEPT if name in settings}
+    return {**visible, **kept}
+
+
+def _equals_file(backend: Any, path: Path) -> bool:
+    """Return whether a tokenizer.json does what the loaded tokenizer does.
+
+    Settings may have changed the loaded one: those of BERT replace the normalizer.
+    """
+    if not path.is_file():
+        return False
+    stored = type(backend).from_file(str(path))
+    return all(_state(backend, part) == _state(stored, part) for part in _PARTS)
+
+
+def _state(backend: Any, part: str) -> dict[str, Any]:
+    """Return a part of a tokenizer as tokenizer.json has it; empty if there is none."""
+    component = getattr(backend, part)
+    state = {} if component is None else json.loads(component.__getstate__())
+    return state if isinstance(state, dict) else {}
+
+
+def _keep_template(raw: Mapping[str, Any], published: dict[str, Any]) -> list[str]:
+    """Add the chat template to the settings if it is one text.
+
+    Returns:
+        What is left out, a sentence each.
+    """
+    template = raw.get("chat_template")
+    if template is None:
+        return []
+    try:
+        published["chat_template"] = json_settings.text(template)
+    except ValueError as error:
+        return [f"The chat template of the tokenizer is not published: it is not {error}."]
+    return []
+
+
+def _token_table(tokenizer: Any) -> tuple[str | None, ...]:
+    """Return the text of each token, by id.
+
+    Raises:
+        ValueError: an id or a text is too large.
+    """
+    vocabulary: dict[str, int] = tokenizer.get_vocab()
+    size = max(vocabulary.values(), default=-1) + 1
+    if size > _MAX_TOKENS:
+        raise ValueError(f"the id {size - 1} of a token is above {_MAX_TOKENS - 1}")
+    table: list[str | None] = [None] * size
+    for token, number in vocabulary.items():
+        if len(token) > json_settings.MAX_TOKEN_LENGTH:
+            raise ValueError(f"token {number} has {len(token)} characters")
+        table[number] = token
+    return tuple(table)
