@@ -9,8 +9,10 @@ from transformers import AutoConfig, AutoTokenizer
 
 from tests import checkpoints
 from tests.checkpoints import bert, gpt2, roberta, vit
-from tests.support.building import assemble_pair, read_json
+from tests.support.building import assemble_pair, read_json, source
+from ved.assembly.processing_files import TokenizerFiles
 from ved.assembly.special_tokens import TokenIds, resolve_token_ids
+from ved.assembly.tokenizer import prepare_tokenizer
 from ved.errors import ErrorCode, VedError
 from ved.manifest.settings import CheckpointSettings
 
@@ -19,10 +21,12 @@ pytestmark = pytest.mark.hub
 ORIGIN = "org/decoder"
 
 
-def decoder(family: str, directory: Path, **options: Any) -> tuple[Any, Any]:
+def decoder(family: str, directory: Path, **options: Any) -> tuple[Any, TokenizerFiles]:
     """Return config and tokenizer of a family's sample checkpoint."""
     checkpoints.DECODERS[family](directory, **options)
-    return AutoConfig.from_pretrained(directory), AutoTokenizer.from_pretrained(directory)
+    resolved = source("decoder", directory).resolved
+    tokenizer = prepare_tokenizer(directory, resolved.config, resolved.family, ORIGIN)
+    return AutoConfig.from_pretrained(directory), tokenizer
 
 
 def ids(found: TokenIds) -> tuple[int, int, int]:
@@ -73,7 +77,7 @@ def test_token_ids_of_each_family_have_their_origins(
     found = resolve_token_ids({}, config, tokenizer, ORIGIN)
     assert tuple(token["token"] for token in asdict(found).values()) == tokens
     assert tuple(token["origin"] for token in asdict(found).values()) == origins
-    assert ids(found) == tuple(tokenizer.convert_tokens_to_ids(list(tokens)))
+    assert ids(found) == tuple(map(tokenizer.tokens.index, tokens))
     assert found.pad_is_eos == (family == "gpt2")
 
 
@@ -83,7 +87,7 @@ def test_token_ids_of_the_manifest_replace_single_ids(role: str, tmp_path: Path)
     without = asdict(resolve_token_ids({}, config, tokenizer, ORIGIN))
     found = asdict(resolve_token_ids({role: 5}, config, tokenizer, ORIGIN))
     assert found == without | {
-        role: {"id": 5, "token": tokenizer.convert_ids_to_tokens(5), "origin": "the manifest"}
+        role: {"id": 5, "token": tokenizer.token(5), "origin": "the manifest"}
     }
 
 
@@ -96,7 +100,7 @@ def test_token_ids_of_the_config_come_before_the_tokenizers(tmp_path: Path) -> N
 
 def test_token_ids_of_the_tokenizer_come_last(tmp_path: Path) -> None:
     config, tokenizer = decoder("bert", tmp_path, config={"pad_token_id": None})
-    expected = (tokenizer.cls_token_id, tokenizer.pad_token_id, tokenizer.sep_token_id)
+    expected = tuple(tokenizer.token_ids[name] for name in ("cls", "pad", "sep"))
     assert ids(resolve_token_ids({}, config, tokenizer, ORIGIN)) == expected
 
 
@@ -150,7 +154,7 @@ def test_token_ids_refuse_unusable_ids_of_the_config(
 
 def test_token_ids_refuse_tokens_without_an_embedding(tmp_path: Path) -> None:
     config, tokenizer = decoder("gpt2", tmp_path, extra_tokens=2)
-    extra = tokenizer.convert_tokens_to_ids("<extra_0>")
+    extra = tokenizer.tokens.index("<extra_0>")
     with pytest.raises(VedError, match=f"pad {extra} .*vocabulary of {extra}") as caught:
         resolve_token_ids({"pad": extra}, config, tokenizer, ORIGIN)
     assert caught.value.code == ErrorCode.TOKEN_IDS

@@ -6,7 +6,6 @@ name: each difference between families is a field of `Family`. Source of all fac
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from types import MappingProxyType
 
 from ved.families.family import Family
@@ -144,7 +143,7 @@ ENCODERS: Mapping[str, Family] = MappingProxyType(
 DECODERS: Mapping[str, Family] = MappingProxyType(
     {
         "gpt2": _GPT2,
-        "gpt-sw3": replace(_GPT2, tokenizers=_first("GPTSw3Tokenizer", *_GPT2.tokenizers)),
+        "gpt-sw3": _GPT2,
         "bart": Family(
             prefix="model",
             tokenizers=_first("BartTokenizer", *_COMMON_TOKENIZERS),
