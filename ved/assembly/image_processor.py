@@ -108,17 +108,17 @@ def _class_name(
     Raises:
         VedError: the family may not have this class.
     """
-    stated = raw.get("image_processor_type") or raw.get("feature_extractor_type")
-    stated = stated or config.get("image_processor_type")
-    if not stated and "auto_map" not in raw:
-        stated = family.image_processors[0]
-    name = str(stated).removesuffix("Fast").removesuffix("Pil")
+    named = raw.get("image_processor_type") or raw.get("feature_extractor_type")
+    named = named or config.get("image_processor_type")
+    if not named and "auto_map" not in raw:
+        named = family.image_processors[0]
+    name = str(named).removesuffix("Fast").removesuffix("Pil")
     name = name.replace("FeatureExtractor", "ImageProcessor")
     if name in family.image_processors:
         return name
-    reason = "VED does not know it for this family" if stated else "it has only its own code"
+    reason = "VED does not know it for this family" if named else "it has only its own code"
     raise VedError(
-        f"The image processor of {origin} has the class {quoted(str(stated))}: {reason}.",
+        f"The image processor of {origin} has the class {quoted(str(named))}: {reason}.",
         "Use an encoder checkpoint whose image processor has one of these classes: "
         f"{', '.join(family.image_processors)}.",
         code=ErrorCode.PROCESSOR_NOT_USABLE,
@@ -131,8 +131,7 @@ def _describe(name: str, raw: Mapping[str, Any]) -> ImageProcessorFiles:
     known = json_settings.known_settings(raw, SETTINGS)
     parameters = inspect.signature(loader.__init__).parameters
     processor = loader(**{key: value for key, value in known.items() if key in parameters})
-    # Defaults differ between releases, so all are written. What they mean is checked again: sizes
-    # now have names.
+    # Defaults differ between releases, so all are written. The class has given names to sizes.
     values = {key: getattr(processor, key) for key in SETTINGS if key in parameters}
     values = {key: value for key, value in values.items() if value is not None}
     settings = json_settings.known_settings(_plain(values), SETTINGS)

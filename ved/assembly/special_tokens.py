@@ -13,7 +13,7 @@ TokenRole = Literal["decoder_start", "pad", "eos"]
 
 
 class NamedTokens(Protocol):
-    """What the ids are found in: the tokens of a tokenizer, and those that it names."""
+    """The tokens of a tokenizer, and the ids of those that it names."""
 
     @property
     def token_ids(self) -> Mapping[str, int]:

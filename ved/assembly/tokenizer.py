@@ -85,13 +85,13 @@ def _class_name(
     Raises:
         VedError: the family may not have this class.
     """
-    stated = raw.get("tokenizer_class") or config.get("tokenizer_class") or family.tokenizers[0]
-    name = str(stated).removesuffix("Fast")
+    named = raw.get("tokenizer_class") or config.get("tokenizer_class") or family.tokenizers[0]
+    name = str(named).removesuffix("Fast")
     if name in family.tokenizers:
         return name
     reason = REFUSED_TOKENIZERS.get(name, "VED does not know it for this family")
     raise VedError(
-        f"The tokenizer of {origin} has the class {quoted(str(stated))}: {reason}.",
+        f"The tokenizer of {origin} has the class {quoted(str(named))}: {reason}.",
         f"Use a source whose tokenizer has one of these classes: {', '.join(family.tokenizers)}.",
         code=ErrorCode.PROCESSOR_NOT_USABLE,
     )
@@ -115,14 +115,14 @@ def _load(
             limit = tokenizer_settings.MAX_VOCABULARY_BYTES
             raise ValueError(f"{each} has more than {limit} bytes")
         shutil.copyfile(directory / each, copy / each)
-    stated = {
+    loaded = {
         key: _with_type(value) if key in SPECIAL_TOKENS else value
         for key, value in settings.items()
     }
-    if ADDITIONAL_TOKENS in stated:
-        tokens = stated[ADDITIONAL_TOKENS]
-        stated[ADDITIONAL_TOKENS] = [_with_type(each) for each in tokens]
-    content = json.dumps({**stated, "tokenizer_class": loader.__name__})
+    if ADDITIONAL_TOKENS in loaded:
+        tokens = loaded[ADDITIONAL_TOKENS]
+        loaded[ADDITIONAL_TOKENS] = [_with_type(each) for each in tokens]
+    content = json.dumps({**loaded, "tokenizer_class": loader.__name__})
     (copy / TOKENIZER_CONFIG).write_text(content)
     tokenizer = loader.from_pretrained(copy, local_files_only=True)
     if tokenizer is False:  # transformers has logged the reason
