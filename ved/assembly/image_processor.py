@@ -161,9 +161,16 @@ def _try(processor: Any) -> tuple[int, int] | None:
 
     Returns:
         Height and width of both, in pixels; None if they differ.
+
+    Raises:
+        ValueError: the result is not an image.
     """
     sizes = set()
     for size in ((40, 30), (30, 40)):
-        pixels = np.asarray(processor(Image.new("RGB", size), return_tensors="np").pixel_values)
+        with np.errstate(all="ignore"):
+            found = processor(Image.new("RGB", size), return_tensors="np")
+        pixels = np.asarray(found.pixel_values)
+        if not np.isfinite(pixels).all():
+            raise ValueError("its pixels are not finite numbers")
         sizes.add((pixels.shape[-2], pixels.shape[-1]))
     return sizes.pop() if len(sizes) == 1 else None

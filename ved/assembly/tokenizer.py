@@ -151,6 +151,7 @@ def _describe(
         raw: the content of its tokenizer_config.json.
         settings: the known settings.
     """
+    tokens = _token_table(tokenizer)  # first: tokenizer.json takes hours to write with a huge id
     published = _named_tokens(tokenizer) | _visible_settings(tokenizer, settings)
     tokenizer_json = None
     if tokenizer.is_fast:
@@ -167,7 +168,6 @@ def _describe(
     if "auto_map" in raw:
         name = type(tokenizer).__name__
         notices.append(f"VED does not run the tokenizer's own code, and uses {name} instead.")
-    tokens = _token_table(tokenizer)
     token_ids = {
         name.removesuffix("_token"): tokenizer.convert_tokens_to_ids(published[name])
         for name in SPECIAL_TOKENS
