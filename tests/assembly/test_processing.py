@@ -1,5 +1,6 @@
 """Tokenizers and image processors are published as the source has them, and as data."""
 
+import functools
 import json
 import subprocess
 from collections.abc import Callable
@@ -327,10 +328,8 @@ def request_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("consumers")
     makers: dict[str, Callable[[Path], Path]] = {**checkpoints.DECODERS, **tokenizers.UNUSUAL}
     makers |= {"gpt2_of_transformers_5": tokenizers.gpt2_of_transformers_5}
-    makers |= {
-        f"slow {family}": lambda path, make=make: make(path, tokenizer="slow")
-        for family, make in checkpoints.DECODERS.items()
-    }
+    for family, make_decoder in checkpoints.DECODERS.items():
+        makers[f"slow {family}"] = functools.partial(make_decoder, tokenizer="slow")
     asked: dict[str, Any] = {"texts": TEXTS, "tokenizers": {}, "image_processors": {}}
     for name, make in makers.items():
         directory = make(folder / name / "source")
@@ -341,7 +340,8 @@ def request_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_image_processor(image_processor_of(directory), folder / name / "out")
         asked["image_processors"] |= {name: str(folder / name / "out"), f"{name}*": str(directory)}
     asked["images"] = str(folder / "images.npz")
-    np.savez(asked["images"], **{str(n): np.asarray(image) for n, image in enumerate(images())})
+    arrays: dict[str, Any] = {str(n): np.asarray(image) for n, image in enumerate(images())}
+    np.savez(asked["images"], **arrays)
     (folder / "request.json").write_text(json.dumps(asked))
     return folder
 
@@ -352,7 +352,7 @@ def test_processing_is_the_same_for_consumers(environment: str, request_folder: 
     request, answer = request_folder / "request.json", request_folder / f"{environment}.npz"
     offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(request_folder / "home")}
     command = [python(environment), "-I", CONSUMER, request, answer]
-    subprocess.run(command, env=offline, check=True)
+    subprocess.run([*map(str, command)], env=offline, check=True)
     asked = read_json(request)
     with np.load(answer) as file:
         arrays = {name: file[name] for name in file.files}

@@ -149,8 +149,9 @@ def test_tokenizer_settings_that_name_files_are_not_followed(
     outside: Path,
     tmp_path: Path,
 ) -> None:
-    tokenizer = "fast" if has_json else "slow"
-    directory = checkpoints.DECODERS[family](tmp_path / "source", tokenizer=tokenizer)
+    directory = checkpoints.DECODERS[family](
+        tmp_path / "source", tokenizer="fast" if has_json else "slow"
+    )
     settings = read_json(directory / "tokenizer_config.json")
     settings.pop("added_tokens_decoder", None)  # with it, the other file is not read
     (directory / "tokenizer_config.json").write_text(json.dumps(settings))

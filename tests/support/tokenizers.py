@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import sentencepiece  # type: ignore[import-untyped]
+import sentencepiece
 
 from tests import checkpoints
 from tests.support.building import edit_json, read_json
