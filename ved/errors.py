@@ -55,6 +55,9 @@ class ErrorCode(StrEnum):
     # The Hub
     HUB_DOES_NOT_ANSWER = "hub-does-not-answer"
     RATE_LIMIT = "rate-limit"
+    ANSWER_TOO_LARGE = "answer-too-large"
+    UNSAFE_REDIRECT = "unsafe-redirect"
+    ENDPOINT_NOT_ENCRYPTED = "endpoint-not-encrypted"
     # The machine
     NOT_ENOUGH_DISK = "not-enough-disk"
     NOT_ENOUGH_MEMORY = "not-enough-memory"

@@ -13,7 +13,7 @@ from huggingface_hub.utils import get_session
 from tests.support.publishing import TOKEN
 from tests.support.servers import Answer, serving
 from ved.errors import ErrorCode, RequestError
-from ved.hub import http, retries
+from ved.hub import http, responses, retries
 from ved.localhub import LocalHub
 
 WHOAMI = "^/api/whoami-v2$"
@@ -115,11 +115,11 @@ def test_session_sends_token_to_trusted_urls_only() -> None:
 
 
 def test_read_limited_stops_after_one_chunk_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "CHUNK_BYTES", 100)
+    monkeypatch.setattr(responses, "CHUNK_BYTES", 100)
     with serving(lambda _path, _sent: (200, {}, bytes(10_000))) as url:
         for length, most in ((50, 50), (250, 300), (20_000, 10_000)):
             with get_session().get(url, stream=True, timeout=5) as response:
-                content = http.read_limited(response, length)
+                content = responses.read_limited(response, length)
             assert min(length, 10_000) <= len(content) <= most
 
 

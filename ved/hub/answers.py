@@ -11,9 +11,49 @@ from typing import Any, TypeGuard
 
 from huggingface_hub import Collection, CollectionItem
 
+from ved.errors import ErrorCode
+
 
 class MalformedAnswerError(Exception):
     """An answer of a server does not have the form that the Hub documents."""
+
+
+class RefusedAnswerError(Exception):
+    """VED does not read an answer to its end, or does not go where it leads.
+
+    Args:
+        cause: what is wrong, as the rest of a sentence.
+        remedy: what to do, as a sentence.
+        code: the error code.
+    """
+
+    def __init__(self, cause: str, remedy: str, code: ErrorCode) -> None:
+        super().__init__(cause, remedy, code)
+        self.cause = cause
+        self.remedy = remedy
+        self.code = code
+
+
+def too_slow() -> RefusedAnswerError:
+    """Return the error of a server that takes too long to send or to receive."""
+    return RefusedAnswerError(
+        "the connection is too slow",
+        "Check the endpoint and the network, and run again.",
+        ErrorCode.HUB_DOES_NOT_ANSWER,
+    )
+
+
+def too_large(limit: int) -> RefusedAnswerError:
+    """Return the error of an answer that is longer than it may be.
+
+    Args:
+        limit: bytes, after decompression.
+    """
+    return RefusedAnswerError(
+        f"the answer is larger than {limit} bytes",
+        "Check the endpoint. The Hub, or a proxy, sends more than it should.",
+        ErrorCode.ANSWER_TOO_LARGE,
+    )
 
 
 @dataclass(frozen=True)

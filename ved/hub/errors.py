@@ -24,7 +24,7 @@ from huggingface_hub.errors import (
 )
 
 from ved.errors import ErrorCode, VedError
-from ved.hub.answers import MalformedAnswerError
+from ved.hub.answers import MalformedAnswerError, RefusedAnswerError
 from ved.text import quoted
 
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 401, 403, 404
@@ -48,10 +48,19 @@ _TRANSLATED = (
     ConnectionError,  # of uploads by hf_xet
     UploadError,
     MalformedAnswerError,
+    RefusedAnswerError,
     requests.RequestException,
 )
 
-_CLIENT_ERRORS = (AttributeError, LookupError, TypeError, ValueError)
+_BAD_ADDRESSES = (
+    requests.TooManyRedirects,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.MissingSchema,
+)
+"""Errors about an address that the Hub named: VED checks the endpoint before the first request."""
+
+_CLIENT_ERRORS = (AttributeError, LookupError, OSError, TypeError, ValueError)
 """The exceptions of huggingface_hub for answers that it cannot parse, and for ids and cards that it
 refuses. The same error of VED's own code is a programming error."""
 
@@ -85,7 +94,8 @@ def translated_errors(action: str, repo: str = "", *, writing: bool = False) -> 
     try:
         yield
     except (*_TRANSLATED, *_CLIENT_ERRORS) as error:
-        if not isinstance(error, _TRANSLATED) and not _is_raised_by_client(error):
+        is_of_system = isinstance(error, OSError) and error.errno is not None
+        if not isinstance(error, _TRANSLATED) and (is_of_system or not _is_raised_by_client(error)):
             raise
         why = _explain(error, repo, writing)
         raise VedError(f"Cannot {action}: {why.cause}.", why.remedy, code=why.code) from error
@@ -119,6 +129,14 @@ def _explain(error: BaseException, repo: str, writing: bool) -> _Why:
             )
         # huggingface_hub reports a failed download as a file that is missing in its cache.
         return _explain(error.__cause__, repo, writing)
+    if isinstance(error, RefusedAnswerError):
+        return _Why(error.cause, error.remedy, error.code)
+    if isinstance(error, _BAD_ADDRESSES):
+        return _Why(
+            f"the Hub refers to an address without end or use ({quoted(str(error))})",
+            "Check the endpoint.",
+            ErrorCode.UNSAFE_REDIRECT,
+        )
     if isinstance(error, LocalTokenNotFoundError):
         return _Why(
             "there is no token",
@@ -140,7 +158,15 @@ def _explain(error: BaseException, repo: str, writing: bool) -> _Why:
     if isinstance(error, ValueError):
         return _explain_value(error)
     malformed = (MalformedAnswerError, FileMetadataError, AttributeError, LookupError, TypeError)
-    return _malformed(error) if isinstance(error, malformed) else _explain_connection(error)
+    if isinstance(error, malformed):
+        return _malformed(error)
+    if type(error) is OSError:  # huggingface_hub raises it for a file of another size
+        return _Why(
+            "the Hub sent another number of bytes than it reports",
+            RETRY_LATER,
+            ErrorCode.HUB_DOES_NOT_ANSWER,
+        )
+    return _explain_connection(error)
 
 
 def _malformed(error: BaseException) -> _Why:

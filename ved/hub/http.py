@@ -6,14 +6,14 @@ error that huggingface_hub does not retry.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import count
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
-from huggingface_hub import HfApi, configure_http_backend, constants
+from huggingface_hub import HfApi, configure_http_backend, constants, get_token
 from huggingface_hub.utils import hf_raise_for_status
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ChunkedEncodingError, RetryError
@@ -23,14 +23,13 @@ from urllib3.util.retry import Retry
 
 from ved.errors import ErrorCode, RequestError
 from ved.hub import retries
+from ved.hub.addresses import AddressPolicy, is_encrypted_or_loopback, is_endpoint, unsafe_redirect
+from ved.hub.connections import CheckAddresses, connection_class
+from ved.hub.responses import MAX_ERROR_BYTES, LimitedResponse, remaining_bytes
 from ved.interruption import raise_if_interrupted
-from ved.text import quoted
 
 TIMEOUT = (10.0, 60.0)
 """Seconds to wait for a connection, and for the next bytes of an answer."""
-
-CHUNK_BYTES = 2**20
-"""Bytes to read from a connection at a time, at most."""
 
 _CACHE_KEY_HEADERS = ("ETag", "X-Linked-ETag", "X-Repo-Commit")
 """Headers that huggingface_hub uses as names of files and folders in its cache, unchecked."""
@@ -38,40 +37,33 @@ _CACHE_KEY_HEADERS = ("ETag", "X-Linked-ETag", "X-Repo-Commit")
 _CACHE_KEY = r'(W/)?"?[0-9A-Za-z_-]+"?'
 
 
-class _Response(requests.Response):
-    """A response whose truncated body always raises the same error, however it was truncated."""
+_REDIRECTS_AND_ERRORS = 300
+"""The lowest HTTP status of an answer that has no content that was asked for."""
 
-    def iter_content(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        """Yield the body in chunks.
-
-        Raises:
-            ChunkedEncodingError: the body is truncated.
-        """
-        try:
-            yield from super().iter_content(*args, **kwargs)
-        except requests.ConnectionError as error:
-            raise ChunkedEncodingError(error) from error
-
-    def json(self, **kwargs: Any) -> Any:
-        """Return the content of a body of JSON.
-
-        Raises:
-            JSONDecodeError: the body is not JSON, or cannot be read for its depth or a number.
-        """
-        try:
-            return super().json(**kwargs)
-        except (RecursionError, ValueError) as error:
-            # The text of an error about a body may repeat all of it.
-            reason = f"{type(error).__name__} in a body of {len(self.content)} bytes"
-            raise requests.exceptions.JSONDecodeError(reason, "", 0) from None
+MAX_REDIRECTS = 10
+"""How many redirects to follow one after the other."""
 
 
 class _RetryingAdapter(HTTPAdapter):
-    """Retries requests.
+    """Retries requests, and limits answers.
 
     Every request of VED can be repeated: a commit names its parent, so it cannot happen twice, and
     a repo is created once.
+
+    Args:
+        check: checks the IP addresses of a host before a connection; None allows all.
     """
+
+    def __init__(self, policy: AddressPolicy, check: CheckAddresses | None = None) -> None:
+        super().__init__()
+        self.policy = policy
+        self._connections = {each: connection_class(each, check) for each in ("http", "https")}
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Return a pool of connections that are limited."""
+        pool = super().get_connection_with_tls_context(*args, **kwargs)
+        pool.ConnectionCls = self._connections[pool.scheme]
+        return pool
 
     def send(self, request: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
         """Send a request, up to `retries.ATTEMPTS` times.
@@ -79,6 +71,7 @@ class _RetryingAdapter(HTTPAdapter):
         Raises:
             HfHubHTTPError: the last answer has one of `retries.RETRYABLE_STATUSES`.
             RetryError: there is no answer.
+            RefusedAnswerError: the answer is too large or too slow, or leads to an unsafe address.
             KeyboardInterrupt: the process was interrupted. Checked before each attempt, so that no
                 file is written while the process cleans up.
         """
@@ -107,27 +100,98 @@ class _RetryingAdapter(HTTPAdapter):
         # huggingface_hub sets 10 seconds for some requests, and no limit for others.
         kwargs["timeout"] = TIMEOUT
         response = super().send(request, stream=stream, **kwargs)
-        if not stream:
+        assert isinstance(response, LimitedResponse)
+        if response.status_code >= _REDIRECTS_AND_ERRORS:
+            response.read_beginning(MAX_ERROR_BYTES)
+        elif stream:
+            response.max_bytes = remaining_bytes(request)
+        else:
             _ = response.content  # reads the body, which may be truncated
+        # hf_xet connects there by itself.
+        if storage := response.headers.get("X-Xet-Cas-Url"):
+            self.policy.check_url(storage)
         return response
 
     def build_response(self, req: Any, resp: Any) -> requests.Response:
         """Return urllib3's response as one of requests, without headers that are not safe."""
         response = super().build_response(req, resp)
-        response.__class__ = _Response
+        response.__class__ = LimitedResponse
         for name in _CACHE_KEY_HEADERS:
             if not re.fullmatch(_CACHE_KEY, response.headers.get(name, "-")):
                 del response.headers[name]
         return response
 
 
+class _HubAdapter(_RetryingAdapter):
+    """Adapter for the Hub, and nobody else."""
+
+    def __init__(self, policy: AddressPolicy) -> None:
+        super().__init__(policy, policy.check_hub)
+
+    def send(self, request: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
+        """Send a request; a token only if nobody else can read it.
+
+        Raises:
+            RequestError: the request has a token, and is not encrypted.
+        """
+        if "Authorization" in request.headers:
+            _check_encrypted(request.url)
+        return super().send(request, **kwargs)
+
+
 class _ThirdPartyAdapter(_RetryingAdapter):
     """Adapter for all hosts but the Hub: removes the token from requests."""
 
+    def __init__(self, policy: AddressPolicy) -> None:
+        super().__init__(policy, policy.check_other)
+
     def send(self, request: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
-        """Send a request without `Authorization`; see `_RetryingAdapter.send`."""
+        """Send a request without `Authorization`; see `_RetryingAdapter.send`.
+
+        Raises:
+            RefusedAnswerError: VED sends no request to this address.
+        """
+        self.policy.check_url(request.url)
         request.headers.pop("Authorization", None)
         return super().send(request, **kwargs)
+
+
+class _Session(requests.Session):
+    """A session that follows a limited number of redirects, and none to an unencrypted address."""
+
+    max_redirects = MAX_REDIRECTS
+    _relative_redirects = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.max_redirects = MAX_REDIRECTS
+
+    def send(self, request: Any, **kwargs: Any) -> requests.Response:
+        """Send a request.
+
+        Raises:
+            TooManyRedirects: huggingface_hub has followed many relative redirects by itself.
+        """
+        response = super().send(request, **kwargs)
+        is_relative = response.is_redirect and not urlsplit(response.headers["Location"]).netloc
+        self._relative_redirects = self._relative_redirects + 1 if is_relative else 0
+        if self._relative_redirects > MAX_REDIRECTS:
+            self._relative_redirects = 0
+            raise requests.TooManyRedirects(f"more than {MAX_REDIRECTS} redirects")
+        return response
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Return the address that an answer redirects to; None if it is no redirect.
+
+        Raises:
+            RefusedAnswerError: the address is not encrypted, and that of the answer is.
+        """
+        target = super().get_redirect_target(resp)
+        if target is not None:
+            following = urljoin(resp.url, target)
+            if resp.url.startswith("https:") and not following.startswith("https:"):
+                raise unsafe_redirect(following, "where the connection would not be encrypted")
+        return target
 
 
 def connect(token: str | None = None, *trusted_urls: str) -> HfApi:
@@ -138,47 +202,44 @@ def connect(token: str | None = None, *trusted_urls: str) -> HfApi:
         trusted_urls: beginnings of addresses besides the Hub's that may get an `Authorization`.
 
     Raises:
-        RequestError: the endpoint is not an address.
+        RequestError: the endpoint is not an address, or would get a token without encryption.
     """
-    if not _is_address(constants.ENDPOINT):
+    if not is_endpoint(constants.ENDPOINT):
+        # The text may contain a password.
         raise RequestError(
-            f"The endpoint {quoted(constants.ENDPOINT)} is not the address of a Hub.",
-            "Correct the endpoint. It begins with https:// or http://.",
+            "The endpoint is not the address of a Hub.",
+            "Correct the endpoint. It begins with https:// or http://, and has no user name, "
+            "password, query, fragment or character that an address cannot have.",
             code=ErrorCode.WRONG_INPUT,
         )
-    configure_http_backend(partial(_session, (f"{constants.ENDPOINT}/", *trusted_urls)))
+    if token or get_token():
+        _check_encrypted(constants.ENDPOINT)
+    policy = AddressPolicy(constants.ENDPOINT)
+    configure_http_backend(partial(_session, policy, f"{constants.ENDPOINT}/", trusted_urls))
     return HfApi(token=token)
 
 
-def _is_address(url: str) -> bool:
-    try:
-        address = urlsplit(url)
-        return address.scheme in ("http", "https") and bool(address.hostname)
-    except ValueError:
-        return False
+def _check_encrypted(url: str) -> None:
+    """Check that nobody on the network can read a token that is sent to the Hub.
 
-
-def read_limited(response: requests.Response, length: int) -> bytes:
-    """Return the body, or if it is longer than `length` bytes, its beginning.
-
-    Args:
-        response: a streamed response.
-        length: bytes. At most one chunk more is read, enough to see that a body is longer.
+    Raises:
+        RequestError: the connection is not encrypted, and leaves this machine.
     """
-    content = bytearray()
-    for chunk in response.iter_content(min(length, CHUNK_BYTES)):
-        content += chunk
-        if len(content) >= length:
-            break
-    return bytes(content)
+    if not is_encrypted_or_loopback(url):
+        raise RequestError(
+            "The endpoint begins with http://, so VED does not send the token there.",
+            "Use the https:// address of the Hub; or to read without a token, remove the token.",
+            code=ErrorCode.ENDPOINT_NOT_ENCRYPTED,
+        )
 
 
-def _session(trusted_urls: Sequence[str]) -> requests.Session:
-    session = requests.Session()
+def _session(policy: AddressPolicy, hub: str, trusted_urls: Sequence[str]) -> requests.Session:
+    session = _Session()
     for scheme in ("http://", "https://"):
-        session.mount(scheme, _ThirdPartyAdapter())
+        session.mount(scheme, _ThirdPartyAdapter(policy))
     for url in trusted_urls:
-        session.mount(url, _RetryingAdapter())
+        session.mount(url, _RetryingAdapter(policy))
+    session.mount(hub, _HubAdapter(policy))
     return session
 
 

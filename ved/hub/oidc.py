@@ -8,7 +8,6 @@ Protocol: https://huggingface.co/docs/hub/trusted-publishers and
 https://docs.github.com/actions/reference/security/oidc.
 """
 
-import ipaddress
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -17,7 +16,6 @@ from io import BytesIO
 from threading import Lock
 from time import monotonic
 from typing import Any, TypeGuard, cast
-from urllib.parse import urlsplit
 
 import requests
 from huggingface_hub.errors import OfflineModeIsEnabled
@@ -25,6 +23,8 @@ from huggingface_hub.utils import get_session
 
 from ved.errors import ErrorCode, RequestError, VedError
 from ved.hub import oidc_errors
+from ved.hub.addresses import is_address, is_encrypted_or_loopback
+from ved.hub.answers import RefusedAnswerError
 
 REQUEST_URL, _REQUEST_TOKEN = "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
 
@@ -154,7 +154,7 @@ def _send(server: str, method: str, url: str, **options: Any) -> requests.Respon
     except requests.HTTPError as error:
         # The adapter raises the last of several retryable answers. Its error has the response.
         return cast(requests.Response, error.response)
-    except (requests.RequestException, OfflineModeIsEnabled) as error:
+    except (requests.RequestException, RefusedAnswerError, OfflineModeIsEnabled) as error:
         reason = type(error).__name__
     # Raised outside of the except clause: that error holds the request, which holds the secret.
     raise oidc_errors.no_answer(server, reason)
@@ -166,23 +166,12 @@ def _check_address(url: str, name: str) -> None:
     Raises:
         RequestError: the connection would not be encrypted.
     """
-    try:
-        address = urlsplit(url)
-        is_safe = address.scheme == "https" or (
-            address.scheme == "http" and _is_loopback(address.hostname or "")
-        )
-    except ValueError:
-        is_safe = False
-    if not is_safe:
+    if not (is_address(url) and is_encrypted_or_loopback(url)):
         raise RequestError(
-            f"{name} does not begin with https, so VED does not send the job's identity there.",
+            f"{name} is not a plain https address, so VED does not send the job's identity there.",
             "Correct the address. Only a loopback address may begin with http.",
             code=ErrorCode.HUB_DOES_NOT_ANSWER,
         )
-
-
-def _is_loopback(host: str) -> bool:
-    return host == "localhost" or ipaddress.ip_address(host).is_loopback
 
 
 def _is_token(value: object) -> TypeGuard[str]:

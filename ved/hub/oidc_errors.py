@@ -11,9 +11,10 @@ from typing import Any
 
 import requests
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+from huggingface_hub.errors import OfflineModeIsEnabled
 
 from ved.errors import ErrorCode, RequestError, VedError
+from ved.hub.answers import RefusedAnswerError
 
 _MAX_LENGTH = 300  # characters of a server's text
 
@@ -120,7 +121,7 @@ def _is_visible(repo: str, endpoint: str) -> bool:
     """Return whether the public can see a repo; True if the Hub does not answer."""
     try:
         return HfApi(endpoint, token=False).repo_exists(repo)
-    except (HfHubHTTPError, OfflineModeIsEnabled, requests.RequestException):
+    except (OfflineModeIsEnabled, RefusedAnswerError, requests.RequestException):
         return True
 
 

@@ -13,7 +13,7 @@ from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_st
 from requests.exceptions import ChunkedEncodingError
 
 from ved.errors import ErrorCode, VedError
-from ved.hub import http, retries
+from ved.hub import responses, retries
 from ved.interruption import raise_if_interrupted
 
 
@@ -75,7 +75,7 @@ class LocatedFile:
         with self._get(f"{start}-") as response:
             if start and response.status_code != requests.codes.partial_content:
                 raise self._wrong_range()
-            chunks = response.iter_content(http.CHUNK_BYTES)
+            chunks = response.iter_content(responses.CHUNK_BYTES)
             first = next(chunks, b"")
             if not first:
                 raise ChunkedEncodingError("an empty answer")
@@ -86,7 +86,7 @@ class LocatedFile:
         wanted = f"{start}-{start + length - 1}"
         with self._get(wanted) as response:
             if response.headers.get("Content-Range") == f"bytes {wanted}/{self.size}":
-                content = http.read_limited(response, length)
+                content = responses.read_limited(response, length)
                 if len(content) == length:
                     return content
         raise self._wrong_range()
@@ -98,6 +98,7 @@ class LocatedFile:
         headers = {**build_hf_headers(token=self.token), **fields}
         with get_session().get(self.url, headers=headers, stream=True) as response:
             hf_raise_for_status(response)
+            responses.without_limit(response)  # every caller stops by itself
             yield response
 
     def _wrong_range(self) -> VedError:

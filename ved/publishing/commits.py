@@ -16,7 +16,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from ved.errors import ErrorCode, VedError
 from ved.hub import pages
-from ved.hub.answers import commit_with, is_commit
+from ved.hub.answers import RefusedAnswerError, commit_with, is_commit
 from ved.hub.errors import CONFLICT, PRECONDITION_FAILED, UploadError, status_of, translated_errors
 from ved.publishing.repos import TargetRepo, read_repo
 from ved.record import MAX_GIT_BLOB_BYTES
@@ -199,7 +199,7 @@ def _commit(
         )
     except RuntimeError as error:
         # huggingface_hub raises it for a failed upload, from the error of the request.
-        if not isinstance(error.__cause__, requests.RequestException):
+        if not isinstance(error.__cause__, requests.RequestException | RefusedAnswerError):
             raise
         raise UploadError from error.__cause__
     except HfHubHTTPError as error:

@@ -12,8 +12,8 @@ from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_st
 from ved.hub import repo_info
 from ved.hub.answers import MalformedAnswerError
 from ved.hub.errors import translated_errors
-from ved.hub.http import read_limited
 from ved.hub.repo_info import RepoFile, RepoInfo
+from ved.hub.responses import read_limited
 from ved.hub.retries import retry_truncated
 from ved.record import BuildRecord, RecordedFile, build_record
 from ved.record.card import STATE_KEY

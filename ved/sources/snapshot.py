@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from ved import limits, strict_json
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.hub.errors import translated_errors
+from ved.hub.responses import file_limit
 from ved.hub.retries import retry_truncated
 from ved.interruption import thread_pool
 from ved.sizes import format_size
@@ -134,7 +136,9 @@ class Snapshot:
             )
 
         action = f"download {name} of {self}"
-        with translated_errors(action, self.name):
+        # A Hub that reports no size may send as much as for a small file.
+        limit = file_limit(self.files[name]) if self.files.get(name) else nullcontext()
+        with translated_errors(action, self.name), limit:
             return Path(retry_truncated(download, action))
 
     def _is_intact(self, name: str, path: Path) -> bool:
