@@ -494,7 +494,11 @@ def action(hub: LocalHub, tmp_path: Path) -> Action:
 
 def stored_at(location: str) -> Attack:
     """Return an answer about a file that is stored elsewhere."""
-    known: dict[str, Any] = {"X_Repo_Commit": COMMIT, "X_Linked_Size": 10**6, "X_Linked_ETag": f'"{"a" * 64}"'}
+    known: dict[str, Any] = {
+        "X_Repo_Commit": COMMIT,
+        "X_Linked_Size": 10**6,
+        "X_Linked_ETag": f'"{"a" * 64}"',
+    }
     return hostile_hub.redirect_to(location, **known)
 
 
