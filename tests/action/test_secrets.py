@@ -169,17 +169,17 @@ def refusing(part: str) -> Change:
 
 
 def unreadable(request: Request, forwarded: Callable[[], Answer]) -> Answer:
-    """Repeat the token where a date should be, which huggingface_hub's error repeats."""
+    """Repeat the token where the name of a file should be, which VED's error repeats."""
     answer = forwarded()
     if not request.path.startswith("/api/models/team/gpt2"):
         return answer
-    return answer.with_json({**answer.json(), "lastModified": sent(request)})
+    return answer.with_json({**answer.json(), "siblings": [{"rfilename": [sent(request)]}]})
 
 
 @pytest.mark.parametrize(
     "change",
     [refusing("/api/whoami-v2"), refusing("/api/models/team/gpt2"), unreadable],
-    ids=["login", "source", "date"],
+    ids=["login", "source", "file"],
 )
 def test_token_in_an_error_of_the_hub_is_not_shown(
     change: Change, action: Action, hub: LocalHub

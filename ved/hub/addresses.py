@@ -25,7 +25,7 @@ _THIS_NETWORK = ipaddress.IPv4Network("0.0.0.0/8")  # RFC 1122
 
 
 class AddressClass(StrEnum):
-    """Who can be reached at an IP address."""
+    """The kind of network that an IP address belongs to."""
 
     PUBLIC = "public"
     PRIVATE = "private"

@@ -181,7 +181,7 @@ class _Session(requests.Session):
         return response
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Return the address that an answer redirects to; None if it is no redirect.
+        """Return the address that an answer redirects to; None if it is not a redirect.
 
         Raises:
             RefusedAnswerError: the address is not encrypted, and that of the answer is.

@@ -69,7 +69,7 @@ class LimitedResponse(requests.Response):
             self.close()
             raise too_large(limit)
         try:
-            for size, chunk in self._read(chunk_size or CHUNK_BYTES):
+            for size, chunk in self._read(min(chunk_size or CHUNK_BYTES, CHUNK_BYTES)):
                 if limit is not None and size > limit:
                     raise too_large(limit)
                 yield chunk
