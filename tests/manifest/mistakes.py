@@ -80,6 +80,7 @@ SYNTAX = [
     _in_file("pairs:\n- a: b\n    c: d", "3:5", "yaml-syntax", "indentation", "column"),
     _in_file("pairs:\n  - a: b\n   c: d", "3:4", "yaml-syntax", "indentation", "column"),
     _in_file("pairs:\n- a: b\n  - c: d", "3:3", "yaml-syntax", "indentation", "'-'"),
+    _in_file("-\na: b", "2:1", "yaml-syntax", "indentation", "column"),
     _in_file("pairs:\n-a: b\n c: d", "2:1", "yaml-syntax", "space", "'-'"),
     _in_file("pairs:\n- a:b\n  c: d", "2:4", "yaml-syntax", "space", "':'"),
     _in_file("pairs:\n- a: b\n  c:d\n\n  e: f", "3:4", "yaml-syntax", "space", "':'"),

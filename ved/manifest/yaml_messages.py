@@ -169,6 +169,8 @@ def _explain_brackets(error: _SyntaxError, found: str) -> _Explanation:
 def _explain_missing_value(error: _SyntaxError, found: str) -> _Explanation:
     if found == "<stream end>":
         return error.index, "the file ends here, but a '[' or '{' is not closed"
+    if found in ("?", ":", "-"):  # PyYAML's names of a key, of its value and of a list's entry
+        return error.index, f"this line has another indentation than the lines above it: {_COLUMNS}"
     if error.context == "while parsing a block node" and len(found) == 1:
         return error.index, f"text cannot begin with '{found}': put it in quotes"
     return error.index, f"expected a value, found {quoted(found)}"
