@@ -22,4 +22,5 @@ COPY LICENSE entrypoint.py /opt/ved/
 COPY ved /opt/ved/ved
 
 # Only root can write the runner's files, so the image has no other user.
-ENTRYPOINT ["python", "/opt/ved/entrypoint.py"]
+# -I: nothing is imported from the workspace or from variables that a workflow sets.
+ENTRYPOINT ["python", "-I", "/opt/ved/entrypoint.py"]

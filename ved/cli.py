@@ -1,23 +1,25 @@
 """The command line: arguments and exit statuses. `ved.commands` does the work."""
 
 import argparse
-import io
 import json
-import logging
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from pydantic import ValidationError
 
-from ved import environment, interruption
+from ved import environment, interruption, logs
 from ved.arguments import build_parser
 from ved.errors import ErrorCode, RequestError, VedError, as_ved_error
 from ved.interruption import ExitStatus
 from ved.manifest.fields import is_local
+from ved.logs import CleanStream
 from ved.manifest.loading import ManifestError, load
 from ved.manifest.pair_models import ConfigRef, SourceRef
+from ved.redaction import KNOWN, environment_secrets
 
 if TYPE_CHECKING:
     from ved.planning import RunOptions
@@ -26,13 +28,16 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status, an `ExitStatus`."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A source's JSON can hold lone surrogates, which no encoding can write.
-        sys.stdout.reconfigure(errors="backslashreplace")
-    options = build_parser().parse_args(arguments)
+    for secret in environment_secrets(os.environ):
+        KNOWN.add(secret)
+    with redirect_stdout(CleanStream(sys.stdout)), redirect_stderr(CleanStream(sys.stderr)):
+        return _run_command(build_parser().parse_args(arguments))
+
+
+def _run_command(options: argparse.Namespace) -> int:
     endpoint = getattr(options, "endpoint", None)
     environment.prepare(progress_bars=sys.stderr.isatty(), endpoint=endpoint)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    logs.configure(sys.stderr)
     try:
         return _COMMANDS[options.command](options)
     except ManifestError as error:

@@ -8,7 +8,12 @@ from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 
+from ved.text import MAX_MESSAGE, clean
+
 TROUBLESHOOTING = "https://github.com/ved-action/ved/blob/main/docs/troubleshooting.md"
+
+_MAX_PART = MAX_MESSAGE // 2 - 1
+"""The most characters of an error's cause, and of its remedy."""
 
 
 class ErrorCode(StrEnum):
@@ -104,7 +109,7 @@ class ErrorCode(StrEnum):
 
 
 class VedError(Exception):
-    """An error that a user can fix.
+    """An error that a user can fix. Its text is clean, whatever it quotes.
 
     Args:
         cause: what is wrong, and where, as one sentence.
@@ -113,9 +118,9 @@ class VedError(Exception):
     """
 
     def __init__(self, cause: str, remedy: str = "", *, code: ErrorCode) -> None:
-        super().__init__(cause, remedy)
-        self.cause = cause
-        self.remedy = remedy
+        self.cause = clean(cause, _MAX_PART)
+        self.remedy = clean(remedy, _MAX_PART)
+        super().__init__(self.cause, self.remedy)
         self.code = code
 
     def __str__(self) -> str:
@@ -143,7 +148,7 @@ def describe_os_error(error: OSError) -> str:
     return f"{str(error.strerror or error).rstrip('.')}{name}."
 
 
-def as_ved_error(error: Exception) -> VedError:
+def as_ved_error(error: BaseException) -> VedError:
     """Convert an exception to an error with a cause, a remedy and a code.
 
     The caller logs the traceback of an unexpected exception.

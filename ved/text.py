@@ -1,12 +1,47 @@
-"""Format values for messages."""
+"""Format values for messages, and clean text from outside before anybody sees it."""
 
+import unicodedata
 from collections.abc import Sequence
+
+from ved.redaction import KNOWN
 
 MAX_QUOTED = 80
 """The most characters of a text that a message quotes."""
 
+MAX_MESSAGE = 4_000
+"""The most characters of a message about a pair or a run."""
+
 _MAX_JOINED = 8
 _MAX_REASON = 500
+
+
+def clean(text: str, limit: int = MAX_MESSAGE, keep: str = "") -> str:
+    """Return a text from outside that is safe to show: no secret, not too long, all visible.
+
+    White space becomes spaces. Other characters that are not printable are written as escapes:
+    control characters, bidirectional overrides, zero-width characters and lone surrogates.
+
+    Args:
+        text: the text.
+        limit: the most characters. A longer text is truncated, with a note of its length.
+        keep: characters that stay as they are, such as a newline.
+    """
+    text = KNOWN.redact(text)  # first: an escape or the end of the text could hide a secret
+    shown = text[:limit]
+    if not shown.isprintable():
+        shown = "".join(_visible(char, keep) for char in shown)
+    if max(len(text), len(shown)) <= limit:
+        return shown
+    note = f"… ({len(text):,} characters)"
+    return shown[: max(limit - len(note), 0)] + note
+
+
+def _visible(char: str, keep: str) -> str:
+    if char.isprintable() or char in keep:
+        return char
+    if char in "\t\n\r" or unicodedata.category(char) == "Zs":
+        return " "
+    return char.encode("unicode_escape").decode()
 
 
 def quoted(text: str) -> str:
@@ -15,6 +50,7 @@ def quoted(text: str) -> str:
     A text of more than `MAX_QUOTED` characters is truncated. Characters that are not printable are
     written as escapes.
     """
+    text = KNOWN.redact(text)
     return repr(text if len(text) <= MAX_QUOTED else f"{text[: MAX_QUOTED - 1]}…")
 
 

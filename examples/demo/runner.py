@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ENTRYPOINT = Path(__file__).parents[2] / "entrypoint.py"
+COMMAND = (sys.executable, "-I", str(ENTRYPOINT))
+"""Starts the action, as the container does."""
+
 FILE_COMMANDS = ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "GITHUB_ENV", "GITHUB_STATE")
 
 
@@ -43,7 +46,7 @@ def run_action(
         variables: further environment variables, such as GITHUB_EVENT_NAME.
     """
     process = subprocess.run(  # noqa: S603
-        [sys.executable, ENTRYPOINT],
+        COMMAND,
         cwd=workspace,
         env=prepare_step(inputs, workspace, home, variables),
         stdout=subprocess.PIPE,
@@ -68,6 +71,7 @@ def prepare_step(
         "PATH": os.environ["PATH"],
         "CI": "true",
         "GITHUB_ACTIONS": "true",
+        "GITHUB_EVENT_NAME": "push",
         "GITHUB_WORKSPACE": str(workspace),
         "HOME": str(home),
         **{name: str(file) for name, file in files.items()},

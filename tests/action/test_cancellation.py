@@ -11,7 +11,7 @@ from threading import Timer
 
 import pytest
 
-from examples.demo.runner import ENTRYPOINT, Run, prepare_step, read_run
+from examples.demo.runner import COMMAND, ENTRYPOINT, Run, prepare_step, read_run
 from tests.support.action import (
     Action,
     annotations,
@@ -93,7 +93,7 @@ def test_cancelled_build_reports_what_was_published(
     os.mkfifo(output)  # the process waits here until somebody reads
 
     with subprocess.Popen(
-        [sys.executable, ENTRYPOINT],
+        COMMAND,
         cwd=action.workspace,
         env=environ,
         stdout=subprocess.PIPE,

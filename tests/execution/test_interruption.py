@@ -47,7 +47,7 @@ HELD = {
 """The request that is held in each phase, and how many requests of its kind come before it."""
 
 VED = ("-m", "ved", "build", "pairs.yaml")
-ACTION = (str(ROOT / "entrypoint.py"),)
+ACTION = ("-I", str(ROOT / "entrypoint.py"))
 # GitHub cancels a job with SIGINT first, and a container's first process gets SIGTERM.
 FRONT_ENDS = ((VED, signal.SIGINT), (ACTION, signal.SIGTERM))
 INTERRUPTIONS = [

@@ -1,16 +1,17 @@
 """The modes of the action: build, plan and report."""
 
+import configparser
 import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from huggingface_hub import HfApi, get_token
+from huggingface_hub.utils import get_stored_tokens
 
 from ved import commands
 from ved.action import events
 from ved.action.inputs import Inputs
-from ved.action.masking import Secrets
 from ved.action.reports import RunOutcome
 from ved.action.workflow_commands import WorkflowCommands
 from ved.action.workspace import check_in_workspace
@@ -20,6 +21,7 @@ from ved.hub.oidc import REQUEST_URL
 from ved.interruption import ExitStatus
 from ved.manifest import ManifestError
 from ved.planning import RunOptions, parse_shard, parse_shard_count
+from ved.redaction import KNOWN
 from ved.sizes import parse_size
 
 log = logging.getLogger("ved")
@@ -27,26 +29,22 @@ log = logging.getLogger("ved")
 _Mask = Callable[[str], None]
 
 
-def run_mode(
-    inputs: Inputs, outcome: RunOutcome, runner: WorkflowCommands, secrets: Secrets
-) -> None:
+def run_mode(inputs: Inputs, outcome: RunOutcome, runner: WorkflowCommands) -> None:
     """Do what the mode says; annotate an error that ends it early.
 
     Args:
         inputs: the action's inputs.
         outcome: receives the results, and the error.
         runner: receives annotations, and secrets that become known.
-        secrets: the secrets that are known.
 
     Raises:
         KeyboardInterrupt: the process is interrupted.
     """
     try:
-        with runner.stopped():
-            token = get_token()  # also finds one in a file, and sends it by itself
-            if token and token not in secrets:
+        for token in _stored_tokens():
+            if token not in KNOWN:
                 runner.mask(token)
-            _run_mode(inputs, outcome, runner.mask)
+        _run_mode(inputs, outcome, runner.mask)
     except ManifestError as error:
         for problem in error.problems:
             runner.annotate(problem.text, problem)
@@ -54,12 +52,22 @@ def run_mode(
     except RequestError as error:
         runner.annotate(error.text)
         outcome.fail(ExitStatus.WRONG_REQUEST, error)
-    except Exception as error:
-        with runner.stopped():
-            log.exception("Unexpected error")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # libraries in Rust raise an error that is no Exception
+        log.exception("Unexpected error")
         explained = as_ved_error(error)
         runner.annotate(explained.text)
         outcome.fail(ExitStatus.FAILED, explained)
+
+
+def _stored_tokens() -> list[str]:
+    """Return the tokens in huggingface_hub's files, one of which it sends by itself."""
+    try:
+        stored = [*get_stored_tokens().values()]
+    except (OSError, ValueError, configparser.Error):
+        stored = []
+    return [token for token in (get_token(), *stored) if token]
 
 
 def _run_mode(inputs: Inputs, outcome: RunOutcome, mask: _Mask) -> None:

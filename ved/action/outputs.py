@@ -7,10 +7,13 @@ import os
 import secrets
 from pathlib import Path
 
-from ved.action.masking import UNENCODABLE
+from ved.action.log import UNENCODABLE
 
 SUMMARY_BYTES = 1_000_000
 """The longest summary in bytes: a little less than 1 MiB, from which on the runner rejects it."""
+
+OUTPUT_BYTES = 900_000
+"""The longest output in bytes: a little less than 1 MB, from which on the runner rejects it."""
 
 
 def set_output(name: str, value: str) -> None:

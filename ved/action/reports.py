@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ved.action.inputs import Inputs
-from ved.action.masking import Secrets
-from ved.action.outputs import set_output, write_summary
+from ved.action.outputs import OUTPUT_BYTES, set_output, write_summary
 from ved.action.summary import render_summary
 from ved.action.timeline import gantt
 from ved.action.workflow_commands import WorkflowCommands
 from ved.action.workspace import write_file
 from ved.errors import RequestError, VedError
 from ved.interruption import ExitStatus
-from ved.results import BAD, Result, ResultCollector, Row, to_json
+from ved.redaction import KNOWN
+from ved.results import BAD, Result, ResultCollector, Row, fit_rows, to_json
 
 
 @dataclass
@@ -48,44 +48,39 @@ class RunOutcome:
         self.problems.append(problem)
 
 
-def write_reports(
-    inputs: Inputs, outcome: RunOutcome, runner: WorkflowCommands, secrets: Secrets
-) -> int:
+def write_reports(inputs: Inputs, outcome: RunOutcome, runner: WorkflowCommands) -> int:
     """Annotate the manifest, set the outputs, and write the files and the job summary.
 
     Args:
         inputs: the action's inputs.
         outcome: the results. The error of a file that cannot be written is added to them.
         runner: receives the annotations.
-        secrets: the secrets to redact.
 
     Returns:
         The exit status of the action.
     """
     results = outcome.results
-    rows = [_redacted(row, secrets) for row in outcome.reported or map(Row.of, results)]
+    # Reported rows come from other jobs, which may not know the secrets of this one.
+    rows = [_cleaned(row) for row in outcome.reported or map(Row.of, results)]
     failed = sum(row.action in BAD for row in rows)
     _annotate(results, runner)
-    set_output("results", to_json(rows))
-    set_output("matrix", secrets.redact(json.dumps(outcome.matrix)))
+    set_output("results", to_json(fit_rows(rows, OUTPUT_BYTES)))
+    set_output("matrix", KNOWN.redact(json.dumps(outcome.matrix)))
     set_output("pending", str(sum(len(each["repos"]) for each in outcome.matrix["include"])))
     set_output("built", str(sum(row.action == "built" for row in rows)))
     set_output("failed", str(failed))
     contents = {
         "results": (inputs.results_file, to_json(rows) + "\n"),
-        "checksums": (inputs.checksums_file, secrets.redact(_checksums(results))),
+        "checksums": (inputs.checksums_file, KNOWN.redact(_checksums(results))),
     }
     for kind, (name, content) in contents.items():
         try:
             write_file(kind, name, content)
         except RequestError as error:
             _add_problem(error, outcome, runner)
-    problems = [
-        VedError(secrets.redact(str(problem)), code=problem.code) for problem in outcome.problems
-    ]
     timeline = gantt({result.pair.repo: result.steps for result in results})
     endpoint = inputs.endpoint or "https://huggingface.co"
-    write_summary(secrets.redact(render_summary(rows, problems, endpoint, timeline)))
+    write_summary(KNOWN.redact(render_summary(rows, outcome.problems, endpoint, timeline)))
     return outcome.problem_status or (ExitStatus.FAILED if failed else ExitStatus.WELL)
 
 
@@ -111,15 +106,9 @@ def _checksums(results: Sequence[Result]) -> str:
     )
 
 
-def _redacted(row: Row, secrets: Secrets) -> Row:
-    """Return a row without secrets.
+def _cleaned(row: Row) -> Row:
+    """Return a row without secrets, which its texts may have got after they were written.
 
     Each text by itself: in JSON and in Markdown a secret may be escaped, and not be found.
     """
-    texts = {
-        name: secrets.redact(value)
-        for name, value in row
-        if isinstance(value, str) and name != "action"
-    }
-    warnings = [secrets.redact(warning) for warning in row.warnings]
-    return row.model_copy(update={**texts, "warnings": warnings})
+    return Row.model_validate(row.model_dump())

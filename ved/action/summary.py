@@ -12,6 +12,17 @@ from ved.markdown import code_span, plain_text
 from ved.planning import ActionName
 from ved.results import BAD, Outcome, Row
 from ved.sizes import format_size
+from ved.text import clean
+
+_TABLE_BYTES, _WARNINGS_BYTES, _PROBLEMS_BYTES = 600_000, 200_000, 100_000
+"""The longest table and lists in bytes. Together with a chart they are less than a summary may be,
+so that one long text never takes the place of a pair."""
+
+_MAX_REASON, _MIN_REASON, _MAX_NAME = 600, 40, 80
+"""The most characters of a reason, if there are few and if there are many pairs, and of a name."""
+
+_MAX_LINKS = 3
+_BYTES_OF_OTHER_CELLS, _BYTES_OF_CHARACTER = 700, 6
 
 _LABELS: dict[ActionName | Outcome, tuple[str, str]] = {
     "build": ("🔨", "to build"),
@@ -39,7 +50,8 @@ def render_summary(
     """
     blocks = [] if rows else ["Nothing was done."]
     if problems:
-        blocks.append("\n".join(f"- {plain_text(str(problem))}" for problem in problems))
+        lines = [f"- {plain_text(clean(str(problem), _MAX_REASON))}" for problem in problems]
+        blocks.append("\n".join(_first_lines(lines, _PROBLEMS_BYTES)))
         blocks.append(help_links(dict.fromkeys(problem.code for problem in problems)))
     if rows:
         blocks += [results_table(rows, endpoint), timeline]
@@ -57,18 +69,22 @@ def count_actions(rows: Sequence[Row]) -> str:
 def results_table(rows: Sequence[Row], endpoint: str) -> str:
     """Return rows as a Markdown table, failed and refused pairs first, skipped ones last."""
     ordered = sorted(rows, key=lambda row: (row.action not in BAD, row.action[:4] == "skip"))
+    longest = _TABLE_BYTES // max(len(rows), 1) - _BYTES_OF_OTHER_CELLS
+    longest = min(max(longest // _BYTES_OF_CHARACTER, _MIN_REASON), _MAX_REASON)
     lines = [
         f"**{count_actions(rows) or 'No pairs'}.**",
         "",
         "| checkpoint | action | reason | sources | size | time |",
         "| --- | --- | --- | --- | ---: | ---: |",
-        *(_table_row(row, endpoint) for row in ordered),
+        *_first_lines([_table_row(row, endpoint, longest) for row in ordered], _TABLE_BYTES),
     ]
     warnings = [
-        f"- {code_span(row.repo)}: {plain_text(text)}" for row in rows for text in row.warnings
+        f"- {code_span(row.repo)}: {plain_text(clean(text, _MAX_REASON))}"
+        for row in rows
+        for text in row.warnings
     ]
     if warnings:
-        lines += ["", "### Warnings", "", *warnings]
+        lines += ["", "### Warnings", "", *_first_lines(warnings, _WARNINGS_BYTES)]
     return "\n".join(lines)
 
 
@@ -80,7 +96,17 @@ def help_links(codes: Iterable[str]) -> str:
     return f"See {links}." if links else ""
 
 
-def _table_row(row: Row, endpoint: str) -> str:
+def _first_lines(lines: Sequence[str], limit: int) -> list[str]:
+    """Return the first lines of a list, up to a number of bytes, and how many others there are."""
+    size = 0
+    for number, line in enumerate(lines):
+        size += len(line.encode(errors="replace")) + 1
+        if size > limit:
+            return [*lines[:number], f"- And {len(lines) - number} more; see the log."]
+    return list(lines)
+
+
+def _table_row(row: Row, endpoint: str, longest: int) -> str:
     name = code_span(row.repo)
     if row.commit:
         # Not the row's own URL: another job may have written it, and it can lead anywhere.
@@ -88,8 +114,8 @@ def _table_row(row: Row, endpoint: str) -> str:
     cells = (
         name,
         " ".join(_LABELS[row.action]),
-        f"{plain_text(row.reason)} {help_links(row.codes)}".rstrip(),
-        f"{code_span(row.encoder)} + {code_span(row.decoder)}",
+        f"{plain_text(clean(row.reason, longest))} {help_links(row.codes[:_MAX_LINKS])}".rstrip(),
+        " + ".join(code_span(clean(name, _MAX_NAME)) for name in (row.encoder, row.decoder)),
         _size(row),
         f"{row.seconds:.0f} s" if row.seconds else "",
     )

@@ -1,20 +1,21 @@
-"""Print workflow commands, and keep everything else in the log from being taken for one.
+"""Print workflow commands.
 
 Source of the format: https://docs.github.com/actions/reference/workflow-commands-for-github-actions.
 """
 
-import logging
-import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from threading import Lock
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ved.action.masking import RedactedLog
+from ved.action.log import StepLog
 from ved.manifest import Location, Problem
+from ved.redaction import KNOWN
+from ved.text import clean
 
 if TYPE_CHECKING:
     from ved.planning import Level
+
+_MAX_PROPERTY = 500
+"""The most characters of a title or a file name."""
 
 
 class WorkflowCommands:
@@ -24,38 +25,13 @@ class WorkflowCommands:
         log: what the runner reads.
     """
 
-    def __init__(self, log: RedactedLog) -> None:
+    def __init__(self, log: StepLog) -> None:
         self._log = log
-        self._stop_token = ""
-        self._lock = Lock()
-
-    @contextmanager
-    def stopped(self) -> Iterator[None]:
-        """Have the runner ignore commands within the block, but for those of `mask`."""
-        token = secrets.token_hex(16)
-        with self._lock:
-            self._stop_token = token
-            self._log.write_unredacted(f"::stop-commands::{token}\n")
-        try:
-            yield
-        except KeyboardInterrupt:
-            # The other threads go on. The runner would obey what they log after this block.
-            logging.disable()
-            raise
-        finally:
-            with self._lock:
-                self._stop_token = ""
-                self._log.write_unredacted(f"::{token}::\n")
 
     def mask(self, secret: str) -> None:
         """Have the runner mask a secret in the log, and redact it in all that is written."""
-        command = f"::add-mask::{_escape_data(secret)}\n"
-        with self._lock:
-            if self._stop_token:
-                # In one write, so that the text of another thread cannot come between.
-                command = f"::{self._stop_token}::\n{command}::stop-commands::{self._stop_token}\n"
-            self._log.write_unredacted(command)
-            self._log.secrets.add(secret)
+        KNOWN.add(secret)
+        self._log.command(f"::add-mask::{_escape_data(secret)}")
 
     def annotate(
         self,
@@ -79,12 +55,12 @@ class WorkflowCommands:
         self._issue(level, message, properties)
 
     def _issue(self, name: str, message: str, properties: Mapping[str, str]) -> None:
-        redact = self._log.secrets.redact  # before escaping, which could change a secret
         escaped = ",".join(
-            f"{key}={_escape_property(redact(value))}" for key, value in properties.items()
+            f"{key}={_escape_property(clean(value, _MAX_PROPERTY))}"
+            for key, value in properties.items()
         )
         space = " " if escaped else ""
-        self._log.write_unredacted(f"::{name}{space}{escaped}::{_escape_data(redact(message))}\n")
+        self._log.command(f"::{name}{space}{escaped}::{_escape_data(clean(message))}")
 
 
 def _escape_data(text: str) -> str:

@@ -27,6 +27,7 @@ from ved.hub.addresses import AddressPolicy, is_encrypted_or_loopback, is_endpoi
 from ved.hub.connections import CheckAddresses, connection_class
 from ved.hub.responses import MAX_ERROR_BYTES, LimitedResponse, remaining_bytes
 from ved.interruption import raise_if_interrupted
+from ved.redaction import KNOWN
 
 TIMEOUT = (10.0, 60.0)
 """Seconds to wait for a connection, and for the next bytes of an answer."""
@@ -116,6 +117,7 @@ class _RetryingAdapter(HTTPAdapter):
         """Return urllib3's response as one of requests, without headers that are not safe."""
         response = super().build_response(req, resp)
         response.__class__ = LimitedResponse
+        KNOWN.add(response.headers.get(constants.HUGGINGFACE_HEADER_X_XET_ACCESS_TOKEN, ""))
         for name in _CACHE_KEY_HEADERS:
             if not re.fullmatch(_CACHE_KEY, response.headers.get(name, "-")):
                 del response.headers[name]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ved.errors import ErrorCode, with_links
+from ved.text import clean
 
 
 @dataclass(frozen=True, order=True)
@@ -35,6 +36,10 @@ class Problem(Location):
 
     message: str
     code: ErrorCode
+
+    def __post_init__(self) -> None:
+        """Clean the message, which may quote the file."""
+        object.__setattr__(self, "message", clean(self.message))
 
     @classmethod
     def at(cls, where: Location, message: str, code: ErrorCode) -> "Problem":

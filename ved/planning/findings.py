@@ -8,6 +8,7 @@ from typing import Literal
 
 from ved.errors import ErrorCode, VedError, as_ved_error, with_links
 from ved.interruption import raise_if_interrupted
+from ved.text import clean
 
 log = logging.getLogger("ved")
 
@@ -30,6 +31,10 @@ class Finding:
     key: str
     message: str
     code: ErrorCode
+
+    def __post_init__(self) -> None:
+        """Clean the message, which may quote a source or a server."""
+        object.__setattr__(self, "message", clean(self.message))
 
     @property
     def text(self) -> str:

@@ -1,5 +1,6 @@
 """Publish to a repo: create it, commit a checkpoint or a card, and set its visibility."""
 
+import os
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from ved.hub.answers import RefusedAnswerError, commit_with, is_commit
 from ved.hub.errors import CONFLICT, PRECONDITION_FAILED, UploadError, status_of, translated_errors
 from ved.publishing.repos import TargetRepo, read_repo
 from ved.record import MAX_GIT_BLOB_BYTES
+from ved.redaction import KNOWN, environment_secrets
 
 
 class VisibilityError(VedError):
@@ -74,7 +76,7 @@ def publish(
     """
     # Only the owner's token may create a repo.
     committer = pusher(target.repo) if pusher and target.head else api
-    _check_no_secret(directory, {api.token or get_token(), committer.token})
+    _check_no_secret(directory, message, {api.token or get_token(), committer.token})
     if target.head is None:
         target = _create_repo(target.repo, private, api)
     # Private before the commit and public after it: private content is never public.
@@ -138,21 +140,37 @@ def set_visibility(repo: str, private: bool, api: HfApi) -> None:
         raise VedError(error.cause, error.remedy, code=code) from error
 
 
-def _check_no_secret(directory: Path, tokens: Iterable[str | bool | None]) -> None:
-    """Check that no file contains a token, such as one that a Hub repeats in a source's file.
+def _check_no_secret(directory: Path, message: str, tokens: Iterable[str | bool | None]) -> None:
+    """Check that neither a small file nor the message has a secret.
+
+    A Hub could repeat a token in a source's file.
+
+    Args:
+        directory: the files.
+        message: the commit's message.
+        tokens: the tokens that the commit needs; all other secrets of the process count, too.
 
     Raises:
-        VedError: a file contains a token.
+        VedError: a file or the message has a secret.
     """
-    known = [token.encode() for token in tokens if isinstance(token, str)]
+    for secret in (*environment_secrets(os.environ), *tokens):
+        if isinstance(secret, str):
+            KNOWN.add(secret)
+    if KNOWN.is_in(message.encode()):
+        raise _secret_error("The commit message")
     for path in sorted(directory.iterdir()):
-        content = path.read_bytes() if path.stat().st_size <= MAX_GIT_BLOB_BYTES else b""
-        if any(secret in content for secret in known):
-            raise VedError(
-                f"{path.name} contains the token that it would be published with.",
-                "Do not trust this endpoint, and revoke the token.",
-                code=ErrorCode.SECRET_IN_CHECKPOINT,
-            )
+        is_small = path.stat().st_size <= MAX_GIT_BLOB_BYTES
+        if KNOWN.is_in(path.name.encode()) or (is_small and KNOWN.is_in(path.read_bytes())):
+            raise _secret_error(path.name)
+
+
+def _secret_error(place: str) -> VedError:
+    return VedError(
+        f"{place} contains a secret of this run, such as the token that it would be published "
+        "with.",
+        "Find out where the source got it, and revoke the secret.",
+        code=ErrorCode.SECRET_IN_CHECKPOINT,
+    )
 
 
 def _create_repo(repo: str, private: bool | None, api: HfApi) -> TargetRepo:

@@ -3,7 +3,7 @@
 from ved.results.collector import ResultCollector
 from ved.results.merging import merge_results
 from ved.results.result import BAD, Outcome, Result, Step, outcome_result, planned_result
-from ved.results.rows import Row, to_json
+from ved.results.rows import Row, fit_rows, to_json
 from ved.results.text import format_lines
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "ResultCollector",
     "Row",
     "Step",
+    "fit_rows",
     "format_lines",
     "merge_results",
     "outcome_result",

@@ -1,6 +1,7 @@
 """The output `results`: one JSON object for each pair."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
@@ -8,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 from ved.manifest.fields import is_repo_id
 from ved.planning import ActionName
 from ved.results.result import Outcome, Result
+from ved.text import clean
 
 
 def _with_owner(repo: str) -> str:
@@ -17,12 +19,20 @@ def _with_owner(repo: str) -> str:
     return repo
 
 
-def _encodable(text: str) -> str:
-    """Escape lone surrogates, which a source's JSON can hold and UTF-8 cannot."""
-    return text.encode(errors="backslashreplace").decode()
+def _few_warnings(warnings: list[str]) -> list[str]:
+    rest = len(warnings) - _MAX_WARNINGS
+    return [*warnings[:_MAX_WARNINGS], f"There are {rest} more."] if rest > 0 else warnings
 
 
-_Text = Annotated[str, AfterValidator(_encodable)]
+_MAX_WARNINGS = 50
+_MAX_NAME = 500
+"""The most characters of a name. A local directory has one of any length."""
+
+_MAX_CODES, _MAX_CODE = 50, 60
+
+_Code = Annotated[str, Field(pattern="^[a-z-]+$", max_length=_MAX_CODE)]
+_Text = Annotated[str, AfterValidator(clean)]
+_Name = Annotated[str, AfterValidator(partial(clean, limit=_MAX_NAME))]
 _Bytes = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -32,15 +42,15 @@ class Row(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     repo: Annotated[str, AfterValidator(_with_owner)]
-    encoder: str
-    decoder: str
+    encoder: _Name
+    decoder: _Name
     action: ActionName | Outcome
     reason: _Text
-    codes: list[Annotated[str, Field(pattern="^[a-z-]+$")]] = []
-    warnings: list[_Text]
+    codes: Annotated[list[_Code], Field(max_length=_MAX_CODES)] = []
+    warnings: Annotated[list[_Text], AfterValidator(_few_warnings)]
     commit: Annotated[str, Field(pattern="^[0-9a-f]{40}$")] | None
-    url: str | None
-    fingerprint: str
+    url: _Name | None
+    fingerprint: _Name
     bytes: _Bytes
     uploaded: _Bytes | None = None
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -66,6 +76,34 @@ class Row(BaseModel):
 
 
 _ROWS = TypeAdapter(list[Row])
+
+_SHORTER = ((1_000, 5), (300, 1), (80, 0))
+"""Limits for rows that are too long together: characters of a text, and number of warnings."""
+
+
+def fit_rows(rows: Sequence[Row], limit: int) -> list[Row]:
+    """Return rows whose JSON is not too long: all rows, but if need be with shorter texts.
+
+    Args:
+        rows: the rows.
+        limit: bytes of the JSON.
+    """
+    fitting = list(rows)
+    for characters, warnings in _SHORTER:
+        if len(to_json(fitting).encode()) <= limit:
+            break
+        fitting = [_shortened(row, characters, warnings) for row in rows]
+    return fitting
+
+
+def _shortened(row: Row, characters: int, warnings: int) -> Row:
+    update = {
+        "reason": clean(row.reason, characters),
+        "warnings": [clean(text, characters) for text in row.warnings[:warnings]],
+        "encoder": clean(row.encoder, characters),
+        "decoder": clean(row.decoder, characters),
+    }
+    return row.model_copy(update=update)
 
 
 def to_json(rows: Sequence[Row]) -> str:
