@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,7 @@ def run_action(
     workspace: Path,
     home: Path,
     variables: Mapping[str, str] | None = None,
+    command: Sequence[str] = COMMAND,
 ) -> Run:
     """Run the action in a workspace, as a process.
 
@@ -44,17 +45,17 @@ def run_action(
         workspace: the checked-out repository, which becomes the working directory.
         home: the directory for the runner's own files and for the Hub's cache.
         variables: further environment variables, such as GITHUB_EVENT_NAME.
+        command: the program and its arguments.
     """
     process = subprocess.run(  # noqa: S603
-        COMMAND,
+        command,
         cwd=workspace,
         env=prepare_step(inputs, workspace, home, variables),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
         check=False,
     )
-    return read_run(process.returncode, process.stdout, home)
+    return read_run(process.returncode, process.stdout.decode(errors="replace"), home)
 
 
 def prepare_step(

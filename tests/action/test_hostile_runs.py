@@ -207,7 +207,7 @@ def test_run_of_hostile_sources_does_only_its_work(
             pair("owner/hostile-2", encoder="team/vit-renamed"),
             pair("owner/hostile-3", encoder="team/vit-of-no-family"),
         ],
-        watch.variables,
+        command=watch.command,
     )
 
     assert actions_of(run) == ["built", "refused", "refused"], run.log

@@ -19,7 +19,7 @@ from tests.support.hostile import Answer, Request, impostor
 from tests.support.publishing import TOKEN, build_locally, pair
 from tests.support.workflow_commands import commands
 from ved.action.inputs import Inputs
-from ved.action.masking import RedactedLog, Secrets
+from ved.action.log import StepLog
 from ved.action.reports import RunOutcome, write_reports
 from ved.action.workflow_commands import WorkflowCommands
 from ved.errors import ErrorCode, RequestError, VedError
@@ -37,6 +37,7 @@ from ved.record import BuildRecord, RecordedSnapshot, build_record, card
 from ved.results.merging import merge_results
 from ved.results.result import Result, planned_result
 from ved.sources import Pinned, Snapshot, SourceMetadata
+from ved.text import clean
 
 ENDPOINT = "https://hub.example"
 
@@ -63,19 +64,12 @@ HOSTILE = st.lists(st.sampled_from(TRICKS) | st.characters(codec=None), max_size
 
 def report(outcome: RunOutcome, folder: Path) -> Run:
     """Write the reports of a run, and return them as the runner reads them."""
-    log = RedactedLog(io.BytesIO(), Secrets())
-    printed = log.buffer
-    assert isinstance(printed, io.BytesIO)
+    printed = io.BytesIO()
     with pytest.MonkeyPatch.context() as patch:
         for name, value in prepare_step({}, folder, folder).items():
             patch.setenv(name, value)
-        status = write_reports(Inputs.read({}), outcome, WorkflowCommands(log), log.secrets)
+        status = write_reports(Inputs.read({}), outcome, WorkflowCommands(StepLog(printed)))
     return read_run(status, printed.getvalue().decode(), folder)
-
-
-def written(text: str) -> str:
-    """Return a text as UTF-8 has it, which has no lone surrogates."""
-    return text.encode(errors="backslashreplace").decode()
 
 
 def visible(text: str) -> str:
@@ -103,14 +97,14 @@ def test_reports_show_reasons_and_findings_as_text(
 
     assert run.status == 2
     assert [each.message for each in only_commands(run, "warning", "error")] == [
-        f"{written(warning)} See {ErrorCode.IMAGE_SIZE.url}",
-        f"{written(error)} See {ErrorCode.TOKEN_IDS.url}",
+        f"{clean(warning)} See {ErrorCode.IMAGE_SIZE.url}",
+        f"{clean(error)} See {ErrorCode.TOKEN_IDS.url}",
     ]
     assert run.outputs["failed"] == "1"
     assert_harmless(run.summary, VED_PAGES)
     (row,) = summary_rows(run)
     shown, _, _ = row[2].rpartition(" See ")
-    assert shown.strip() == visible(reason).strip()
+    assert shown.strip() == clean(reason).strip()
 
 
 # Manifests
@@ -137,7 +131,7 @@ def test_manifest_is_refused_or_shown_as_text(keys: dict[str, Any], strange: str
     entry = {**pair("owner/x"), **keys} | ({strange: strange} if strange else {})
     problems = problems_of(entry)
     buffer = io.BytesIO()
-    printer = WorkflowCommands(RedactedLog(buffer, Secrets()))
+    printer = WorkflowCommands(StepLog(buffer))
     for problem in problems:
         printer.annotate(problem.text, problem)
     found = commands(buffer.getvalue().decode())

@@ -351,7 +351,7 @@ def test_token_is_sent_only_to_the_hub(
 def test_successful_run_leaves_no_secret(action: Action, hub: LocalHub, tmp_path: Path) -> None:
     watch = Watch(tmp_path / "watch")
     repo = "owner/kept-secret"
-    run = action.run_as_process([pair(repo)], {**watch.variables, **DEBUG}, token=TOKEN)
+    run = action.run_as_process([pair(repo)], DEBUG, command=watch.command, token=TOKEN)
 
     assert run.status == 0, run.log
     assert (masks_of(run), places(action, run, TOKEN)) == ([TOKEN], [])

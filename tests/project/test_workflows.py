@@ -224,7 +224,7 @@ def test_build_pairs_runs_only_preview_for_untrusted_events(event: str) -> None:
     assert "secrets" not in json.dumps(BUILD_PAIRS["jobs"]["preview"])
 
 
-@pytest.mark.parametrize("event", ["push", "schedule", "workflow_dispatch"])
+@pytest.mark.parametrize("event", ["push", "release", "schedule", "workflow_dispatch"])
 def test_build_pairs_builds_for_trusted_events(event: str) -> None:
     assert jobs_that_run(event) == ["plan", "build", "summary"]
 

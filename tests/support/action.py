@@ -18,11 +18,13 @@ import yaml
 from huggingface_hub import configure_http_backend, constants
 from huggingface_hub.utils import logging as library_logging
 
-from examples.demo.runner import Run, prepare_step, read_run, run_action
+from examples.demo.runner import COMMAND, Run, prepare_step, read_run, run_action
 from tests.support.publishing import markdown, tables
 from tests.support.workflow_commands import Command, commands, lines
 from ved.action import main
+from ved.action.log import StepLog
 from ved.errors import TROUBLESHOOTING
+from ved.redaction import KNOWN, Secrets
 
 ACTION: Any = yaml.safe_load((Path(__file__).parents[2] / "action.yml").read_text())
 
@@ -80,10 +82,11 @@ class Action:
         manifest: str | Sequence[Mapping[str, Any]] | None,
         variables: Mapping[str, str] | None = None,
         /,
+        command: Sequence[str] = COMMAND,
         **inputs: str,
     ) -> Run:
-        """Run the action in a process of its own; see `run`."""
-        return run_action(*self._step(manifest, variables, inputs))
+        """Run the action in a process of its own, with a command; see `run`."""
+        return run_action(*self._step(manifest, variables, inputs), command)
 
     def _step(
         self,
@@ -115,22 +118,17 @@ def run_in_process(
 ) -> Run:
     """Run the action in this process, and restore what it changes; see `run_action`."""
     environ = prepare_step(inputs, workspace, home, variables)
-    output = _Output()
-    with _step(environ, inputs.get("endpoint", ""), workspace, output):
-        status = main.main()
+    output = io.BytesIO()
+    log = StepLog(output)
+    with _step(environ, inputs.get("endpoint", ""), workspace, log):
+        status = main.main(log)
+        log.finish()
     return read_run(status, output.getvalue().decode(), home)
-
-
-class _Output(io.BytesIO):
-    """Bytes that stay when the stream that writes them is closed."""
-
-    def close(self) -> None:
-        """Do nothing."""
 
 
 @contextmanager
 def _step(
-    environ: Mapping[str, str], endpoint: str, workspace: Path, output: io.BytesIO
+    environ: Mapping[str, str], endpoint: str, workspace: Path, log: StepLog
 ) -> Iterator[None]:
     """Be the process of a step within the block.
 
@@ -138,16 +136,16 @@ def _step(
         environ: its environment variables.
         endpoint: the Hub's address, that main() puts into the environment; may be empty.
         workspace: its working directory.
-        output: receives what it prints.
+        log: receives what it prints.
     """
     with ExitStack() as stack:
         stack.enter_context(chdir(workspace))
         stack.enter_context(patch.dict(os.environ, environ, clear=True))
         stack.enter_context(patch.object(tempfile, "tempdir", None))
         stack.enter_context(_library_settings(endpoint))
-        stream = io.TextIOWrapper(output, "ascii", "strict")
-        stack.enter_context(redirect_stdout(stream))
-        stack.enter_context(redirect_stderr(stream))
+        stack.enter_context(redirect_stdout(log))
+        stack.enter_context(redirect_stderr(log))
+        stack.enter_context(patch.multiple(KNOWN, **vars(Secrets())))
         stack.enter_context(_logging())
         stack.callback(configure_http_backend)  # the default one, without VED's adapters
         yield

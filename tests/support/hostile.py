@@ -1,8 +1,9 @@
 """A Hub that cannot be trusted, and a look at what a run of the action does besides printing."""
 
 import json
+import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +13,8 @@ from urllib.parse import quote
 
 import requests
 from requests.structures import CaseInsensitiveDict
+
+from examples.demo.runner import ENTRYPOINT
 
 _OF_THE_CONNECTION = ("Connection", "Content-Length", "Date", "Server", "Transfer-Encoding")
 
@@ -137,10 +140,10 @@ def _forwarded(request: Request, hub: str, own: str) -> Answer:
     return Answer(got.status_code, headers, content)
 
 
-# Imported by Python when it starts; os.write is not audited, so that it does not tell of itself.
+# Runs before the action; os.write is not audited, so that it does not tell of itself.
 _WATCH = """
-import json, os, sys
-log = os.open(os.environ["WATCH_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+import json, os, runpy, sys
+log = os.open(LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 written = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 def told(event, args):
     if event == "open" and isinstance(args[2], int) and args[2] & written:
@@ -159,6 +162,7 @@ def hook(event, args):
         line = json.dumps([known[0], os.getcwd(), known[1]], default=os.fsdecode)
         os.write(log, line.encode(errors="replace") + b"\\n")
 sys.addaudithook(hook)
+runpy.run_path(ENTRYPOINT, run_name="__main__")
 """
 
 
@@ -169,15 +173,13 @@ class Watch:
     folder: Path
 
     @property
-    def variables(self) -> Mapping[str, str]:
-        """What its environment needs to have."""
+    def command(self) -> Sequence[str]:
+        """The command that runs the action and watches it."""
         self.folder.mkdir(exist_ok=True)
-        (self.folder / "sitecustomize.py").write_text(_WATCH)
-        return {
-            "PYTHONPATH": str(self.folder),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "WATCH_LOG": str(self.folder / "log"),
-        }
+        names = {"LOG": str(self.folder / "log"), "ENTRYPOINT": str(ENTRYPOINT)}
+        given = "".join(f"{name} = {value!r}\n" for name, value in names.items())
+        (self.folder / "watch.py").write_text(given + _WATCH)
+        return (sys.executable, "-I", "-B", str(self.folder / "watch.py"))
 
     @property
     def written(self) -> set[Path]:

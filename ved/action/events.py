@@ -3,7 +3,9 @@
 Source of the names: https://docs.github.com/actions/reference/workflows-and-actions/events-that-trigger-workflows.
 """
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 
 from ved.errors import ErrorCode, RequestError
 from ved.text import quoted
@@ -14,6 +16,12 @@ its own code. A reusable workflow has the event of the workflow that calls it. A
 code that nobody has merged yet: that of a pull request, a comment or a merge queue, or code that
 another program names."""
 
+_UNMERGED = {
+    *("check_run", "check_suite", "client_payload", "comment", "deployment", "discussion", "issue"),
+    *("merge_group", "pull_request", "workflow_run"),
+}
+"""Keys of the payloads of other events, in case that a runner gives an event no name."""
+
 
 def check_may_publish(environ: Mapping[str, str]) -> None:
     """Check that a run is not for code that nobody has merged yet.
@@ -23,14 +31,24 @@ def check_may_publish(environ: Mapping[str, str]) -> None:
             Actions.
 
     Raises:
-        RequestError: the event is not one of `PUBLISHING`.
+        RequestError: the event is not one of `PUBLISHING`, or its payload is that of another one.
     """
     name = environ.get("GITHUB_EVENT_NAME")
     is_outside = name is None and "GITHUB_RUN_ID" not in environ
-    if name not in PUBLISHING and not is_outside:
+    unmerged = _UNMERGED & _payload_keys(environ.get("GITHUB_EVENT_PATH", ""))
+    if unmerged or (name not in PUBLISHING and not is_outside):
+        about = quoted(name or ", ".join(sorted(unmerged)))
         raise RequestError(
-            f"This run is for the event {quoted(name or '')}, for which VED never publishes.",
+            f"This run is for the event {about}, for which VED never publishes.",
             f"Publish after the merge, on one of {', '.join(PUBLISHING)}. For pull requests use "
             "mode: plan, which needs no secret.",
             code=ErrorCode.PULL_REQUESTS_NEVER_PUBLISH,
         )
+
+
+def _payload_keys(path: str) -> set[str]:
+    """Return the keys of an event's payload; none if it is not readable."""
+    try:
+        return {*dict(json.loads(Path(path).read_text("utf-8")))}
+    except (OSError, ValueError, TypeError, RecursionError):
+        return set()

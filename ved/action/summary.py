@@ -12,14 +12,14 @@ from ved.markdown import code_span, plain_text
 from ved.planning import ActionName
 from ved.results import BAD, Outcome, Row
 from ved.sizes import format_size
-from ved.text import clean
+from ved.text import MAX_MESSAGE, clean
 
 _TABLE_BYTES, _WARNINGS_BYTES, _PROBLEMS_BYTES = 600_000, 200_000, 100_000
 """The longest table and lists in bytes. Together with a chart they are less than a summary may be,
 so that one long text never takes the place of a pair."""
 
-_MAX_REASON, _MIN_REASON, _MAX_NAME = 600, 40, 80
-"""The most characters of a reason, if there are few and if there are many pairs, and of a name."""
+_MIN_REASON, _MAX_NAME = 40, 80
+"""The most characters of a reason if there are very many pairs, and of a name."""
 
 _MAX_LINKS = 3
 _BYTES_OF_OTHER_CELLS, _BYTES_OF_CHARACTER = 700, 6
@@ -50,7 +50,7 @@ def render_summary(
     """
     blocks = [] if rows else ["Nothing was done."]
     if problems:
-        lines = [f"- {plain_text(clean(str(problem), _MAX_REASON))}" for problem in problems]
+        lines = [f"- {plain_text(clean(str(problem)))}" for problem in problems]
         blocks.append("\n".join(_first_lines(lines, _PROBLEMS_BYTES)))
         blocks.append(help_links(dict.fromkeys(problem.code for problem in problems)))
     if rows:
@@ -70,7 +70,7 @@ def results_table(rows: Sequence[Row], endpoint: str) -> str:
     """Return rows as a Markdown table, failed and refused pairs first, skipped ones last."""
     ordered = sorted(rows, key=lambda row: (row.action not in BAD, row.action[:4] == "skip"))
     longest = _TABLE_BYTES // max(len(rows), 1) - _BYTES_OF_OTHER_CELLS
-    longest = min(max(longest // _BYTES_OF_CHARACTER, _MIN_REASON), _MAX_REASON)
+    longest = min(max(longest // _BYTES_OF_CHARACTER, _MIN_REASON), MAX_MESSAGE)
     lines = [
         f"**{count_actions(rows) or 'No pairs'}.**",
         "",
@@ -79,7 +79,7 @@ def results_table(rows: Sequence[Row], endpoint: str) -> str:
         *_first_lines([_table_row(row, endpoint, longest) for row in ordered], _TABLE_BYTES),
     ]
     warnings = [
-        f"- {code_span(row.repo)}: {plain_text(clean(text, _MAX_REASON))}"
+        f"- {code_span(row.repo)}: {plain_text(clean(text))}"
         for row in rows
         for text in row.warnings
     ]
