@@ -5,7 +5,7 @@ from io import TextIOBase
 from types import TracebackType
 from typing import Any, TextIO
 
-from ved.text import clean
+from ved.text import clean, shorten
 
 _MAX_RECORD = 2**20
 """The most characters of a record. The plan of ten thousand pairs is one record."""
@@ -55,9 +55,9 @@ class LogFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return a record as lines."""
-        text = super().format(record)
-        lines = clean(text, _MAX_RECORD, keep="\n\t").split("\n")
-        return "\n".join(clean(line, _MAX_LINE, keep="\t") for line in lines)
+        lines = super().format(record).split("\n")
+        text = "\n".join(clean(line, _MAX_LINE, keep="\t") for line in lines)
+        return shorten(text, _MAX_RECORD)
 
     def formatException(self, ei: _ExceptionInfo) -> str:  # noqa: N802 - the name is logging's
         """Return a traceback, whose middle is left out if it is too long."""

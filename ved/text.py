@@ -36,6 +36,14 @@ def clean(text: str, limit: int = MAX_MESSAGE, keep: str = "") -> str:
     return shown[: max(limit - len(note), 0)] + note
 
 
+def shorten(text: str, limit: int) -> str:
+    """Return a text of at most `limit` characters; a longer one ends with a note of its length."""
+    if len(text) <= limit:
+        return text
+    note = f"… ({len(text):,} characters)"
+    return text[: max(limit - len(note), 0)] + note
+
+
 def _visible(char: str, keep: str) -> str:
     if char.isprintable() or char in keep:
         return char

@@ -11,7 +11,7 @@ from tests.support.workflow_commands import Command, commands, lines
 from ved.action.log import MAX_LINE, StepLog
 from ved.action.workflow_commands import WorkflowCommands
 from ved.manifest import Location
-from ved.redaction import KNOWN, Secrets
+from ved.redaction import KNOWN
 from ved.text import clean
 
 PIECES = st.sampled_from(
@@ -36,12 +36,6 @@ class Log:
     def shown(self) -> list[str]:
         """The lines that are text."""
         return [line for line in lines(self.text)[:-1] if not line.startswith("::")]
-
-
-@pytest.fixture(autouse=True)
-def no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in vars(Secrets()).items():
-        monkeypatch.setattr(KNOWN, name, value)
 
 
 @given(message=TEXTS, file=TEXTS, title=TEXTS)

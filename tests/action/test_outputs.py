@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 
 from tests.action.test_log import TEXTS
-from tests.support.action import Action, annotations, code_of, rows_of, text_blocks
+from tests.support.action import (
+    Action,
+    annotations,
+    code_of,
+    explanations,
+    rows_of,
+    text_blocks,
+)
 from tests.support.publishing import pair
 from ved.action import outputs
 from ved.errors import ErrorCode

@@ -1,13 +1,11 @@
 """The modes of the action: build, plan and report."""
 
-import configparser
 import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
 
-from huggingface_hub import HfApi, get_token
-from huggingface_hub.utils import get_stored_tokens
+from huggingface_hub import HfApi
 
 from ved import commands
 from ved.action import events
@@ -16,7 +14,7 @@ from ved.action.reports import RunOutcome
 from ved.action.workflow_commands import WorkflowCommands
 from ved.action.workspace import check_in_workspace
 from ved.errors import ErrorCode, RequestError, VedError, as_ved_error
-from ved.hub import HubAccess, Publisher, connect, offers_identity
+from ved.hub import HubAccess, Publisher, connect, offers_identity, stored_tokens
 from ved.hub.oidc import REQUEST_URL
 from ved.interruption import ExitStatus
 from ved.manifest import ManifestError
@@ -41,7 +39,7 @@ def run_mode(inputs: Inputs, outcome: RunOutcome, runner: WorkflowCommands) -> N
         KeyboardInterrupt: the process is interrupted.
     """
     try:
-        for token in _stored_tokens():
+        for token in stored_tokens():
             if token not in KNOWN:
                 runner.mask(token)
         _run_mode(inputs, outcome, runner.mask)
@@ -59,15 +57,6 @@ def run_mode(inputs: Inputs, outcome: RunOutcome, runner: WorkflowCommands) -> N
         explained = as_ved_error(error)
         runner.annotate(explained.text)
         outcome.fail(ExitStatus.FAILED, explained)
-
-
-def _stored_tokens() -> list[str]:
-    """Return the tokens in huggingface_hub's files, one of which it sends by itself."""
-    try:
-        stored = [*get_stored_tokens().values()]
-    except (OSError, ValueError, configparser.Error):
-        stored = []
-    return [token for token in (get_token(), *stored) if token]
 
 
 def _run_mode(inputs: Inputs, outcome: RunOutcome, mask: _Mask) -> None:

@@ -16,6 +16,9 @@ from ved.interruption import ExitStatus
 from ved.redaction import KNOWN
 from ved.results import BAD, Result, ResultCollector, Row, fit_rows, to_json
 
+_MAX_ANNOTATIONS = 20
+"""The most annotations of a pair. GitHub shows ten of each level."""
+
 
 @dataclass
 class RunOutcome:
@@ -86,7 +89,7 @@ def write_reports(inputs: Inputs, outcome: RunOutcome, runner: WorkflowCommands)
 
 def _annotate(results: Sequence[Result], runner: WorkflowCommands) -> None:
     for result in results:
-        for level, key, message in result.annotations():
+        for level, key, message in result.annotations()[:_MAX_ANNOTATIONS]:
             runner.annotate(message, result.pair.location(key), result.pair.repo, level)
 
 

@@ -14,6 +14,7 @@ from ved.hub.card_validation import validate_card
 from ved.hub.errors import is_not_found, translated_errors
 from ved.hub.http import connect
 from ved.hub.oidc import Publisher, offers_identity
+from ved.hub.stored_tokens import stored_tokens
 from ved.hub.upload_counter import UploadCounter, count_uploads
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "is_not_found",
     "known_namespaces",
     "offers_identity",
+    "stored_tokens",
     "translated_errors",
     "validate_card",
     "writable_namespaces",

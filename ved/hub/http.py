@@ -26,6 +26,7 @@ from ved.hub import retries
 from ved.hub.addresses import AddressPolicy, is_encrypted_or_loopback, is_endpoint, unsafe_redirect
 from ved.hub.connections import CheckAddresses, connection_class
 from ved.hub.responses import MAX_ERROR_BYTES, LimitedResponse, remaining_bytes
+from ved.hub.stored_tokens import stored_tokens
 from ved.interruption import raise_if_interrupted
 from ved.redaction import KNOWN
 
@@ -214,6 +215,8 @@ def connect(token: str | None = None, *trusted_urls: str) -> HfApi:
             "password, query, fragment or character that an address cannot have.",
             code=ErrorCode.WRONG_INPUT,
         )
+    for secret in (token, *stored_tokens()):
+        KNOWN.add(secret or "")
     if token or get_token():
         _check_encrypted(constants.ENDPOINT)
     policy = AddressPolicy(constants.ENDPOINT)

@@ -12,6 +12,7 @@ from pathlib import Path
 from huggingface_hub import ModelCardData
 
 from ved.assembly.ledger import initialized_groups, unused_groups
+from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.families.lookup import find_family
 from ved.families.table import DECODERS, ENCODERS
@@ -27,6 +28,10 @@ from ved.sources.pinning import Pinned
 from ved.sources.snapshot import Snapshot
 
 FILE_NAME = "README.md"
+
+MAX_BYTES = 200_000
+"""The largest card in bytes. Names of sources are truncated, so only a manifest can exceed it."""
+
 TAGS = ("vision-encoder-decoder", "warm-start", "ved")
 """The tags of every card."""
 
@@ -49,8 +54,19 @@ def write_card(record: BuildRecord, directory: Path) -> BuildRecord:
 
     Returns:
         The record with the card among its files.
+
+    Raises:
+        VedError: the card would be larger than `MAX_BYTES`.
     """
-    (directory / FILE_NAME).write_text(render_card(record), encoding="utf-8")
+    card = render_card(record).encode(errors="backslashreplace")
+    if len(card) > MAX_BYTES:
+        raise VedError(
+            f"The model card would have {format_size(len(card))}; {format_size(MAX_BYTES)} are "
+            "allowed.",
+            "Shorten the description, the tags and the languages.",
+            code=ErrorCode.MODEL_CARD_REFUSED,
+        )
+    (directory / FILE_NAME).write_bytes(card)
     return record.with_files(directory)
 
 

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ved.families.lookup import find_family
 from ved.markdown import code_span
 from ved.record.build_record import BuildRecord
+from ved.text import shorten
 
 
 def flax_snippet(record: BuildRecord) -> str:
@@ -50,6 +51,10 @@ def needs_ved(record: BuildRecord) -> bool:
     return any(each.generate_fails or each.flax_differs for each in families)
 
 
+_MAX_NAME = 200
+"""The most characters of a name on a card."""
+
+
 @cache
 def environment() -> Environment:
     """Return the Jinja environment of the card's templates."""
@@ -61,7 +66,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["code"] = code_span
+    environment.filters["code"] = _code
     return environment
 
 
@@ -76,3 +81,8 @@ def _rendered(name: str, record: BuildRecord) -> str:
             is_float32=record.dtypes == {"float32"},
         )
     )
+
+
+def _code(text: str) -> str:
+    """Return a name as a code span; a source may have names of any length."""
+    return code_span(shorten(text, _MAX_NAME))
