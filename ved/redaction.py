@@ -27,7 +27,7 @@ _SHORTEST_VALUE, _SHORTEST_KEY = 8, 16
 """Characters of the shortest value that is a secret because of its variable's name: a shorter one,
 such as `1` or `main`, is part of too many other texts. Not every key is a secret."""
 _PLAIN_VALUE = re.compile(r"[./~].*|[0-9.]*|true|false|disabled|enabled", re.IGNORECASE | re.DOTALL)
-"""Values that are no secrets whatever the name of their variable: paths, numbers and switches."""
+"""Values that are not secrets, whatever the name of their variable: paths, numbers and switches."""
 
 _TOKEN_VALUE = re.compile(
     r"(?<![A-Za-z0-9])(?:hf_[A-Za-z0-9]{16,}|gh[opsur]_[A-Za-z0-9_]{16,}|github_pat_\w{16,}"

@@ -16,7 +16,7 @@ _MAX_REASON = 500
 
 
 def clean(text: str, limit: int = MAX_MESSAGE, keep: str = "") -> str:
-    """Return a text from outside that is safe to show: no secret, not too long, all visible.
+    """Return a text from outside that is safe to display: no secret, not too long, all visible.
 
     White space becomes spaces. Other characters that are not printable are written as escapes:
     control characters, bidirectional overrides, zero-width characters and lone surrogates.
@@ -27,13 +27,13 @@ def clean(text: str, limit: int = MAX_MESSAGE, keep: str = "") -> str:
         keep: characters that stay as they are, such as a newline.
     """
     text = KNOWN.redact(text)  # first: an escape or the end of the text could hide a secret
-    shown = text[:limit]
-    if not shown.isprintable():
-        shown = "".join(_visible(char, keep) for char in shown)
-    if max(len(text), len(shown)) <= limit:
-        return shown
+    visible = text[:limit]
+    if not visible.isprintable():
+        visible = "".join(_visible(char, keep) for char in visible)
+    if max(len(text), len(visible)) <= limit:
+        return visible
     note = f"… ({len(text):,} characters)"
-    return shown[: max(limit - len(note), 0)] + note
+    return visible[: max(limit - len(note), 0)] + note
 
 
 def shorten(text: str, limit: int) -> str:

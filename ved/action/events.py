@@ -27,8 +27,8 @@ def check_may_publish(environ: Mapping[str, str]) -> None:
     """Check that a run is not for code that nobody has merged yet.
 
     Args:
-        environ: the environment variables of the step. Without an event, this is no run of GitHub
-            Actions.
+        environ: the environment variables of the step. Without an event, this is not a run
+            of GitHub Actions.
 
     Raises:
         RequestError: the event is not one of `PUBLISHING`, or its payload is that of another one.

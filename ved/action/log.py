@@ -1,8 +1,8 @@
 """The log of a step: text that is never taken for a workflow command, and the commands themselves.
 
 The runner obeys a line such as `::set-output ...` whoever printed it, and also after a crash. So
-commands are stopped with a random token whenever the log has text, and heeded only for each command
-of VED. Source of the format:
+commands are stopped with a random token whenever the log has text, and enabled only for VED's own
+commands. Source of the format:
 https://docs.github.com/actions/reference/workflow-commands-for-github-actions.
 
 The runner hides the values of `add-mask` commands, but only in the log, and only in lines that
@@ -42,8 +42,8 @@ class StepLog(io.TextIOBase):
         self._stream = stream
         self._pending = ""
         self._lock = RLock()
-        # These change in such an order that an interrupt in between never leaves the runner heeding
-        # commands while the log believes that they are stopped.
+        # These change in such an order that an interrupt in between never leaves commands enabled
+        # while the log believes that they are stopped.
         self._is_stopped = False
         self._token = _new_token()
 
@@ -67,7 +67,7 @@ class StepLog(io.TextIOBase):
         return len(text)
 
     def command(self, command: str) -> None:
-        """Write a workflow command, which the runner heeds; its parts are escaped by then."""
+        """Write a workflow command, which the runner obeys; its parts are escaped by then."""
         with self._lock:
             self._end_line()
             self._write(f"{self._resume()}{command}\n")
@@ -81,7 +81,7 @@ class StepLog(io.TextIOBase):
             self._stream = io.BytesIO()
 
     def _resume(self) -> str:
-        """Return the line that has the runner heed commands again, if they are stopped."""
+        """Return the line that enables commands again, if they are stopped."""
         resume = f"::{self._token}::\n" if self._is_stopped else ""
         self._is_stopped = False
         return resume

@@ -23,7 +23,7 @@ def run() -> NoReturn:
     status: int = ExitStatus.FAILED
     try:
         status = main(descriptors.log)
-    except BaseException:  # libraries in Rust raise an error that is no Exception
+    except BaseException:  # libraries in Rust raise an error that is not an Exception
         traceback.print_exc()
     finally:
         descriptors.release()

@@ -52,7 +52,7 @@ def run_mode(inputs: Inputs, outcome: RunOutcome, runner: WorkflowCommands) -> N
         outcome.fail(ExitStatus.WRONG_REQUEST, error)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # libraries in Rust raise an error that is no Exception
+    except BaseException as error:  # libraries in Rust raise an error that is not an Exception
         log.exception("Unexpected error")
         explained = as_ved_error(error)
         runner.annotate(explained.text)

@@ -89,7 +89,8 @@ def write_reports(inputs: Inputs, outcome: RunOutcome, runner: WorkflowCommands)
 
 def _annotate(results: Sequence[Result], runner: WorkflowCommands) -> None:
     for result in results:
-        for level, key, message in result.annotations()[:_MAX_ANNOTATIONS]:
+        errors_first = sorted(result.annotations(), key=lambda each: each[0] != "error")
+        for level, key, message in errors_first[:_MAX_ANNOTATIONS]:
             runner.annotate(message, result.pair.location(key), result.pair.repo, level)
 
 
