@@ -14,6 +14,7 @@ from ved.planning.actions import ActionName
 from ved.results.merging import merge_results
 from ved.results.result import Outcome
 from ved.results.rows import Row, to_json
+from ved.text import clean
 
 HUB = "https://hub.example"
 COMMIT = "0123456789abcdef" * 2 + "01234567"
@@ -239,7 +240,7 @@ def test_table_escapes_hostile_text(key: str, text: str, tmp_path: Path) -> None
     said: dict[str, Any] = {key: text}
     write(tmp_path, shard=[row(commit=COMMIT, **said)])
     (hostile,) = merge_results(tmp_path)
-    assert getattr(hostile, key) == text
+    assert getattr(hostile, key) == clean(text)
     assert_shown_as_it_is(hostile)
 
 

@@ -89,8 +89,10 @@ def write_reports(inputs: Inputs, outcome: RunOutcome, runner: WorkflowCommands)
 
 def _annotate(results: Sequence[Result], runner: WorkflowCommands) -> None:
     for result in results:
-        errors_first = sorted(result.annotations(), key=lambda each: each[0] != "error")
-        for level, key, message in errors_first[:_MAX_ANNOTATIONS]:
+        annotations = result.annotations()
+        if len(annotations) > _MAX_ANNOTATIONS:
+            annotations.sort(key=lambda each: each[0] != "error")
+        for level, key, message in annotations[:_MAX_ANNOTATIONS]:
             runner.annotate(message, result.pair.location(key), result.pair.repo, level)
 
 
