@@ -146,7 +146,7 @@ import json, os, runpy, sys
 log = os.open(LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 written = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 def told(event, args):
-    if event == "open" and isinstance(args[2], int) and args[2] & written:
+    if event == "open" and not isinstance(args[0], int) and (args[2] or 0) & written:
         return "write", [args[0]]
     if event in ("os.mkdir", "os.rename", "os.link", "os.symlink"):
         return "write", list(args[:1] if event == "os.mkdir" else args[1:2])
