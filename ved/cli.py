@@ -15,8 +15,8 @@ from ved import environment, interruption, logs
 from ved.arguments import build_parser
 from ved.errors import ErrorCode, RequestError, VedError, as_ved_error
 from ved.interruption import ExitStatus
-from ved.manifest.fields import is_local
 from ved.logs import CleanStream
+from ved.manifest.fields import is_local
 from ved.manifest.loading import ManifestError, load
 from ved.manifest.pair_models import ConfigRef, SourceRef
 from ved.redaction import KNOWN, environment_secrets
