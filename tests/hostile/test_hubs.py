@@ -1,6 +1,7 @@
 """Hubs and proxies that never end, bomb, trickle, or lead into the runner's network."""
 
 import gzip
+import json
 import shutil
 import socket
 import time
@@ -24,7 +25,8 @@ from ved.hub.answers import RefusedAnswerError
 from ved.hub.errors import translated_errors
 from ved.hub.remote_files import LocatedFile, locate_file
 from ved.localhub import LocalHub
-from ved.publishing.repos import list_repos, read_repo
+from ved.publishing.commits import publish
+from ved.publishing.repos import TargetRepo, list_repos, read_repo
 from ved.sources import Snapshot
 
 COMMIT = "0" * 40
@@ -184,6 +186,54 @@ def test_large_file_has_the_time_that_it_needs(
     api = connected(server.endpoint, monkeypatch)
     server.attacks = {"^GET": send_slowly}
     fetch_file(server, api, size=len(content))
+
+
+# Answers to uploads
+
+
+def batch_with(href: str) -> Attack:
+    """Return an answer that names an address for an upload."""
+
+    def answer(request: hostile_hub.Request) -> None:
+        length = int(request.headers["Content-Length"])
+        (wanted,) = json.loads(request.rfile.read(length))["objects"]
+        upload = {"upload": {"href": href}}
+        content = json.dumps({"transfer": "basic", "objects": [{**wanted, "actions": upload}]})
+        request.start(Content_Length=len(content), Content_Type="application/json")
+        request.write(content.encode())
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("path", "attack", "code"),
+    [
+        ("/preupload/", hostile_hub.endless_chunks, ErrorCode.ANSWER_TOO_LARGE),
+        ("/objects/batch", hostile_hub.bomb_of("gzip"), ErrorCode.ANSWER_TOO_LARGE),
+        ("/objects/batch", batch_with("http://10.0.0.1/x"), ErrorCode.UNSAFE_REDIRECT),
+        ("/objects/batch", batch_with("http://169.254.169.254/x"), ErrorCode.UNSAFE_REDIRECT),
+        ("/objects/batch", batch_with("file:///etc/passwd"), ErrorCode.UNSAFE_REDIRECT),
+        ("/commit/main", hostile_hub.bomb_of("deflate"), ErrorCode.ANSWER_TOO_LARGE),
+        ("/commit/main", hostile_hub.trickling_headers, ErrorCode.HUB_DOES_NOT_ANSWER),
+        ("/repos/create", hostile_hub.huge_body, ErrorCode.ANSWER_TOO_LARGE),
+    ],
+)
+def test_answer_to_an_upload_is_limited(
+    path: str,
+    attack: Attack,
+    code: ErrorCode,
+    hub: LocalHub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "PATIENCE", 1.0)
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    with hostile_server(hub.endpoint) as server:
+        server.attacks = {f"POST .*{path}": attack}
+        api = connected(server.endpoint, monkeypatch, TOKEN)
+        with raises(code, "owner/hostile"):
+            publish(TargetRepo("owner/hostile"), tmp_path, private=False, api=api)
+    assert server.sent < LARGEST + SLACK
 
 
 # Files that are longer than the Hub reports
