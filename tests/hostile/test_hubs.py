@@ -42,7 +42,6 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make limits small, so that a test need not wait for a minute."""
     monkeypatch.setattr(responses, "MAX_ANSWER_BYTES", LARGEST)
     monkeypatch.setattr(responses.LimitedResponse, "max_bytes", LARGEST)
-    monkeypatch.setattr(connections, "PATIENCE", 0.3)
     monkeypatch.setattr(retries, "ATTEMPTS", 2)
     monkeypatch.setattr(retries, "FIRST_WAIT", 0.001)
     monkeypatch.setattr(http, "TIMEOUT", (5.0, 5.0))
@@ -155,6 +154,7 @@ SLOW: dict[str, Attack] = {
 def test_slow_answer_is_given_up(
     asking: str, attack: str, server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(connections, "PATIENCE", 0.3)
     api = connected(server.endpoint, monkeypatch)
     server.attacks = {"^(GET|POST)": SLOW[attack]}
     with pytest.raises(Exception) as caught:  # noqa: PT011
@@ -175,7 +175,8 @@ def test_large_file_has_the_time_that_it_needs(
     server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = bytes(5_000)
-    monkeypatch.setattr(connections, "SLOWEST_RATE", 1_000)
+    monkeypatch.setattr(connections, "PATIENCE", 0.8)
+    monkeypatch.setattr(connections, "SLOWEST_RATE", 200)
 
     def send_slowly(request: hostile_hub.Request) -> None:
         request.start(Content_Length=len(content))
@@ -226,7 +227,8 @@ def test_answer_to_an_upload_is_limited(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connections, "PATIENCE", 1.0)
+    if attack is hostile_hub.trickling_headers:
+        monkeypatch.setattr(connections, "PATIENCE", 2.0)
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     with hostile_server(hub.endpoint) as server:
         server.attacks = {f"POST .*{path}": attack}
@@ -569,7 +571,8 @@ RUNS: dict[str, dict[str, Attack]] = {
 def test_pair_beside_a_hostile_source_is_planned(
     kind: str, hub: LocalHub, action: Action, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "PATIENCE", 5.0 if kind != "trickle" else 1.0)
+    if kind == "trickle":
+        monkeypatch.setattr(connections, "PATIENCE", 2.0)
     card = b"---\nself: 1\nignore_metadata_errors: true\nmodel_name: [1]\n---\n"
     if kind == "card":
         client(hub).upload_file(path_or_fileobj=card, path_in_repo="README.md", repo_id="team/bert")
