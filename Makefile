@@ -4,12 +4,14 @@
 PYTHON ?= python3.11
 VENV := .venv
 RUN := $(VENV)/bin/python
-PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
+PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
+PIP := $(VENV)/bin/$(PIP_INSTALL)
+FUZZ := $(VENV)-fuzz
 
 REPOSITORY := examples/repository
 WORKFLOWS := .github/workflows/*.yml examples/workflows/*.yml $(REPOSITORY)/.github/workflows/*.yml
 
-.PHONY: demo check test test-unit test-nightly coverage lint bench schema docs golden lock clean
+.PHONY: demo check test test-unit test-nightly coverage lint fuzz bench schema docs golden lock clean
 
 # Modules stay in one process each, so what a module prepares is prepared once.
 PYTEST := $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
@@ -54,6 +56,13 @@ lint: $(VENV)/dev.installed ## Check style, types, and the files that GitHub rea
 	$(VENV)/bin/check-jsonschema --schemafile schema/pairs.schema.json examples/*/pairs.yaml
 	$(VENV)/bin/zizmor --offline --quiet . examples/workflows/*.yml $(REPOSITORY)
 
+FUZZ_SECONDS ?= 60
+
+fuzz: requirements/fuzz.txt ## Fuzz the readers of untrusted files: Linux, in an environment of its own
+	test -x $(FUZZ)/bin/python || $(PYTHON) -m venv $(FUZZ)
+	$(FUZZ)/bin/$(PIP_INSTALL) --requirement $<
+	$(FUZZ)/bin/python -m fuzz --seconds $(FUZZ_SECONDS)
+
 bench: $(VENV)/dev.installed ## Measure, against the script that people use today and against the wire
 	$(RUN) -m bench
 
@@ -72,6 +81,7 @@ lock: ## Resolve the requirements (needs uv)
 	uv pip compile $(LOCK) --output-file requirements/run.txt pyproject.toml
 	uv pip compile $(LOCK) --output-file requirements/demo.txt --constraint requirements/run.txt --extra localhub pyproject.toml
 	uv pip compile $(LOCK) --output-file requirements/dev.txt --constraint requirements/demo.txt --extra localhub --group dev pyproject.toml
+	uv pip compile $(LOCK) --output-file requirements/fuzz.txt --constraint requirements/run.txt --group fuzz pyproject.toml
 
 LOCK := --quiet --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11
 
@@ -84,4 +94,4 @@ $(VENV)/%.installed: requirements/%.txt $(VENV)/bin/python
 	touch $@
 
 clean: ## Remove the environment and all caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(FUZZ) .mypy_cache .pytest_cache .ruff_cache .hypothesis
