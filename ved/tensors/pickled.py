@@ -224,6 +224,12 @@ class _Bounded:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
 
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        # The system's error for it would read as if the file could not be read.
+        if whence == os.SEEK_SET and offset < 0:
+            raise pickle.UnpicklingError("its directory names a place before its beginning")
+        return self._file.seek(offset, whence)
+
     def read(self, count: int = -1) -> bytes:
         count = min(count, self._size)  # a negative count means to the end, which is near
         if count > DIRECTORY_BYTES:
