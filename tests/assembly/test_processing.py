@@ -198,6 +198,22 @@ def test_tokenizer_template_is_published_as_a_text(tmp_path: Path) -> None:
     assert found.chat_template == "{{ messages }}"
 
 
+@pytest.mark.parametrize(
+    ("settings", "count"),
+    [
+        ({}, 0),
+        ({"chat_template": [{"name": "default", "template": "x"}]}, 1),
+        ({"auto_map": {"AutoTokenizer": ["code.X", None]}, "chat_template": {"default": "x"}}, 2),
+    ],
+)
+def test_tokenizer_parts_that_are_left_out_have_notices(
+    settings: dict[str, Any], count: int, tmp_path: Path
+) -> None:
+    decoder = gpt2(tmp_path / "source")
+    edit_json(decoder / "tokenizer_config.json", **settings)
+    assert len(tokenizer_of(decoder).notices) == count
+
+
 # Image processors
 
 
@@ -264,6 +280,13 @@ def test_image_processor_of_an_old_name_has_that_of_today(
     expected = pixels(AutoImageProcessor.from_pretrained(encoder, use_fast=False), images())
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_image_processor_code_of_a_known_class_has_a_notice(tmp_path: Path) -> None:
+    encoder = vit(tmp_path)
+    assert image_processor_of(encoder).notices == ()
+    edit_json(encoder / "preprocessor_config.json", auto_map={"AutoImageProcessor": "code.X"})
+    assert len(image_processor_of(encoder).notices) == 1
 
 
 def test_image_processor_of_a_source_without_one_is_refused(tmp_path: Path) -> None:
