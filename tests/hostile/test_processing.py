@@ -71,15 +71,15 @@ def outside(tmp_path: Path) -> Path:
 
 
 def assert_short(error: VedError) -> None:
-    assert error.code == ErrorCode.PROCESSOR_NOT_USABLE
+    assert error.code in (ErrorCode.PROCESSOR_NOT_USABLE, ErrorCode.SOURCE_TOO_LARGE)
     assert len(str(error)) < 2_000
     assert str(error).isprintable()
 
 
 def published(directory: Path, target: Path) -> bytes | None:
     """Return all that is published of a decoder's tokenizer; None if it is refused."""
-    resolved = source("decoder", directory).resolved
     try:
+        resolved = source("decoder", directory).resolved
         files = prepare_tokenizer(directory, resolved.config, resolved.family, "a test")
     except VedError as error:
         assert_short(error)
@@ -375,8 +375,8 @@ def test_tokenizer_with_strange_vocabulary_is_refused(
 
 def published_image_processor(directory: Path, target: Path) -> bytes | None:
     """Return what is published of an encoder's image processor; None if it is refused."""
-    resolved = source("encoder", directory).resolved
     try:
+        resolved = source("encoder", directory).resolved
         files = prepare_image_processor(directory, resolved.config, resolved.family, "a test")
     except VedError as error:
         assert_short(error)
