@@ -1,4 +1,4 @@
-"""A Hugging Face Hub on loopback, with real git repositories and LFS objects.
+"""A Hugging Face Hub on loopback, with real git repositories, LFS objects and Xet.
 
 It is for demonstrations and tests. The unmodified huggingface_hub client, 0.36.2 and 2.x, publishes
 to it and downloads from it. docs/localhub.md lists its endpoints and its limits.

@@ -17,6 +17,7 @@ from ved.localhub.endpoints import (
     repositories,
 )
 from ved.localhub.errors import HubError, error_response
+from ved.localhub.xet import routes as xet
 
 
 class _Kind(StringConvertor):
@@ -88,7 +89,8 @@ def create_app(hub: Hub) -> ASGIApp:
         for method, path, handler in [*_API, *_FILES, *of_kinds]
     ]
     handlers = {HubError: error_response, ClientDisconnect: _client_closed_request}
-    app = Starlette(routes=[*routes, *_OBJECTS], exception_handlers=handlers)
+    xet_routes = xet.routes() if hub.xet else []
+    app = Starlette(routes=[*routes, *_OBJECTS, *xet_routes], exception_handlers=handlers)
     app.router.redirect_slashes = False
     app.state.hub = hub
     return _RawPath(app)

@@ -20,6 +20,7 @@ from ved.localhub.issuer import Issuer
 from ved.localhub.payloads import Payload
 from ved.localhub.publishers import AccessTokens, Publishers
 from ved.localhub.storage import Repository, Storage
+from ved.localhub.xet.state import Xet
 
 Model = TypeVar("Model", bound=Payload)
 
@@ -30,21 +31,26 @@ class Hub:
 
     Attributes:
         endpoint: the URL of the hub.
-        cdn: the URL of the LFS objects. Its origin differs from the endpoint's, as on the real
-            Hub, because clients take a redirect within one origin for a renamed repo.
+        cdn: the URL of data: LFS objects, and the xorbs of Xet. Its origin differs from the
+            endpoint's, as on the real Hub, because clients take a redirect within one origin for
+            a renamed repo.
+        cas: the origin of the CAS of Xet, the third one.
         storage: all repos.
         accounts: all users, organizations and tokens.
         collections: all collections.
         issuer: signs id tokens of CI jobs.
         publishers: the trusted publishers.
         access_tokens: the access tokens of CI jobs.
-        secret: signs the URLs of LFS objects.
+        secret: signs the URLs of data.
+        address_lifetime: of these URLs, in seconds.
         multipart_threshold: in bytes; larger LFS objects are uploaded in parts of this size.
         page_size: maximum number of items on one page of a listing.
+        xet: the storage of Xet, or None if the hub has LFS only.
     """
 
     endpoint: str
     cdn: str
+    cas: str
     storage: Storage
     accounts: Accounts
     collections: Collections
@@ -52,8 +58,10 @@ class Hub:
     publishers: Publishers
     access_tokens: AccessTokens
     secret: bytes
+    address_lifetime: float
     multipart_threshold: int
     page_size: int
+    xet: Xet | None
 
 
 class Call:

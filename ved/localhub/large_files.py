@@ -61,3 +61,22 @@ def stored_pointer(repository: Path, file: AddLfsFile) -> Pointer:
     if file.size not in (None, size):
         raise errors.bad_request(f"{file.path} has {size} bytes, not {file.size}")
     return Pointer(file.oid, size)
+
+
+def store_object(repository: Path, upload: Path, sha256: str, found: str) -> None:
+    """Move a complete upload to the path of its LFS object.
+
+    Args:
+        repository: the folder of the repo.
+        upload: the upload.
+        sha256: the SHA-256 that the object must have.
+        found: the SHA-256 of the upload.
+
+    Raises:
+        HubError: 400, they differ.
+    """
+    if found != sha256:
+        raise errors.bad_request(f"The content has sha256 {found}, not {sha256}")
+    target = object_path(repository, sha256)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    upload.rename(target)

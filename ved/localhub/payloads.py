@@ -93,6 +93,20 @@ class MultipartCompletion(Payload):
     parts: list[Part]
 
 
+class GrantChecksum(Payload):
+    """The checksum of a xorb as it will be sent: a decimal number."""
+
+    algo: Literal["crc64nvme"]
+    value: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,20}$")]
+
+
+class GrantRequest(Payload):
+    """POST /v1/xorb-grants/{prefix}/{hash}; length in bytes, at least that of a chunk header."""
+
+    length: Annotated[int, Field(ge=8)]
+    checksum: GrantChecksum
+
+
 class CommitHeader(Payload):
     """The message of a commit, and the head that the client requires, if any."""
 

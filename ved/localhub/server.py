@@ -14,16 +14,15 @@ import uvicorn
 
 from ved.errors import ErrorCode, VedError
 from ved.localhub.accounts import Accounts, Role
-from ved.localhub.app import create_app
 from ved.localhub.call import Hub
 from ved.localhub.collections import Collections
-from ved.localhub.faults import Exchange, Faults, ReachableProtocol, Wire
+from ved.localhub.faults import Exchange, Faults
 from ved.localhub.issuer import ID_TOKEN_LIFETIME, Issuer, Job
 from ved.localhub.publishers import AccessTokens, Publishers, find_publisher
+from ved.localhub.serving import configuration
 from ved.localhub.sockets import bind, require_loopback, with_protocol
 from ved.localhub.storage import Storage
-
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from ved.localhub.xet.state import Xet
 
 
 class LocalHub:
@@ -39,6 +38,9 @@ class LocalHub:
         multipart_threshold: in bytes. Larger LFS objects are uploaded in parts of this size.
         page_size: maximum number of items on one page of a listing.
         access_token_lifetime: in seconds, for the access tokens of CI jobs.
+        address_lifetime: in seconds, for the signed URLs of LFS objects and xorbs.
+        xet: whether large files go by Xet. Clients that only know LFS are served too.
+        xet_token_lifetime: in seconds, for the tokens of the Xet storage.
 
     Attributes:
         faults: the faults of the hub; see `Faults.add`.
@@ -83,6 +85,9 @@ class LocalHub:
         multipart_threshold: int = 64 * 2**20,
         page_size: int = 1000,
         access_token_lifetime: int = 3600,
+        address_lifetime: float = 3600,
+        xet: bool = False,
+        xet_token_lifetime: int = 900,
     ) -> None:
         if listener is not None:
             host, port = listener.getsockname()[:2]
@@ -100,6 +105,8 @@ class LocalHub:
         self._issuer = Issuer()
         self._publishers = Publishers(root / "publishers.json")
         self._access_tokens = AccessTokens(access_token_lifetime)
+        self._address_lifetime = address_lifetime
+        self._xet = Xet.open(self._storage, xet_token_lifetime) if xet else None
         self._multipart_threshold = multipart_threshold
         self._page_size = page_size
         self._thread: threading.Thread | None = None
@@ -230,7 +237,8 @@ class LocalHub:
         """
         stop = threading.Event()
         previous = {
-            number: signal.signal(number, lambda *_: stop.set()) for number in _STOP_SIGNALS
+            number: signal.signal(number, lambda *_: stop.set())
+            for number in (signal.SIGINT, signal.SIGTERM)
         }
         with self if self._thread is None else nullcontext():
             stop.wait()
@@ -244,15 +252,16 @@ class LocalHub:
             VedError: the port is taken.
         """
         try:
-            listener = self._on_exit.enter_context(self._listen())
-            cdn = self._on_exit.enter_context(bind(self._host, 0))
+            listeners = [self._on_exit.enter_context(self._listen())]
+            listeners += [self._on_exit.enter_context(bind(self._host, 0)) for _ in range(2)]
         except OSError as error:
             self._on_exit.close()
             cause = f"Port {self._port} of {self._host} cannot be served: {error.strerror}."
             raise VedError(cause, "Choose another port.", code=ErrorCode.LOCAL_HUB) from error
-        self._port = listener.getsockname()[1]
-        server = uvicorn.Server(self._configuration(f"http://{self._host}:{cdn.getsockname()[1]}"))
-        self._thread = threading.Thread(target=server.run, args=([listener, cdn],), daemon=True)
+        self._port, *others = (listener.getsockname()[1] for listener in listeners)
+        hub = self._state(*(f"http://{self._host}:{port}" for port in others))
+        server = uvicorn.Server(configuration(hub, self.faults, self.requests))
+        self._thread = threading.Thread(target=server.run, args=(listeners,), daemon=True)
         self._thread.start()
         self._on_exit.callback(self._thread.join)
         self._on_exit.callback(setattr, server, "should_exit", True)
@@ -272,10 +281,11 @@ class LocalHub:
         given, self._listener = self._listener, None
         return with_protocol(given)
 
-    def _configuration(self, cdn: str) -> uvicorn.Config:
-        hub = Hub(
+    def _state(self, cdn: str, cas: str) -> Hub:
+        return Hub(
             endpoint=self.endpoint,
             cdn=cdn,
+            cas=cas,
             storage=self._storage,
             accounts=self._accounts,
             collections=self._collections,
@@ -283,18 +293,8 @@ class LocalHub:
             publishers=self._publishers,
             access_tokens=self._access_tokens,
             secret=secrets.token_bytes(32),
+            address_lifetime=self._address_lifetime,
             multipart_threshold=self._multipart_threshold,
             page_size=self._page_size,
-        )
-        return uvicorn.Config(
-            Wire(create_app(hub), self.faults, self.requests),
-            http=ReachableProtocol,
-            loop="asyncio",
-            ws="none",
-            lifespan="off",
-            proxy_headers=False,
-            access_log=False,
-            log_config=None,
-            log_level="warning",
-            timeout_graceful_shutdown=2,
+            xet=self._xet,
         )

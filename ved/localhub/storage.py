@@ -3,6 +3,7 @@
     repos/models/alice/vit-gpt2.git/    a bare git repository, for any git command
         lfs/objects/ab/cd/abcd...       LFS objects by SHA-256, in the layout of git-lfs
         hub.json                        private, gated, createdAt
+    xet/                                the storage of Xet, see ved.localhub.xet.cas
     incoming/                           unfinished uploads, removed at every start
 
 In this package `kind` is a type of repos as it stands in URLs: models, datasets or spaces.
@@ -51,10 +52,12 @@ class Storage:
         root: the folder of the hub.
 
     Attributes:
+        root: the folder of the hub.
         incoming: the folder for unfinished uploads.
     """
 
     def __init__(self, root: Path) -> None:
+        self.root = root
         self._repos = root / "repos"
         self._lock = threading.Lock()
         self.incoming = root / "incoming"

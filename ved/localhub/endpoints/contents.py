@@ -24,6 +24,7 @@ from ved.localhub.payloads import (
     Preupload,
 )
 from ved.localhub.storage import timestamp, url_path
+from ved.localhub.xet.tokens import resolve_headers, xet_hash
 
 REGULAR_FILE_LIMIT = 10 * 2**20  # bytes
 
@@ -96,7 +97,7 @@ def tree(call: Call) -> Response:
         and (call.flag("recursive") or entry.path.count("/") == depth)
     ]
     expand = call.flag("expand")
-    return call.page(below, lambda entry: _with_last_commit(git, commit, entry, expand=expand))
+    return call.page(below, lambda entry: _listed(call, commit, entry, expand=expand))
 
 
 def paths_info(call: Call) -> Response:
@@ -107,7 +108,7 @@ def paths_info(call: Call) -> Response:
     expand = form.get("expand", [""])[0].lower() == "true"
     entries = git.tree(commit)
     wanted = [entries[path] for path in form.get("paths", []) if path in entries]
-    return JSONResponse([_with_last_commit(git, commit, entry, expand=expand) for entry in wanted])
+    return JSONResponse([_listed(call, commit, entry, expand=expand) for entry in wanted])
 
 
 def resolve(call: Call) -> Response:
@@ -125,6 +126,7 @@ def resolve(call: Call) -> Response:
     if pointer:
         headers["X-Linked-Size"] = str(pointer.size)
         headers["X-Linked-ETag"] = f'"{pointer.sha256}"'
+        headers |= resolve_headers(call.hub, call.repository, commit, pointer.sha256)
         headers["Location"] = object_url(call.hub, call.repository, pointer.sha256, "GET")
         return Response(status_code=302, headers=headers)
     # Starlette serves ranges of files, but not of bytes.
@@ -190,10 +192,12 @@ def described_entry(git: GitRepository, entry: Entry) -> dict[str, Any]:
     return described
 
 
-def _with_last_commit(
-    git: GitRepository, commit: str, entry: Entry, *, expand: bool
-) -> dict[str, Any]:
+def _listed(call: Call, commit: str, entry: Entry, *, expand: bool) -> dict[str, Any]:
+    """Return a file or folder as in /tree: with its Xet hash and, if wanted, its last commit."""
+    git = call.repository.git
     described = described_entry(git, entry)
+    if "lfs" in described and (digest := xet_hash(call.hub, described["lfs"]["oid"])):
+        described["xetHash"] = digest
     if expand:
         last = next(git.history(commit, path=entry.path))
         described["lastCommit"] = {

@@ -5,17 +5,17 @@ is written to a temporary file, which becomes the object when its SHA-256 is rig
 """
 
 import hashlib
-import hmac
 import uuid
-from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from ved.localhub import errors
+from ved.localhub.addresses import check_signature, signed_url
+from ved.localhub.bodies import receive
 from ved.localhub.call import Call, Hub
-from ved.localhub.large_files import object_path
+from ved.localhub.large_files import object_path, store_object
 from ved.localhub.payloads import LfsBatch, LfsObject, MultipartCompletion
 from ved.localhub.storage import Repository, url_path
 
@@ -29,14 +29,16 @@ def object_url(hub: Hub, repository: Repository, tail: str, method: str) -> str:
         tail: the part of the path after the repo.
         method: the only HTTP method that the signature allows.
     """
-    path = f"/lfs/{repository.kind}/{repository.id}/{tail}"
-    return f"{hub.cdn}{path}?signature={_signature(hub, method, path)}"
+    return signed_url(hub, method, f"/lfs/{repository.kind}/{repository.id}/{tail}")
 
 
 def batch(call: Call) -> Response:
-    """POST /{id}.git/info/lfs/objects/batch: the upload URLs of missing objects."""
+    """POST /{id}.git/info/lfs/objects/batch: Xet, or the upload URLs of missing objects."""
     wanted = call.payload(LfsBatch)
     call.require_write()
+    if call.hub.xet and "xet" in wanted.transfers:
+        objects = [{"oid": item.oid, "size": item.size} for item in wanted.objects]
+        return JSONResponse({"transfer": "xet", "objects": objects})
     is_multipart = "multipart" in wanted.transfers and any(
         item.size > call.hub.multipart_threshold for item in wanted.objects
     )
@@ -62,7 +64,7 @@ def verify(call: Call) -> Response:
 
 def download(call: Call) -> Response:
     """GET /lfs/{kind}/{id}/{oid}: the bytes of an object, or a range of them."""
-    _check_signature(call.hub, call.request, "GET")
+    check_signature(call.hub, call.request, "GET")
     path = object_path(_repository(call.hub, call.request).path, call.parameter("oid"))
     if not path.exists():
         raise errors.HubError(404, "No such object")
@@ -76,8 +78,8 @@ async def upload(request: Request) -> Response:
     temporary = hub.storage.incoming / uuid.uuid4().hex
     try:
         temporary.touch()
-        digest = await _receive(request, temporary, 0, size, hashlib.sha256())
-        _store(_repository(hub, request), temporary, oid, digest)
+        digest = await receive(request, temporary, 0, size, hashlib.sha256())
+        store_object(_repository(hub, request).path, temporary, oid, digest)
     finally:
         temporary.unlink(missing_ok=True)
     return Response(headers={"ETag": f'"{digest}"'})
@@ -91,7 +93,7 @@ async def upload_part(request: Request) -> Response:
     if not temporary.exists():
         raise errors.HubError(404, "No such upload")
     length = min(hub.multipart_threshold, size - start)
-    digest = await _receive(request, temporary, start, length, hashlib.md5(usedforsecurity=False))
+    digest = await receive(request, temporary, start, length, hashlib.md5(usedforsecurity=False))
     return Response(headers={"ETag": f'"{digest}"'})
 
 
@@ -109,7 +111,8 @@ def complete(call: Call) -> Response:
         if len(parts) != len(_part_numbers(size, hub.multipart_threshold)):
             raise errors.bad_request("Some parts are missing")
         with temporary.open("rb") as file:
-            _store(repository, temporary, oid, hashlib.file_digest(file, "sha256").hexdigest())
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        store_object(repository.path, temporary, oid, digest)
     finally:
         temporary.unlink(missing_ok=True)
     return JSONResponse({})
@@ -140,20 +143,9 @@ def _part_numbers(size: int, part_size: int) -> range:
     return range(1, -(-size // part_size) + 1)
 
 
-def _signature(hub: Hub, method: str, path: str) -> str:
-    return hmac.new(hub.secret, f"{method} {path}".encode(), hashlib.sha256).hexdigest()
-
-
-def _check_signature(hub: Hub, request: Request, method: str) -> None:
-    given = request.query_params.get("signature", "")
-    expected = _signature(hub, method, request.scope["path"])
-    if not hmac.compare_digest(given.encode(), expected.encode()):
-        raise errors.HubError(403, "SignatureDoesNotMatch")
-
-
 def _signed_upload(request: Request) -> tuple[Hub, str, int]:
     hub: Hub = request.app.state.hub
-    _check_signature(hub, request, request.method)
+    check_signature(hub, request, request.method)
     return hub, request.path_params["oid"], request.path_params["size"]
 
 
@@ -162,45 +154,3 @@ def _repository(hub: Hub, request: Request) -> Repository:
     if found is None:
         raise errors.repository_not_found(anonymous=False)
     return found
-
-
-async def _receive(
-    request: Request, path: Path, start: int, length: int, digest: "hashlib._Hash"
-) -> str:
-    """Write the body into a file and return its digest in hexadecimal.
-
-    Args:
-        request: the request.
-        path: an existing file.
-        start: the offset in the file, in bytes.
-        length: the required length of the body, in bytes.
-        digest: the hash to update.
-
-    Raises:
-        HubError: 400, the body has another length.
-    """
-    received = 0
-    with path.open("r+b") as file:
-        file.seek(start)
-        async for chunk in request.stream():
-            received += len(chunk)
-            if received > length:
-                break
-            digest.update(chunk)
-            file.write(chunk)
-    if received != length:
-        raise errors.bad_request(f"The body does not have the announced {length} bytes")
-    return digest.hexdigest()
-
-
-def _store(repository: Repository, temporary: Path, oid: str, digest: str) -> None:
-    """Move an upload to the path of its object.
-
-    Raises:
-        HubError: 400, the digest of the upload is not the id of the object.
-    """
-    if digest != oid:
-        raise errors.bad_request(f"The content has sha256 {digest}, not {oid}")
-    target = object_path(repository.path, oid)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary.rename(target)

@@ -1,8 +1,10 @@
 """Samples on a local Hub."""
 
+import os
 import secrets
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from huggingface_hub import HfApi
@@ -47,5 +49,19 @@ def publish(
         for repo in missing:
             directory = samples[repo]().write(Path(folder, repo))
             api.create_repo(repo)
-            api.upload_folder(repo_id=repo, folder_path=directory)
+            with _xet_cache(Path(folder)):
+                api.upload_folder(repo_id=repo, folder_path=directory)
     return missing
+
+
+@contextmanager
+def _xet_cache(folder: Path) -> Iterator[None]:
+    """Let hf_xet write its cache and its logs to a folder, and not to the user's cache."""
+    before = os.environ.get("HF_XET_CACHE")
+    os.environ["HF_XET_CACHE"] = str(folder / "xet")
+    try:
+        yield
+    finally:
+        del os.environ["HF_XET_CACHE"]
+        if before is not None:
+            os.environ["HF_XET_CACHE"] = before
