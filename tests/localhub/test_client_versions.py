@@ -62,24 +62,26 @@ EXPECTED = {
 }
 
 
+@pytest.mark.parametrize("storage", ["lfs", "xet"])
 @pytest.mark.parametrize("version", ["0.36.2", "2.4.0"])
-def test_client_versions_get_the_same_results(version: str, tmp_path: Path) -> None:
+def test_client_versions_get_the_same_results(version: str, storage: str, tmp_path: Path) -> None:
     interpreter = Path(sys.executable) if version == "0.36.2" else python("hub2")
     environment = {
         "PATH": os.environ["PATH"],
         "HF_TOKEN": "hf_alice",
         "HF_HOME": str(tmp_path / "home"),
-        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_XET": "0" if storage == "xet" else "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }
     imported = "import huggingface_hub; print(huggingface_hub.__version__)"
     assert run([interpreter, "-c", imported], environment).strip() == version
-    with LocalHub(multipart_threshold=100_000, page_size=3) as hub:
+    with LocalHub(multipart_threshold=100_000, page_size=3, xet=storage == "xet") as hub:
         hub.add_user("alice", token="hf_alice")
         hub.add_user("bob", token="hf_bob")
         environment["HF_ENDPOINT"] = hub.endpoint
         seen = json.loads(run([interpreter, SCENARIO, "alice/scenario", "hf_bob"], environment))
     assert seen == EXPECTED
+    assert {e.path.split("/")[1] for e in hub.requests} & {"lfs", "xet"} == {storage}
 
 
 PUBLISH_WITHOUT_TOKEN = """
