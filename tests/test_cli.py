@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from huggingface_hub import HfApi
 
 import ved
@@ -106,7 +107,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         ("build", ["--shard JSON", "--output-dir DIR", "--no-push", "--endpoint URL"]),
         ("assemble", ["--encoder_config_name REPO|DIR", "--decoder-model-name-or-path"]),
         ("verify", ["REPO[@REVISION]|DIR", "exit 0 if identical, 1 otherwise"]),
-        ("localhub", ["--port PORT", "--root DIR", "--samples"]),
+        ("localhub", ["--port PORT", "--root DIR", "--samples", "--xet"]),
     ],
 )
 def test_help_of_a_command_lists_its_options(
@@ -557,8 +558,11 @@ def test_assemble_exits_with_1_for_a_missing_source(
 
 
 @pytest.mark.hub
-def test_localhub_serves_until_it_is_interrupted(tmp_path: Path) -> None:
-    options = ["--port", "0", "--root", str(tmp_path / "hub")]
+@pytest.mark.parametrize(("storage", "xet_status"), [([], 404), (["--xet"], 200)])
+def test_localhub_serves_until_it_is_interrupted(
+    tmp_path: Path, storage: list[str], xet_status: int
+) -> None:
+    options = ["--port", "0", "--root", str(tmp_path / "hub"), *storage]
     command = [sys.executable, "-m", "ved", "localhub", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
@@ -571,6 +575,8 @@ def test_localhub_serves_until_it_is_interrupted(tmp_path: Path) -> None:
         api = HfApi(endpoint, token=token)
         assert api.whoami()["name"] == user
         api.create_repo(f"{user}/kept")
+        xet = f"{endpoint}/api/models/{user}/kept/xet-read-token/main"
+        assert requests.get(xet, timeout=30).status_code == xet_status
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
     assert (tmp_path / "hub" / "repos" / "models" / user / "kept.git").is_dir()

@@ -140,6 +140,9 @@ def _add_localhub(commands: _Commands) -> None:
         action="store_true",
         help="publish tiny random models to it, under the names of real ones",
     )
+    command.add_argument(
+        "--xet", action="store_true", help="store large files by Xet, as the Hugging Face Hub does"
+    )
     command.set_defaults(command="localhub")
 
 
