@@ -109,6 +109,7 @@ def test_bucket_accepts_only_the_granted_request(cas: Cas) -> None:
     assert granted.send(body) == 412
     assert granted.commit() == 200
     assert granted.commit() == 404  # the grant is used
+    assert granted.send(body) == 400
 
 
 def test_grant_is_not_needed_for_a_stored_xorb(cas: Cas) -> None:
