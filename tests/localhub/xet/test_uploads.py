@@ -147,6 +147,22 @@ def test_upload_repeats_requests(
     assert download(hub, repo) == content
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/v1/xorb-grants/"), ("PUT", "/xet/bucket/"), ("POST", "/v2/shards")],
+)
+def test_upload_repeats_requests_that_were_cut(
+    alice: HfApi, repo: str, hub: LocalHub, method: str, path: str
+) -> None:
+    content = random_bytes(300_000, "cut", path)
+    hub.faults.add(method, path, cut_request=50)
+    upload(alice, repo, content)
+    cut, again = matching(hub, method, path)
+    assert (cut.status, cut.bytes_in) == (None, 50)
+    assert again.bytes_in > 50
+    assert download(hub, repo) == content
+
+
 def test_upload_repeats_a_xorb_that_was_damaged_on_the_way(
     alice: HfApi, repo: str, hub: LocalHub
 ) -> None:
