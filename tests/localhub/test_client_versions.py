@@ -96,8 +96,9 @@ print(api.upload_folder(repo_id=sys.argv[1], folder_path=folder).oid, get_token(
 """
 
 
-def test_client_2_publishes_without_a_stored_token(tmp_path: Path) -> None:
-    with LocalHub() as hub:
+@pytest.mark.parametrize("storage", ["lfs", "xet"])
+def test_client_2_publishes_without_a_stored_token(storage: str, tmp_path: Path) -> None:
+    with LocalHub(xet=storage == "xet") as hub:
         hub.add_user("alice", token="hf_alice")
         alice = HfApi(hub.endpoint, token="hf_alice")
         alice.create_repo("alice/model")
@@ -109,12 +110,44 @@ def test_client_2_publishes_without_a_stored_token(tmp_path: Path) -> None:
             "HF_ENDPOINT": hub.endpoint,
             "HF_OIDC_RESOURCE": "alice/model",
             "HF_HOME": str(tmp_path / "home"),
-            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_XET": "0" if storage == "xet" else "1",
         }
         printed = run([python("hub2"), "-c", PUBLISH_WITHOUT_TOKEN, "alice/model"], environment)
         commit, token = printed.split()
         assert commit == alice.model_info("alice/model").sha
         assert token.startswith("hf_jwt_")
+        assert {e.path.split("/")[1] for e in hub.requests if e.method == "PUT"} == {storage}
+
+
+DOWNLOAD = """
+import sys
+from huggingface_hub import hf_hub_download
+print(hf_hub_download(sys.argv[1], "model.safetensors"))
+"""
+
+
+def test_client_2_without_xet_downloads_a_file_of_xet(
+    tmp_path: Path,
+) -> None:
+    content = bytes(range(250)) * 1000
+    with LocalHub(xet=True) as hub:
+        hub.add_user("alice", token="hf_alice")
+        alice = HfApi(hub.endpoint, token="hf_alice")
+        alice.create_repo("alice/model")
+        alice.upload_file(
+            path_or_fileobj=content, path_in_repo="model.safetensors", repo_id="alice/model"
+        )
+        assert any(e.path.endswith("/v2/shards") for e in hub.requests)
+        hub.requests.clear()
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HF_ENDPOINT": hub.endpoint,
+            "HF_HOME": str(tmp_path / "home"),
+            "HF_HUB_DISABLE_XET": "1",
+        }
+        path = run([python("hub2"), "-c", DOWNLOAD, "alice/model"], environment).strip()
+        assert Path(path).read_bytes() == content
+        assert [e.path for e in hub.requests if e.path.startswith(("/xet/", "/cas/"))] == []
 
 
 def run(command: list[str | Path], environment: dict[str, str]) -> str:
