@@ -44,6 +44,7 @@ class ErrorCode(StrEnum):
     GENERATION_SETTINGS = "generation-settings"
     NUMBER_TOO_LARGE = "number-too-large"
     RANDOM_PARAMETERS = "random-parameters"
+    TIED_TENSORS = "tied-tensors"
     IMAGE_SIZE = "image-size"
     VOCABULARY_SIZE = "vocabulary-size"
     LICENSE_UNCLEAR = "license-unclear"

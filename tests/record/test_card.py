@@ -14,6 +14,7 @@ from safetensors import safe_open
 from transformers import GPT2TokenizerFast
 
 from tests import checkpoints
+from tests.support.heads import decoder_with_head
 from tests.support.publishing import (
     asked_for,
     build_locally,
@@ -35,6 +36,7 @@ from ved.record import BuildRecord, RecordedLedger, RecordedSnapshot, build_reco
 from ved.record.card import card_digest, render_card
 from ved.sources.metadata import SourceMetadata
 from ved.sources.snapshot import Snapshot
+from ved.tensors.names import DIFFERS, SAME
 
 DECODERS = ("gpt2", "bert", "roberta", "bart")
 # The headers of a card's tables.
@@ -44,6 +46,7 @@ TOKEN_IDS = ("role", "id", "token", "origin of the id")
 RUNS = ("model class and task", "works", "remark")
 SIZES = ("", "encoder", "decoder")
 LICENSES = ("", "license")
+UNUSED = ("tensors", "reason")
 GPL = {"license": "gpl-3.0"}
 PAD_IS_EOS = "Pad and eos are the same token."
 NO_LICENSE = "The publisher states no license."
@@ -334,6 +337,21 @@ def test_card_sizes_are_those_of_config_and_weights(
     initialized = card.record["num_parameters"] - sum(copied)
     assert sizes["randomly initialized parameters"] == ["0", f"{initialized:,}"]
     assert f"{card.record['num_parameters']:,} parameters." in card.text
+
+
+@pytest.mark.parametrize(("tie", "head"), [(True, "the token embeddings"), (False, "of its own")])
+def test_card_tells_whose_weights_the_head_has(
+    tie: bool, head: str, hub: LocalHub, tmp_path: Path
+) -> None:
+    # A head of BERT has two biases in PyTorch, which the check of the published files knows.
+    decoder_with_head("bert", tmp_path / "decoder", tie_word_embeddings=tie)
+    card = card_of(hub, pair("owner/card-of-head", decoder="./decoder"), tmp_path)
+    sizes = {label: values for label, *values in tables(card.text)[SIZES]}
+    assert sizes["language-model head"][1].endswith(head)
+    reasons = [row[1] for row in tables(card.text)[UNUSED]]
+    assert (DIFFERS in reasons) == ("Tied tensors that differ" in card.text) == tie
+    assert (DIFFERS in card.record["ledger"]["decoder"]["unused"].values()) == tie
+    assert SAME in reasons  # the bias
 
 
 def test_card_counts_layers_of_the_part_that_is_used(hub: LocalHub, tmp_path: Path) -> None:

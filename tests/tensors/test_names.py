@@ -53,6 +53,7 @@ def test_pytorch_name_translates_the_last_key(path: str, name: str) -> None:
         ("gpt2", "transformer/wte/embedding", "transformer.wte.weight"),
         ("gpt2", "transformer/wte/embedding", "lm_head.weight"),
         ("gpt2", "lm_head/kernel", "lm_head.weight"),
+        ("gpt2", "lm_head/kernel", "transformer.wte.weight"),
         ("vit", "layernorm/scale", "layernorm.weight"),
         ("vit", "layernorm/scale", "vit.layernorm.weight"),
         ("bert", "bert/embeddings/LayerNorm/scale", "bert.embeddings.LayerNorm.gamma"),
@@ -82,7 +83,7 @@ def test_find_returns_a_tensor_under_each_of_its_names(family: str, path: str, n
         ("transformer/h/1/ln_1/scale", "h.11.ln_1.weight"),
         ("transformer/wte/embedding", "wpe.weight"),
         ("transformer/wte/embedding", "roberta.wte.weight"),
-        ("lm_head/kernel", "transformer.wte.weight"),
+        ("lm_head/kernel", "transformer.wpe.weight"),
     ],
 )
 def test_find_returns_none_for_other_names(path: str, name: str) -> None:

@@ -1,5 +1,6 @@
 """Tensors yield blocks of bounded size that together are the whole."""
 
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ved.tensors.tensor import (
     Tensor,
     Transposed,
     as_bytes,
+    have_same_values,
     nbytes,
     read,
 )
@@ -58,6 +60,7 @@ def array_of(shape: tuple[int, ...], dtype: Any = np.float32) -> NDArray[Any]:
 
 def stored(directory: Path, array: NDArray[Any]) -> StoredTensor:
     """Write an array between other bytes, and return it as a tensor."""
+    directory.mkdir(exist_ok=True)
     path = directory / "file"
     path.write_bytes(b"before" + array.tobytes() + b"after")
     return StoredTensor(path, 6, array.shape, array.dtype)
@@ -131,6 +134,35 @@ def test_tensors_compose(tmp_path: Path) -> None:
     array = array_of((5, 3))
     tensor = Cast(Transposed(stored(tmp_path, array), (1, 0)), np.dtype(np.float16))
     assert_reads_as(tensor, np.ascontiguousarray(array.T).astype(np.float16))
+
+
+@pytest.mark.parametrize("block_bytes", [8, 24, 100, 2**20])
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float64, np.int32])
+def test_same_values_are_found_in_blocks_of_different_lengths(
+    block_bytes: int, dtype: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tensors, "BLOCK_BYTES", block_bytes)
+    array = np.arange(35).reshape(5, 7).astype(np.float32)
+    array[2, 3] = 7 if dtype == np.int32 else np.nan
+    one = stored(tmp_path / "one", array)
+    other = Transposed(stored(tmp_path / "other", array.T.astype(dtype)), (1, 0))
+    assert have_same_values(one, other)
+    assert have_same_values(other, one)
+    for place in ((0, 0), (2, 4), (4, 6)):
+        changed = array.copy()
+        changed[place] += 1
+        assert not have_same_values(stored(tmp_path / "changed", changed), other)
+
+
+def test_same_values_need_the_same_shape(tmp_path: Path) -> None:
+    one, other = array_of((5, 3)), array_of((3, 5))
+    assert not have_same_values(stored(tmp_path / "one", one), stored(tmp_path / "other", other))
+
+
+def test_same_values_of_one_place_are_not_read(tmp_path: Path) -> None:
+    one = stored(tmp_path / "one", array_of((5, 3)))
+    one.path.unlink()
+    assert have_same_values(one, replace(one))
 
 
 @pytest.mark.parametrize("left", [0, 6, 7, 65])

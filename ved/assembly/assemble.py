@@ -6,7 +6,7 @@ checkpoint.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +70,14 @@ class Checkpoint:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Random parameters and unknown tensors that nobody expects, a sentence each."""
-        return tuple(warning for ledger in self.ledgers for warning in ledger.warnings)
+        """A sentence for each gap: random parameters, unknown tensors, tied ones that differ."""
+        found = tuple(warning for ledger in self.ledgers for warning in ledger.warnings)
+        return (*found, *self.tie_warnings)
+
+    @property
+    def tie_warnings(self) -> tuple[str, ...]:
+        """Tensors that the config ties and that differ, and the reverse, a sentence each."""
+        return tuple(warning for ledger in self.ledgers for warning in ledger.tie_warnings)
 
 
 def assemble(
@@ -120,6 +126,7 @@ def assemble(
     _write_configs(config, directory, settings.dtype)
     processing_files.write_tokenizer(tokenizer, ids, decoder.directory, directory)
     processing_files.write_image_processor(image_processor, directory)
+    parts = [replace(part, ledger=part.ledger.compared()) for part in parts]
     dtypes = output_dtypes(parts, settings.dtype)
     written = _write_weights(parts, directory, settings.weights, dtypes)
     return Checkpoint(

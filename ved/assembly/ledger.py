@@ -7,15 +7,27 @@ parameter is an error, so no encoder can silently be random.
 """
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Family, Role
 from ved.tensors.files import StoredWeight
-from ved.tensors.names import UNKNOWN, Match, ParameterPath, SourceNames, pytorch_name
-from ved.tensors.tensor import FLOATING
+from ved.tensors.names import (
+    DIFFERS,
+    SAME,
+    UNKNOWN,
+    Match,
+    ParameterPath,
+    SourceNames,
+    Tie,
+    has_own_head,
+    pytorch_name,
+    second_names,
+)
+from ved.tensors.tensor import FLOATING, have_same_values
 from ved.text import join_limited
 
 Reason = Literal["cross-attention", "projection", "absent from the source"]
@@ -52,12 +64,60 @@ class Ledger:
         initialized: why each other parameter is newly initialized, by path.
         unused: why each unused source tensor is not in the checkpoint, by name, in the order of the
             source; `UNKNOWN` if the family's table has no reason.
+        ties: the unused tensors that are tied to tensors in use.
+        has_own_head: whether the config does not tie the language-model head to the embeddings.
+        second_names: the second name that PyTorch has for a parameter, by path.
     """
 
     role: Role | Literal["projection"]
     copied: Mapping[ParameterPath, Match] = field(default_factory=dict)
     initialized: Mapping[ParameterPath, Reason] = field(default_factory=dict)
     unused: Mapping[str, str] = field(default_factory=dict)
+    ties: tuple[Tie, ...] = ()
+    has_own_head: bool = False
+    second_names: Mapping[ParameterPath, ParameterPath] = field(default_factory=dict)
+
+    def compared(self) -> "Ledger":
+        """Return the ledger with the reasons of tied tensors, which are read and compared.
+
+        Raises:
+            OSError: a file cannot be read.
+        """
+        reasons = {
+            tie.other.weight.name: SAME if have_same_values(*tie.tensors) else DIFFERS
+            for tie in self.ties
+        }
+        return replace(self, unused={**self.unused, **reasons})
+
+    @property
+    def tie_warnings(self) -> tuple[str, ...]:
+        """Tensors that the config ties and that differ, and the reverse, a sentence each."""
+        differing = [tie for tie in self.ties if self.unused[tie.other.weight.name] == DIFFERS]
+        counts = Counter(match.weight.name for match in self.copied.values())
+        return (
+            *(self.difference(tie) for tie in differing),
+            *(
+                f"The config of the {self.role} does not tie its head to its embeddings, but the "
+                f"source has only {name}. The checkpoint has these numbers twice."
+                for name, count in counts.items()
+                if count > 1
+            ),
+        )
+
+    def difference(self, tie: Tie) -> str:
+        """Return the sentences about a tied tensor that differs from the tensor in use."""
+        used, other = tie.used.weight.name, tie.other.weight.name
+        if self.has_own_head:
+            return (
+                f"{other} of the {self.role} differs from {used}, which the checkpoint has in its "
+                "place."
+            )
+        text = (
+            f"The config of the {self.role} ties {other} to {used}, but their numbers differ. The "
+            f"checkpoint has {used} for both."
+        )
+        advice = f" To keep {other}, use a config with tie_word_embeddings: false."
+        return text + advice if tie.is_head else text
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -138,7 +198,8 @@ def match_parameters(
             missing. One error lists all parameters with the same problem.
     """
     names = SourceNames(weights, family, origin)
-    found = {path: names.find(path) for path in shapes}
+    own_head = has_own_head(shapes, family)
+    found = {path: names.find(path, own_head=own_head) for path in shapes}
     copied = {match.path: match for match in names.in_source_order(found.values())}
     _check_shapes(role, shapes, copied, origin, config_origin)
     _check_dtypes(role, copied, origin)
@@ -159,7 +220,15 @@ def match_parameters(
         ]
     if missing:
         raise _missing_error(role, sorted(missing), list(unused), origin)
-    return Ledger(role, copied, dict(sorted(initialized.items())), unused)
+    return Ledger(
+        role,
+        copied,
+        dict(sorted(initialized.items())),
+        unused,
+        tuple(names.ties(copied.values())),
+        own_head,
+        second_names(shapes, family),
+    )
 
 
 def _check_shapes(

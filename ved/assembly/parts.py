@@ -92,7 +92,8 @@ class Part:
     def copied(self, layout: Layout) -> Iterator[tuple[ParameterPath, Tensor]]:
         """Yield the path and tensor of each copied parameter, in the order of the source."""
         for path, match in self.ledger.copied.items():
-            yield (*self.prefix, *path), match.in_layout(layout)
+            for name in self._names(path, layout):
+                yield name, match.in_layout(layout)
 
     def initialized(self, layout: Layout) -> Iterator[tuple[ParameterPath, Tensor]]:
         """Yield the path and tensor of each newly initialized parameter, which is drawn lazily."""
@@ -101,7 +102,13 @@ class Part:
             tensor: Tensor = LazyTensor(drawn.shape, drawn.dtype, partial(self._draw, path))
             if layout == "pytorch" and path[-1] == "kernel":
                 tensor = transpose_kernel(tensor, layout)
-            yield (*self.prefix, *path), tensor
+            for name in self._names(path, layout):
+                yield name, tensor
+
+    def _names(self, path: ParameterPath, layout: Layout) -> list[ParameterPath]:
+        """Return the paths in the checkpoint of the parameter at a path."""
+        second = self.ledger.second_names.get(path) if layout == "pytorch" else None
+        return [(*self.prefix, *each) for each in (path, second) if each is not None]
 
     @cached_property
     def _draw(self) -> Callable[[ParameterPath], Array]:

@@ -20,12 +20,15 @@ class BuiltCheckpoint:
         directory: where its files are.
         record: its build record, which is among the files.
         warnings: a sentence for each parameter that is randomly initialized, and for each tensor
-            that is not used, unlike in most checkpoints of the family.
+            that is not used, unlike in most checkpoints of the family; and `tie_warnings`.
+        tie_warnings: a sentence for each tensor that the config ties to another one, and that
+            differs from it. A plan compares samples only, so it may not have all of these.
     """
 
     directory: Path
     record: BuildRecord
     warnings: tuple[str, ...] = ()
+    tie_warnings: tuple[str, ...] = ()
 
 
 def build_checkpoint(
@@ -65,4 +68,4 @@ def build_checkpoint(
     if pair:
         record = card.write_card(record, directory)
     build_record.write_record(record, directory)
-    return BuiltCheckpoint(directory, record, checkpoint.warnings)
+    return BuiltCheckpoint(directory, record, checkpoint.warnings, checkpoint.tie_warnings)

@@ -150,7 +150,11 @@ class Pipeline:
             with self._progress.step(pair.repo, "Assembling", work.need.output):
                 work.directory.mkdir(parents=True)
                 settings = CheckpointSettings.of(pair)
-                return build_checkpoint(encoder, decoder, work.directory, self._api, settings, pair)
+                built = build_checkpoint(
+                    encoder, decoder, work.directory, self._api, settings, pair
+                )
+            work.action = self._reporter.with_warnings(work.action, built.tie_warnings)
+            return built
         except Exception as error:
             raise_if_interrupted()
             self._discard(work)

@@ -20,6 +20,7 @@ from huggingface_hub import HfApi
 
 from ved.errors import ErrorCode, VedError, as_ved_error
 from ved.execution.card_run import run_card
+from ved.families.lookup import find_family
 from ved.hub.errors import is_not_found
 from ved.hub.retries import retry
 from ved.record import BuildRecord, RecordedFile, card
@@ -27,7 +28,7 @@ from ved.record.build_record import FILE_NAME
 from ved.sources import headers
 from ved.sources.digests import file_sha256
 from ved.sources.snapshot import Snapshot
-from ved.tensors import DTYPES, Layout, open_weights, pytorch_name
+from ved.tensors import DTYPES, Layout, open_weights, pytorch_name, second_names
 from ved.text import join_limited
 
 log = logging.getLogger("ved")
@@ -185,7 +186,8 @@ def _check_parameters(record: BuildRecord, served: Path) -> None:
         if not paths:
             continue
         found = {weight.name: weight.tensor for weight in open_weights(paths)}
-        names = {
+        second = _second_names(record) if layout == "pytorch" else set()
+        names = second | {
             pytorch_name(path) if layout == "pytorch" else ".".join(path)
             for path in _parameters(record)
         }
@@ -202,7 +204,7 @@ def _check_parameters(record: BuildRecord, served: Path) -> None:
                 f"The {suffix} file has parameters of {names_of_dtypes}, not {record.dtype}.",
                 code=ErrorCode.CHECK_FAILED,
             )
-        count = sum(prod(tensor.shape) for tensor in found.values())
+        count = sum(prod(each.shape) for name, each in found.items() if name not in second)
         if count != record.num_parameters:
             raise VedError(
                 f"The {suffix} file has {count} numbers, not {record.num_parameters}.",
@@ -216,3 +218,11 @@ def _parameters(record: BuildRecord) -> Iterator[tuple[str, ...]]:
         start = () if role == "projection" else (role,)
         for path in (*ledger.copied, *ledger.initialized):
             yield (*start, *path.split("/"))
+
+
+def _second_names(record: BuildRecord) -> set[str]:
+    """Return the names of tensors in PyTorch's layout that repeat another tensor."""
+    ledger = record.ledger["decoder"]
+    paths = [tuple(path.split("/")) for path in (*ledger.copied, *ledger.initialized)]
+    family = find_family("decoder", record.sources["decoder"].family, "decoder")
+    return {".".join(("decoder", *path)) for path in second_names(paths, family).values()}

@@ -2,13 +2,14 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
 from ved.errors import ErrorCode, VedError, as_ved_error
 from ved.execution.progress import Progress
-from ved.planning import Build, RenewCard, SetVisibility
+from ved.planning import Build, Finding, RenewCard, SetVisibility
+from ved.planning.actions import with_findings
 from ved.publishing.commits import VisibilityError
 from ved.results import Outcome, Result, ResultCollector, outcome_result
 
@@ -53,6 +54,22 @@ class Reporter:
         """
         seconds = time.monotonic() - start
         return outcome_result(action, outcome, self._endpoint, commit, size, seconds)
+
+    def with_warnings(self, action: Build, warnings: Sequence[str]) -> Build:
+        """Return an action with the warnings of its build, and log those that its plan lacks.
+
+        Args:
+            action: the planned action.
+            warnings: the `tie_warnings` of the checkpoint.
+        """
+        code = ErrorCode.TIED_TENSORS
+        findings = [Finding("warning", "decoder", warning, code) for warning in warnings]
+        for finding in findings:
+            if finding not in action.findings:
+                log.warning("%s: %s", action.pair.repo, finding.text)
+        warned = with_findings(action, findings)
+        assert isinstance(warned, Build), "a warning is not an error"
+        return warned
 
     def done(self, result: Result) -> None:
         """Add a final result."""

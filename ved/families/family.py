@@ -33,6 +33,16 @@ class Family:
     """For the name of a tied tensor, the other names that it can be stored under, best first.
     Source: `_tied_weights_keys` of the PyTorch class."""
 
+    head: str = ""
+    """The name of the weight of a decoder's language-model head. It is a parameter of its own only
+    if the config has `tie_word_embeddings: false`. Source: `_tied_weights_keys` of the PyTorch
+    class."""
+
+    head_biases: tuple[str, str] | None = None
+    """Two names of the bias of the language-model head. They are one parameter in Flax. In PyTorch,
+    transformers 5 computes with the second one, and ties it to the first one only if it ties the
+    weight, too. Source: as `head`."""
+
     unused: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Parts of the names of tensors that the Flax model does not use, each with the reason. The
     reason is published in ved.json and in the card."""

@@ -24,7 +24,6 @@ _DINOV2_INTERPOLATION = (
 # Reasons of Family.unused
 _BUFFER = "a buffer, computed from the config"
 _OTHER_HEAD = "a head for another task"
-_TIED = "the same tensor under another name"
 _POOLER = "a decoder does not use a pooler"
 _NOT_CONFIGURED = "the encoder's config does not use it"
 
@@ -83,7 +82,6 @@ def _roberta(prefix: str, tokenizer: str = "RobertaTokenizer") -> Family:
             ".position_ids": _BUFFER,
             ".pooler.": _POOLER,
             ".classifier.": _OTHER_HEAD,
-            ".lm_head.decoder.": _TIED,
         },
         requires=_ABSOLUTE,
         optional=("lm_head.",),
@@ -93,6 +91,8 @@ def _roberta(prefix: str, tokenizer: str = "RobertaTokenizer") -> Family:
             "lm_head.decoder.weight": ("embeddings.word_embeddings.weight",),
             "lm_head.bias": ("lm_head.decoder.bias",),
         },
+        head="lm_head.decoder.weight",
+        head_biases=("lm_head.bias", "lm_head.decoder.bias"),
         generate_fails=_BERT_DECODE,
         flax_differs=_ROBERTA_POSITIONS,
         counts_from_pad=True,
@@ -103,11 +103,11 @@ _GPT2 = Family(
     prefix="transformer",
     tokenizers=_first("GPT2Tokenizer", *_COMMON_TOKENIZERS, "GPTSw3Tokenizer"),
     cross_attention=(".crossattention.", ".ln_cross_attn."),
-    aliases={"wte.weight": ("lm_head.weight",)},
+    aliases={"wte.weight": ("lm_head.weight",), "lm_head.weight": ("wte.weight",)},
+    head="lm_head.weight",
     unused={
         ".attn.bias": _BUFFER,
         ".attn.masked_bias": _BUFFER,
-        ".lm_head.weight": _TIED,
         ".score.": _OTHER_HEAD,
         ".multiple_choice_head.": _OTHER_HEAD,
     },
@@ -152,10 +152,9 @@ DECODERS: Mapping[str, Family] = MappingProxyType(
                 "decoder.embed_tokens.weight": ("shared.weight", "lm_head.weight"),
                 "lm_head.weight": ("shared.weight", "decoder.embed_tokens.weight"),
             },
+            head="lm_head.weight",
             unused={
                 ".encoder.": "the other half of the source",
-                ".shared.weight": _TIED,
-                ".lm_head.weight": _TIED,
                 ".final_logits_bias": "the Flax decoder adds no bias to its logits",
                 ".classification_head.": _OTHER_HEAD,
                 ".qa_outputs.": _OTHER_HEAD,
@@ -173,11 +172,12 @@ DECODERS: Mapping[str, Family] = MappingProxyType(
                 "cls.predictions.decoder.weight": ("embeddings.word_embeddings.weight",),
                 "cls.predictions.bias": ("cls.predictions.decoder.bias",),
             },
+            head="cls.predictions.decoder.weight",
+            head_biases=("cls.predictions.bias", "cls.predictions.decoder.bias"),
             unused={
                 ".position_ids": _BUFFER,
                 ".pooler.": _POOLER,
                 ".cls.seq_relationship.": _OTHER_HEAD,
-                ".cls.predictions.decoder.": _TIED,
                 ".classifier.": _OTHER_HEAD,
                 ".qa_outputs.": _OTHER_HEAD,
             },

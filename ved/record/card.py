@@ -26,6 +26,7 @@ from ved.sources import licenses
 from ved.sources.metadata import merge_languages, merge_tags
 from ved.sources.pinning import Pinned
 from ved.sources.snapshot import Snapshot
+from ved.tensors.names import DIFFERS, has_own_head
 
 FILE_NAME = "README.md"
 
@@ -130,6 +131,10 @@ def render_card(record: BuildRecord) -> str:
             initialized=initialized,
             connection_is_initialized="cross-attention" in initialized.values(),
             unused=[*_unused(record)],
+            has_own_head=_has_own_head(record),
+            differs_from_tied=any(
+                DIFFERS in ledger.unused.values() for ledger in record.ledger.values()
+            ),
             local=[source.name for source in sources if not source.commit],
             license=_license(record.pair, sources),
             HUB=_HUB,
@@ -226,6 +231,14 @@ def _initialized(record: BuildRecord) -> Iterator[tuple[str, str]]:
         }
         for group, reason in initialized_groups(copied, initialized).items():
             yield group if role == "projection" else f"{role}/{group}", reason
+
+
+def _has_own_head(record: BuildRecord) -> bool:
+    """Return whether the weights of the language-model head are not the token embeddings."""
+    ledger = record.ledger["decoder"]
+    paths = [tuple(path.split("/")) for path in (*ledger.copied, *ledger.initialized)]
+    family = find_family("decoder", record.sources["decoder"].family, "decoder")
+    return has_own_head(paths, family)
 
 
 def _unused(record: BuildRecord) -> Iterator[tuple[str, str, list[str]]]:

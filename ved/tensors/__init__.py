@@ -5,7 +5,7 @@ formats, and `files` opens any of them. `names` finds the source tensor of each 
 """
 
 from ved.tensors.files import Layout, StoredWeight, open_weights
-from ved.tensors.names import Match, ParameterPath, pytorch_name
+from ved.tensors.names import Match, ParameterPath, pytorch_name, second_names
 from ved.tensors.tensor import DTYPES, Array, Tensor, as_bytes, nbytes, read
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "open_weights",
     "pytorch_name",
     "read",
+    "second_names",
 ]

@@ -25,6 +25,11 @@ ParameterPath = tuple[str, ...]
 UNKNOWN = "no parameter of the model uses it"
 """Why a tensor is unused that the family's table does not list."""
 
+NOT_COMPARED = "a tied tensor, which is not compared yet"
+SAME = "the same tensor under another name"
+DIFFERS = "it differs from the tensor that the checkpoint has in its place"
+"""Why a tensor is unused that is tied to one in use: `Ledger.compared` finds out which."""
+
 _PYTORCH_LEAF = {"kernel": "weight", "scale": "weight", "embedding": "weight"}
 _OLD_LEAF = {"gamma": "weight", "beta": "bias"}
 # The new order of a kernel's axes, by their number; see the table above.
@@ -49,6 +54,26 @@ class Match:
         return transpose_kernel(self.weight.tensor, layout)
 
 
+@dataclass(frozen=True)
+class Tie:
+    """An unused tensor of a source, and the tensor in use that it is tied to.
+
+    Attributes:
+        used: the tensor in use.
+        other: the unused one, as if it were in use.
+        is_head: whether PyTorch would use both with `tie_word_embeddings: false`.
+    """
+
+    used: Match
+    other: Match
+    is_head: bool
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor]:
+        """The used and the unused tensor, with the same order of axes."""
+        return self.used.in_layout("pytorch"), self.other.in_layout("pytorch")
+
+
 def pytorch_name(path: ParameterPath) -> str:
     """Return the PyTorch name of the Flax parameter at `path`."""
     return ".".join((*path[:-1], _PYTORCH_LEAF.get(path[-1], path[-1])))
@@ -63,6 +88,35 @@ def transpose_kernel(tensor: Tensor, layout: Layout) -> Tensor:
     """
     axes = (_TO_FLAX if layout == "flax" else _TO_PYTORCH).get(len(tensor.shape))
     return Transposed(tensor, axes) if axes else tensor
+
+
+def has_own_head(paths: Iterable[ParameterPath], family: Family) -> bool:
+    """Return whether the language-model head of a decoder has a weight of its own.
+
+    Args:
+        paths: the parameters of the Flax model, which follow the config's `tie_word_embeddings`.
+        family: the family of the decoder.
+    """
+    return any(_without_prefix(pytorch_name(path), family) == family.head for path in paths)
+
+
+def second_names(
+    paths: Iterable[ParameterPath], family: Family
+) -> dict[ParameterPath, ParameterPath]:
+    """Return the second name that PyTorch has for a parameter, as a path, by the parameter's path.
+
+    If a head has a weight of its own, transformers 5 does not tie the two names of its bias. It
+    would leave a bias that it finds under its first name alone at zero.
+
+    Args:
+        paths: the parameters of the Flax model.
+        family: the family of the decoder.
+    """
+    paths = [*paths]
+    if family.head_biases is None or not has_own_head(paths, family):
+        return {}
+    first, second = (tuple(name.split(".")) for name in family.head_biases)
+    return {first: second} if first in paths else {}
 
 
 class SourceNames:
@@ -91,14 +145,39 @@ class SourceNames:
                 )
             self._weights[name] = weight
 
-    def find(self, path: ParameterPath) -> Match | None:
-        """Return the tensor of the parameter at `path`; None if the source has none."""
-        name = self.canonical(path)
-        for candidate in (name, *self.family.aliases.get(name, ())):
+    def find(self, path: ParameterPath, *, own_head: bool = False) -> Match | None:
+        """Return the tensor of the parameter at `path`; None if the source has none.
+
+        Args:
+            path: the parameter.
+            own_head: whether the head has a weight of its own; see `has_own_head`.
+        """
+        candidates = self._names(path)
+        if own_head and candidates == self.family.head_biases:
+            candidates = candidates[::-1]  # PyTorch computes with the second one
+        for candidate in candidates:
             weight = self._weights.get(candidate)
             if weight is not None:
                 return Match(path, weight)
         return None
+
+    def ties(self, used: Iterable[Match]) -> list[Tie]:
+        """Return the tensors that are not in `used`, but under another name of a tensor in it."""
+        used = [*used]
+        taken = {match.weight.name for match in used}
+        head = self.family.head
+        of_name = {
+            name: match
+            for match in used
+            if self.canonical(match.path) != head  # a head of its own is tied to nothing
+            for name in self._names(match.path)
+        }
+        heads = (head, *(self.family.head_biases or ())[1:])
+        return [
+            Tie(of_name[name], Match(of_name[name].path, weight), name in heads)
+            for name, weight in self._weights.items()
+            if name in of_name and weight.name not in taken
+        ]
 
     def in_source_order(self, matches: Iterable[Match | None]) -> list[Match]:
         """Return the matches that are not None, in the order of their tensors in the source."""
@@ -108,16 +187,23 @@ class SourceNames:
 
     def unused(self, used: Iterable[Match]) -> dict[str, str]:
         """Return why each tensor is unused that is not in `used`, by its name in the source."""
+        used = [*used]
         taken = {match.weight.name for match in used}
+        tied = {tie.other.weight.name for tie in self.ties(used)}
         return {
-            weight.name: self._reason(name)
+            weight.name: NOT_COMPARED if weight.name in tied else self._reason(name)
             for name, weight in self._weights.items()
             if weight.name not in taken
         }
 
     def canonical(self, path: ParameterPath) -> str:
         """Return the PyTorch name of the parameter at `path`, without the family's prefix."""
-        return self._without_prefix(pytorch_name(path))
+        return _without_prefix(pytorch_name(path), self.family)
+
+    def _names(self, path: ParameterPath) -> tuple[str, ...]:
+        """Return the names that the tensor of the parameter at `path` can have, best first."""
+        name = self.canonical(path)
+        return (name, *self.family.aliases.get(name, ()))
 
     def _reason(self, name: str) -> str:
         parts = (part for part in self.family.unused if part in f".{name}")
@@ -128,7 +214,8 @@ class SourceNames:
         *parents, leaf = weight.name.split(".")
         if weight.layout == "flax":
             leaf = _PYTORCH_LEAF.get(leaf, leaf)
-        return self._without_prefix(".".join((*parents, _OLD_LEAF.get(leaf, leaf))))
+        return _without_prefix(".".join((*parents, _OLD_LEAF.get(leaf, leaf))), self.family)
 
-    def _without_prefix(self, name: str) -> str:
-        return name.removeprefix(self.family.prefix + ".")
+
+def _without_prefix(name: str, family: Family) -> str:
+    return name.removeprefix(family.prefix + ".")

@@ -81,6 +81,24 @@ def read(tensor: Tensor) -> Array:
     return flat.reshape(tensor.shape)
 
 
+def have_same_values(one: Tensor, other: Tensor) -> bool:
+    """Return whether two tensors have the same shape and the same numbers, in whatever dtypes."""
+    if one == other:  # such as two names of one place in a file
+        return True
+    if one.shape != other.shape:
+        return False
+    # The blocks of two tensors may have different lengths.
+    others = other.blocks()
+    rest: Array = np.empty(0)
+    for block in one.blocks():
+        while rest.size < block.size:
+            rest = np.concatenate((rest, next(others).astype(np.float64)))
+        expected, rest = rest[: block.size], rest[block.size :]
+        if not np.array_equal(block.astype(np.float64), expected, equal_nan=True):
+            return False
+    return True
+
+
 @dataclass(frozen=True)
 class StoredTensor:
     """A tensor in a file, as row-major little-endian elements.
