@@ -20,7 +20,8 @@ class BuiltCheckpoint:
         directory: where its files are.
         record: its build record, which is among the files.
         warnings: a sentence for each parameter that is randomly initialized, and for each tensor
-            that is not used, unlike in most checkpoints of the family; and `tie_warnings`.
+            that is not used. Most checkpoints of the family have no such ones. It includes
+            `tie_warnings`.
         tie_warnings: a sentence for each tensor that the config ties to another one, and that
             differs from it. A plan compares samples only, so it may not have all of these.
     """
