@@ -45,6 +45,7 @@ from huggingface_hub import configure_http_backend  # noqa: E402
 from tests.support import publishing  # noqa: E402
 from tests.support.faults import BROKEN  # noqa: E402
 from tests.support.hub_state import restored, restored_cache  # noqa: E402
+from ved.examination.examiner import Examiner, use_examiner  # noqa: E402
 
 TOKEN = publishing.TOKEN
 NAMESPACE = "owner"
@@ -69,6 +70,13 @@ def isolated(
         monkeypatch.setenv(name, value)
     yield
     configure_http_backend()  # without what a command made of it
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_examiner() -> Iterator[None]:
+    """Have all tests share one examining process: each new one would import jax again."""
+    with Examiner() as examiner, use_examiner(examiner):
+        yield
 
 
 @pytest.fixture(scope="session")

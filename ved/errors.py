@@ -41,6 +41,7 @@ class ErrorCode(StrEnum):
     WEIGHTS_DO_NOT_FIT = "weights-do-not-fit"
     TOKEN_IDS = "token-ids"  # noqa: S105
     PROCESSOR_NOT_USABLE = "processor-not-usable"
+    EXAMINATION_FAILED = "examination-failed"
     GENERATION_SETTINGS = "generation-settings"
     NUMBER_TOO_LARGE = "number-too-large"
     RANDOM_PARAMETERS = "random-parameters"

@@ -33,6 +33,11 @@ from ved.text import join_limited
 Reason = Literal["cross-attention", "projection", "absent from the source"]
 """Why a parameter is newly initialized."""
 
+KEPT_BYTES = 128 * 2**20
+"""Newly initialized parameters of a part are kept in memory up to this size, in bytes.
+
+Larger ones are drawn again for each weight file."""
+
 
 _HEADS = ("cls", "lm_head")
 """The groups that are language-model heads."""

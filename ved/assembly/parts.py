@@ -24,6 +24,7 @@ from ved.assembly import ledger
 from ved.assembly.initialization import Initialization
 from ved.assembly.ledger import Ledger, PartSummary
 from ved.assembly.model_size import check_model_size
+from ved.assembly.ledger import KEPT_BYTES, Ledger, PartSummary
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.manifest.fields import Dtype
@@ -33,12 +34,6 @@ from ved.tensors.names import ParameterPath, transpose_kernel
 from ved.tensors.tensor import DTYPES, Array, LazyTensor, Tensor
 
 _CLASSES: dict[Role, Any] = {"encoder": FlaxAutoModel, "decoder": FlaxAutoModelForCausalLM}
-
-KEPT_BYTES = 128 * 2**20
-"""Newly initialized parameters of a part are kept in memory up to this size, in bytes.
-
-Larger ones are drawn again for each weight file."""
-
 
 @dataclass(frozen=True)
 class OutputDtypes:

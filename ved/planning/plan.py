@@ -5,9 +5,7 @@ listing of each namespace shows which repos are up to date. Only the others are 
 one, and a few of those that changed last.
 """
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 from huggingface_hub import HfApi
 
@@ -36,6 +34,7 @@ from ved.planning.identification import (
     value_or_error,
 )
 from ved.planning.options import RunOptions
+from ved.planning.preflight import check_sources
 from ved.publishing import collections, repos
 
 INSPECTED_REPOS = 5
@@ -78,11 +77,7 @@ def make_plan(
         else:
             planned.append(action)
     if unchecked:
-        # Importing it imports jax and transformers, which a plan without a build does not need.
-        from ved.planning.preflight import check_sources
-
-        with tempfile.TemporaryDirectory(prefix=".ved-headers-") as name:
-            planned += check_sources(unchecked, options, access, Path(name), strict=builds_here)
+        planned += check_sources(unchecked, options, access, strict=builds_here)
     by_repo = {action.pair.repo: action for action in planned}
     return [by_repo[pair.repo] for pair in pairs]
 

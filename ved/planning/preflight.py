@@ -1,16 +1,15 @@
 """Find everything that can be known to be wrong before a weight is downloaded.
 
-Configs, image processors and tokenizers are loaded. The headers of the weights are compared with
-the models that the configs make, by the code that assembles afterwards. No weights are downloaded.
+Each source is examined in a process of its own: its config, its image processor or tokenizer, and
+the headers of its weights, by the code that assembles afterwards. No weights are downloaded.
 """
 
-import copy
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from math import prod
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import HfApi
 
@@ -18,10 +17,15 @@ from ved.assembly.image_processor import prepare_image_processor
 from ved.assembly.parts import KEPT_BYTES, Part, load_config, output_dtypes, source_part
 from ved.assembly.processing_files import ImageProcessorFiles, TokenizerFiles
 from ved.assembly.tokenizer import prepare_tokenizer
+from ved.assembly.ledger import KEPT_BYTES
 from ved.errors import ErrorCode
+from ved.examination.examiner import ExaminesSources, open_examiner
+from ved.examination.report import Examination, Tensors
+from ved.examination.source_files import collect_files
 from ved.families.family import Role
 from ved.hub.access import HubAccess
 from ved.hub.card_validation import validate_card
+from ved.interruption import thread_pool, wait_interruptibly
 from ved.manifest.pair_models import Pair
 from ved.manifest.settings import CheckpointSettings
 from ved.planning import source_checks
@@ -39,10 +43,13 @@ from ved.planning.identification import map_concurrently
 from ved.planning.machine_checks import check_machine
 from ved.planning.options import RunOptions
 from ved.record import card
-from ved.sources import Pinned, ResolvedSource, Source, headers, inspect_source
+from ved.sources import Pinned, ResolvedSource, inspect_source
+from ved.tensors.tensor import DTYPES, FLOATING
 
 PROCESS_BYTES = 500 * 10**6
 """Memory, in bytes, of a process that has imported jax and transformers and traced a model."""
+
+_ITEM_BYTES = {dtype.name: dtype.itemsize for dtype in FLOATING}
 
 
 @dataclass(frozen=True)
@@ -70,13 +77,14 @@ class _SourceReport:
     image_processor: ImageProcessorFiles | None = None
     tokenizer: TokenizerFiles | None = None
     part: Part | None = None
+    folder: Path | None = None
+    examination: Examination = field(default_factory=Examination)
 
 
 def check_sources(
     actions: Sequence[BuildCandidate | Refuse],
     options: RunOptions,
     access: HubAccess,
-    directory: Path,
     *,
     strict: bool,
 ) -> list[PlannedAction]:
@@ -88,10 +96,11 @@ def check_sources(
         actions: the pairs to examine.
         options: the options of the run.
         access: the clients of the Hub.
-        directory: an empty directory.
         strict: whether a build that does not fit on this machine's disk is refused.
     """
-    preflight = Preflight(access.api, directory)
+    with open_examiner() as examiner:
+        preflight = Preflight(access.api, examiner)
+        preflight.examine(each.subject.pinned for each in actions)
     reports = [preflight.check(each.pair, each.subject.pinned) for each in actions]
     # The Hub answers one request for each card.
     findings = map_concurrently(lambda each: _check_card(each.subject, access), actions)
@@ -126,55 +135,77 @@ def _check_card(subject: IdentifiedPair, access: HubAccess) -> Findings:
     return findings
 
 
+_Key = tuple[Role, str, str, bool]
+
+
 class Preflight:
     """Examines pairs; each source once, however many pairs share it.
 
     Args:
         api: the Hub.
-        directory: an empty directory, for files with the headers of the weights.
+        examiner: examines the sources.
     """
 
-    def __init__(self, api: HfApi, directory: Path) -> None:
+    def __init__(self, api: HfApi, examiner: ExaminesSources) -> None:
         self._api = api
-        self._directory = directory
-        self._reports: dict[tuple[Role, str, str, bool], _SourceReport] = {}
+        self._examiner = examiner
+        self._reports: dict[_Key, _SourceReport] = {}
+
+    def examine(self, sources: Iterable[Mapping[Role, Pinned]]) -> None:
+        """Examine sources. While one is examined, the files of the next one are downloaded.
+
+        Args:
+            sources: the sources of each pair, by role; without those that cannot be read.
+        """
+        missing = {
+            _key(role, pinned): (role, pinned) for each in sources for role, pinned in each.items()
+        }
+        with thread_pool(1) as pool:
+            collected: dict[_Key, Future[_SourceReport]] = {
+                key: pool.submit(self._collect, *each) for key, each in missing.items()
+            }
+            for key, future in collected.items():
+                report = wait_interruptibly(future)
+                self._examine(report)
+                self._reports[key] = report
 
     def check(self, pair: Pair, pinned: Mapping[Role, Pinned]) -> PreflightReport:
         """Return everything that is found about a pair, and what building it takes.
 
         Args:
             pair: the entry of the manifest.
-            pinned: its sources; without a source that cannot be read.
+            pinned: its sources, which are examined; without a source that cannot be read.
         """
-        by_role = {role: self._report(role, each) for role, each in pinned.items()}
+        by_role = {role: self._reports[_key(role, each)] for role, each in pinned.items()}
         reports = [*by_role.values()]
         findings = Findings(finding for each in reports for finding in each.findings)
         decoder = by_role.get("decoder")
         if decoder and decoder.tokenizer is not None:
             source_checks.check_token_ids(
                 pair, str(decoder.resolved), decoder.config, decoder.tokenizer, findings
+        if decoder:
+            source_checks.check_token_ids(
+                pair, str(decoder.resolved), decoder.examination, findings
             )
         source_checks.check_licenses(pair, pinned.values(), findings)
         for each in reports:
             if each.resolved:
                 source_checks.check_access(pair, each.resolved, findings)
-        parts = [each.part for each in reports if each.part]
-        if len(parts) < 2 or any(each.level == "error" for each in findings):
+        tensors = {
+            role: each.examination.tensors
+            for role, each in by_role.items()
+            if each.examination.tensors
+        }
+        if len(tensors) < 2 or any(each.level == "error" for each in findings):
             return PreflightReport(tuple(findings))
         sources = {each.resolved.role: each.resolved for each in reports if each.resolved}
-        estimate = _estimate(sources.values(), parts, CheckpointSettings.of(pair))
+        estimate = _estimate(sources.values(), tensors, CheckpointSettings.of(pair))
         return PreflightReport(tuple(findings), estimate, sources)
 
-    def _report(self, role: Role, pinned: Pinned) -> _SourceReport:
-        key = (role, str(pinned.snapshot), str(pinned.config_snapshot), pinned.allow_pickle)
-        if key not in self._reports:
-            self._reports[key] = self._examine(role, pinned)
-        return self._reports[key]
-
-    def _examine(self, role: Role, pinned: Pinned) -> _SourceReport:
+    def _collect(self, role: Role, pinned: Pinned) -> _SourceReport:
+        """Download the files that the examination of a source sees."""
         report = _SourceReport()
-        findings = report.findings
-        with findings.about(role):
+        with report.findings.about(role):
             report.resolved = inspect_source(role, pinned, self._api)
             source = self._fetch_without_weights(report.resolved)
             report.config = load_config(source)
@@ -199,24 +230,33 @@ class Preflight:
                     )
                 if report.tokenizer is not None:
                     source_checks.check_vocabulary(report.config, report.tokenizer, findings)
+            folder = self._examiner.new_folder()
+            collect_files(report.resolved, folder, self._api)
+            report.folder = folder
         return report
 
-    def _fetch_without_weights(self, resolved: ResolvedSource) -> Source:
-        """Return a source with its small files, and with the headers of its weights alone."""
-        snapshot = resolved.snapshot
-        if snapshot.directory is not None:
-            return resolved.fetch(self._api)
-        directory = self._directory / f"{resolved.role}-{len(self._reports)}"
-        directory.mkdir(parents=True)
-        if resolved.processing:
-            small = snapshot.fetch(resolved.processing, self._api)
-            for name in resolved.processing:
-                shutil.copyfile(small / name, directory / name)
-        assert snapshot.commit is not None
-        headers.fetch_headers(
-            snapshot.name, snapshot.commit, resolved.weights, directory, self._api
-        )
-        return Source(resolved, directory, resolved.config_path(self._api))
+    def _examine(self, report: _SourceReport) -> None:
+        """Examine a source, and add what is found to its report."""
+        resolved, folder, findings = report.resolved, report.folder, report.findings
+        if resolved is None or folder is None:
+            return
+        role = resolved.role
+        with findings.about(role):
+            report.examination = self._examiner.examine(folder, str(resolved))
+        shutil.rmtree(folder, ignore_errors=True)
+        found = report.examination
+        for problem in found.problems:
+            with findings.about(role):
+                raise problem.error()
+        if found.tensors is None:
+            return  # a config that gives no model may have any sizes
+        for warning in found.tensors.warnings:
+            findings.warn(role, warning, code=ErrorCode.RANDOM_PARAMETERS)
+        with findings.about(role):
+            if role == "encoder":
+                source_checks.check_image_size(resolved, found, findings)
+            else:
+                source_checks.check_vocabulary(found, findings)
 
 
 def _examine_processing(source: Source, report: _SourceReport) -> None:
@@ -232,21 +272,36 @@ def _examine_processing(source: Source, report: _SourceReport) -> None:
         notices = report.tokenizer.notices
     for notice in notices:
         report.findings.notice(role, notice, code=ErrorCode.PROCESSOR_NOT_USABLE)
+def _key(role: Role, pinned: Pinned) -> _Key:
+    return role, str(pinned.snapshot), str(pinned.config_snapshot), pinned.allow_pickle
 
 
 def _estimate(
-    sources: Collection[ResolvedSource], parts: Sequence[Part], settings: CheckpointSettings
+    sources: Collection[ResolvedSource],
+    tensors: Mapping[Role, Tensors],
+    settings: CheckpointSettings,
 ) -> ResourceEstimate:
-    dtypes = output_dtypes(parts, settings.dtype)
-    largest = max(
-        prod(shape.shape) for part in parts for shape in part.initialization.shapes.values()
-    )
+    largest = max(each.largest for each in tensors.values())
     return ResourceEstimate(
         sources={
             str(source): 0 if source.snapshot.directory else source.weights_size
             for source in sources
         },
-        output=len(settings.weights) * sum(part.nbytes(dtypes) for part in parts),
+        output=len(settings.weights) * _weights_size(tensors, settings),
         # Each weight file transposes one kernel at a time, of float32 at most as a rule.
-        memory=PROCESS_BYTES + KEPT_BYTES * len(parts) + 2 * len(settings.weights) * 4 * largest,
+        memory=PROCESS_BYTES + KEPT_BYTES * len(tensors) + 2 * len(settings.weights) * 4 * largest,
     )
+
+
+def _weights_size(tensors: Mapping[Role, Tensors], settings: CheckpointSettings) -> int:
+    """Return the size of one weight file, in bytes; see `ved.assembly.parts.output_dtypes`."""
+    if settings.dtype != "source":
+        count = sum(sum(each.copied.values()) + each.initialized for each in tensors.values())
+        return count * DTYPES[settings.dtype].itemsize
+    ((of_most, _),) = Counter(tensors["decoder"].copied).most_common(1)
+    copied = sum(
+        count * _ITEM_BYTES[dtype]
+        for each in tensors.values()
+        for dtype, count in each.copied.items()
+    )
+    return copied + _ITEM_BYTES[of_most] * sum(each.initialized for each in tensors.values())

@@ -13,8 +13,9 @@ import io
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeAlias, TypeVar
 
 from huggingface_hub import HfApi
 
@@ -68,6 +69,28 @@ def fetch_headers(
             _write_header_file(directory / name, locate_file(repo, commit, name, action, api))
 
     _map_files(fetch_one, names, repo)
+
+
+def copy_headers(source: Path, names: Sequence[str], directory: Path) -> None:
+    """Write a header file for each weight file of a local directory; see `fetch_headers`.
+
+    Args:
+        source: the directory with the weight files.
+        names: names of `*.safetensors`, `*.msgpack` or `*.bin` files, without folders.
+        directory: an existing directory for the header files.
+
+    Raises:
+        VedError: see `fetch_headers`.
+        OSError: a file cannot be read, or a header file cannot be written.
+    """
+
+    def copy_one(name: str) -> None:
+        with (source / name).open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            action = f"read the header of {name}"
+            _write_header_file(directory / name, _LocalFile(file, size, action))
+
+    _map_files(copy_one, names, str(source))
 
 
 def hash_files(
@@ -128,7 +151,31 @@ def _map_files(
         return dict(zip(names, pool.map(function, names), strict=True))
 
 
-def _write_header_file(path: Path, source: LocatedFile | FileStream) -> None:
+@dataclass(frozen=True)
+class _LocalFile:
+    """A file on this machine, which is read in ranges as one on the Hub."""
+
+    file: BinaryIO
+    size: int
+    action: str
+
+    def read_range(self, start: int, length: int) -> bytes:
+        """Return a part of the file.
+
+        Raises:
+            OSError: the file cannot be read, or has become shorter.
+        """
+        self.file.seek(start)
+        content = self.file.read(length)
+        if len(content) < length:
+            raise OSError(f"Cannot {self.action}: the file has become shorter")
+        return content
+
+
+_Source: TypeAlias = LocatedFile | FileStream | _LocalFile
+
+
+def _write_header_file(path: Path, source: _Source) -> None:
     with path.open("wb") as file:
         file.truncate(source.size)
         recorder = _Recorder(source, file)
@@ -157,7 +204,7 @@ class _Recorder(io.RawIOBase):
         failure: the error of a transfer, even if the reader of this file hides it.
     """
 
-    def __init__(self, source: LocatedFile | FileStream, header_file: BinaryIO) -> None:
+    def __init__(self, source: _Source, header_file: BinaryIO) -> None:
         self.source = source
         self.header_file = header_file
         self.position = 0

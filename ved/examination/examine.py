@@ -1,0 +1,129 @@
+"""Examine one source: its config, its image processor or tokenizer, and the headers of its weights.
+
+The examining process runs this. The libraries that it calls may do anything with a hostile file.
+"""
+
+import copy
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from ved.assembly import processing
+from ved.assembly.parts import Part, load_config, source_part
+from ved.errors import ErrorCode, VedError
+from ved.examination.report import VOCABULARY, Examination, Problem, Request, Tensors, Tokens
+from ved.sources.source import Source
+
+
+def examine(request: Request, directory: Path, config_path: Path) -> Examination:
+    """Return what is known of a source.
+
+    Args:
+        request: the source.
+        directory: the directory of its small files and header files.
+        config_path: its config.json.
+    """
+    source = request.source(directory, config_path)
+    problems: list[Problem] = []
+    found: dict[str, Any] = {}
+    with _collected(problems):
+        config = load_config(source)
+        found["config"] = _settings(config, source)
+    if "config" not in found:
+        return Examination(problems=problems)
+    with _collected(problems):
+        if request.role == "encoder":
+            found["image_size"] = _image_size(processing.load_image_processor(source, config))
+        else:
+            with processing.open_tokenizer(source, config) as tokenizer:
+                found["tokens"] = _tokens(tokenizer, source)
+    with _collected(problems):
+        found["tensors"] = _tensors(_part(source, config))
+    return Examination(problems=problems, **found)
+
+
+@contextmanager
+def _collected(problems: list[Problem]) -> Iterator[None]:
+    """Turn an error of the block into a problem, and continue after the block.
+
+    Raises:
+        MemoryError: the error is a consequence of a lack of memory.
+    """
+    try:
+        yield
+    except VedError as error:
+        causes: BaseException | None = error
+        while causes is not None:
+            if isinstance(causes, MemoryError):
+                raise causes from None
+            causes = causes.__cause__ or causes.__context__
+        problems.append(Problem.of(error))
+
+
+def _settings(config: Any, source: Source) -> dict[str, Any]:
+    """Return a transformers config as JSON.
+
+    Raises:
+        VedError: it has a value that JSON does not have.
+    """
+    try:
+        settings: dict[str, Any] = json.loads(
+            json.dumps(json.loads(config.to_json_string(use_diff=False)), allow_nan=False)
+        )
+    except ValueError as error:
+        raise VedError(
+            f"The config of {source.resolved.config_snapshot} cannot be read: {error}.",
+            code=ErrorCode.CONFIG_NOT_USABLE,
+        ) from error
+    return settings
+
+
+def _part(source: Source, config: Any) -> Part:
+    config = copy.deepcopy(config)
+    if source.resolved.role == "decoder":
+        config.is_decoder = config.add_cross_attention = True
+    # Shapes are the same for every seed.
+    return source_part(source, config, seed=0)
+
+
+def _tensors(part: Part) -> Tensors:
+    shapes = {path: prod(shape.shape) for path, shape in part.initialization.shapes.items()}
+    copied: Counter[str] = Counter()
+    for path, match in part.ledger.copied.items():
+        copied[match.weight.tensor.dtype.name] += shapes[path]
+    return Tensors(
+        copied=dict(copied),
+        initialized=sum(shapes[path] for path in part.ledger.initialized),
+        largest=max(shapes.values()),
+        warnings=[*part.ledger.warnings],
+    )
+
+
+def _image_size(processor: Any) -> list[int] | None:
+    """Return height and width, in pixels, of processed images; None if they vary."""
+    for switch, name in (("do_center_crop", "crop_size"), ("do_resize", "size")):
+        size = getattr(processor, name, None) or {}
+        if getattr(processor, switch, False) and {"height", "width"} <= size.keys():
+            return [size["height"], size["width"]]
+    return None
+
+
+def _tokens(tokenizer: Any, source: Source) -> Tokens:
+    ids: dict[str, int] = tokenizer.get_vocab()
+    length = 1 + max(ids.values(), default=-1)
+    if length > VOCABULARY:
+        raise VedError(
+            f"The tokenizer of {source} has the id {length - 1}, and VED reads {VOCABULARY} ids.",
+            code=ErrorCode.PROCESSOR_NOT_USABLE,
+        )
+    tokens: list[str | None] = [None] * length
+    for token, number in ids.items():
+        tokens[number] = token
+    named = {name: getattr(tokenizer, f"{name}_token_id", None) for name in ("cls", "pad", "sep")}
+    return Tokens(
+        tokens=tokens, named={name: each for name, each in named.items() if each is not None}
+    )

@@ -1,0 +1,188 @@
+"""Requests to the examining process and its answers, as plain data.
+
+Both are JSON. The process that asks does not trust the other one: it validates each answer, whose
+length is bounded, and texts become one line of printable characters.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+
+from ved.errors import ErrorCode, VedError
+from ved.families.family import Role
+from ved.families.lookup import find_family
+from ved.sources import Pinned, ResolvedSource, Snapshot, Source
+
+ANSWER_BYTES = 64 * 2**20
+"""The longest answer, in bytes."""
+
+MAX_TEXT = 4000
+"""The longest text in an answer, in characters."""
+
+VOCABULARY = 2_000_000
+"""The largest number of tokens in a vocabulary. The largest known ones have 256,000."""
+
+
+def one_line(text: str) -> str:
+    """Return a text without characters that are not printable, and not longer than `MAX_TEXT`."""
+    line = "".join(each if each.isprintable() else " " for each in text[: MAX_TEXT + 1])
+    return line if len(line) <= MAX_TEXT else f"{line[: MAX_TEXT - 1]}…"
+
+
+Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(one_line)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Code = Annotated[ErrorCode, BeforeValidator(ErrorCode)]
+
+
+class _Plain(BaseModel):
+    """Plain data that does not change."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class SnapshotName(_Plain):
+    """The name of a snapshot; see `ved.sources.Snapshot`."""
+
+    name: str
+    commit: str | None
+    directory: str | None
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> "SnapshotName":
+        """Return the name of a snapshot."""
+        directory = None if snapshot.directory is None else str(snapshot.directory)
+        return cls(name=snapshot.name, commit=snapshot.commit, directory=directory)
+
+    def snapshot(self, files: Mapping[str, int]) -> Snapshot:
+        """Return a snapshot of this name."""
+        directory = None if self.directory is None else Path(self.directory)
+        return Snapshot(self.name, self.commit, files, directory)
+
+
+class Request(_Plain):
+    """A source to examine.
+
+    Attributes:
+        role: whether it is an encoder or a decoder.
+        snapshot: its name.
+        config_snapshot: the name of the origin of its config.
+        family: `model_type` of its config.
+        weights: the names of its weight files, in order.
+        processing: the names of the files of its image processor or tokenizer.
+    """
+
+    role: Role
+    snapshot: SnapshotName
+    config_snapshot: SnapshotName
+    family: str
+    weights: list[str]
+    processing: list[str]
+
+    @classmethod
+    def of(cls, resolved: ResolvedSource) -> "Request":
+        """Return the request to examine a source."""
+        return cls(
+            role=resolved.role,
+            snapshot=SnapshotName.of(resolved.snapshot),
+            config_snapshot=SnapshotName.of(resolved.config_snapshot),
+            family=str(resolved.config["model_type"]),
+            weights=[*resolved.weights],
+            processing=resolved.processing,
+        )
+
+    def source(self, directory: Path, config_path: Path) -> Source:
+        """Return the source with the places of its files.
+
+        Args:
+            directory: the directory of its weights and its image processor or tokenizer.
+            config_path: its config.json.
+        """
+        files = dict.fromkeys((*self.weights, *self.processing), 0)
+        pinned = Pinned(self.snapshot.snapshot(files), self.config_snapshot.snapshot({}), False)
+        family = find_family(self.role, self.family, self.snapshot.name)
+        resolved = ResolvedSource(self.role, pinned, {}, family, tuple(self.weights))
+        return Source(resolved, directory, config_path)
+
+
+class Problem(_Plain):
+    """An error of a source; see `VedError`."""
+
+    cause: Text
+    remedy: Text
+    code: Code
+
+    @classmethod
+    def of(cls, error: VedError) -> "Problem":
+        """Return an error as plain data."""
+        return cls(cause=one_line(error.cause), remedy=one_line(error.remedy), code=error.code)
+
+    def error(self) -> VedError:
+        """Return the problem as an error."""
+        return VedError(self.cause, self.remedy, code=self.code)
+
+
+class Tensors(_Plain):
+    """The parameters that a source gives to a checkpoint, in numbers.
+
+    Attributes:
+        copied: how many numbers are copied from the source, by dtype, in the order of the source.
+        initialized: how many numbers are newly initialized.
+        largest: how many numbers the largest parameter has.
+        warnings: unexpected gaps, a sentence each; see `Ledger.warnings`.
+    """
+
+    copied: dict[Text, Count]
+    initialized: Count
+    largest: Count
+    warnings: list[Text]
+
+
+class Tokens(_Plain):
+    """A tokenizer's vocabulary.
+
+    Attributes:
+        tokens: the token of each id, from 0 on; None for an id without a token.
+        named: the ids that the tokenizer has for "cls", "pad" and "sep", as far as it has them.
+    """
+
+    tokens: Annotated[list[str | None], Field(max_length=VOCABULARY)]
+    named: dict[str, Count]
+
+
+class Examination(_Plain):
+    """Everything that is known of a source from its small files and headers.
+
+    Attributes:
+        problems: what is wrong with the source, in the order of the examination.
+        config: its transformers config with all defaults; None if it cannot be read.
+        tensors: its parameters; None if they cannot be known.
+        tokens: the vocabulary of a decoder; None if it cannot be read.
+        image_size: height and width, in pixels, of the images of an encoder's image processor; None
+            if they vary, or if it cannot be read.
+    """
+
+    problems: list[Problem] = []
+    config: dict[str, JsonValue] | None = None
+    tensors: Tensors | None = None
+    tokens: Tokens | None = None
+    image_size: Annotated[list[int], Field(min_length=2, max_length=2)] | None = None
+
+
+class Answer(_Plain):
+    """An answer of the examining process.
+
+    Attributes:
+        ready: whether it has imported its libraries; only in the first answer.
+        examination: the examination, if it came to an end.
+        broken: how the source ended it otherwise.
+        traceback: the traceback of an error of VED itself.
+        retires: whether the process wants to be replaced.
+    """
+
+    ready: bool = False
+    examination: Examination | None = None
+    broken: Text = ""
+    traceback: list[Text] = []
+    retires: bool = False

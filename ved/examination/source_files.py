@@ -1,0 +1,39 @@
+"""Collect the files of a source that its examination sees: small files, and headers of weights."""
+
+import shutil
+from pathlib import Path
+
+from huggingface_hub import HfApi
+
+from ved.examination.report import Request
+from ved.sources import CONFIG, ResolvedSource, headers
+
+REQUEST = "request.json"
+CONFIG_FOLDER = "config"
+
+
+def collect_files(resolved: ResolvedSource, folder: Path, api: HfApi) -> None:
+    """Write the files of a source into a folder, for the examination. Downloads them if need be.
+
+    Args:
+        resolved: the source.
+        folder: a directory that does not exist.
+        api: the client.
+
+    Raises:
+        VedError: a download fails.
+        OSError: a file cannot be read or written.
+    """
+    (folder / CONFIG_FOLDER).mkdir(parents=True)
+    shutil.copyfile(resolved.config_path(api), folder / CONFIG_FOLDER / CONFIG)
+    snapshot = resolved.snapshot
+    if resolved.processing:
+        small = snapshot.fetch(resolved.processing, api)
+        for name in resolved.processing:
+            shutil.copyfile(small / name, folder / name)
+    if snapshot.directory is None:
+        assert snapshot.commit is not None
+        headers.fetch_headers(snapshot.name, snapshot.commit, resolved.weights, folder, api)
+    else:
+        headers.copy_headers(snapshot.directory, resolved.weights, folder)
+    (folder / REQUEST).write_text(Request.of(resolved).model_dump_json())
