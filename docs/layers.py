@@ -32,6 +32,19 @@ ORDER = (
         "modeling",
         "localhub",
     ),
+    *(
+        "examination",
+        "assembly",
+        "machine",
+        "sources",
+        "tensors",
+        "families",
+        "manifest",
+        "hub",
+        "sizes",
+        "text",
+    ),
+    *("markdown", "errors", "environment", "interruption", "modeling", "localhub"),
 )
 """The packages and modules of ved, highest layer first, then the two that stand alone."""
 

@@ -35,6 +35,7 @@ from ved.tensors.tensor import DTYPES, Array, LazyTensor, Tensor
 
 _CLASSES: dict[Role, Any] = {"encoder": FlaxAutoModel, "decoder": FlaxAutoModelForCausalLM}
 
+
 @dataclass(frozen=True)
 class OutputDtypes:
     """The dtypes that the parameters of a checkpoint are written in.

@@ -285,7 +285,7 @@ _REASONS = {
 
 def _is_installed(path: str, root: Path) -> bool:
     """Return whether a path of `sys.path` may be passed on: not the working directory."""
-    return os.path.isabs(path) and Path(path) not in (root, Path.cwd())
+    return Path(path).is_absolute() and Path(path) not in (root, Path.cwd())
 
 
 def _log_traceback(answer: Answer) -> None:

@@ -47,8 +47,10 @@ def serve(parent: int, readable: Path, writable: Path, load: Callable[[], Examin
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
     os.chdir(writable)
-    own = [Path(__file__).parents[1], *map(Path, sys.path)]
-    sandbox.confine([readable, *own], writable, parent)
+    package = Path(__file__).parents[1]
+    # What else is beside the package is nobody's business, unless Python's packages are there, too.
+    packages = (Path(path) for path in sys.path if Path(path) != package.parent)
+    sandbox.confine([readable, package, *packages], writable, parent)
     try:
         examine = load()
     except BaseException:

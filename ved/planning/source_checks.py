@@ -44,6 +44,7 @@ def check_token_ids(
     pair: Pair, origin: str, config: Any, tokenizer: TokenizerFiles, findings: Findings
     pair: Pair, origin: str, examination: Examination, findings: Findings
 ) -> None:
+def check_token_ids(pair: Pair, origin: str, examination: Examination, findings: Findings) -> None:
     """Find special token ids that are missing, out of range or shared.
 
     Args:
