@@ -21,7 +21,7 @@ def collect_files(resolved: ResolvedSource, folder: Path, api: HfApi) -> None:
         api: the client.
 
     Raises:
-        VedError: a download fails.
+        VedError: a download fails, or a local file may not be read.
         OSError: a file cannot be read or written.
     """
     (folder / CONFIG_FOLDER).mkdir(parents=True)
@@ -31,9 +31,10 @@ def collect_files(resolved: ResolvedSource, folder: Path, api: HfApi) -> None:
         small = snapshot.fetch(resolved.processing, api)
         for name in resolved.processing:
             shutil.copyfile(small / name, folder / name)
-    if snapshot.directory is None:
+    if snapshot.directory is not None:
+        snapshot.fetch(resolved.weights, api)  # which checks that they may be read
+        headers.copy_headers(snapshot.directory, resolved.weights, folder)
+    else:
         assert snapshot.commit is not None
         headers.fetch_headers(snapshot.name, snapshot.commit, resolved.weights, folder, api)
-    else:
-        headers.copy_headers(snapshot.directory, resolved.weights, folder)
     (folder / REQUEST).write_text(Request.of(resolved).model_dump_json())
