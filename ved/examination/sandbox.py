@@ -36,7 +36,7 @@ CPU_SECONDS = 30
 """Processor time for one source."""
 
 _LIBRARIES = ("/usr", "/lib", "/lib32", "/lib64", "/nix/store", "/gnu/store")
-"""Where shared libraries are."""
+"""The directories of shared libraries."""
 
 _MACHINE = (
     "/dev/null",
@@ -53,7 +53,7 @@ _MACHINE = (
     "/sys/devices/system/cpu",
     "/sys/kernel/mm/transparent_hugepage",
 )
-"""What libraries read about the machine. `/proc/self` is this process's own directory."""
+"""Files that libraries read about the machine. `/proc/self` is this process's own directory."""
 
 _PR_SET_PDEATHSIG = 1
 

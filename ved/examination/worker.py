@@ -48,7 +48,7 @@ def serve(parent: int, readable: Path, writable: Path, load: Callable[[], Examin
         os.dup2(null, descriptor)
     os.chdir(writable)
     package = Path(__file__).parents[1]
-    # What else is beside the package is nobody's business, unless Python's packages are there, too.
+    # In a checkout, other files are beside the package, which are not for this process.
     packages = (Path(path) for path in sys.path if Path(path) != package.parent)
     sandbox.confine([readable, package, *packages], writable, parent)
     try:
