@@ -155,7 +155,8 @@ def told(event, args):
     if event == "socket.getaddrinfo":
         return "look up", list(args[:2])
     if event in ("subprocess.Popen", "os.exec", "os.posix_spawn", "os.system", "os.fork"):
-        return "start", [repr(args), dict(os.environ)]
+        has_own = event == "subprocess.Popen" and args[3] is not None
+        return "start", [repr(args), {} if has_own else dict(os.environ)]
 def hook(event, args):
     known = told(event, args)
     if known:
