@@ -19,19 +19,6 @@ ORDER = (
         "publishing",
         "record",
     ),
-    *("assembly", "machine", "sources", "tensors", "families", "manifest", "hub", "sizes", "text"),
-    *(
-        "markdown",
-        "strict_json",
-        "logs",
-        "errors",
-        "limits",
-        "environment",
-        "interruption",
-        "redaction",
-        "modeling",
-        "localhub",
-    ),
     *(
         "examination",
         "assembly",
@@ -44,7 +31,18 @@ ORDER = (
         "sizes",
         "text",
     ),
-    *("markdown", "errors", "environment", "interruption", "modeling", "localhub"),
+    *(
+        "markdown",
+        "strict_json",
+        "logs",
+        "errors",
+        "limits",
+        "environment",
+        "interruption",
+        "redaction",
+        "modeling",
+        "localhub",
+    ),
 )
 """The packages and modules of ved, highest layer first, then the two that stand alone."""
 

@@ -15,7 +15,7 @@ import pytest
 from ved.errors import ErrorCode, VedError
 from ved.examination import landlock
 from ved.examination.examiner import Examiner
-from ved.examination.report import Request, SnapshotName
+from ved.examination.report import Answer, Request, SnapshotName
 from ved.examination.source_files import CONFIG_FOLDER, REQUEST
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux confines a process")
@@ -46,6 +46,7 @@ def told(examiner: Examiner, deed: str) -> str:
         family=deed,
         weights=[],
         processing=[],
+        config={},
     )
     (folder / REQUEST).write_text(request.model_dump_json())
     (problem,) = examiner.examine(folder, "a/b").problems
@@ -125,6 +126,24 @@ def test_examination_prints_nothing(examiner: Examiner, capfd: pytest.CaptureFix
 # How it ends
 
 
+def copying(name: str) -> str:
+    """Return an answer with a tokenizer, of which this file would be published."""
+    files = {
+        "settings": {},
+        "copied": [name],
+        "tokenizer_json": None,
+        "tokens": [],
+        "token_ids": {},
+    }
+    return json.dumps({"examination": {"tokenizer": files}})
+
+
+def test_answer_with_files_of_a_tokenizer_is_valid() -> None:
+    answer = Answer.model_validate_json(copying("vocab.json"))
+    assert answer.examination is not None
+    assert answer.examination.tokenizer is not None
+
+
 @pytest.mark.parametrize(
     ("deed", "how"),
     [
@@ -142,8 +161,10 @@ def test_examination_prints_nothing(examiner: Examiner, capfd: pytest.CaptureFix
         ("answer garbage", "not valid"),
         ("answer {}", "empty"),
         ('answer {"examination": {"problems": [{"cause": "a", "remedy": "", "code": "b"}]}}', ""),
-        ('answer {"examination": {"image_size": [1, 2, 3]}}', ""),
-        ('answer {"examination": {"image_size": "1"}}', ""),
+        ('answer {"examination": {"image_processor": {"settings": {}, "size": [1, 2, 3]}}}', ""),
+        ('answer {"examination": {"image_processor": {"settings": {}, "size": ["1", 1]}}}', ""),
+        (f"answer {copying('/etc/passwd')}", "not valid"),
+        (f"answer {copying('../config/config.json')}", "not valid"),
         ('answer {"examination": {"unknown": 1}}', ""),
         ('answer {"broken": "' + "x" * 5000 + '"}', ""),
         ("answer " + "[" * 100_000, ""),

@@ -22,9 +22,8 @@ from transformers import (
 
 from ved.assembly import ledger
 from ved.assembly.initialization import Initialization
-from ved.assembly.ledger import Ledger, PartSummary
-from ved.assembly.model_size import check_model_size
 from ved.assembly.ledger import KEPT_BYTES, Ledger, PartSummary
+from ved.assembly.model_size import check_model_size
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.manifest.fields import Dtype

@@ -6,17 +6,25 @@ The examining process runs this. The libraries that it calls may do anything wit
 import copy
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from ved.assembly import processing
+from ved.assembly.image_processor import prepare_image_processor
 from ved.assembly.parts import Part, load_config, source_part
+from ved.assembly.tokenizer import prepare_tokenizer
 from ved.errors import ErrorCode, VedError
-from ved.examination.report import VOCABULARY, Examination, Problem, Request, Tensors, Tokens
+from ved.examination.report import Examination, Problem, Request, Tensors, one_line
+from ved.families.family import Role
 from ved.sources.source import Source
+
+_PREPARE: Mapping[Role, tuple[Callable[..., Any], str]] = {
+    "encoder": (prepare_image_processor, "image_processor"),
+    "decoder": (prepare_tokenizer, "tokenizer"),
+}
+"""The function that prepares the files of a role, and the field of the examination for them."""
 
 
 def examine(request: Request, directory: Path, config_path: Path) -> Examination:
@@ -36,11 +44,9 @@ def examine(request: Request, directory: Path, config_path: Path) -> Examination
     if "config" not in found:
         return Examination(problems=problems)
     with _collected(problems):
-        if request.role == "encoder":
-            found["image_size"] = _image_size(processing.load_image_processor(source, config))
-        else:
-            with processing.open_tokenizer(source, config) as tokenizer:
-                found["tokens"] = _tokens(tokenizer, source)
+        prepare, name = _PREPARE[request.role]
+        content, family = source.resolved.config, source.resolved.family
+        found[name] = prepare(directory, content, family, str(source))
     with _collected(problems):
         found["tensors"] = _tensors(_part(source, config))
     return Examination(problems=problems, **found)
@@ -99,31 +105,5 @@ def _tensors(part: Part) -> Tensors:
         copied=dict(copied),
         initialized=sum(shapes[path] for path in part.ledger.initialized),
         largest=max(shapes.values()),
-        warnings=[*part.ledger.warnings],
-    )
-
-
-def _image_size(processor: Any) -> list[int] | None:
-    """Return height and width, in pixels, of processed images; None if they vary."""
-    for switch, name in (("do_center_crop", "crop_size"), ("do_resize", "size")):
-        size = getattr(processor, name, None) or {}
-        if getattr(processor, switch, False) and {"height", "width"} <= size.keys():
-            return [size["height"], size["width"]]
-    return None
-
-
-def _tokens(tokenizer: Any, source: Source) -> Tokens:
-    ids: dict[str, int] = tokenizer.get_vocab()
-    length = 1 + max(ids.values(), default=-1)
-    if length > VOCABULARY:
-        raise VedError(
-            f"The tokenizer of {source} has the id {length - 1}, and VED reads {VOCABULARY} ids.",
-            code=ErrorCode.PROCESSOR_NOT_USABLE,
-        )
-    tokens: list[str | None] = [None] * length
-    for token, number in ids.items():
-        tokens[number] = token
-    named = {name: getattr(tokenizer, f"{name}_token_id", None) for name in ("cls", "pad", "sep")}
-    return Tokens(
-        tokens=tokens, named={name: each for name, each in named.items() if each is not None}
+        warnings=[one_line(warning) for warning in part.ledger.warnings],
     )

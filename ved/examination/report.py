@@ -10,19 +10,17 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
+from ved.assembly.processing_files import ImageProcessorFiles, TokenizerFiles
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.families.lookup import find_family
-from ved.sources import Pinned, ResolvedSource, Snapshot, Source
+from ved.sources import PROCESSING_FILES, Pinned, ResolvedSource, Snapshot, Source
 
 ANSWER_BYTES = 64 * 2**20
 """The longest answer, in bytes."""
 
 MAX_TEXT = 4000
 """The longest text in an answer, in characters."""
-
-VOCABULARY = 2_000_000
-"""The largest number of tokens in a vocabulary. The largest known ones have 256,000."""
 
 
 def one_line(text: str) -> str:
@@ -71,6 +69,7 @@ class Request(_Plain):
         family: `model_type` of its config.
         weights: the names of its weight files, in order.
         processing: the names of the files of its image processor or tokenizer.
+        config: the content of its config.json.
     """
 
     role: Role
@@ -79,6 +78,7 @@ class Request(_Plain):
     family: str
     weights: list[str]
     processing: list[str]
+    config: dict[str, JsonValue]
 
     @classmethod
     def of(cls, resolved: ResolvedSource) -> "Request":
@@ -90,6 +90,7 @@ class Request(_Plain):
             family=str(resolved.config["model_type"]),
             weights=[*resolved.weights],
             processing=resolved.processing,
+            config=dict(resolved.config),
         )
 
     def source(self, directory: Path, config_path: Path) -> Source:
@@ -102,7 +103,7 @@ class Request(_Plain):
         files = dict.fromkeys((*self.weights, *self.processing), 0)
         pinned = Pinned(self.snapshot.snapshot(files), self.config_snapshot.snapshot({}), False)
         family = find_family(self.role, self.family, self.snapshot.name)
-        resolved = ResolvedSource(self.role, pinned, {}, family, tuple(self.weights))
+        resolved = ResolvedSource(self.role, pinned, self.config, family, tuple(self.weights))
         return Source(resolved, directory, config_path)
 
 
@@ -139,16 +140,15 @@ class Tensors(_Plain):
     warnings: list[Text]
 
 
-class Tokens(_Plain):
-    """A tokenizer's vocabulary.
+def _check_copied(files: TokenizerFiles) -> TokenizerFiles:
+    """Check the names of files that are copied into a checkpoint.
 
-    Attributes:
-        tokens: the token of each id, from 0 on; None for an id without a token.
-        named: the ids that the tokenizer has for "cls", "pad" and "sep", as far as it has them.
+    Raises:
+        ValueError: one is not a file of a tokenizer, or names could lead to any file.
     """
-
-    tokens: Annotated[list[str | None], Field(max_length=VOCABULARY)]
-    named: dict[str, Count]
+    if not {*files.copied} <= {*PROCESSING_FILES["decoder"]}:
+        raise ValueError("copies other files than those of a tokenizer")
+    return files
 
 
 class Examination(_Plain):
@@ -158,16 +158,21 @@ class Examination(_Plain):
         problems: what is wrong with the source, in the order of the examination.
         config: its transformers config with all defaults; None if it cannot be read.
         tensors: its parameters; None if they cannot be known.
-        tokens: the vocabulary of a decoder; None if it cannot be read.
-        image_size: height and width, in pixels, of the images of an encoder's image processor; None
-            if they vary, or if it cannot be read.
+        tokenizer: the tokenizer of a decoder; None if it cannot be used.
+        image_processor: the image processor of an encoder; None if it cannot be used.
     """
 
     problems: list[Problem] = []
     config: dict[str, JsonValue] | None = None
     tensors: Tensors | None = None
-    tokens: Tokens | None = None
-    image_size: Annotated[list[int], Field(min_length=2, max_length=2)] | None = None
+    tokenizer: Annotated[TokenizerFiles, AfterValidator(_check_copied)] | None = None
+    image_processor: ImageProcessorFiles | None = None
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What is left out of tokenizer or image processor and somebody could miss."""
+        files = self.tokenizer or self.image_processor
+        return files.notices if files else ()
 
 
 class Answer(_Plain):

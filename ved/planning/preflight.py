@@ -10,17 +10,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 from huggingface_hub import HfApi
 
-from ved.assembly.image_processor import prepare_image_processor
-from ved.assembly.parts import KEPT_BYTES, Part, load_config, output_dtypes, source_part
-from ved.assembly.processing_files import ImageProcessorFiles, TokenizerFiles
-from ved.assembly.tokenizer import prepare_tokenizer
 from ved.assembly.ledger import KEPT_BYTES
 from ved.errors import ErrorCode
 from ved.examination.examiner import ExaminesSources, open_examiner
-from ved.examination.report import Examination, Tensors
+from ved.examination.report import Examination, Tensors, one_line
 from ved.examination.source_files import collect_files
 from ved.families.family import Role
 from ved.hub.access import HubAccess
@@ -73,12 +70,14 @@ class _SourceReport:
 
     findings: Findings = field(default_factory=Findings)
     resolved: ResolvedSource | None = None
-    config: Any = None
-    image_processor: ImageProcessorFiles | None = None
-    tokenizer: TokenizerFiles | None = None
-    part: Part | None = None
     folder: Path | None = None
     examination: Examination = field(default_factory=Examination)
+
+    @property
+    def config(self) -> SimpleNamespace | None:
+        """Its transformers config, with settings as attributes."""
+        settings = self.examination.config
+        return None if settings is None else SimpleNamespace(**settings)
 
 
 def check_sources(
@@ -180,12 +179,13 @@ class Preflight:
         reports = [*by_role.values()]
         findings = Findings(finding for each in reports for finding in each.findings)
         decoder = by_role.get("decoder")
-        if decoder and decoder.tokenizer is not None:
+        if decoder and decoder.config and decoder.examination.tokenizer:
             source_checks.check_token_ids(
-                pair, str(decoder.resolved), decoder.config, decoder.tokenizer, findings
-        if decoder:
-            source_checks.check_token_ids(
-                pair, str(decoder.resolved), decoder.examination, findings
+                pair,
+                str(decoder.resolved),
+                decoder.config,
+                decoder.examination.tokenizer,
+                findings,
             )
         source_checks.check_licenses(pair, pinned.values(), findings)
         for each in reports:
@@ -207,29 +207,6 @@ class Preflight:
         report = _SourceReport()
         with report.findings.about(role):
             report.resolved = inspect_source(role, pinned, self._api)
-            source = self._fetch_without_weights(report.resolved)
-            report.config = load_config(source)
-        if report.resolved is None or report.config is None:
-            return report
-        with findings.about(role):
-            _examine_processing(source, report)
-        with findings.about(role):
-            config = copy.deepcopy(report.config)
-            if role == "decoder":
-                config.is_decoder = config.add_cross_attention = True
-            # Shapes are the same for every seed.
-            report.part = source_part(source, config, seed=0)
-            for warning in report.part.ledger.warnings:
-                findings.warn(role, warning, code=ErrorCode.RANDOM_PARAMETERS)
-        # A config that gives no model may have any sizes.
-        if report.part is not None:
-            with findings.about(role):
-                if report.image_processor is not None:
-                    source_checks.check_image_size(
-                        report.resolved, report.config, report.image_processor, findings
-                    )
-                if report.tokenizer is not None:
-                    source_checks.check_vocabulary(report.config, report.tokenizer, findings)
             folder = self._examiner.new_folder()
             collect_files(report.resolved, folder, self._api)
             report.folder = folder
@@ -248,30 +225,21 @@ class Preflight:
         for problem in found.problems:
             with findings.about(role):
                 raise problem.error()
+        for notice in found.notices:
+            findings.notice(role, one_line(notice), code=ErrorCode.PROCESSOR_NOT_USABLE)
         if found.tensors is None:
             return  # a config that gives no model may have any sizes
         for warning in found.tensors.warnings:
             findings.warn(role, warning, code=ErrorCode.RANDOM_PARAMETERS)
         with findings.about(role):
-            if role == "encoder":
-                source_checks.check_image_size(resolved, found, findings)
-            else:
-                source_checks.check_vocabulary(found, findings)
+            if found.image_processor is not None:
+                source_checks.check_image_size(
+                    resolved, report.config, found.image_processor, findings
+                )
+            if found.tokenizer is not None:
+                source_checks.check_vocabulary(report.config, found.tokenizer, findings)
 
 
-def _examine_processing(source: Source, report: _SourceReport) -> None:
-    """Add the source's image processor or tokenizer to its report."""
-    role = source.resolved.role
-    config, family, origin = source.resolved.config, source.resolved.family, str(source)
-    notices: tuple[str, ...]
-    if role == "encoder":
-        report.image_processor = prepare_image_processor(source.directory, config, family, origin)
-        notices = report.image_processor.notices
-    else:
-        report.tokenizer = prepare_tokenizer(source.directory, config, family, origin)
-        notices = report.tokenizer.notices
-    for notice in notices:
-        report.findings.notice(role, notice, code=ErrorCode.PROCESSOR_NOT_USABLE)
 def _key(role: Role, pinned: Pinned) -> _Key:
     return role, str(pinned.snapshot), str(pinned.config_snapshot), pinned.allow_pickle
 

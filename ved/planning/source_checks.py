@@ -1,13 +1,11 @@
 """Check one source of a pair: image sizes, vocabulary, special tokens, licenses, access."""
 
 from collections.abc import Iterable
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 from ved.assembly import special_tokens
 from ved.assembly.processing_files import ImageProcessorFiles, TokenizerFiles
 from ved.errors import ErrorCode
-from ved.examination.report import Examination, Tokens
 from ved.manifest.pair_models import Pair
 from ved.manifest.settings import CheckpointSettings
 from ved.planning.findings import Findings
@@ -42,25 +40,21 @@ def check_access(pair: Pair, source: ResolvedSource, findings: Findings) -> None
 
 def check_token_ids(
     pair: Pair, origin: str, config: Any, tokenizer: TokenizerFiles, findings: Findings
-    pair: Pair, origin: str, examination: Examination, findings: Findings
 ) -> None:
-def check_token_ids(pair: Pair, origin: str, examination: Examination, findings: Findings) -> None:
     """Find special token ids that are missing, out of range or shared.
 
     Args:
         pair: the entry of the manifest, which may name ids.
         origin: the decoder, for messages.
-        examination: the examination of the decoder.
+        config: the decoder's transformers config.
+        tokenizer: the decoder's tokenizer.
         findings: the list to add findings to.
     """
-    config, tokens = examination.config, examination.tokens
-    if config is None or tokens is None or not isinstance(config.get("vocab_size"), int):
+    if not isinstance(getattr(config, "vocab_size", None), int):
         return
     with findings.about("token_ids"):
         wanted = CheckpointSettings.of(pair).token_ids
-        ids = special_tokens.resolve_token_ids(
-            wanted, SimpleNamespace(**config), _Tokenizer(tokens), origin
-        )
+        ids = special_tokens.resolve_token_ids(wanted, config, tokenizer, origin)
         if ids.pad_is_eos:
             findings.notice(
                 "token_ids",
@@ -73,36 +67,19 @@ def check_token_ids(pair: Pair, origin: str, examination: Examination, findings:
 def check_image_size(
     source: ResolvedSource, config: Any, image_processor: ImageProcessorFiles, findings: Findings
 ) -> None:
-class _Tokenizer:
-    """The attributes of a tokenizer that `resolve_token_ids` reads."""
-
-    def __init__(self, tokens: Tokens) -> None:
-        self._tokens = tokens.tokens
-        vars(self).update({f"{name}_token_id": each for name, each in tokens.named.items()})
-
-    def convert_ids_to_tokens(self, number: int) -> str | None:
-        """Return the token of an id."""
-        return self._tokens[number] if 0 <= number < len(self._tokens) else None
-
-
-def check_image_size(source: ResolvedSource, examination: Examination, findings: Findings) -> None:
     """Compare the size of the image processor's images with the size that the encoder takes.
 
     Args:
         source: the encoder.
-        examination: its examination.
+        config: its transformers config.
+        image_processor: its image processor.
         findings: the list to add findings to.
     """
     processed, expected = image_processor.size, _height_and_width(config.image_size)
     if processed is None or processed == expected:
-    if examination.config is None or examination.image_size is None:
-        return
-    height, width = examination.image_size
-    expected = _height_and_width(examination.config.get("image_size"))
-    if (height, width) == expected:
         return
     text = (
-        f"The image processor makes images of {height} x {width}, and the encoder's "
+        f"The image processor makes images of {processed[0]} x {processed[1]}, and the encoder's "
         f"config says {expected[0]} x {expected[1]}"
     )
     if source.family.takes_any_size:
@@ -114,7 +91,7 @@ def check_image_size(source: ResolvedSource, examination: Examination, findings:
 
 
 def _height_and_width(size: Any) -> tuple[int, int]:
-    height, width = size if isinstance(size, list) else (size, size)
+    height, width = size if isinstance(size, list | tuple) else (size, size)
     return int(height), int(width)
 
 
@@ -123,18 +100,6 @@ def check_vocabulary(config: Any, tokenizer: TokenizerFiles, findings: Findings)
     rows = int(config.vocab_size)
     outside = [token for token in tokenizer.tokens[max(rows, 0) :] if token is not None]
     num_tokens = sum(token is not None for token in tokenizer.tokens)
-def check_vocabulary(examination: Examination, findings: Findings) -> None:
-    """Compare the tokenizer's vocabulary with the rows of the decoder's embedding.
-
-    Args:
-        examination: the examination of the decoder.
-        findings: the list to add findings to.
-    """
-    if examination.config is None or examination.tokens is None:
-        return
-    rows = int(cast(int, examination.config["vocab_size"]))
-    tokens = examination.tokens.tokens
-    outside = [token for token in tokens[rows:] if token is not None]
     if outside:
         findings.warn(
             "decoder",
@@ -146,9 +111,5 @@ def check_vocabulary(examination: Examination, findings: Findings) -> None:
         findings.notice(
             "decoder",
             f"The embedding has {rows} rows, and the tokenizer {num_tokens} tokens.",
-    elif (count := sum(token is not None for token in tokens)) < rows:
-        findings.notice(
-            "decoder",
-            f"The embedding has {rows} rows, and the tokenizer {count} tokens.",
             code=ErrorCode.VOCABULARY_SIZE,
         )
