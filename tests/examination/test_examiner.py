@@ -128,7 +128,7 @@ def test_examination_prints_nothing(examiner: Examiner, capfd: pytest.CaptureFix
 
 def copying(name: str) -> str:
     """Return an answer with a tokenizer, of which this file would be published."""
-    files = {
+    files: dict[str, object] = {
         "settings": {},
         "copied": [name],
         "tokenizer_json": None,

@@ -365,10 +365,10 @@ def test_build_reports_a_damaged_source_at_its_pair(
 def test_build_continues_after_an_unexpected_error(
     hub: LocalHub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def make_checkpoint(*arguments: Any) -> checkpoint_dir.BuiltCheckpoint:
+    def make_checkpoint(*arguments: Any, **options: Any) -> checkpoint_dir.BuiltCheckpoint:
         if arguments[-1].repo == "owner/unlucky":
             raise ZeroDivisionError("a mistake in VED")
-        return checkpoint_dir.build_checkpoint(*arguments)
+        return checkpoint_dir.build_checkpoint(*arguments, **options)
 
     monkeypatch.setattr("ved.execution.pipeline.build_checkpoint", make_checkpoint)
     pairs = [pair("owner/unlucky"), pair("owner/lucky")]

@@ -335,10 +335,10 @@ def test_pipeline_releases_disk_of_failed_pairs(
             for method in ("HEAD", "GET"):
                 hub.faults.add(method, "/team/piped-decoder-1/resolve/", status=403, times=99)
 
-    def build_checkpoint(*arguments: Any) -> BuiltCheckpoint:
+    def build_checkpoint(*arguments: Any, **options: Any) -> BuiltCheckpoint:
         if arguments[-1].repo == "owner/fails-to-assemble":
             raise VedError("It cannot be assembled.", code=ErrorCode.DAMAGED_SOURCE)
-        return checkpoint_dir.build_checkpoint(*arguments)
+        return checkpoint_dir.build_checkpoint(*arguments, **options)
 
     listeners.append(forbid)
     monkeypatch.setattr("ved.execution.pipeline.build_checkpoint", build_checkpoint)

@@ -18,7 +18,9 @@ from huggingface_hub import HfApi, constants
 
 from tests.support.publishing import client, manifest
 from ved.assembly import assemble
+from ved.assembly.prepared import PreparedSource
 from ved.commands import RunOptions, build
+from ved.families.family import Role
 from ved.hub import http, retries
 from ved.localhub import Exchange, LocalHub
 from ved.manifest.settings import CheckpointSettings
@@ -302,14 +304,19 @@ class AssembledOnce:
         self.made: dict[tuple[str, str, str], assemble.Checkpoint] = {}
 
     def __call__(
-        self, encoder: Source, decoder: Source, directory: Path, settings: CheckpointSettings
+        self,
+        encoder: Source,
+        decoder: Source,
+        directory: Path,
+        settings: CheckpointSettings,
+        prepared: Mapping[Role, PreparedSource],
     ) -> assemble.Checkpoint:
         """Write a checkpoint as `assemble.assemble` does."""
         key = (str(encoder), str(decoder), repr(settings))
         if key not in self.made:
             kept = self.directory / str(len(self.made))
             kept.mkdir()
-            self.made[key] = self.assemble(encoder, decoder, kept, settings)
+            self.made[key] = self.assemble(encoder, decoder, kept, settings, prepared)
         shutil.copytree(self.made[key].directory, directory, dirs_exist_ok=True)
         return replace(self.made[key], directory=directory)
 

@@ -19,14 +19,19 @@ from ved.assembly.ledger import Ledger, PartSummary
 from ved.assembly.parts import (
     OutputDtypes,
     Part,
+    config_of,
+    config_settings,
     load_config,
     output_dtypes,
     projection_part,
     source_part,
 )
+from ved.assembly.prepared import PreparedSource
+from ved.assembly.processing_files import ImageProcessorFiles, TokenizerFiles
 from ved.assembly.special_tokens import TokenIds
 from ved.assembly.tokenizer import prepare_tokenizer
 from ved.errors import ErrorCode, VedError
+from ved.families.family import Role
 from ved.manifest.fields import Dtype, WeightFormat
 from ved.manifest.settings import CheckpointSettings
 from ved.sources.source import Source
@@ -85,6 +90,7 @@ def assemble(
     decoder: Source,
     directory: Path,
     settings: CheckpointSettings | None = None,
+    prepared: Mapping[Role, PreparedSource] | None = None,
 ) -> Checkpoint:
     """Assemble two sources into a checkpoint, and write its files.
 
@@ -97,19 +103,21 @@ def assemble(
         decoder: a text decoder.
         directory: an existing directory for the files.
         settings: the settings of the manifest; its defaults if None.
+        prepared: the results of both sources' examinations, by role. If None, their files are
+            parsed in this process, which only the files of a trusted source should be.
 
     Raises:
         VedError: the sources cannot be assembled; the directory may then hold some of the files.
         OSError: a file cannot be read or written.
     """
     settings = settings or CheckpointSettings()
-    encoder_config, decoder_config = load_config(encoder), load_config(decoder)
-    image_processor = prepare_image_processor(
-        encoder.directory, encoder.resolved.config, encoder.resolved.family, str(encoder)
-    )
-    tokenizer = prepare_tokenizer(
-        decoder.directory, decoder.resolved.config, decoder.resolved.family, str(decoder)
-    )
+    if prepared is None:
+        prepared = {"encoder": prepare_source(encoder), "decoder": prepare_source(decoder)}
+    image_processor, tokenizer = prepared["encoder"].files, prepared["decoder"].files
+    assert isinstance(image_processor, ImageProcessorFiles)
+    assert isinstance(tokenizer, TokenizerFiles)
+    encoder_config = config_of(prepared["encoder"].config)
+    decoder_config = config_of(prepared["decoder"].config)
     config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(encoder_config, decoder_config)
     parts = [
         source_part(encoder, config.encoder, settings.seed),
@@ -138,6 +146,18 @@ def assemble(
         {part.ledger.role: part.summary(dtypes) for part in parts},
         {name: file.sha256 for name, file in written.items()},
     )
+
+
+def prepare_source(source: Source) -> PreparedSource:
+    """Parse the small files of a source.
+
+    Raises:
+        VedError: the config cannot be read, or VED cannot publish the tokenizer or image processor.
+    """
+    resolved = source.resolved
+    prepare = prepare_image_processor if resolved.role == "encoder" else prepare_tokenizer
+    files = prepare(source.directory, resolved.config, resolved.family, str(source))
+    return PreparedSource(config_settings(load_config(source), source), files)
 
 
 def _write_weights(

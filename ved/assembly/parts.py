@@ -6,7 +6,7 @@ tensors of a source, but no weights.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache, partial
 from math import prod
@@ -133,6 +133,34 @@ def load_config(source: Source) -> Any:
     config._name_or_path = source.resolved.config_snapshot.name
     for name in ("auto_map", "custom_pipelines"):
         vars(config).pop(name, None)
+    return config
+
+
+def config_settings(config: Any, source: Source) -> dict[str, Any]:
+    """Return a transformers config as JSON, with all defaults; `config_of` is the inverse.
+
+    Args:
+        config: what `load_config` returns.
+        source: its source, for errors.
+
+    Raises:
+        VedError: it has a value that JSON does not have.
+    """
+    try:
+        settings: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
+        json.dumps(settings, allow_nan=False)
+    except ValueError as error:
+        raise VedError(
+            f"The config of {source.resolved.config_snapshot} cannot be read: {error}.",
+            code=ErrorCode.CONFIG_NOT_USABLE,
+        ) from error
+    return settings
+
+
+def config_of(settings: Mapping[str, Any]) -> Any:
+    """Return the transformers config that `config_settings` has turned into JSON."""
+    config = AutoConfig.for_model(**settings)
+    config._name_or_path = settings.get("_name_or_path", "")
     return config
 
 

@@ -4,7 +4,6 @@ The examining process runs this. The libraries that it calls may do anything wit
 """
 
 import copy
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ved.assembly.image_processor import prepare_image_processor
-from ved.assembly.parts import Part, load_config, source_part
+from ved.assembly.parts import Part, config_settings, load_config, source_part
 from ved.assembly.tokenizer import prepare_tokenizer
-from ved.errors import ErrorCode, VedError
+from ved.errors import VedError
 from ved.examination.report import Examination, Problem, Request, Tensors, one_line
 from ved.families.family import Role
 from ved.sources.source import Source
@@ -40,7 +39,7 @@ def examine(request: Request, directory: Path, config_path: Path) -> Examination
     found: dict[str, Any] = {}
     with _collected(problems):
         config = load_config(source)
-        found["config"] = _settings(config, source)
+        found["config"] = config_settings(config, source)
     if "config" not in found:
         return Examination(problems=problems)
     with _collected(problems):
@@ -68,24 +67,6 @@ def _collected(problems: list[Problem]) -> Iterator[None]:
                 raise causes from None
             causes = causes.__cause__ or causes.__context__
         problems.append(Problem.of(error))
-
-
-def _settings(config: Any, source: Source) -> dict[str, Any]:
-    """Return a transformers config as JSON.
-
-    Raises:
-        VedError: it has a value that JSON does not have.
-    """
-    try:
-        settings: dict[str, Any] = json.loads(
-            json.dumps(json.loads(config.to_json_string(use_diff=False)), allow_nan=False)
-        )
-    except ValueError as error:
-        raise VedError(
-            f"The config of {source.resolved.config_snapshot} cannot be read: {error}.",
-            code=ErrorCode.CONFIG_NOT_USABLE,
-        ) from error
-    return settings
 
 
 def _part(source: Source, config: Any) -> Part:

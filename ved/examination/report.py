@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
+from ved.assembly.prepared import PreparedSource
 from ved.assembly.processing_files import ImageProcessorFiles, TokenizerFiles
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
@@ -167,6 +168,19 @@ class Examination(_Plain):
     tensors: Tensors | None = None
     tokenizer: Annotated[TokenizerFiles, AfterValidator(_check_copied)] | None = None
     image_processor: ImageProcessorFiles | None = None
+
+    def prepared(self) -> PreparedSource:
+        """Return what assembly needs besides the weights.
+
+        Raises:
+            VedError: the source has a problem.
+        """
+        for problem in self.problems:
+            raise problem.error()
+        files = self.tokenizer or self.image_processor
+        assert self.config is not None, "without a problem there is a config"
+        assert files is not None, "without a problem there are files"
+        return PreparedSource(self.config, files)
 
     @property
     def notices(self) -> tuple[str, ...]:

@@ -1,10 +1,14 @@
 """Build one checkpoint in one directory: assemble it, record it, and write its model card."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import HfApi
 
+from ved.examination.examine_sources import examine_sources
+from ved.examination.report import Examination
+from ved.families.family import Role
 from ved.interruption import thread_pool
 from ved.manifest.pair_models import Pair
 from ved.manifest.settings import CheckpointSettings
@@ -39,6 +43,8 @@ def build_checkpoint(
     api: HfApi,
     settings: CheckpointSettings,
     pair: Pair | None = None,
+    *,
+    examinations: Mapping[Role, Examination] | None = None,
 ) -> BuiltCheckpoint:
     """Write the checkpoint of two sources into an empty directory.
 
@@ -49,6 +55,7 @@ def build_checkpoint(
         api: the Hub that the sources come from.
         settings: what decides the checkpoint's content besides its sources.
         pair: the entry of the manifest; without one there is no model card.
+        examinations: the examinations of both sources, by role; if None, they are examined here.
 
     Raises:
         VedError: the sources cannot be assembled.
@@ -58,9 +65,12 @@ def build_checkpoint(
         # Hashing the sources and importing jax and transformers take a processor's time each. The
         # record reads these digests from a cache.
         digests = [pool.submit(each.digests) for each in (encoder, decoder)]
+        if not examinations:
+            examinations = examine_sources([encoder.resolved, decoder.resolved], api)
+        prepared = {role: each.prepared() for role, each in examinations.items()}
         from ved.assembly.assemble import assemble
 
-        checkpoint = assemble(encoder, decoder, directory, settings)
+        checkpoint = assemble(encoder, decoder, directory, settings, prepared)
         for each in digests:
             each.result()
     snapshots = [source.resolved.snapshot for source in (encoder, decoder)]

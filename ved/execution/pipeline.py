@@ -12,6 +12,7 @@ The threads, and who owns a pair's directory when:
 A pair's error is the result of that pair; the other pairs go on.
 """
 
+import importlib
 import logging
 import shutil
 import time
@@ -122,6 +123,9 @@ class Pipeline:
                 uploads.submit(self._update, update, checks) for update in updates
             ]
             fetched = [downloads.submit(self._fetch, work) for work in works]
+            if works:
+                # Importing jax and transformers takes seconds, in which the first pair downloads.
+                importlib.import_module("ved.assembly.assemble")
             for work, sources in zip(works, fetched, strict=True):
                 built = self._build(work, sources)
                 if built is not None:
@@ -151,7 +155,13 @@ class Pipeline:
                 work.directory.mkdir(parents=True)
                 settings = CheckpointSettings.of(pair)
                 built = build_checkpoint(
-                    encoder, decoder, work.directory, self._api, settings, pair
+                    encoder,
+                    decoder,
+                    work.directory,
+                    self._api,
+                    settings,
+                    pair,
+                    examinations=work.action.examinations,
                 )
             work.action = self._reporter.with_warnings(work.action, built.tie_warnings)
             return built

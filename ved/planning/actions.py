@@ -1,9 +1,10 @@
 """The planned actions: what a run does for each pair, and why. There is one type for each."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, TypeAlias, TypeVar
 
+from ved.examination.report import Examination
 from ved.families.family import Role
 from ved.manifest.pair_models import Pair
 from ved.planning.findings import Finding
@@ -92,11 +93,13 @@ class Build(BuildCandidate):
     Attributes:
         sources: the sources with their configs, by role.
         estimate: what building takes.
+        examinations: the examinations of the sources, by role.
     """
 
     name: ClassVar[ActionName] = "build"
     sources: Mapping[Role, ResolvedSource]
     estimate: ResourceEstimate
+    examinations: Mapping[Role, Examination] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

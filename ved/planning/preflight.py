@@ -57,11 +57,13 @@ class PreflightReport:
         findings: what is wrong with it, or worth knowing.
         estimate: what building it takes; None if it cannot be built.
         sources: its sources with their configs, by role.
+        examinations: the examinations of its sources, by role.
     """
 
     findings: tuple[Finding, ...]
     estimate: ResourceEstimate | None = None
     sources: Mapping[Role, ResolvedSource] = field(default_factory=dict)
+    examinations: Mapping[Role, Examination] = field(default_factory=dict)
 
 
 @dataclass
@@ -117,6 +119,7 @@ def check_sources(
                     examined.target,
                     report.sources,
                     report.estimate,
+                    report.examinations,
                 )
             )
     return check_machine(planned, options, strict=strict)
@@ -200,7 +203,8 @@ class Preflight:
             return PreflightReport(tuple(findings))
         sources = {each.resolved.role: each.resolved for each in reports if each.resolved}
         estimate = _estimate(sources.values(), tensors, CheckpointSettings.of(pair))
-        return PreflightReport(tuple(findings), estimate, sources)
+        examinations = {role: each.examination for role, each in by_role.items()}
+        return PreflightReport(tuple(findings), estimate, sources, examinations)
 
     def _collect(self, role: Role, pinned: Pinned) -> _SourceReport:
         """Download the files that the examination of a source sees."""
