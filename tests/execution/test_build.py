@@ -565,7 +565,7 @@ def test_build_keeps_results_in_the_collector_after_an_unexpected_error(
 def test_build_reports_pairs_that_an_interrupt_leaves_unfinished(
     hub: LocalHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def build_checkpoint(*_: Any) -> checkpoint_dir.BuiltCheckpoint:
+    def build_checkpoint(*_: Any, **__: Any) -> checkpoint_dir.BuiltCheckpoint:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("ved.execution.pipeline.build_checkpoint", build_checkpoint)
