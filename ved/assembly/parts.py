@@ -158,7 +158,7 @@ def config_settings(config: Any, source: Source) -> dict[str, Any]:
 
 
 def config_of(settings: Mapping[str, Any]) -> Any:
-    """Return the transformers config that `config_settings` has turned into JSON."""
+    """Return the transformers config of settings that `config_settings` returned."""
     config = AutoConfig.for_model(**settings)
     config._name_or_path = settings.get("_name_or_path", "")
     return config
