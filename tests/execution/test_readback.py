@@ -205,7 +205,7 @@ def test_readback_finds_a_changed_bit(
 def test_readback_finds_another_length(hub: LocalHub, repo: str) -> None:
     hub.faults.add("GET", f"/{repo}/resolve/[0-9a-f]+/config.json", body=b"{}")
     why = failed(build_pair(hub, pair(repo)), hub, repo, None)
-    assert "file should be of size" in why
+    assert "config.json" in why
     assert "\n" not in why
 
 
@@ -213,7 +213,7 @@ def test_readback_finds_another_length_of_a_card(hub: LocalHub, repo: str) -> No
     parent = build_pair(hub, pair(repo)).commit
     hub.faults.add("GET", f"/{repo}/resolve/[0-9a-f]+/README.md", body=b"#")
     why = failed(build_pair(hub, pair(repo, tags=["new"])), hub, repo, parent)
-    assert "file should be of size" in why
+    assert "README.md" in why
 
 
 def test_readback_finds_a_missing_file(hub: LocalHub, repo: str) -> None:
