@@ -22,9 +22,10 @@ from tests.checkpoints.torch_pickle import write_torch_pickle
 from tests.tensors.damage import damaged, read_or_refuse
 from ved.errors import ErrorCode, VedError
 from ved.tensors.files import open_weights
-from ved.tensors.pickled import ArchivedTensor, read_index
+from ved.tensors.pickled import read_index
 from ved.tensors.safetensors import write
 from ved.tensors.tensor import read
+from ved.tensors.unpickler import ArchivedTensor
 
 RANDOM = np.random.default_rng(0)
 ARRAYS: dict[str, NDArray[Any]] = {

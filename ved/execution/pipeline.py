@@ -107,11 +107,7 @@ class Pipeline:
             KeyboardInterrupt: the process is interrupted.
         """
         works = [
-            _Work(
-                build,
-                disk_need(build, self._options),
-                self._directory / build.pair.repo,
-            )
+            _Work(build, disk_need(build, self._options), self._directory / build.pair.repo)
             for build in builds
         ]
         with (
@@ -153,15 +149,9 @@ class Pipeline:
             encoder, decoder = wait_interruptibly(fetched)
             with self._progress.step(pair.repo, "Assembling", work.need.output):
                 work.directory.mkdir(parents=True)
-                settings = CheckpointSettings.of(pair)
+                settings, found = CheckpointSettings.of(pair), work.action.examinations
                 built = build_checkpoint(
-                    encoder,
-                    decoder,
-                    work.directory,
-                    self._api,
-                    settings,
-                    pair,
-                    examinations=work.action.examinations,
+                    encoder, decoder, work.directory, self._api, settings, pair, examinations=found
                 )
             work.action = self._reporter.with_warnings(work.action, built.tie_warnings)
             return built
