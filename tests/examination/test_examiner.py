@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ved.errors import ErrorCode, VedError
-from ved.examination import landlock
+from ved.examination import landlock, sandbox
 from ved.examination.examiner import Examiner
 from ved.examination.report import Answer, Request, SnapshotName
 from ved.examination.source_files import CONFIG_FOLDER, REQUEST
@@ -96,6 +96,13 @@ def landlock_exists() -> bool:
 
 
 needs_landlock = pytest.mark.skipif(not landlock_exists(), reason="the kernel has no Landlock")
+
+
+def test_action_hides_its_process_from_the_examination() -> None:
+    code = f"import ctypes; from {sandbox.__name__} import hide_process; hide_process()"
+    ask = "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"  # PR_GET_DUMPABLE
+    printed = subprocess.check_output([sys.executable, "-c", f"{code}; {ask}"], text=True)
+    assert printed == "0\n"
 
 
 @needs_landlock

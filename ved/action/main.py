@@ -11,6 +11,7 @@ from ved.action.inputs import Inputs
 from ved.action.log import StepLog
 from ved.action.workflow_commands import WorkflowCommands
 from ved.errors import ErrorCode, VedError
+from ved.examination import sandbox
 from ved.interruption import ExitStatus
 from ved.redaction import environment_secrets
 
@@ -19,6 +20,7 @@ def run() -> NoReturn:
     """Run the action and end the process."""
     interruption.hold_signals()
     interruption.install_signal_handlers()
+    sandbox.hide_process()
     descriptors = TakenDescriptors()
     status: int = ExitStatus.FAILED
     try:

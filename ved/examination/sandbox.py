@@ -56,6 +56,7 @@ _MACHINE = (
 """Files that libraries read about the machine. `/proc/self` is this process's own directory."""
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 
 
 def confine(readable: Iterable[Path], writable: Path, parent: int) -> None:
@@ -84,6 +85,15 @@ def die_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def hide_process() -> None:
+    """Hide memory and environment of this process from other processes of its user, on Linux.
+
+    A process that has the capability CAP_SYS_PTRACE still sees them. Containers lack it by default.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def limit_resources() -> None:
