@@ -1,5 +1,6 @@
 """The modes of the action: build, plan and report."""
 
+import json
 import logging
 import os
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from huggingface_hub import HfApi
 from ved import commands
 from ved.action import events
 from ved.action.inputs import Inputs
+from ved.action.outputs import OUTPUT_BYTES
 from ved.action.reports import RunOutcome
 from ved.action.workflow_commands import WorkflowCommands
 from ved.action.workspace import check_in_workspace
@@ -21,8 +23,12 @@ from ved.manifest import ManifestError
 from ved.planning import RunOptions, parse_shard, parse_shard_count
 from ved.redaction import KNOWN
 from ved.sizes import parse_size
+from ved.text import clean
 
 log = logging.getLogger("ved")
+
+_MAX_REASON = 500
+"""The most characters of a reason in the log of mode `report`. The summary has more of it."""
 
 _Mask = Callable[[str], None]
 
@@ -90,7 +96,14 @@ def _plan(inputs: Inputs, outcome: RunOutcome, _: _Mask) -> None:
     plan = commands.plan(manifest, _options(inputs), _connect(inputs))
     print(plan.lines())
     outcome.planned = plan.results
-    outcome.matrix = plan.matrix(count)
+    matrix = plan.matrix(count)
+    if len(json.dumps(matrix)) > OUTPUT_BYTES:
+        raise RequestError(
+            "The output matrix would be longer than the runner accepts.",
+            "Divide the manifest, or select pairs by the input only.",
+            code=ErrorCode.WRONG_INPUT,
+        )
+    outcome.matrix = matrix
 
 
 def _report(inputs: Inputs, outcome: RunOutcome, _: _Mask) -> None:
@@ -102,7 +115,7 @@ def _report(inputs: Inputs, outcome: RunOutcome, _: _Mask) -> None:
         )
     outcome.reported = commands.report(Path(inputs.results))
     for row in outcome.reported:
-        log.info("%s: %s: %s", row.repo, row.action, row.reason)
+        log.info("%s: %s: %s", row.repo, row.action, clean(row.reason, _MAX_REASON))
 
 
 def _options(inputs: Inputs) -> RunOptions:

@@ -1,6 +1,7 @@
 """Report the results of a run: annotations, outputs, files in the workspace, job summary."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,17 @@ from ved.action.workspace import write_file
 from ved.errors import RequestError, VedError
 from ved.interruption import ExitStatus
 from ved.redaction import KNOWN
-from ved.results import BAD, Result, ResultCollector, Row, fit_rows, to_json
+from ved.results import (
+    BAD,
+    RESULTS_FILE_BYTES,
+    Result,
+    ResultCollector,
+    Row,
+    fit_rows,
+    to_json,
+)
+
+log = logging.getLogger("ved")
 
 _MAX_ANNOTATIONS = 20
 """The most annotations of a pair. GitHub shows ten of each level."""
@@ -67,13 +78,16 @@ def write_reports(inputs: Inputs, outcome: RunOutcome, runner: WorkflowCommands)
     rows = [_cleaned(row) for row in outcome.reported or map(Row.of, results)]
     failed = sum(row.action in BAD for row in rows)
     _annotate(results, runner)
-    set_output("results", to_json(fit_rows(rows, OUTPUT_BYTES)))
+    fitting = fit_rows(rows, OUTPUT_BYTES)
+    if len(fitting) < len(rows):
+        log.warning("The output results has only %d of %d pairs.", len(fitting), len(rows))
+    set_output("results", to_json(fitting))
     set_output("matrix", KNOWN.redact(json.dumps(outcome.matrix)))
     set_output("pending", str(sum(len(each["repos"]) for each in outcome.matrix["include"])))
     set_output("built", str(sum(row.action == "built" for row in rows)))
     set_output("failed", str(failed))
     contents = {
-        "results": (inputs.results_file, to_json(rows) + "\n"),
+        "results": (inputs.results_file, to_json(fit_rows(rows, RESULTS_FILE_BYTES)) + "\n"),
         "checksums": (inputs.checksums_file, KNOWN.redact(_checksums(results))),
     }
     for kind, (name, content) in contents.items():

@@ -4,6 +4,7 @@ Source of the format: https://docs.github.com/actions/reference/workflow-command
 """
 
 from collections.abc import Mapping
+from itertools import count
 from typing import TYPE_CHECKING
 
 from ved.action.log import StepLog
@@ -18,6 +19,10 @@ _MAX_PROPERTY = 500
 """The most characters of a title or a file name."""
 
 
+_MAX_ANNOTATIONS = 1_000
+"""The most annotations of a run. GitHub shows far fewer, and each is work for the runner."""
+
+
 class WorkflowCommands:
     """Prints workflow commands to a log; threads may share it.
 
@@ -27,6 +32,7 @@ class WorkflowCommands:
 
     def __init__(self, log: StepLog) -> None:
         self._log = log
+        self._annotations = count(1)
 
     def mask(self, secret: str) -> None:
         """Have the runner mask a secret in the log, and redact it in all that is written."""
@@ -42,12 +48,19 @@ class WorkflowCommands:
     ) -> None:
         """Show a message in the log and beside the line of a file that it is about.
 
+        After `_MAX_ANNOTATIONS` of them, the others are left out; a notice says so.
+
         Args:
             message: the text.
             where: the place in the file; None for a message about the whole run.
             title: the heading of the annotation.
             level: the command's name.
         """
+        number = next(self._annotations)
+        if number > _MAX_ANNOTATIONS:
+            if number == _MAX_ANNOTATIONS + 1:
+                self._issue("notice", "There are more annotations than VED writes.", {})
+            return
         properties = {"title": title} if title else {}
         if where is not None:
             place = {"file": where.file, "line": str(where.line), "col": str(where.column)}

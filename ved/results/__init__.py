@@ -3,11 +3,12 @@
 from ved.results.collector import ResultCollector
 from ved.results.merging import merge_results
 from ved.results.result import BAD, Outcome, Result, Step, outcome_result, planned_result
-from ved.results.rows import Row, fit_rows, to_json
+from ved.results.rows import RESULTS_FILE_BYTES, Row, fit_rows, to_json
 from ved.results.text import format_lines
 
 __all__ = [
     "BAD",
+    "RESULTS_FILE_BYTES",
     "Outcome",
     "Result",
     "ResultCollector",

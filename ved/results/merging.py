@@ -1,12 +1,22 @@
 """Merge the results files of several jobs, for mode `report`."""
 
+import os
 import re
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from ved.errors import ErrorCode, RequestError
-from ved.results.rows import Row, parse_rows
+from ved.manifest.fields import MAX_PAIRS
+from ved.results.rows import RESULTS_FILE_BYTES, Row, parse_rows
+
+_FILES = 10_000
+"""The most results files. A matrix has 256 jobs, and a job has several attempts."""
+
+_TOTAL_BYTES = 4 * RESULTS_FILE_BYTES
+"""The most bytes of all results files together."""
 
 
 def merge_results(folder: Path) -> list[Row]:
@@ -17,18 +27,16 @@ def merge_results(folder: Path) -> list[Row]:
     no later row counts as failed, because the job that was to build it did not write its results.
 
     Raises:
-        RequestError: the folder has no results, or a file has other content.
+        RequestError: the folder has no results or too many, or a file has other content.
     """
     found: dict[str, Row] = {}
-    for path in sorted(folder.rglob("*.json"), key=_natural_key):
+    for path, content in _contents(folder):
         try:
-            found |= {row.repo: row for row in parse_rows(path.read_bytes())}
-        except (ValidationError, OSError) as error:
-            raise RequestError(
-                f"{path.name} does not hold the output results of this action.",
-                "Put only results files into the folder.",
-                code=ErrorCode.JOB_WITHOUT_RESULTS,
-            ) from error
+            found |= {row.repo: row for row in parse_rows(content)}
+        except ValidationError as error:
+            raise _other_content(path) from error
+        if len(found) > MAX_PAIRS:
+            raise _too_much(f"more than {MAX_PAIRS} pairs")
     if not found:
         raise RequestError(
             f"There are no results in {folder}.",
@@ -36,6 +44,59 @@ def merge_results(folder: Path) -> list[Row]:
             code=ErrorCode.JOB_WITHOUT_RESULTS,
         )
     return [_ended(row) for row in found.values()]
+
+
+def _contents(folder: Path) -> Iterator[tuple[Path, bytes]]:
+    """Yield each JSON file and its content, in the order of their names.
+
+    Raises:
+        RequestError: the files are too many or too large, or one is not a regular file.
+    """
+    paths = []
+    for path in folder.rglob("*.json"):
+        paths.append(path)
+        if len(paths) > _FILES:
+            raise _too_much(f"more than {_FILES} files")
+    total = 0
+    for path in sorted(paths, key=_natural_key):
+        try:
+            content = _read(path)
+        except OSError as error:
+            raise _other_content(path) from error
+        total += len(content)
+        if len(content) > RESULTS_FILE_BYTES or total > _TOTAL_BYTES:
+            raise _too_much(f"{path.name} is too large")
+        yield path, content
+
+
+def _read(path: Path) -> bytes:
+    """Return the content of a file, or the beginning of a file that is too large.
+
+    Raises:
+        OSError: the file is not a regular file, or cannot be read.
+    """
+    # Another job wrote the folder. A link could lead to any file, and a pipe has no end.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError("not a regular file")
+        return file.read(RESULTS_FILE_BYTES + 1)
+
+
+def _other_content(path: Path) -> RequestError:
+    return RequestError(
+        f"{path.name} does not hold the output results of this action.",
+        "Put only results files into the folder.",
+        code=ErrorCode.JOB_WITHOUT_RESULTS,
+    )
+
+
+def _too_much(problem: str) -> RequestError:
+    return RequestError(
+        f"The folder has more results than one manifest: {problem}.",
+        "Put only the results files of this run into the folder.",
+        code=ErrorCode.JOB_WITHOUT_RESULTS,
+    )
 
 
 def _natural_key(path: Path) -> tuple[list[list[str | int]], Path]:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 from ved.manifest.fields import is_repo_id
 from ved.planning import ActionName
-from ved.results.result import Outcome, Result
+from ved.results.result import BAD, Outcome, Result
 from ved.text import clean
 
 
@@ -29,6 +29,8 @@ _MAX_NAME = 500
 """The most characters of a name. A local directory has one of any length."""
 
 _MAX_CODES, _MAX_CODE = 50, 60
+_DIGEST = 64
+"""Characters of a sha256."""
 
 _Code = Annotated[str, Field(pattern="^[a-z-]+$", max_length=_MAX_CODE)]
 _Text = Annotated[str, AfterValidator(clean)]
@@ -77,23 +79,37 @@ class Row(BaseModel):
 
 _ROWS = TypeAdapter(list[Row])
 
-_SHORTER = ((1_000, 5), (300, 1), (80, 0))
+RESULTS_FILE_BYTES = 32 * 2**20
+"""The longest results file: three kilobytes for each pair of the largest manifest."""
+
+_SHORTER = ((1_000, 5), (300, 1), (80, 0), (20, 0))
 """Limits for rows that are too long together: characters of a text, and number of warnings."""
+
+_FEWEST_CODES = 3
 
 
 def fit_rows(rows: Sequence[Row], limit: int) -> list[Row]:
-    """Return rows whose JSON is not too long: all rows, but if need be with shorter texts.
+    """Return rows whose JSON is not too long: with shorter texts, and if need be not all of them.
 
     Args:
         rows: the rows.
         limit: bytes of the JSON.
+
+    Returns:
+        the rows, in their order. Failed and refused pairs are the last to be left out.
     """
     fitting = list(rows)
     for characters, warnings in _SHORTER:
         if len(to_json(fitting).encode()) <= limit:
-            break
+            return fitting
         fitting = [_shortened(row, characters, warnings) for row in rows]
-    return fitting
+    kept, size = set(), len("[]")
+    for number in sorted(range(len(fitting)), key=lambda each: fitting[each].action not in BAD):
+        size += len(to_json([fitting[number]]).encode())
+        if size > limit:
+            break
+        kept.add(number)
+    return [row for number, row in enumerate(fitting) if number in kept]
 
 
 def _shortened(row: Row, characters: int, warnings: int) -> Row:
@@ -103,6 +119,10 @@ def _shortened(row: Row, characters: int, warnings: int) -> Row:
         "encoder": clean(row.encoder, characters),
         "decoder": clean(row.decoder, characters),
     }
+    if not warnings:
+        # Of VED's own rows, these are never longer. A row of another job may have anything.
+        update["codes"] = row.codes[:_FEWEST_CODES]
+        update["fingerprint"] = row.fingerprint[:_DIGEST]
     return row.model_copy(update=update)
 
 
