@@ -30,8 +30,12 @@ HEADER_BYTES = 16 * 2**20
 """The largest header of a safetensors file, in bytes: 800 for each of 20,000 tensors."""
 
 REMOTE_HEADER_BYTES = 64 * 2**20
-"""Bytes to read for the header of one weight file on the Hub. A msgpack is read in blocks of 4096
-bytes, one for each tensor."""
+"""Bytes to read for the headers of all weight files of a source on the Hub. A msgpack is read in
+blocks of 4096 bytes, one for each tensor."""
+
+REMOTE_HEADER_REQUESTS = 4_000
+"""Requests for these headers. A msgpack takes one for each tensor, and the largest supported models
+have 2,000."""
 
 DIRECTORY_BYTES = 8 * 2**20
 """The largest directory of the archive of a pickle, and the largest data.pkl, in bytes. Those of

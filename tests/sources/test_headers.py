@@ -250,6 +250,35 @@ def test_fetch_headers_limits_size_of_header(
     assert transferred(hub) < 10_000
 
 
+def test_fetch_headers_limits_the_headers_of_a_source_together(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each header is below the limit, and both are above it.
+    monkeypatch.setattr(headers, "REMOTE_HEADER_BYTES", 10_000)
+    (tmp_path / "real").mkdir()
+    names = ["a.safetensors", "b.safetensors"]
+    for name in names:
+        header = b'{"__metadata__": {"x": "' + b"x" * 6_000 + b'"}}'
+        content = struct.pack("<Q", len(header)) + header
+        (tmp_path / "real" / name).write_bytes(content)
+    commit = publish(hub, "team/headers-together", tmp_path / "real")
+
+    with raises(ErrorCode.SOURCE_TOO_LARGE, "team/headers-together"):
+        fetched(hub, "team/headers-together", commit, names, tmp_path / "headers")
+
+
+def test_fetch_headers_limits_number_of_requests(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(headers, "REMOTE_HEADER_REQUESTS", 3)
+    tensors = {f"h{number}": np.zeros(5_000, "float32") for number in range(10)}
+    names = one_file(tmp_path, "flax_model.msgpack", flax.serialization.msgpack_serialize(tensors))
+    commit = publish(hub, "team/headers-many", tmp_path / "real")
+
+    with raises(ErrorCode.SOURCE_TOO_LARGE, "flax_model.msgpack"):
+        fetched(hub, "team/headers-many", commit, names, tmp_path / "headers")
+
+
 # The Hub and the network
 
 

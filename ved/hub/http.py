@@ -24,6 +24,7 @@ from urllib3.util.retry import Retry
 from ved.errors import ErrorCode, RequestError
 from ved.hub import retries
 from ved.hub.addresses import AddressPolicy, is_encrypted_or_loopback, is_endpoint, unsafe_redirect
+from ved.hub.answers import RefusedAnswerError
 from ved.hub.connections import CheckAddresses, connection_class
 from ved.hub.responses import MAX_ERROR_BYTES, LimitedResponse, remaining_bytes
 from ved.hub.stored_tokens import stored_tokens
@@ -39,8 +40,12 @@ _CACHE_KEY_HEADERS = ("ETag", "X-Linked-ETag", "X-Repo-Commit")
 _CACHE_KEY = r'(W/)?"?[0-9A-Za-z_-]+"?'
 
 
-_REDIRECTS_AND_ERRORS = 300
-"""The lowest HTTP status of an answer that has no content that was asked for."""
+_REDIRECTS_AND_ERRORS, _ERRORS = 300, 400
+"""The lowest HTTP statuses of answers that do not have the content that was asked for."""
+
+_READING = ("GET", "HEAD")
+_KEEPING_METHOD = (307, 308)
+"""Redirects that are followed with the same method and body. After others, a client sends GET."""
 
 MAX_REDIRECTS = 10
 """How many redirects to follow one after the other."""
@@ -105,6 +110,7 @@ class _RetryingAdapter(HTTPAdapter):
         assert isinstance(response, LimitedResponse)
         if response.status_code >= _REDIRECTS_AND_ERRORS:
             response.read_beginning(MAX_ERROR_BYTES)
+            _check_redirect(request.method, response)
         elif stream:
             response.max_bytes = remaining_bytes(request)
         else:
@@ -246,6 +252,23 @@ def _session(policy: AddressPolicy, hub: str, trusted_urls: Sequence[str]) -> re
         session.mount(url, _RetryingAdapter(policy))
     session.mount(hub, _HubAdapter(policy))
     return session
+
+
+def _check_redirect(method: str, response: requests.Response) -> None:
+    """Check that nobody takes a redirect for success: neither huggingface_hub nor requests.
+
+    Raises:
+        RefusedAnswerError: the redirect leads nowhere, or loses what the request should change.
+    """
+    if response.status_code >= _ERRORS:
+        return
+    is_lost = method not in _READING and response.status_code not in _KEEPING_METHOD
+    if is_lost or not response.is_redirect:
+        raise RefusedAnswerError(
+            f"the answer to {method} has status {response.status_code}, a redirect without use",
+            "Check the endpoint. A proxy, such as the login page of a network, may have answered.",
+            ErrorCode.HUB_DOES_NOT_ANSWER,
+        )
 
 
 def _is_unreachable(error: requests.RequestException) -> bool:

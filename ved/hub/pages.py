@@ -14,6 +14,9 @@ from ved.hub.answers import MalformedAnswerError
 MAX_PAGES = 1000
 """How many pages of a list to read, at most. A page has up to 1,000 repos, or 100 collections."""
 
+MAX_LIST_BYTES = 256 * 2**20
+"""How many bytes of a list to read, at most. A page of 1,000 checkpoints has about two million."""
+
 
 def fetch_json(url: str, options: Mapping[str, Any], api: HfApi) -> Any:
     """Return the JSON that the Hub answers.
@@ -44,9 +47,9 @@ def fetch_pages(url: str, options: Mapping[str, Any], api: HfApi) -> Iterator[An
     Raises:
         HfHubHTTPError: the Hub refuses.
         MalformedAnswerError: a page is not a list in JSON, or names an earlier page as the next,
-            or there are more than `MAX_PAGES`.
+            or there are more than `MAX_PAGES` or `MAX_LIST_BYTES`.
     """
-    read = set()
+    read, size = set(), 0
     response = _get(url, options, api)
     while True:
         entries = _parse(response)
@@ -54,11 +57,12 @@ def fetch_pages(url: str, options: Mapping[str, Any], api: HfApi) -> Iterator[An
             raise MalformedAnswerError("a page of the list is not a list")
         yield from entries
         read.add(response.url)
+        size += len(response.content)
         following = response.links.get("next", {}).get("url")
         if following is None:
             return
         following = urljoin(response.url, following)
-        if following in read or len(read) >= MAX_PAGES:
+        if following in read or len(read) >= MAX_PAGES or size > MAX_LIST_BYTES:
             raise MalformedAnswerError("the list has no end")
         response = _get(following, {}, api)
 

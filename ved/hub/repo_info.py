@@ -7,7 +7,7 @@ Source of the format: https://huggingface.co/docs/hub/api, and huggingface_hub's
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -80,8 +80,8 @@ def fetch_repo(repo: str, api: HfApi, revision: str | None = None) -> RepoInfo:
     return parse_repo(answer)
 
 
-def list_repos(namespace: str, fields: Sequence[str], api: HfApi) -> list[RepoInfo]:
-    """Return what the Hub reports about each repo of a namespace.
+def list_repos(namespace: str, fields: Sequence[str], api: HfApi) -> Iterator[RepoInfo]:
+    """Yield what the Hub reports about each repo of a namespace.
 
     Leaves out a repo whose entry is malformed, and logs that.
 
@@ -95,13 +95,11 @@ def list_repos(namespace: str, fields: Sequence[str], api: HfApi) -> list[RepoIn
         MalformedAnswerError: the answer is not a listing, or has no end.
     """
     options = {"author": namespace, "expand": [*fields]}
-    found = []
     for entry in pages.fetch_pages(f"{api.endpoint}/api/models", options, api):
         try:
-            found.append(parse_repo(entry))
+            yield parse_repo(entry)
         except MalformedAnswerError as error:
             log.warning("The listing of %s has a malformed entry: %s", namespace, error)
-    return found
 
 
 def parse_repo(answer: object) -> RepoInfo:

@@ -5,11 +5,14 @@ listing of each namespace shows which repos are up to date. Only the others are 
 one, and a few of those that changed last.
 """
 
+import logging
 from collections.abc import Sequence
 
 from huggingface_hub import HfApi
 
+from ved.errors import VedError
 from ved.hub.access import HubAccess
+from ved.hub.errors import is_useless_answer
 from ved.manifest.pair_models import Pair
 from ved.planning.actions import (
     AddToCollection,
@@ -36,6 +39,9 @@ from ved.planning.identification import (
 from ved.planning.options import RunOptions
 from ved.planning.preflight import check_sources
 from ved.publishing import collections, repos
+from ved.publishing.repos import ListedRepo
+
+log = logging.getLogger("ved")
 
 INSPECTED_REPOS = 5
 """How many of the repos that seem to be up to date are inspected: those that changed last. A
@@ -88,7 +94,7 @@ def _compare_with_hub(
     """Return the actions by the state of the repos; only those that need it are inspected."""
     names = [*dict.fromkeys(namespace_of(each) for each in actions if not isinstance(each, Refuse))]
     found = map_concurrently(
-        lambda name: value_or_error(lambda: repos.list_repos(name, access.api)), names
+        lambda name: value_or_error(lambda: _list_repos(name, access.api)), names
     )
     listings = dict(zip(names, found, strict=True))
     listed = [compare_with_listing(each, listings, options) for each in actions]
@@ -108,6 +114,21 @@ def _compare_with_hub(
         return with_findings(compared or action, findings)
 
     return map_concurrently(inspect, listed)
+
+
+def _list_repos(namespace: str, api: HfApi) -> dict[str, ListedRepo]:
+    """Return a listing, which is empty if the answer is useless: then each repo is inspected.
+
+    Raises:
+        VedError: the Hub does not answer, or refuses.
+    """
+    try:
+        return repos.list_repos(namespace, api)
+    except VedError as error:
+        if not is_useless_answer(error):
+            raise
+        log.warning("%s Each repo of %s is inspected instead.", error, namespace)
+        return {}
 
 
 def _find_uncollected(actions: Sequence[ComparedAction], api: HfApi) -> list[ComparedAction]:

@@ -77,7 +77,7 @@ def _read(path: Path) -> bytes:
     """
     # Another job wrote the folder. A link could lead to any file, and a pipe has no end.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with open(descriptor, "rb") as file:
+    with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError("not a regular file")
         return file.read(RESULTS_FILE_BYTES + 1)

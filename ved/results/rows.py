@@ -120,7 +120,7 @@ def _shortened(row: Row, characters: int, warnings: int) -> Row:
         "decoder": clean(row.decoder, characters),
     }
     if not warnings:
-        # Of VED's own rows, these are never longer. A row of another job may have anything.
+        # A row of another job may have longer ones than VED writes.
         update["codes"] = row.codes[:_FEWEST_CODES]
         update["fingerprint"] = row.fingerprint[:_DIGEST]
     return row.model_copy(update=update)

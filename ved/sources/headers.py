@@ -10,11 +10,13 @@ Sources are read in ranges, of headers only. Published files are read to their e
 """
 
 import io
+import math
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, BinaryIO, TypeAlias, TypeVar
 
 from huggingface_hub import HfApi
@@ -23,7 +25,7 @@ from ved.errors import ErrorCode, VedError
 from ved.hub.errors import translated_errors
 from ved.hub.remote_files import FileStream, LocatedFile, locate_file
 from ved.interruption import thread_pool
-from ved.limits import REMOTE_HEADER_BYTES
+from ved.limits import REMOTE_HEADER_BYTES, REMOTE_HEADER_REQUESTS
 from ved.tensors import msgpack, pickled, safetensors
 from ved.tensors.bounds import LimitError
 
@@ -62,11 +64,13 @@ def fetch_headers(
             damaged file is not an error here, but when its header file is opened.
         OSError: a header file cannot be written.
     """
+    allowance = _Allowance(REMOTE_HEADER_REQUESTS)
 
     def fetch_one(name: str) -> None:
         action = f"read the header of {name} in {repo}@{commit[:12]}"
         with translated_errors(action, repo):
-            _write_header_file(directory / name, locate_file(repo, commit, name, action, api))
+            located = locate_file(repo, commit, name, action, api)
+            _write_header_file(directory / name, located, allowance)
 
     _map_files(fetch_one, names, repo)
 
@@ -83,12 +87,13 @@ def copy_headers(source: Path, names: Sequence[str], directory: Path) -> None:
         VedError: see `fetch_headers`.
         OSError: a file cannot be read, or a header file cannot be written.
     """
+    allowance = _Allowance()
 
     def copy_one(name: str) -> None:
         with (source / name).open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             action = f"read the header of {name}"
-            _write_header_file(directory / name, _LocalFile(file, size, action))
+            _write_header_file(directory / name, _LocalFile(file, size, action), allowance)
 
     _map_files(copy_one, names, str(source))
 
@@ -127,7 +132,7 @@ def hash_files(
 
     def hash_one(name: str) -> str:
         with translated_errors(action(name), repo), located[name].open_stream() as stream:
-            _write_header_file(directory / name, stream)
+            _write_header_file(directory / name, stream, _Allowance())
             return stream.sha256()
 
     return _map_files(hash_one, names, repo)
@@ -175,10 +180,45 @@ class _LocalFile:
 _Source: TypeAlias = LocatedFile | FileStream | _LocalFile
 
 
-def _write_header_file(path: Path, source: _Source) -> None:
+class _Allowance:
+    """The limit of transfers for the headers of one source; threads share it.
+
+    Args:
+        requests: how many requests are allowed.
+    """
+
+    def __init__(self, requests: float = math.inf) -> None:
+        self._lock = Lock()
+        self._max_requests = requests
+        self._bytes = self._requests = 0
+
+    def use(self, length: int, action: str) -> None:
+        """Count one request.
+
+        Args:
+            length: bytes to transfer.
+            action: what the caller does, for errors.
+
+        Raises:
+            VedError: the headers are larger than any model's.
+        """
+        with self._lock:
+            self._bytes += length
+            self._requests += 1
+            is_over = self._bytes > REMOTE_HEADER_BYTES or self._requests > self._max_requests
+        if is_over:
+            limit = f"{REMOTE_HEADER_BYTES // 2**20} MiB or {REMOTE_HEADER_REQUESTS} tensors"
+            raise VedError(
+                f"Cannot {action}: the headers of this source have more than {limit}.",
+                "Use another source.",
+                code=ErrorCode.SOURCE_TOO_LARGE,
+            )
+
+
+def _write_header_file(path: Path, source: _Source, allowance: _Allowance) -> None:
     with path.open("wb") as file:
         file.truncate(source.size)
-        recorder = _Recorder(source, file)
+        recorder = _Recorder(source, file, allowance)
         # The caller meets the same error when it opens the header file.
         with suppress(VedError, LimitError, OSError):
             _read_header(path, recorder)
@@ -204,11 +244,11 @@ class _Recorder(io.RawIOBase):
         failure: the error of a transfer, even if the reader of this file hides it.
     """
 
-    def __init__(self, source: _Source, header_file: BinaryIO) -> None:
+    def __init__(self, source: _Source, header_file: BinaryIO, allowance: _Allowance) -> None:
         self.source = source
         self.header_file = header_file
         self.position = 0
-        self.transferred = 0
+        self.allowance = allowance
         self.failure: Exception | None = None
 
     def readable(self) -> bool:
@@ -245,12 +285,5 @@ class _Recorder(io.RawIOBase):
         return length
 
     def _transfer(self, length: int) -> bytes:
-        self.transferred += length
-        if self.transferred > REMOTE_HEADER_BYTES:
-            limit = f"{REMOTE_HEADER_BYTES // 2**20} MiB"
-            raise VedError(
-                f"Cannot {self.source.action}: the header is larger than {limit}.",
-                "Use another source.",
-                code=ErrorCode.SOURCE_TOO_LARGE,
-            )
+        self.allowance.use(length, self.source.action)
         return self.source.read_range(self.position, length)
