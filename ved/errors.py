@@ -40,9 +40,9 @@ class ErrorCode(StrEnum):
     SOURCE_TOO_LARGE = "source-too-large"
     WEIGHTS_DO_NOT_FIT = "weights-do-not-fit"
     TOKEN_IDS = "token-ids"  # noqa: S105
+    TOKEN_IDS_DIFFER = "token-ids-differ"  # noqa: S105
     PROCESSOR_NOT_USABLE = "processor-not-usable"
     EXAMINATION_FAILED = "examination-failed"
-    GENERATION_SETTINGS = "generation-settings"
     NUMBER_TOO_LARGE = "number-too-large"
     RANDOM_PARAMETERS = "random-parameters"
     TIED_TENSORS = "tied-tensors"

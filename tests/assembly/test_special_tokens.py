@@ -1,17 +1,19 @@
-"""Token ids come from the manifest, the config or the tokenizer, in this order, and are checked."""
+"""Token ids come from the manifest, the decoder's files or its tokenizer, and are checked."""
 
-from dataclasses import asdict
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AddedToken, AutoConfig, AutoTokenizer
 
 from tests import checkpoints
 from tests.checkpoints import bert, gpt2, roberta, vit
-from tests.support.building import assemble_pair, read_json, source
+from tests.support.building import assemble_pair, edit_json, read_json, source
 from ved.assembly.processing_files import TokenizerFiles
-from ved.assembly.special_tokens import TokenIds, resolve_token_ids
+from ved.assembly.special_tokens import DecoderSettings, SpecialTokens, TokenId, TokenIds
+from ved.assembly.token_search import resolve_special_tokens
 from ved.assembly.tokenizer import prepare_tokenizer
 from ved.errors import ErrorCode, VedError
 from ved.manifest.settings import CheckpointSettings
@@ -21,12 +23,49 @@ pytestmark = pytest.mark.hub
 ORIGIN = "org/decoder"
 
 
-def decoder(family: str, directory: Path, **options: Any) -> tuple[Any, TokenizerFiles]:
-    """Return config and tokenizer of a family's sample checkpoint."""
+def decoder(
+    family: str, directory: Path, *, generation: dict[str, Any] | None = None, **options: Any
+) -> tuple[DecoderSettings, TokenizerFiles]:
+    """Return settings and tokenizer of a family's sample checkpoint.
+
+    Args:
+        family: the family.
+        directory: the directory to write the checkpoint to.
+        generation: the content of generation_config.json, if there should be one.
+        options: options of the sample.
+    """
     checkpoints.DECODERS[family](directory, **options)
+    path = directory / "generation_config.json"
+    path.unlink(missing_ok=True)
+    if generation is not None:
+        path.write_text(json.dumps(generation))
+    return read(directory)
+
+
+def read(directory: Path) -> tuple[DecoderSettings, TokenizerFiles]:
+    """Return settings and tokenizer of the decoder in a directory."""
     resolved = source("decoder", directory).resolved
     tokenizer = prepare_tokenizer(directory, resolved.config, resolved.family, ORIGIN)
-    return AutoConfig.from_pretrained(directory), tokenizer
+    loaded = AutoConfig.from_pretrained(directory)
+    return DecoderSettings(resolved.config, resolved.generation, loaded), tokenizer
+
+
+def resolve(
+    settings: DecoderSettings, tokenizer: TokenizerFiles, wanted: dict[str, int] | None = None
+) -> SpecialTokens:
+    return resolve_special_tokens(wanted or {}, settings, tokenizer, ORIGIN)
+
+
+def refused(
+    settings: DecoderSettings, tokenizer: TokenizerFiles, wanted: dict[str, int] | None = None
+) -> list[str]:
+    """Return the problems of token ids that are refused."""
+    with pytest.raises(VedError) as caught:
+        resolve(settings, tokenizer, wanted)
+    assert caught.value.code == ErrorCode.TOKEN_IDS
+    assert ORIGIN in caught.value.cause
+    assert "token_ids: {decoder_start: ..., pad: ..., eos: ...}" in caught.value.remedy
+    return caught.value.cause.split(";")
 
 
 def ids(found: TokenIds) -> tuple[int, int, int]:
@@ -74,64 +113,206 @@ def test_token_ids_of_each_family_have_their_origins(
     family: str, tokens: tuple[str, ...], origins: tuple[str, ...], tmp_path: Path
 ) -> None:
     config, tokenizer = decoder(family, tmp_path)
-    found = resolve_token_ids({}, config, tokenizer, ORIGIN)
+    resolved = resolve(config, tokenizer)
+    found = resolved.ids
     assert tuple(token["token"] for token in asdict(found).values()) == tokens
     assert tuple(token["origin"] for token in asdict(found).values()) == origins
     assert ids(found) == tuple(map(tokenizer.tokens.index, tokens))
     assert found.pad_is_eos == (family == "gpt2")
+    assert not resolved.warnings
 
 
 @pytest.mark.parametrize("role", ["decoder_start", "pad", "eos"])
 def test_token_ids_of_the_manifest_replace_single_ids(role: str, tmp_path: Path) -> None:
-    config, tokenizer = decoder("roberta", tmp_path)
-    without = asdict(resolve_token_ids({}, config, tokenizer, ORIGIN))
-    found = asdict(resolve_token_ids({role: 5}, config, tokenizer, ORIGIN))
-    assert found == without | {
-        role: {"id": 5, "token": tokenizer.token(5), "origin": "the manifest"}
-    }
+    settings, tokenizer = decoder("roberta", tmp_path)
+    without = asdict(resolve(settings, tokenizer).ids)
+    mask = tokenizer.token_ids["mask"]
+    tokens = resolve(settings, tokenizer, {role: mask})
+    expected = {"id": mask, "token": "<mask>", "origin": "the manifest"}
+    assert asdict(tokens.ids) == without | {role: without[role] | expected}
+    assert not tokens.warnings
 
 
-def test_token_ids_of_the_config_come_before_the_tokenizers(tmp_path: Path) -> None:
-    config, tokenizer = decoder(
-        "bert", tmp_path, config={"decoder_start_token_id": 7, "pad_token_id": 8, "eos_token_id": 9}
-    )
-    assert ids(resolve_token_ids({}, config, tokenizer, ORIGIN)) == (7, 8, 9)
+@pytest.mark.parametrize("role", ["decoder_start", "pad", "eos"])
+def test_ordinary_token_ids_of_the_manifest_are_warned_of(role: str, tmp_path: Path) -> None:
+    settings, tokenizer = decoder("roberta", tmp_path)
+    tokens = resolve(settings, tokenizer, {role: 5})
+    assert asdict(tokens.ids)[role]["id"] == 5
+    (warning,) = tokens.warnings
+    assert f"{role} to 5" in warning
 
 
 def test_token_ids_of_the_tokenizer_come_last(tmp_path: Path) -> None:
-    config, tokenizer = decoder("bert", tmp_path, config={"pad_token_id": None})
-    expected = tuple(tokenizer.token_ids[name] for name in ("cls", "pad", "sep"))
-    assert ids(resolve_token_ids({}, config, tokenizer, ORIGIN)) == expected
+    settings, tokenizer = decoder("bert", tmp_path, config={"pad_token_id": None})
+    tokens = resolve(settings, tokenizer)
+    assert ids(tokens.ids) == tuple(tokenizer.token_ids[name] for name in ("cls", "pad", "sep"))
+    assert (tokens.warnings, tokens.bos) == ((), None)
 
 
 def test_token_ids_may_be_zero(tmp_path: Path) -> None:
-    config, tokenizer = decoder(
-        "roberta", tmp_path, config={"decoder_start_token_id": 3, "pad_token_id": 0}
+    config = {"decoder_start_token_id": 3, "pad_token_id": 1}
+    settings, tokenizer = decoder("roberta", tmp_path, config=config)
+    assert ids(resolve(settings, tokenizer, {"decoder_start": 0}).ids) == (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("family", "lacking"),
+    [
+        ("gpt2", ("bos_token_id", "eos_token_id")),
+        ("roberta", ("bos_token_id", "pad_token_id", "eos_token_id")),
+        ("bart", ("bos_token_id", "eos_token_id", "decoder_start_token_id")),
+    ],
+)
+def test_defaults_of_a_class_are_not_token_ids(
+    family: str, lacking: tuple[str, ...], tmp_path: Path
+) -> None:
+    checkpoints.DECODERS[family](tmp_path)
+    (tmp_path / "generation_config.json").unlink(missing_ok=True)
+    config = {k: v for k, v in read_json(tmp_path / "config.json").items() if k not in lacking}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    settings, tokenizer = read(tmp_path)
+    tokens = resolve(settings, tokenizer)
+    assert tokens.bos == tokenizer.token_ids["bos"]
+    assert tokens.ids.eos.id == tokenizer.token_ids["eos"]
+    assert tokens.ids.decoder_start.id == tokenizer.token_ids["bos"]
+    for role in ("decoder_start", "eos"):
+        assert asdict(tokens.ids)[role]["origin"].endswith("of the tokenizer")
+
+
+# Contradictions
+
+
+@pytest.mark.parametrize(
+    ("family", "config", "expected"),
+    [
+        # GPT-2 with a tokenizer of its own: the ids of its config are ordinary words there.
+        ("gpt2", {"bos_token_id": 100, "eos_token_id": 100}, (384, 384, 384)),
+        ("gpt2", {"bos_token_id": 384, "eos_token_id": 7}, (384, 384, 384)),
+        ("roberta", {"eos_token_id": 50}, (0, 1, 2)),
+        ("roberta", {"pad_token_id": 3}, (0, 1, 2)),  # the unknown token: special, but not pad
+        ("roberta", {"bos_token_id": 60, "pad_token_id": 61, "eos_token_id": 62}, (0, 1, 2)),
+        ("bart", {"decoder_start_token_id": 40}, (0, 1, 2)),
+        ("bert", {"pad_token_id": 70}, (2, 0, 3)),
+        ("bert", {"bos_token_id": 71, "eos_token_id": 72}, (2, 0, 3)),
+    ],
+)
+def test_tokens_that_the_tokenizer_names_replace_others_with_a_warning(
+    family: str, config: dict[str, int], expected: tuple[int, ...], tmp_path: Path
+) -> None:
+    settings, tokenizer = decoder(family, tmp_path, config=config)
+    tokens = resolve(settings, tokenizer)
+    assert ids(tokens.ids) == expected
+    for name, number in config.items():
+        if number != tokenizer.token_ids.get("bos"):
+            (warning,) = [each for each in tokens.warnings if f"{name} of the" in each]
+            assert f" says {number} (" in warning
+            assert "token_ids: {" in warning
+
+
+def test_special_tokens_of_the_config_are_taken_if_the_tokenizer_names_none(
+    tmp_path: Path,
+) -> None:
+    config = {"decoder_start_token_id": 1, "eos_token_id": 4}  # BERT's tokenizer names no bos, eos
+    settings, tokenizer = decoder("bert", tmp_path, config=config)
+    tokens = resolve(settings, tokenizer)
+    assert ids(tokens.ids) == (1, 0, 4)
+    assert not tokens.warnings
+
+
+@pytest.mark.parametrize("role", ["pad", "eos", "bos"])
+def test_ids_of_the_generation_config_follow_those_of_the_config(role: str, tmp_path: Path) -> None:
+    name = f"{role}_token_id"
+    mask = checkpoints_mask(tmp_path / "plain")
+    stated = {name: mask}
+    settings, tokenizer = decoder("roberta", tmp_path / "both", generation=stated)
+    tokens = resolve(settings, tokenizer)
+    assert ids(tokens.ids) == (0, 1, 2)
+    (warning,) = tokens.warnings
+    assert f"{name} of the decoder's generation config says {mask}" in warning
+
+    settings, tokenizer = decoder(
+        "roberta", tmp_path / "alone", config={name: None}, generation=stated
     )
-    assert ids(resolve_token_ids({"decoder_start": 0}, config, tokenizer, ORIGIN)) == (0, 0, 2)
+    nameless = replace(tokenizer, token_ids={"mask": mask}, settings=tokenizer.settings)
+    tokens = resolve(settings, nameless)
+    found = tokens.ids.decoder_start if role == "bos" else asdict_of(tokens.ids, role)
+    assert (found.id, found.origin) == (mask, f"{name} of the decoder's generation config")
 
 
-def test_token_ids_take_the_first_of_several_eos_tokens(tmp_path: Path) -> None:
-    config, tokenizer = decoder("roberta", tmp_path, config={"eos_token_id": [6, 2]})
-    found = resolve_token_ids({}, config, tokenizer, ORIGIN)
-    assert found.eos.id == 6
+def checkpoints_mask(directory: Path) -> int:
+    """Return the id of `<mask>` in the sample of RoBERTa."""
+    return decoder("roberta", directory)[1].token_ids["mask"]
+
+
+def asdict_of(found: TokenIds, role: str) -> TokenId:
+    token = getattr(found, role)
+    assert isinstance(token, TokenId)
+    return token
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"), [([4, 2], 2), ([2, 4], 2), ([2], 2), ([40, 2], 2), ([5000, 2], 2)]
+)
+def test_token_ids_take_the_named_one_of_several_eos_tokens(
+    stated: list[int], expected: int, tmp_path: Path
+) -> None:
+    settings, tokenizer = decoder("roberta", tmp_path, config={"eos_token_id": stated})
+    tokens = resolve(settings, tokenizer)
+    assert tokens.ids.eos.id == expected
+    assert len(tokens.warnings) == (len(stated) > 1)
+
+
+@pytest.mark.parametrize("has_row", [True, False])
+def test_pad_token_of_the_tokenizer_comes_before_eos(has_row: bool, tmp_path: Path) -> None:
+    size = {"vocab_size": 386} if has_row else {}
+    gpt2(tmp_path, config=size)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    tokenizer.save_pretrained(tmp_path)
+    tokens = resolve(*read(tmp_path))
+    assert tokens.ids.pad.id == (385 if has_row else 384)
+    assert tokens.ids.pad.script == 384
+    assert [ErrorCode.TOKEN_IDS for each in tokens.warnings if "385" in each] == (
+        [] if has_row else [ErrorCode.TOKEN_IDS]
+    )
+
+
+def test_token_ids_have_what_the_script_takes(tmp_path: Path) -> None:
+    settings, tokenizer = decoder("bert", tmp_path / "bert")
+    found = resolve(settings, tokenizer).ids
+    assert (found.decoder_start.script, found.pad.script, found.eos.script) == (None, 0, None)
+    settings, tokenizer = decoder("gpt2", tmp_path / "gpt2", config={"eos_token_id": 9})
+    found = resolve(settings, tokenizer).ids
+    assert (found.decoder_start.script, found.pad.script, found.eos.script) == (384, 9, 9)
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [({}, 384), ({"bos_token_id": 50256}, None), ({"bos_token_id": 20}, None)],
+)
+def test_bos_is_a_special_token_or_absent(
+    config: dict[str, int], expected: int | None, tmp_path: Path
+) -> None:
+    settings, tokenizer = decoder("gpt2", tmp_path, config=config)
+    nameless = replace(tokenizer, token_ids={"eos": 384})
+    tokens = resolve(settings, nameless, {"decoder_start": 384})
+    assert tokens.bos == expected
+
+
+# Errors
 
 
 def test_token_ids_error_names_every_problem(tmp_path: Path) -> None:
-    config, tokenizer = decoder("gpt2", tmp_path, config={"vocab_size": 400, "eos_token_id": None})
-    wanted = {"decoder_start": 390, "pad": 400}
-    with pytest.raises(VedError) as caught:
-        resolve_token_ids(wanted, config, tokenizer, ORIGIN)
-    assert caught.value.code == ErrorCode.TOKEN_IDS
-    assert ORIGIN in caught.value.cause
-    problems = caught.value.cause.split(";")
+    settings, tokenizer = decoder(
+        "gpt2", tmp_path, config={"vocab_size": 400, "eos_token_id": 5000}
+    )
+    problems = refused(settings, tokenizer, {"decoder_start": 390, "pad": 400})
     for problem, parts in zip(
         problems,
-        (("decoder_start 390", "the manifest"), ("pad 400", "the manifest"), ("eos",)),
+        (("decoder_start 390", "the manifest"), ("eos", "384"), ("pad 400", "the manifest")),
         strict=True,
     ):
         assert all(part in problem for part in parts)
-    assert "token_ids: {decoder_start: ..., pad: ..., eos: ...}" in caught.value.remedy
 
 
 @pytest.mark.parametrize(
@@ -139,25 +320,39 @@ def test_token_ids_error_names_every_problem(tmp_path: Path) -> None:
     [
         ({"pad_token_id": 5000}, "pad 5000 (from pad_token_id of the decoder's config)"),
         ({"eos_token_id": -1}, "eos -1 (from eos_token_id of the decoder's config)"),
-        ({"eos_token_id": []}, "eos"),
+        ({"eos_token_id": 384.0}, "eos_token_id of the decoder's config is 384.0"),
+        ({"pad_token_id": True}, "pad_token_id of the decoder's config is True"),
+        ({"bos_token_id": "384"}, "bos_token_id of the decoder's config is '384'"),
+        ({"pad_token_id": [384]}, "pad_token_id of the decoder's config is [384]"),
     ],
 )
 def test_token_ids_refuse_unusable_ids_of_the_config(
     config: dict[str, Any], problem: str, tmp_path: Path
 ) -> None:
-    changed, tokenizer = decoder("gpt2", tmp_path, config=config)
-    with pytest.raises(VedError) as caught:
-        resolve_token_ids({}, changed, tokenizer, ORIGIN)
-    assert caught.value.code == ErrorCode.TOKEN_IDS
-    assert problem in caught.value.cause
+    gpt2(tmp_path)
+    edit_json(tmp_path / "config.json", **config)
+    settings, tokenizer = read(tmp_path)
+    assert any(problem in each for each in refused(settings, tokenizer))
+
+
+@pytest.mark.parametrize("number", [7, 100, 383])
+def test_ordinary_tokens_are_refused_if_the_tokenizer_names_none(
+    number: int, tmp_path: Path
+) -> None:
+    ids_in_config = {"bos_token_id": number, "eos_token_id": number, "pad_token_id": number}
+    settings, tokenizer = decoder("gpt2", tmp_path, config=ids_in_config)
+    nameless = replace(tokenizer, token_ids={})
+    assert len(refused(settings, nameless)) == 3
+    wanted = {"decoder_start": number, "pad": number, "eos": number}
+    assert ids(resolve(settings, nameless, wanted).ids) == (number,) * 3
 
 
 def test_token_ids_refuse_tokens_without_an_embedding(tmp_path: Path) -> None:
-    config, tokenizer = decoder("gpt2", tmp_path, extra_tokens=2)
+    settings, tokenizer = decoder("gpt2", tmp_path, extra_tokens=2)
     extra = tokenizer.tokens.index("<extra_0>")
-    with pytest.raises(VedError, match=f"pad {extra} .*vocabulary of {extra}") as caught:
-        resolve_token_ids({"pad": extra}, config, tokenizer, ORIGIN)
-    assert caught.value.code == ErrorCode.TOKEN_IDS
+    (problem,) = refused(settings, tokenizer, {"pad": extra})
+    assert f"pad {extra} " in problem
+    assert f"vocabulary of {extra}" in problem
 
 
 # In the checkpoint
@@ -219,3 +414,49 @@ def test_unusable_token_ids_stop_assembly_before_files_are_written(tmp_path: Pat
         assemble_pair(*pair, tmp_path / "out", CheckpointSettings(token_ids={"pad": 10**6}))
     assert caught.value.code == ErrorCode.TOKEN_IDS
     assert not list((tmp_path / "out").iterdir())
+
+
+TEXT = "a red  square, <s> </s> [CLS] [SEP] <|endoftext|> 1 + 2 = 3; is it blue?"
+
+
+@pytest.mark.parametrize(
+    ("family", "config"),
+    [
+        *((family, {}) for family in checkpoints.DECODERS),
+        ("gpt2", {"bos_token_id": 100, "eos_token_id": 100}),
+        ("roberta", {"pad_token_id": 60, "eos_token_id": 61}),
+        ("bert", {"eos_token_id": 70}),
+    ],
+)
+def test_published_tokenizer_treats_texts_as_that_of_the_source(
+    family: str, config: dict[str, int], tmp_path: Path
+) -> None:
+    directory = checkpoints.DECODERS[family](tmp_path / "decoder", config=config)
+    before = AutoTokenizer.from_pretrained(directory)
+    assemble_pair(vit(tmp_path / "encoder"), directory, tmp_path / "out")
+    after = AutoTokenizer.from_pretrained(tmp_path / "out")
+    words = [
+        before.decode([number])
+        for number in range(0, len(before), 3)
+        if number not in before.all_special_ids
+    ]
+    for text in (TEXT, " ".join(words), "".join(words), " ".join(before.all_special_tokens)):
+        encoded = before(text).input_ids
+        assert after(text).input_ids == encoded
+        for skip in (True, False):
+            assert after.decode(encoded, skip_special_tokens=skip) == before.decode(
+                encoded, skip_special_tokens=skip
+            )
+    assert {*before.all_special_ids} == {*after.all_special_ids}
+
+
+def test_published_tokenizer_keeps_an_own_pad_token(tmp_path: Path) -> None:
+    directory = gpt2(tmp_path / "decoder", config={"vocab_size": 386})
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    tokenizer.add_special_tokens({"pad_token": AddedToken("[PAD]", special=True)})
+    tokenizer.save_pretrained(directory)
+    assemble_pair(vit(tmp_path / "encoder"), directory, tmp_path / "out")
+    after = AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert (after.pad_token, after.pad_token_id) == ("[PAD]", 385)
+    assert after("a [PAD] b").input_ids == tokenizer("a [PAD] b").input_ids
+    assert read_json(tmp_path / "out" / "generation_config.json")["pad_token_id"] == 385

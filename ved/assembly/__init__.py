@@ -1,8 +1,9 @@
 """Assemble a checkpoint from two sources: parameters, special tokens and processor files.
 
 `assemble` writes the checkpoint. `parts` combines the sources with their models, `ledger` finds the
-origin of every parameter, and `initialization` draws those that no source has. `special_tokens` is
-about token ids. `tokenizer` and `image_processor` read the files of tokenizers and image
+origin of every parameter, and `initialization` draws those that no source has. `special_tokens` and
+`token_search` are about token ids, and `generation_settings` about settings that a checkpoint does
+not take over. `tokenizer` and `image_processor` read the files of tokenizers and image
 processors, and `processing_files` writes them.
 
 `assemble`, `parts`, `initialization`, `tokenizer` and `image_processor` import jax or transformers,

@@ -14,6 +14,7 @@ import numpy as np
 from transformers import GenerationConfig, VisionEncoderDecoderConfig
 
 from ved.assembly import processing_files, special_tokens
+from ved.assembly.generation_settings import kept_settings
 from ved.assembly.image_processor import prepare_image_processor
 from ved.assembly.ledger import Ledger, PartSummary
 from ved.assembly.parts import (
@@ -28,9 +29,9 @@ from ved.assembly.parts import (
 )
 from ved.assembly.prepared import PreparedSource
 from ved.assembly.processing_files import ImageProcessorFiles, TokenizerFiles
-from ved.assembly.special_tokens import TokenIds
+from ved.assembly.special_tokens import DecoderSettings, SpecialTokens, TokenIds
+from ved.assembly.token_search import resolve_special_tokens
 from ved.assembly.tokenizer import prepare_tokenizer
-from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.manifest.fields import Dtype, WeightFormat
 from ved.manifest.settings import CheckpointSettings
@@ -52,7 +53,7 @@ class Checkpoint:
     Attributes:
         directory: the directory of its files.
         settings: the settings that it was assembled with.
-        token_ids: its special tokens.
+        special_tokens: its special tokens.
         config: its transformers config.
         ledgers: the origin of its parameters: encoder, decoder and, if their widths differ, the
             projection.
@@ -62,7 +63,7 @@ class Checkpoint:
 
     directory: Path
     settings: CheckpointSettings
-    token_ids: TokenIds
+    special_tokens: SpecialTokens
     config: Any
     ledgers: tuple[Ledger, ...]
     summaries: Mapping[str, PartSummary]
@@ -74,10 +75,15 @@ class Checkpoint:
         return sum(part.num_copied + part.num_initialized for part in self.summaries.values())
 
     @property
+    def token_ids(self) -> TokenIds:
+        """The ids of its special tokens."""
+        return self.special_tokens.ids
+
+    @property
     def warnings(self) -> tuple[str, ...]:
-        """A sentence for each gap: random parameters, unknown tensors, tied ones that differ."""
+        """Random parameters, unknown tensors, tied ones and ids that differ, a sentence each."""
         found = tuple(warning for ledger in self.ledgers for warning in ledger.warnings)
-        return (*found, *self.tie_warnings)
+        return (*found, *self.tie_warnings, *self.special_tokens.warnings)
 
     @property
     def tie_warnings(self) -> tuple[str, ...]:
@@ -125,14 +131,15 @@ def assemble(
         *projection_part(config, settings.seed),
     ]
     # The small files come first: an error in them should not cost the time of writing gigabytes.
-    ids = special_tokens.resolve_token_ids(
-        settings.token_ids, decoder_config, tokenizer, str(decoder)
+    resolved = decoder.resolved
+    stated = DecoderSettings(resolved.config, resolved.generation, decoder_config)
+    tokens = resolve_special_tokens(settings.token_ids, stated, tokenizer, str(decoder))
+    special_tokens.apply_special_tokens(
+        tokens, config, counts_from_pad=resolved.family.counts_from_pad
     )
-    special_tokens.apply_token_ids(
-        ids, config, counts_from_pad=decoder.resolved.family.counts_from_pad
-    )
-    _write_configs(config, directory, settings.dtype)
-    processing_files.write_tokenizer(tokenizer, ids, decoder.directory, directory)
+    _write_config(config, directory, settings.dtype)
+    _write_generation_config(tokens, stated, directory)
+    processing_files.write_tokenizer(tokenizer, tokens.ids, decoder.directory, directory)
     processing_files.write_image_processor(image_processor, directory)
     parts = [replace(part, ledger=part.ledger.compared()) for part in parts]
     dtypes = output_dtypes(parts, settings.dtype)
@@ -140,7 +147,7 @@ def assemble(
     return Checkpoint(
         directory,
         settings,
-        ids,
+        tokens,
         config,
         tuple(part.ledger for part in parts),
         {part.ledger.role: part.summary(dtypes) for part in parts},
@@ -205,17 +212,17 @@ def _cast(path: ParameterPath, tensor: Tensor, dtype: np.dtype[Any]) -> Tensor:
     return tensor if tensor.dtype == dtype else Cast(tensor, dtype, "/".join(path))
 
 
-def _write_configs(config: Any, directory: Path, dtype: Dtype) -> None:
+def _write_config(config: Any, directory: Path, dtype: Dtype) -> None:
     config.architectures = ["VisionEncoderDecoderModel"]
     if dtype != "source":
         for part in (config, config.encoder, config.decoder):
             part.dtype = dtype
     config.save_pretrained(directory)
-    try:
-        GenerationConfig.from_model_config(config).save_pretrained(directory)
-    except ValueError as error:
-        raise VedError(
-            f"The generation settings in the decoder's config contradict one another: {error}",
-            "Use a config without these settings: decoder: {model: ..., config: ...}.",
-            code=ErrorCode.GENERATION_SETTINGS,
-        ) from error
+
+
+def _write_generation_config(
+    tokens: SpecialTokens, stated: DecoderSettings, directory: Path
+) -> None:
+    kept = kept_settings(stated.config, stated.generation, stated.loaded.vocab_size)
+    ids = {f"{role}_token_id": token.id for role, token in vars(tokens.ids).items()}
+    GenerationConfig(bos_token_id=tokens.bos, **ids, **kept).save_pretrained(directory)

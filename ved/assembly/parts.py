@@ -20,7 +20,7 @@ from transformers import (
     FlaxVisionEncoderDecoderModel,
 )
 
-from ved.assembly import ledger
+from ved.assembly import generation_settings, ledger
 from ved.assembly.initialization import Initialization
 from ved.assembly.ledger import KEPT_BYTES, Ledger, PartSummary
 from ved.assembly.model_size import check_model_size
@@ -115,7 +115,7 @@ class Part:
 
 
 def load_config(source: Source) -> Any:
-    """Return a source's transformers config, without remote code.
+    """Return a source's transformers config, without remote code and generation settings.
 
     Raises:
         VedError: transformers cannot read the config.
@@ -133,6 +133,7 @@ def load_config(source: Source) -> Any:
     config._name_or_path = source.resolved.config_snapshot.name
     for name in ("auto_map", "custom_pipelines"):
         vars(config).pop(name, None)
+    generation_settings.reset(config)
     return config
 
 

@@ -59,6 +59,13 @@ class TokenizerFiles:
         """Return the text of a token; None if no token has the id."""
         return self.tokens[number] if 0 <= number < len(self.tokens) else None
 
+    def is_special(self, number: int) -> bool:
+        """Return whether a token is a special one, which is no part of ordinary text."""
+        added = self.settings.get("added_tokens_decoder")
+        entry = added.get(str(number)) if isinstance(added, dict) else None
+        is_marked = isinstance(entry, dict) and entry.get("special") is True
+        return is_marked or number in self.token_ids.values()
+
 
 @dataclass(frozen=True)
 class ImageProcessorFiles:

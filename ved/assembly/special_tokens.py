@@ -1,13 +1,8 @@
-"""Find the ids of the decoder's start, pad and eos tokens, and write them into a checkpoint.
-
-An id comes from the manifest, else from the decoder's config, else from its tokenizer.
-"""
+"""The special tokens of a checkpoint: start, pad and eos. `token_search` finds their ids."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
-
-from ved.errors import ErrorCode, VedError
 
 TokenRole = Literal["decoder_start", "pad", "eos"]
 
@@ -22,6 +17,24 @@ class NamedTokens(Protocol):
     def token(self, number: int) -> str | None:
         """Return the text of a token; None if no token has the id."""
 
+    def is_special(self, number: int) -> bool:
+        """Return whether a token is a special one, which is no part of ordinary text."""
+
+
+@dataclass(frozen=True)
+class DecoderSettings:
+    """The settings of a decoder.
+
+    Attributes:
+        config: the content of its config.json.
+        generation: the content of its generation_config.json; empty if it has none.
+        loaded: its transformers config, which has the defaults of its class, too.
+    """
+
+    config: Mapping[str, Any]
+    generation: Mapping[str, Any]
+    loaded: Any
+
 
 @dataclass(frozen=True)
 class TokenId:
@@ -31,11 +44,13 @@ class TokenId:
         id: its number in the vocabulary.
         token: its text in the tokenizer.
         origin: where the id was found, such as "the manifest".
+        script: the id that transformers' script takes; None if it finds none.
     """
 
     id: int
     token: str
     origin: str
+    script: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,95 +67,58 @@ class TokenIds:
         return self.pad.id == self.eos.id
 
 
-# The settings of the config, in the order of the script (create_model_from_encoder_decoder_models),
-# and the special token of the tokenizer.
-_IN_CONFIG: dict[TokenRole, tuple[str, ...]] = {
+@dataclass(frozen=True)
+class SpecialTokens:
+    """The special tokens of one checkpoint, and what was decided about them.
+
+    Attributes:
+        ids: the special tokens.
+        bos: the id of the decoder's bos token, if it has one.
+        warnings: contradictions that the rule settles, a sentence each.
+    """
+
+    ids: TokenIds
+    bos: int | None
+    warnings: tuple[str, ...] = ()
+
+
+_IN_SCRIPT: Mapping[TokenRole, tuple[str, ...]] = {
     "decoder_start": ("decoder_start_token_id", "bos_token_id"),
     "pad": ("pad_token_id", "eos_token_id"),
     "eos": ("eos_token_id",),
 }
-_IN_TOKENIZER: dict[TokenRole, str] = {"decoder_start": "cls", "pad": "pad", "eos": "sep"}
 
 
-def resolve_token_ids(
-    wanted: Mapping[str, int], config: Any, tokenizer: NamedTokens, origin: str
-) -> TokenIds:
-    """Return the special tokens of a decoder.
+def script_id(role: TokenRole, config: Any) -> int | None:
+    """Return the id that transformers' script takes; None if it finds none.
+
+    Source: create_model_from_encoder_decoder_models.py, transformers 4.57.
 
     Args:
-        wanted: the ids in the manifest, by role.
+        role: the role of the token.
         config: the decoder's transformers config.
-        tokenizer: the decoder's tokenizer.
-        origin: the decoder, for errors.
-
-    Raises:
-        VedError: an id is missing, outside the vocabulary, or unknown to the tokenizer. One error
-            names the problems of all three.
     """
-    problems: list[str] = []
-    found: dict[TokenRole, TokenId] = {}
-    for role in _IN_CONFIG:
-        try:
-            found[role] = _resolve_one(role, wanted, config, tokenizer)
-        except ValueError as error:
-            problems.append(str(error))
-    if problems:
-        raise VedError(
-            f"The token ids of {origin} are not usable: {'; '.join(problems)}.",
-            "Set them with token_ids: {decoder_start: ..., pad: ..., eos: ...}.",
-            code=ErrorCode.TOKEN_IDS,
-        )
-    return TokenIds(**found)
-
-
-def _resolve_one(
-    role: TokenRole, wanted: Mapping[str, int], config: Any, tokenizer: NamedTokens
-) -> TokenId:
-    number, origin = _find(role, wanted, config, tokenizer)
-    if not 0 <= number < config.vocab_size:
-        raise ValueError(
-            f"{role} {number} (from {origin}) is outside the vocabulary of {config.vocab_size}"
-        )
-    token = tokenizer.token(number)
-    if token is None:
-        raise ValueError(f"{role} {number} (from {origin}) is unknown to the tokenizer")
-    return TokenId(number, token, origin)
-
-
-def _find(
-    role: TokenRole, wanted: Mapping[str, int], config: Any, tokenizer: NamedTokens
-) -> tuple[int, str]:
-    if role in wanted:
-        return wanted[role], "the manifest"
-    for name in _IN_CONFIG[role]:
-        number: Any = getattr(config, name, None)
-        # A config may list several end tokens. The first one ends the texts of the training.
-        if isinstance(number, list):
-            number = number[0] if number else None
-        if number is not None and not isinstance(number, int):
-            raise ValueError(f"{name} of the decoder's config is {number!r}, not a number")
+    for name in _IN_SCRIPT[role]:
+        number = getattr(config, name, None)
         if number is not None:
-            return number, f"{name} of the decoder's config"
-    name = _IN_TOKENIZER[role]
-    if name in tokenizer.token_ids:
-        return tokenizer.token_ids[name], f"{name}_token of the tokenizer"
-    raise ValueError(
-        f"neither the decoder's config nor its tokenizer has the id of the {role} token"
-    )
+            return number if type(number) is int and 0 <= number < 2**63 else None
+    return None
 
 
-def apply_token_ids(token_ids: TokenIds, config: Any, *, counts_from_pad: bool) -> None:
+def apply_special_tokens(tokens: SpecialTokens, config: Any, *, counts_from_pad: bool) -> None:
     """Write the ids into the composite config and its decoder's config.
 
     Args:
-        token_ids: the special tokens.
+        tokens: the special tokens.
         config: a transformers VisionEncoderDecoderConfig; it is changed.
         counts_from_pad: whether the decoder counts positions from the pad id in its own config.
             That id then stays as it was in training, and only the composite config has the pad id.
     """
+    ids = tokens.ids
     for part in (config, config.decoder):
-        part.decoder_start_token_id = token_ids.decoder_start.id
-        part.eos_token_id = token_ids.eos.id
-    config.pad_token_id = token_ids.pad.id
+        part.decoder_start_token_id = ids.decoder_start.id
+        part.eos_token_id = ids.eos.id
+    config.decoder.bos_token_id = tokens.bos
+    config.pad_token_id = ids.pad.id
     if not counts_from_pad:
-        config.decoder.pad_token_id = token_ids.pad.id
+        config.decoder.pad_token_id = ids.pad.id

@@ -182,10 +182,10 @@ class Preflight:
         reports = [*by_role.values()]
         findings = Findings(finding for each in reports for finding in each.findings)
         decoder = by_role.get("decoder")
-        if decoder and decoder.config and decoder.examination.tokenizer:
+        if decoder and decoder.resolved and decoder.config and decoder.examination.tokenizer:
             source_checks.check_token_ids(
                 pair,
-                str(decoder.resolved),
+                decoder.resolved,
                 decoder.config,
                 decoder.examination.tokenizer,
                 findings,

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-from ved.assembly import special_tokens
 from ved.assembly.processing_files import ImageProcessorFiles, TokenizerFiles
+from ved.assembly.special_tokens import DecoderSettings
+from ved.assembly.token_search import resolve_special_tokens
 from ved.errors import ErrorCode
 from ved.manifest.pair_models import Pair
 from ved.manifest.settings import CheckpointSettings
@@ -39,22 +40,26 @@ def check_access(pair: Pair, source: ResolvedSource, findings: Findings) -> None
 
 
 def check_token_ids(
-    pair: Pair, origin: str, config: Any, tokenizer: TokenizerFiles, findings: Findings
+    pair: Pair, source: ResolvedSource, config: Any, tokenizer: TokenizerFiles, findings: Findings
 ) -> None:
-    """Find special token ids that are missing, out of range or shared.
+    """Find special token ids that are missing, out of range, contradicted or shared.
 
     Args:
         pair: the entry of the manifest, which may name ids.
-        origin: the decoder, for messages.
-        config: the decoder's transformers config.
-        tokenizer: the decoder's tokenizer.
+        source: the decoder.
+        config: its transformers config.
+        tokenizer: its tokenizer.
         findings: the list to add findings to.
     """
     if not isinstance(getattr(config, "vocab_size", None), int):
         return
     with findings.about("token_ids"):
         wanted = CheckpointSettings.of(pair).token_ids
-        ids = special_tokens.resolve_token_ids(wanted, config, tokenizer, origin)
+        stated = DecoderSettings(source.config, source.generation, config)
+        tokens = resolve_special_tokens(wanted, stated, tokenizer, str(source))
+        for warning in tokens.warnings:
+            findings.warn("token_ids", warning, code=ErrorCode.TOKEN_IDS_DIFFER)
+        ids = tokens.ids
         if ids.pad_is_eos:
             findings.notice(
                 "token_ids",

@@ -1,10 +1,12 @@
 """Create the build record of an assembled checkpoint."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import HfApi
 
 import ved
+from ved.assembly.generation_settings import left_out
 from ved.assembly.ledger import Ledger, PartSummary
 from ved.assembly.special_tokens import TokenId
 from ved.environment import THREEFRY_PARTITIONABLE
@@ -87,6 +89,9 @@ def _source(source: Source, config: Any) -> RecordedSource:
         architecture=_architecture(resolved.family, config),
         metadata=resolved.snapshot.metadata,
         files=source.digests(),
+        left_out=left_out(
+            resolved.config, resolved.generation, getattr(config, "vocab_size", None)
+        ),
     )
 
 
@@ -103,7 +108,7 @@ def _architecture(family: Family, config: Any) -> Architecture:
 
 
 def _token_id(found: TokenId) -> RecordedTokenId:
-    return RecordedTokenId(id=found.id, token=found.token, origin=found.origin)
+    return RecordedTokenId(**asdict(found))
 
 
 def _snapshot(snapshot: Snapshot) -> dict[str, Any]:

@@ -88,6 +88,10 @@ class Architecture(RecordModel):
     patch_size: _Pixels | None = None
 
 
+SettingName = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,59}$")]
+"""The name of a setting in a config."""
+
+
 class RecordedSource(RecordedSnapshot):
     """A source of the checkpoint.
 
@@ -97,6 +101,7 @@ class RecordedSource(RecordedSnapshot):
         architecture: its size.
         metadata: the metadata of its repo.
         files: the sha256 of every file that was used, by name.
+        left_out: the settings of the source that the checkpoint does not have.
     """
 
     config: RecordedSnapshot
@@ -104,14 +109,23 @@ class RecordedSource(RecordedSnapshot):
     architecture: Architecture
     metadata: SourceMetadata
     files: Mapping[SourceFileName, Digest]
+    left_out: tuple[SettingName, ...] = ()
 
 
 class RecordedTokenId(RecordModel):
-    """A special token: its id, its text, and the origin of the id."""
+    """A special token.
+
+    Attributes:
+        id: its number in the vocabulary.
+        token: its text.
+        origin: where the id was found.
+        script: the id that transformers' script takes; None if it finds none.
+    """
 
     id: Count
     token: str
     origin: Text
+    script: Count | None = None
 
 
 class Copied(RecordModel):

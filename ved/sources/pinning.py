@@ -18,7 +18,7 @@ from ved.sources.digests import file_sha256
 from ved.sources.local_files import check_local_file, list_local_files
 from ved.sources.metadata import SourceMetadata
 from ved.sources.repo_kinds import other_repo_type
-from ved.sources.snapshot import CONFIG, PROCESSING_FILES, Snapshot
+from ved.sources.snapshot import CONFIG, SMALL_FILES, Snapshot
 from ved.sources.weight_files import select_weight_files
 
 
@@ -46,7 +46,7 @@ class Pinned:
             VedError: a local directory has no usable weights, or a file that may not be read.
             OSError: a file of a local directory cannot be read.
         """
-        names = {CONFIG, *PROCESSING_FILES[role]}
+        names = {CONFIG, *SMALL_FILES[role]}
         if self.snapshot.directory is not None:
             names |= {*select_weight_files(self.snapshot, self.allow_pickle, api)}
         return {

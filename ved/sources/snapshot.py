@@ -24,6 +24,7 @@ from ved.sources.metadata import SourceMetadata
 log = logging.getLogger("ved")
 
 CONFIG = "config.json"
+GENERATION_CONFIG = "generation_config.json"
 
 WEIGHTS = ("model.safetensors", "flax_model.msgpack")
 """Weight files that VED reads, best first. `<name>.index.json` lists the shards of one."""
@@ -48,6 +49,12 @@ PROCESSING_FILES: Mapping[Role, tuple[str, ...]] = {
     ),
 }
 """The files of an image processor (encoder) or a tokenizer (decoder). Few sources have all."""
+
+SMALL_FILES: Mapping[Role, tuple[str, ...]] = {
+    "encoder": PROCESSING_FILES["encoder"],
+    "decoder": (GENERATION_CONFIG, *PROCESSING_FILES["decoder"]),
+}
+"""The files beside weights and config that decide what is built from a source."""
 
 DOWNLOADS = 4
 """How many files are downloaded at the same time."""
@@ -171,7 +178,7 @@ def _limit(name: str) -> int | None:
     """Return the largest size of a file, in bytes; None for files of weights."""
     if name.endswith(".index.json"):
         return limits.INDEX_BYTES
-    small = {each for names in PROCESSING_FILES.values() for each in names}
+    small = {each for names in SMALL_FILES.values() for each in names}
     return limits.FILE_BYTES.get(name, limits.OTHER_FILE_BYTES if name in small else None)
 
 

@@ -6,7 +6,7 @@ replace it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,13 @@ from ved.manifest.pair_models import SourceRef
 from ved.sources.config import read_config
 from ved.sources.digests import file_sha256
 from ved.sources.pinning import Pinned, pin
-from ved.sources.snapshot import CONFIG, PROCESSING_FILES, Snapshot
+from ved.sources.snapshot import CONFIG, GENERATION_CONFIG, SMALL_FILES, Snapshot, read_json
 from ved.sources.weight_files import select_weight_files
 
 
 @dataclass(frozen=True)
 class ResolvedSource:
-    """A checkpoint whose config is downloaded, and nothing else.
+    """A checkpoint whose configs are downloaded, and nothing else.
 
     Attributes:
         role: whether it becomes the encoder or the decoder.
@@ -31,6 +31,7 @@ class ResolvedSource:
         config: the content of config.json.
         family: the family that the config names.
         weights: the names of the weight files, in order.
+        generation: the content of a decoder's generation_config.json; empty if it has none.
     """
 
     role: Role
@@ -38,6 +39,7 @@ class ResolvedSource:
     config: Mapping[str, Any]
     family: Family
     weights: tuple[str, ...]
+    generation: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return str(self.snapshot)
@@ -54,8 +56,8 @@ class ResolvedSource:
 
     @property
     def processing(self) -> list[str]:
-        """The names of the files of the image processor or tokenizer."""
-        return [name for name in PROCESSING_FILES[self.role] if name in self.snapshot.files]
+        """The names of the small files that are used beside the config."""
+        return [name for name in SMALL_FILES[self.role] if name in self.snapshot.files]
 
     @property
     def weights_size(self) -> int:
@@ -123,7 +125,7 @@ def resolve_source(role: Role, ref: SourceRef, api: HfApi) -> ResolvedSource:
 
 
 def inspect_source(role: Role, pinned: Pinned, api: HfApi) -> ResolvedSource:
-    """Download the config of a pinned source, and find out which checkpoint it is.
+    """Download the configs of a pinned source, and find out which checkpoint it is.
 
     Raises:
         VedError: the config or usable weights do not exist, or the checkpoint cannot play its role
@@ -131,4 +133,7 @@ def inspect_source(role: Role, pinned: Pinned, api: HfApi) -> ResolvedSource:
     """
     config, family = read_config(role, pinned.config_snapshot, api)
     weights = select_weight_files(pinned.snapshot, pinned.allow_pickle, api)
-    return ResolvedSource(role, pinned, config, family, weights)
+    generation = {}
+    if role == "decoder" and GENERATION_CONFIG in pinned.snapshot.files:
+        generation = read_json(pinned.snapshot, GENERATION_CONFIG, api)
+    return ResolvedSource(role, pinned, config, family, weights, generation)

@@ -1,0 +1,285 @@
+"""Search the ids of the decoder's start, pad and eos tokens.
+
+An id comes from the manifest, else from the files of the decoder, else from its tokenizer. The
+table in docs/warm-starting.md has the whole rule. Defaults of transformers' classes do not count:
+nobody has chosen an id that no file states.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ved.assembly.special_tokens import (
+    DecoderSettings,
+    NamedTokens,
+    SpecialTokens,
+    TokenId,
+    TokenIds,
+    TokenRole,
+    script_id,
+)
+from ved.errors import ErrorCode, VedError
+from ved.text import join_limited, quoted, quoted_value
+
+
+@dataclass(frozen=True)
+class _Statement:
+    """Ids that a file states for one role. Only eos may have more than one."""
+
+    ids: tuple[int, ...]
+    origin: str
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The names of a role's id.
+
+    Attributes:
+        settings: in the files, best first. Of these, the last one is compared with the tokenizer.
+        named: the name of the tokenizer for the same token.
+        substitute: the name of the tokenizer's token that does the same work in other families.
+    """
+
+    settings: tuple[str, ...]
+    named: str
+    substitute: str | None = None
+
+
+# A decoder may start with any special token: BART starts with its eos token.
+_ROLES: Mapping[TokenRole, _Names] = {
+    "decoder_start": _Names(("decoder_start_token_id", "bos_token_id"), "bos", "cls"),
+    "eos": _Names(("eos_token_id",), "eos", "sep"),
+    "pad": _Names(("pad_token_id",), "pad"),
+}
+
+
+def resolve_special_tokens(
+    wanted: Mapping[str, int], settings: DecoderSettings, tokenizer: NamedTokens, origin: str
+) -> SpecialTokens:
+    """Return the special tokens of a decoder.
+
+    Args:
+        wanted: the ids in the manifest, by role.
+        settings: the decoder's settings.
+        tokenizer: the decoder's tokenizer.
+        origin: the decoder, for errors.
+
+    Raises:
+        VedError: an id is missing, outside the vocabulary, unknown to the tokenizer, or that of an
+            ordinary token that the manifest does not name. One error has the problems of all three.
+    """
+    search = _Search(wanted, settings, tokenizer)
+    problems: list[str] = []
+    warnings: list[str] = []
+    found: dict[TokenRole, TokenId] = {}
+    for role in _ROLES:
+        try:
+            found[role], reported = search.find(role)
+            warnings += reported
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise VedError(
+            f"The token ids of {origin} are not usable: {'; '.join(problems)}.",
+            "Set them with token_ids: {decoder_start: ..., pad: ..., eos: ...}.",
+            code=ErrorCode.TOKEN_IDS,
+        )
+    return SpecialTokens(TokenIds(**found), search.bos(), tuple(dict.fromkeys(warnings)))
+
+
+@dataclass(frozen=True)
+class _Search:
+    """The search for the special tokens of one decoder."""
+
+    wanted: Mapping[str, int]
+    settings: DecoderSettings
+    tokenizer: NamedTokens
+
+    def find(self, role: TokenRole) -> tuple[TokenId, list[str]]:
+        """Return the token of a role, and warnings.
+
+        Raises:
+            ValueError: there is none that is usable; the text is for the middle of a sentence.
+        """
+        if role not in self.wanted:
+            return self._in_source(role)
+        number = self.wanted[role]
+        self._check(role, _Statement((number,), "the manifest"))
+        warnings = []
+        if not self.tokenizer.is_special(number):
+            warnings.append(
+                f"The manifest sets {role} to {self._describe(number)}, which is an ordinary token "
+                "of the tokenizer: it becomes a special token, and decoded text lacks it."
+            )
+        return self._token(role, number, "the manifest"), warnings
+
+    def bos(self) -> int | None:
+        """Return the id of the bos token, or None if none is usable."""
+        named = self._named("bos")
+        if named is not None:
+            return named
+        stated = [number for each in self._statements("bos_token_id") for number in each.ids]
+        return next((number for number in stated if self._is_usable_and_special(number)), None)
+
+    def _in_source(self, role: TokenRole) -> tuple[TokenId, list[str]]:
+        """Return the token of a role that the decoder's own files give, and warnings."""
+        names = _ROLES[role]
+        for setting in names.settings:
+            statements = [*self._statements(setting)]
+            if not statements:
+                continue
+            self._check(role, statements[0])
+            may_be_any = setting != names.settings[-1]
+            named = None if may_be_any else self._named(names.named)
+            number = self._choose(statements[0], named)
+            if number is not None:
+                from_file = number in statements[0].ids
+                origin = statements[0].origin if from_file else _token_of(names.named)
+                token = self._token(role, number, origin)
+            else:
+                token = self._instead(role, statements[0])
+            return token, [*self._disagreements(role, token, statements, compared=not may_be_any)]
+        token = self._unstated(role)
+        return token, [*self._disagreements(role, token, (), compared=True)]
+
+    def _choose(self, stated: _Statement, named: int | None) -> int | None:
+        """Return the id that the tokenizer names, else a special one that a file states."""
+        if named is not None:
+            return named
+        return next((number for number in stated.ids if self._is_usable_and_special(number)), None)
+
+    def _instead(self, role: TokenRole, stated: _Statement) -> TokenId:
+        """Return the token to use instead of an ordinary one that a file states.
+
+        Raises:
+            ValueError: there is none.
+        """
+        try:
+            return self._unstated(role)
+        except ValueError as error:
+            raise ValueError(
+                f"{role} {self._describe(stated.ids[0])} (from {stated.origin}) is an ordinary "
+                "token of the tokenizer, which names no token for this role"
+            ) from error
+
+    def _unstated(self, role: TokenRole) -> TokenId:
+        """Return the token of a role without what the files state for it.
+
+        Raises:
+            ValueError: there is none.
+        """
+        names = _ROLES[role]
+        for name in (names.named, names.substitute):
+            number = None if name is None else self._named(name)
+            if name is not None and number is not None:
+                return self._token(role, number, _token_of(name))
+        if role == "pad":
+            return self._eos_as_pad()
+        raise ValueError(
+            f"neither the decoder's config nor its tokenizer has the id of the {role} token"
+        )
+
+    def _eos_as_pad(self) -> TokenId:
+        """Return eos as the pad token: that of the source, else that of the manifest."""
+        try:
+            eos, _ = self._in_source("eos")
+        except ValueError:
+            try:
+                eos, _ = self.find("eos")
+            except ValueError:
+                raise ValueError(
+                    "neither the decoder's config nor its tokenizer has the id of the pad token"
+                ) from None
+        origin = "eos of the manifest" if eos.origin == "the manifest" else eos.origin
+        return self._token("pad", eos.id, origin)
+
+    def _disagreements(
+        self, role: TokenRole, token: TokenId, statements: Sequence[_Statement], *, compared: bool
+    ) -> Iterator[str]:
+        """Yield what else the files and the tokenizer say of a role.
+
+        Args:
+            role: the role.
+            token: its token in the checkpoint.
+            statements: what the files state.
+            compared: whether the tokenizer's own name of the role counts, too.
+        """
+        others = [
+            f"{each.origin} says {join_limited([*map(self._describe, each.ids)])}"
+            for each in statements
+            if each.ids != (token.id,)
+        ]
+        name = _ROLES[role].named
+        number = self.tokenizer.token_ids.get(name, token.id)
+        if compared and number != token.id:
+            # Only a token without a row in the embedding is not taken.
+            others.append(
+                f"{_token_of(name)} is {self._describe(number)}, which has no row in the "
+                f"embedding of {self.settings.loaded.vocab_size}"
+            )
+        if others:
+            yield (
+                f"The checkpoint has {role} {self._describe(token.id)}, from {token.origin}, but "
+                f"{' and '.join(others)}. To decide otherwise, set token_ids: {{{role}: ...}}."
+            )
+
+    def _statements(self, setting: str) -> Iterator[_Statement]:
+        """Yield what each file states under a name; null is no statement.
+
+        Raises:
+            ValueError: a value is not an id.
+        """
+        files = {
+            "the decoder's config": self.settings.config,
+            "the decoder's generation config": self.settings.generation,
+        }
+        for file, content in files.items():
+            value = content.get(setting)
+            values = value if isinstance(value, list) and setting == "eos_token_id" else [value]
+            origin = f"{setting} of {file}"
+            if any(type(each) is not int for each in values if each is not None):
+                raise ValueError(f"{origin} is {quoted_value(value)}, not an id")
+            ids = tuple(each for each in values if each is not None)
+            if ids:
+                yield _Statement(ids, origin)
+
+    def _check(self, role: TokenRole, stated: _Statement) -> None:
+        """Refuse a statement without a token of the tokenizer that has a row in the embedding.
+
+        Raises:
+            ValueError: it has none.
+        """
+        if any(self._is_usable(number) for number in stated.ids):
+            return
+        rows, number = self.settings.loaded.vocab_size, stated.ids[0]
+        is_inside = 0 <= number < rows
+        problem = "unknown to the tokenizer" if is_inside else f"outside the vocabulary of {rows}"
+        name = _ROLES[role].named
+        named = self._named(name)
+        other = "" if named is None else f", and {_token_of(name)} is {self._describe(named)}"
+        raise ValueError(f"{role} {number} (from {stated.origin}) is {problem}{other}")
+
+    def _named(self, name: str) -> int | None:
+        """Return the id of a token that the tokenizer names, if the embedding has a row for it."""
+        number = self.tokenizer.token_ids.get(name)
+        return number if number is not None and self._is_usable(number) else None
+
+    def _is_usable(self, number: int) -> bool:
+        """Return whether an id is that of a token with a row in the embedding."""
+        has_row = 0 <= number < self.settings.loaded.vocab_size
+        return has_row and self.tokenizer.token(number) is not None
+
+    def _is_usable_and_special(self, number: int) -> bool:
+        return self._is_usable(number) and self.tokenizer.is_special(number)
+
+    def _token(self, role: TokenRole, number: int, origin: str) -> TokenId:
+        text = self.tokenizer.token(number)
+        assert text is not None, "usable ids have a token"
+        return TokenId(number, text, origin, script_id(role, self.settings.loaded))
+
+    def _describe(self, number: int) -> str:
+        text = self.tokenizer.token(number)
+        return f"{number}" if text is None else f"{number} ({quoted(text)})"
+
+
+def _token_of(name: str) -> str:
+    return f"{name}_token of the tokenizer"
