@@ -59,11 +59,21 @@ roberta_prelayernorm = partial(_wide, checkpoints.roberta_prelayernorm)
 bart = partial(_wide, checkpoints.bart)
 
 
-def configured(write: Write, **settings: Any) -> Write:
-    """Let the config say something else than the weights were made for."""
+def configured(write: Write, file: str = "config.json", **settings: Any) -> Write:
+    """Let a config say something else than the weights were made for."""
 
     def written(directory: Path) -> Path:
-        edit_json(write(directory) / "config.json", **settings)
+        edit_json(write(directory) / file, **settings)
+        return directory
+
+    return written
+
+
+def rewritten(write: Write, file: str, content: str) -> Write:
+    """Replace a file."""
+
+    def written(directory: Path) -> Path:
+        (write(directory) / file).write_text(content)
         return directory
 
     return written
@@ -283,12 +293,41 @@ CASES = {
     ),
     "a pad id that is the eos id": decoder(
         bart(config={"pad_token_id": 2}),
-        ("notice", "token_ids", ErrorCode.TOKEN_IDS, "2"),
+        ("warning", "token_ids", ErrorCode.TOKEN_IDS_DIFFER, "1 ('<pad>')", "2 ('</s>')"),
+    ),
+    "ids of ordinary words": decoder(
+        gpt2(config={"bos_token_id": 100, "eos_token_id": 100}),
+        ("warning", "token_ids", ErrorCode.TOKEN_IDS_DIFFER, "decoder_start 384", "says 100"),
+        ("warning", "token_ids", ErrorCode.TOKEN_IDS_DIFFER, "eos 384", "says 100"),
+        PAD_IS_EOS,
+    ),
+    "an ordinary word in the generation config": decoder(
+        configured(bart(), file="generation_config.json", eos_token_id=100),
+        ("warning", "token_ids", ErrorCode.TOKEN_IDS_DIFFER, "eos 2", "says 100"),
+    ),
+    "no token ids in the config": decoder(
+        gpt2(config={"bos_token_id": None, "eos_token_id": None}), PAD_IS_EOS
     ),
     "no token ids at all": decoder(
-        gpt2(config={"bos_token_id": None, "eos_token_id": None}),
+        lacking(
+            rewritten(
+                gpt2(config={"bos_token_id": None, "eos_token_id": None}),
+                "tokenizer_config.json",
+                '{"tokenizer_class": "PreTrainedTokenizerFast"}',
+            ),
+            "special_tokens_map.json",
+        ),
         ("error", "token_ids", ErrorCode.TOKEN_IDS, "pad"),
     ),
+    "a generation config that is no object": decoder(
+        rewritten(bart(), "generation_config.json", "[]"),
+        ("error", "decoder", ErrorCode.DAMAGED_SOURCE, "generation_config.json"),
+    ),
+    "a generation config that is large": decoder(
+        rewritten(bart(), "generation_config.json", " " * 2**21),
+        ("error", "decoder", ErrorCode.SOURCE_TOO_LARGE, "generation_config.json"),
+    ),
+    "generation settings that contradict one another": decoder(configured(bart(), temperature=0.3)),
     # Image processors.
     "an image processor of another size": encoder(
         vit(processor_size=24),
@@ -606,6 +645,10 @@ def test_plan_reports_all_problems_in_one_pass(hub: LocalHub, tmp_path: Path) ->
 def test_preflight_prefers_token_ids_of_the_manifest(hub: LocalHub, tmp_path: Path) -> None:
     repo, _ = published(hub, bart(config={"pad_token_id": 5000}), tmp_path)
     assert_found(looked_at(hub, decoder=repo, token_ids={"pad": 1}).findings, [])
+    made = looked_at(hub, decoder=repo, token_ids={"pad": 100})
+    assert_found(
+        made.findings, [("warning", "token_ids", ErrorCode.TOKEN_IDS_DIFFER, "pad to 100")]
+    )
 
 
 def test_preflight_uses_the_config_of_the_manifest(hub: LocalHub, tmp_path: Path) -> None:

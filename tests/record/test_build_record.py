@@ -95,7 +95,7 @@ def test_record_has_commits_and_digests_of_sources(
             "gpt2",
             {
                 *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
-                *("vocab.json", "merges.txt", "special_tokens_map.json"),
+                *("vocab.json", "merges.txt", "special_tokens_map.json", "generation_config.json"),
             },
         ),
     }
@@ -163,12 +163,14 @@ def test_record_has_token_ids_and_their_origins(built: Path, tmp_path: Path) -> 
             "id": 384,
             "token": "<|endoftext|>",
             "origin": "bos_token_id of the decoder's config",
+            "script": 384,
         },
-        "pad": {"id": 7, "token": token, "origin": "the manifest"},
+        "pad": {"id": 7, "token": token, "origin": "the manifest", "script": 384},
         "eos": {
             "id": 384,
             "token": "<|endoftext|>",
             "origin": "eos_token_id of the decoder's config",
+            "script": 384,
         },
     }
 
@@ -513,6 +515,11 @@ HOSTILE = "x](https://example.org) <img src=x>"
         ("token_ids.pad.origin", HOSTILE),
         ("token_ids.pad.origin", "the manifest\n"),
         ("token_ids.pad.origin", "x" * 101),
+        ("token_ids.pad.script", HOSTILE),
+        ("token_ids.pad.script", -1),
+        ("sources.decoder.left_out", [HOSTILE]),
+        ("sources.decoder.left_out", ["x" * 61]),
+        ("sources.decoder.left_out", ["min_length\n"]),
         ("versions", {"transformers": HOSTILE}),
         ("versions", {"transformers": "4.57.6\n"}),
         ("versions", {"transformers": "4" * 51}),

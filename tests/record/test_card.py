@@ -14,6 +14,7 @@ from safetensors import safe_open
 from transformers import GPT2TokenizerFast
 
 from tests import checkpoints
+from tests.support.building import edit_json
 from tests.support.heads import decoder_with_head
 from tests.support.publishing import (
     asked_for,
@@ -43,6 +44,8 @@ DECODERS = ("gpt2", "bert", "roberta", "bart")
 SOURCES = ("part", "family", "source")
 INITIALIZED = ("parameters", "reason")
 TOKEN_IDS = ("role", "id", "token", "origin of the id")
+SCRIPT_IDS = ("role", "id in this checkpoint", "id by the script")
+LEFT_OUT = ("part", "settings")
 RUNS = ("model class and task", "works", "remark")
 SIZES = ("", "encoder", "decoder")
 LICENSES = ("", "license")
@@ -266,6 +269,32 @@ def test_card_lists_token_ids_of_the_record(decoder: str, cards: dict[str, Card]
         [shown, str(recorded[role]["id"]), recorded[role]["token"], recorded[role]["origin"]]
         for shown, role in (("decoder start", "decoder_start"), ("pad", "pad"), ("eos", "eos"))
     ]
+
+
+def test_card_lists_ids_that_the_script_takes_otherwise(cards: dict[str, Card]) -> None:
+    for decoder in ("gpt2", "roberta", "bart"):
+        assert SCRIPT_IDS not in tables(cards[decoder].text)
+    assert tables(cards["bert"].text)[SCRIPT_IDS] == [
+        ["decoder start", "2", "none"],
+        ["eos", "3", "none"],
+    ]
+
+
+def test_card_lists_settings_that_are_left_out(hub: LocalHub, tmp_path: Path) -> None:
+    directory = checkpoints.bart(tmp_path / "decoder")
+    edit_json(directory / "config.json", min_length=56, num_beams=4)
+    edit_json(directory / "generation_config.json", max_new_tokens=5)
+    card = card_of(hub, pair("owner/card-of-bart", decoder="./decoder"), tmp_path)
+    (row,) = tables(card.text)[LEFT_OUT]
+    names = ["forced_eos_token_id", "max_new_tokens", "min_length", "num_beams"]
+    assert row == ["decoder", ", ".join(names)]
+    assert card.record["sources"]["decoder"]["left_out"] == names
+    assert "generation_config.json" in card.record["sources"]["decoder"]["files"]
+
+
+def test_card_has_no_empty_table_of_settings(cards: dict[str, Card]) -> None:
+    assert LEFT_OUT not in tables(cards["gpt2"].text)
+    assert "Settings left out" not in cards["gpt2"].text
 
 
 def test_card_warns_if_and_only_if_pad_is_eos(cards: dict[str, Card]) -> None:
