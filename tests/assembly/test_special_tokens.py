@@ -288,15 +288,26 @@ def test_token_ids_have_what_the_script_takes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("config", "expected"),
-    [({}, 384), ({"bos_token_id": 50256}, None), ({"bos_token_id": 20}, None)],
+    [
+        ({}, 384),
+        ({"bos_token_id": 50256}, None),
+        ({"bos_token_id": 20}, None),
+        ({"bos_token_id": "384"}, None),
+    ],
 )
 def test_bos_is_a_special_token_or_absent(
-    config: dict[str, int], expected: int | None, tmp_path: Path
+    config: dict[str, Any], expected: int | None, tmp_path: Path
 ) -> None:
-    settings, tokenizer = decoder("gpt2", tmp_path, config=config)
+    gpt2(tmp_path)
+    (tmp_path / "generation_config.json").unlink()
+    edit_json(tmp_path / "config.json", **config)
+    settings, tokenizer = read(tmp_path)
     nameless = replace(tokenizer, token_ids={"eos": 384})
     tokens = resolve(settings, nameless, {"decoder_start": 384})
     assert tokens.bos == expected
+    assert ["bos_token_id of the decoder's config" in each for each in tokens.warnings] == (
+        [] if expected else [True]
+    )
 
 
 # Errors

@@ -15,7 +15,8 @@ from ved.localhub import LocalHub
 from ved.manifest.pair_models import ConfigRef, SourceRef
 from ved.sources.source import ResolvedSource, resolve_source
 
-TOKENIZER_FILES = {
+SMALL_FILES = {
+    "generation_config.json",
     "merges.txt",
     "special_tokens_map.json",
     "tokenizer.json",
@@ -71,7 +72,7 @@ def test_fetch_downloads_only_used_files(hub: LocalHub, tmp_path: Path) -> None:
     assert asked_for(hub, "team/everything") == {
         "config.json",
         "model.safetensors",
-        *TOKENIZER_FILES,
+        *SMALL_FILES,
     }
 
 
@@ -112,7 +113,7 @@ def digest(path: Path) -> str:
 
 def test_digests_are_of_used_files(hub: LocalHub, sources: dict[str, Path]) -> None:
     fetched = resolved(hub, "decoder", "team/gpt2").fetch(client(hub))
-    used = {"config.json", "model.safetensors", *TOKENIZER_FILES}
+    used = {"config.json", "model.safetensors", *SMALL_FILES}
     assert fetched.digests() == {name: digest(sources["gpt2"] / name) for name in used}
 
 

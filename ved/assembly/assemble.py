@@ -132,13 +132,13 @@ def assemble(
     ]
     # The small files come first: an error in them should not cost the time of writing gigabytes.
     resolved = decoder.resolved
-    stated = DecoderSettings(resolved.config, resolved.generation, decoder_config)
-    tokens = resolve_special_tokens(settings.token_ids, stated, tokenizer, str(decoder))
+    of_decoder = DecoderSettings(resolved.config, resolved.generation, decoder_config)
+    tokens = resolve_special_tokens(settings.token_ids, of_decoder, tokenizer, str(decoder))
     special_tokens.apply_special_tokens(
         tokens, config, counts_from_pad=resolved.family.counts_from_pad
     )
     _write_config(config, directory, settings.dtype)
-    _write_generation_config(tokens, stated, directory)
+    _write_generation_config(tokens, of_decoder, directory)
     processing_files.write_tokenizer(tokenizer, tokens.ids, decoder.directory, directory)
     processing_files.write_image_processor(image_processor, directory)
     parts = [replace(part, ledger=part.ledger.compared()) for part in parts]
@@ -221,8 +221,8 @@ def _write_config(config: Any, directory: Path, dtype: Dtype) -> None:
 
 
 def _write_generation_config(
-    tokens: SpecialTokens, stated: DecoderSettings, directory: Path
+    tokens: SpecialTokens, of_decoder: DecoderSettings, directory: Path
 ) -> None:
-    kept = kept_settings(stated.config, stated.generation, stated.loaded.vocab_size)
+    kept = kept_settings(of_decoder.config, of_decoder.generation, of_decoder.loaded.vocab_size)
     ids = {f"{role}_token_id": token.id for role, token in vars(tokens.ids).items()}
     GenerationConfig(bos_token_id=tokens.bos, **ids, **kept).save_pretrained(directory)

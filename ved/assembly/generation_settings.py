@@ -68,7 +68,7 @@ _NOT_TASK = frozenset(
         *("_from_model_config", "transformers_version", "use_cache"),
     )
 )
-"""What generation_config.json may have that is not of a task."""
+"""The members of generation_config.json that are not about a task."""
 
 _MAX_IDS = 10_000
 _SETTING = re.compile("[a-z][a-z0-9_]{0,59}")
@@ -130,8 +130,8 @@ def left_out(
         vocab_size: the number of rows of the embedding; None for an encoder.
     """
     kept = {} if vocab_size is None else kept_settings(config, generation, vocab_size)
-    stated = {*_task_settings(config), *_unknown_settings(generation), *_task_settings(generation)}
-    return tuple(sorted(stated - kept.keys()))
+    found = {*_task_settings(config), *_unknown_settings(generation), *_task_settings(generation)}
+    return tuple(sorted(found - kept.keys()))
 
 
 def _task_settings(content: Mapping[str, Any]) -> Iterator[str]:
@@ -143,7 +143,7 @@ def _task_settings(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _unknown_settings(generation: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the other settings of generation_config.json. Names that are no words are ignored."""
+    """Yield the other settings of generation_config.json. Other names than words are ignored."""
     for name, value in generation.items():
         is_other = name not in NEUTRAL and name not in _FURTHER and name not in _NOT_TASK
         if is_other and value is not None and _SETTING.fullmatch(name):

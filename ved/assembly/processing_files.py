@@ -60,7 +60,7 @@ class TokenizerFiles:
         return self.tokens[number] if 0 <= number < len(self.tokens) else None
 
     def is_special(self, number: int) -> bool:
-        """Return whether a token is a special one, which is no part of ordinary text."""
+        """Return whether a token is a special one, which ordinary text does not contain."""
         added = self.settings.get("added_tokens_decoder")
         entry = added.get(str(number)) if isinstance(added, dict) else None
         is_marked = isinstance(entry, dict) and entry.get("special") is True

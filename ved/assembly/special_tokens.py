@@ -18,7 +18,7 @@ class NamedTokens(Protocol):
         """Return the text of a token; None if no token has the id."""
 
     def is_special(self, number: int) -> bool:
-        """Return whether a token is a special one, which is no part of ordinary text."""
+        """Return whether a token is a special one, which ordinary text does not contain."""
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class _Names:
     """The names of a role's id.
 
     Attributes:
-        settings: in the files, best first. Of these, the last one is compared with the tokenizer.
+        settings: in the files, best first; the last one is compared with the tokenizer.
         named: the name of the tokenizer for the same token.
         substitute: the name of the tokenizer's token that does the same work in other families.
     """
@@ -83,7 +83,8 @@ def resolve_special_tokens(
             "Set them with token_ids: {decoder_start: ..., pad: ..., eos: ...}.",
             code=ErrorCode.TOKEN_IDS,
         )
-    return SpecialTokens(TokenIds(**found), search.bos(), tuple(dict.fromkeys(warnings)))
+    bos, reported = search.bos()
+    return SpecialTokens(TokenIds(**found), bos, (*warnings, *reported))
 
 
 @dataclass(frozen=True)
@@ -106,19 +107,28 @@ class _Search:
         self._check(role, _Statement((number,), "the manifest"))
         warnings = []
         if not self.tokenizer.is_special(number):
+            effect = "" if role == "decoder_start" else ": decoded texts will lack it"
             warnings.append(
                 f"The manifest sets {role} to {self._describe(number)}, which is an ordinary token "
-                "of the tokenizer: it becomes a special token, and decoded text lacks it."
+                f"of the tokenizer{effect}."
             )
         return self._token(role, number, "the manifest"), warnings
 
-    def bos(self) -> int | None:
-        """Return the id of the bos token, or None if none is usable."""
-        named = self._named("bos")
-        if named is not None:
-            return named
-        stated = [number for each in self._statements("bos_token_id") for number in each.ids]
-        return next((number for number in stated if self._is_usable_and_special(number)), None)
+    def bos(self) -> tuple[int | None, list[str]]:
+        """Return the id of the bos token, or None if none is usable, and warnings."""
+        try:
+            statements = [*self._statements("bos_token_id")]
+        except ValueError as error:  # it is not needed, if something else starts the texts
+            return self._named("bos"), [f"The checkpoint ignores an id: {error}."]
+        numbers = [self._named("bos"), *(number for each in statements for number in each.ids)]
+        usable = (each for each in numbers if each is not None and self._is_special_row(each))
+        bos = next(usable, None)
+        starts = "decoder_start" in self.wanted or any(self._statements("decoder_start_token_id"))
+        others = self._others(bos, statements)
+        if not starts or not others:  # without another start token, it is reported as this one
+            return bos, []
+        has = "no bos token" if bos is None else f"bos {self._describe(bos)}"
+        return bos, [f"The checkpoint has {has}, but {' and '.join(others)}."]
 
     def _in_source(self, role: TokenRole) -> tuple[TokenId, list[str]]:
         """Return the token of a role that the decoder's own files give, and warnings."""
@@ -141,13 +151,13 @@ class _Search:
         token = self._unstated(role)
         return token, [*self._disagreements(role, token, (), compared=True)]
 
-    def _choose(self, stated: _Statement, named: int | None) -> int | None:
+    def _choose(self, statement: _Statement, named: int | None) -> int | None:
         """Return the id that the tokenizer names, else a special one that a file states."""
         if named is not None:
             return named
-        return next((number for number in stated.ids if self._is_usable_and_special(number)), None)
+        return next((number for number in statement.ids if self._is_special_row(number)), None)
 
-    def _instead(self, role: TokenRole, stated: _Statement) -> TokenId:
+    def _instead(self, role: TokenRole, statement: _Statement) -> TokenId:
         """Return the token to use instead of an ordinary one that a file states.
 
         Raises:
@@ -157,8 +167,8 @@ class _Search:
             return self._unstated(role)
         except ValueError as error:
             raise ValueError(
-                f"{role} {self._describe(stated.ids[0])} (from {stated.origin}) is an ordinary "
-                "token of the tokenizer, which names no token for this role"
+                f"{role} {self._describe(statement.ids[0])} (from {statement.origin}) is an "
+                "ordinary token of the tokenizer, which names no token for this role"
             ) from error
 
     def _unstated(self, role: TokenRole) -> TokenId:
@@ -203,11 +213,7 @@ class _Search:
             statements: what the files state.
             compared: whether the tokenizer's own name of the role counts, too.
         """
-        others = [
-            f"{each.origin} says {join_limited([*map(self._describe, each.ids)])}"
-            for each in statements
-            if each.ids != (token.id,)
-        ]
+        others = self._others(token.id, statements)
         name = _ROLES[role].named
         number = self.tokenizer.token_ids.get(name, token.id)
         if compared and number != token.id:
@@ -219,11 +225,19 @@ class _Search:
         if others:
             yield (
                 f"The checkpoint has {role} {self._describe(token.id)}, from {token.origin}, but "
-                f"{' and '.join(others)}. To decide otherwise, set token_ids: {{{role}: ...}}."
+                f"{' and '.join(others)}. To use another token, set token_ids: {{{role}: ...}}."
             )
 
+    def _others(self, number: int | None, statements: Sequence[_Statement]) -> list[str]:
+        """Return the statements that do not name one id alone, for the middle of a sentence."""
+        return [
+            f"{each.origin} says {join_limited([*map(self._describe, each.ids)])}"
+            for each in statements
+            if each.ids != (number,)
+        ]
+
     def _statements(self, setting: str) -> Iterator[_Statement]:
-        """Yield what each file states under a name; null is no statement.
+        """Yield what each file states under a name, if it is not null.
 
         Raises:
             ValueError: a value is not an id.
@@ -242,21 +256,21 @@ class _Search:
             if ids:
                 yield _Statement(ids, origin)
 
-    def _check(self, role: TokenRole, stated: _Statement) -> None:
+    def _check(self, role: TokenRole, statement: _Statement) -> None:
         """Refuse a statement without a token of the tokenizer that has a row in the embedding.
 
         Raises:
             ValueError: it has none.
         """
-        if any(self._is_usable(number) for number in stated.ids):
+        if any(self._is_usable(number) for number in statement.ids):
             return
-        rows, number = self.settings.loaded.vocab_size, stated.ids[0]
+        rows, number = self.settings.loaded.vocab_size, statement.ids[0]
         is_inside = 0 <= number < rows
         problem = "unknown to the tokenizer" if is_inside else f"outside the vocabulary of {rows}"
         name = _ROLES[role].named
         named = self._named(name)
         other = "" if named is None else f", and {_token_of(name)} is {self._describe(named)}"
-        raise ValueError(f"{role} {number} (from {stated.origin}) is {problem}{other}")
+        raise ValueError(f"{role} {number} (from {statement.origin}) is {problem}{other}")
 
     def _named(self, name: str) -> int | None:
         """Return the id of a token that the tokenizer names, if the embedding has a row for it."""
@@ -268,7 +282,7 @@ class _Search:
         has_row = 0 <= number < self.settings.loaded.vocab_size
         return has_row and self.tokenizer.token(number) is not None
 
-    def _is_usable_and_special(self, number: int) -> bool:
+    def _is_special_row(self, number: int) -> bool:
         return self._is_usable(number) and self.tokenizer.is_special(number)
 
     def _token(self, role: TokenRole, number: int, origin: str) -> TokenId:

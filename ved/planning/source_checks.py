@@ -55,8 +55,8 @@ def check_token_ids(
         return
     with findings.about("token_ids"):
         wanted = CheckpointSettings.of(pair).token_ids
-        stated = DecoderSettings(source.config, source.generation, config)
-        tokens = resolve_special_tokens(wanted, stated, tokenizer, str(source))
+        of_decoder = DecoderSettings(source.config, source.generation, config)
+        tokens = resolve_special_tokens(wanted, of_decoder, tokenizer, str(source))
         for warning in tokens.warnings:
             findings.warn("token_ids", warning, code=ErrorCode.TOKEN_IDS_DIFFER)
         ids = tokens.ids
