@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -207,6 +208,13 @@ def test_examiner_makes_one_line_of_texts(examiner: Examiner) -> None:
 
 
 # Its process
+
+
+def test_examiner_gives_each_thread_the_answer_to_its_own_question(examiner: Examiner) -> None:
+    texts = [f"text {number}" for number in range(20)]
+    with ThreadPoolExecutor(4) as pool:
+        told_texts = [*pool.map(lambda text: told(examiner, f"say {text}"), texts)]
+    assert told_texts == texts
 
 
 def test_examiner_keeps_its_process_until_it_ends(examiner: Examiner) -> None:

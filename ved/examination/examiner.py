@@ -4,7 +4,9 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 from ved.errors import ErrorCode, VedError
@@ -35,8 +37,8 @@ class ExaminesSources(Protocol):
 class Examiner:
     """Examines sources in a process that it starts, and replaces when it ends.
 
-    The process sees a directory of its own only. A context manager, which ends the process and
-    deletes that directory.
+    The process sees a directory of its own only. Threads may share an examiner, which examines one
+    source at a time. A context manager, which ends the process and deletes that directory.
 
     Args:
         module: the module whose `main` is the program of the process.
@@ -49,7 +51,8 @@ class Examiner:
         self._module = module
         self._wall_seconds = wall_seconds
         self._child: Child | None = None
-        self._count = 0
+        self._lock = Lock()
+        self._count = count(1)
 
     def __enter__(self) -> "Examiner":
         self._scratch = tempfile.TemporaryDirectory(
@@ -67,8 +70,7 @@ class Examiner:
 
     def new_folder(self) -> Path:
         """Return the path of a folder that does not exist, for the files of a source."""
-        self._count += 1
-        return self._sources / f"{self._count}"
+        return self._sources / f"{next(self._count)}"
 
     def start(self) -> Child:
         """Return the process; start it if there is none, without waiting until it is ready."""
@@ -88,18 +90,19 @@ class Examiner:
             VedError: the source ends the examination instead of being examined.
             KeyboardInterrupt: this process is interrupted.
         """
-        try:
-            return self._examine_again(folder, origin)
-        except ChildEndedError as error:
-            self._stop()
-            raise VedError(
-                f"{origin} broke its examination: {error}.",
-                "Use another source. If this one is good, report it with this log.",
-                code=ErrorCode.EXAMINATION_FAILED,
-            ) from error
-        except BaseException:
-            self._stop()
-            raise
+        with self._lock:
+            try:
+                return self._examine_again(folder, origin)
+            except ChildEndedError as error:
+                self._stop()
+                raise VedError(
+                    f"{origin} broke its examination: {error}.",
+                    "Use another source. If this one is good, report it with this log.",
+                    code=ErrorCode.EXAMINATION_FAILED,
+                ) from error
+            except BaseException:
+                self._stop()
+                raise
 
     def _examine_again(self, folder: Path, origin: str) -> Examination:
         """Return the examination; repeat it if an earlier source can be what ended the process."""
