@@ -36,6 +36,7 @@ class ErrorCode(StrEnum):
     UNSUPPORTED_FAMILY = "unsupported-family"
     UNSUPPORTED_WEIGHTS = "unsupported-weights"
     NO_USABLE_WEIGHTS = "no-usable-weights"
+    SEVERAL_WEIGHT_FORMATS = "several-weight-formats"
     DAMAGED_SOURCE = "damaged-source"
     SOURCE_TOO_LARGE = "source-too-large"
     WEIGHTS_DO_NOT_FIT = "weights-do-not-fit"

@@ -45,6 +45,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "described": {"description": "In words.", "tags": ["one tag"], "license": "mit"},
     "sharded": {"encoder": "team/verified-sharded"},
     "pickled": {"encoder": {"model": "team/verified-pickled", "allow_pickle": True}},
+    "flax": {"decoder": {"model": "team/verified-two-formats", "weights_from": "flax"}},
     "other-config": {"encoder": {"model": "team/vit", "config": "team/verified-config"}},
 }
 """The pairs that are published once, and looked at by many tests."""
@@ -63,6 +64,9 @@ def published(
         name = "pickled" if layout == "pickle" else layout
         source = checkpoints.vit(folder / name, layout=layout, seed=1)
         publish(module_hub, f"team/verified-{name}", source)
+    two_formats = checkpoints.gpt2(folder / "two-formats")
+    checkpoints.gpt2(two_formats, layout="flax", seed=1)
+    publish(module_hub, "team/verified-two-formats", two_formats)
     config = folder / "config"
     config.mkdir()
     values = json.loads((sources["vit"] / "config.json").read_text())

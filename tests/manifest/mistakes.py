@@ -161,7 +161,7 @@ PAIR_SHAPE = [
         12,
         "wrong-type",
         *("repo id", "local directory", "mapping", "model", "revision", "config", "allow_pickle"),
-        "nothing",
+        *("weights_from", "nothing"),
     ),
     _in_pair("encoder", "[a, b]", 12, "wrong-type", "a list"),
     _in_pair("encoder", "a b", 12, "value-not-allowed", "'a b'", "owner/name", "./"),
@@ -173,6 +173,14 @@ PAIR_SHAPE = [
     _in_pair("encoder", "{revision: main}", 12, "missing-key", "'model'"),
     _in_pair("encoder", "{modell: a}", 13, "unknown-key", "'modell'", "'model'"),
     _in_pair("encoder", "{model: a, allow_pickle: 1}", 37, "wrong-type", "true or false", "1"),
+    _in_pair(
+        "encoder",
+        "{model: a, weights_from: pickle}",
+        37,
+        "value-not-allowed",
+        *("'pickle'", "flax", "safetensors"),
+    ),
+    _in_pair("encoder", "{model: a, weights_from: [flax]}", 37, "wrong-type", "a list"),
     _in_pair("encoder", "{model: a, config: b@ }", 31, "value-not-allowed", "''"),
     _in_pair(
         "encoder",

@@ -108,6 +108,8 @@ def test_source_config_has_a_revision_or_is_local() -> None:
     encoder = load_one(encoder="{model: e, config: c/c@v1.0, allow_pickle: true}").encoder
     assert encoder.config == ConfigRef(model="c/c", revision="v1.0")
     assert encoder.allow_pickle
+    assert encoder.weights_from is None
+    assert load_one(encoder="{model: e, weights_from: flax}").encoder.weights_from == "flax"
     encoder = load_one(encoder="{model: e, config: ./c}").encoder
     assert encoder.config is not None
     assert encoder.config.directory == Path("c")

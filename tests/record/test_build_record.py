@@ -341,6 +341,7 @@ def fingerprint_of(hub: LocalHub, folder: Path = Path(), **keys: Any) -> str:
         {"encoder": "team/vit@main"},
         {"encoder": {"model": "team/vit", "config": "team/vit"}},
         {"decoder": {"model": "team/gpt2", "allow_pickle": True}},
+        {"decoder": {"model": "team/gpt2", "weights_from": "safetensors"}},
         {"repo": "owner/another-name"},
         {"description": "Words.", "tags": ["a"], "license": "mit", "language": "en"},
         {"private": True, "adopt": True, "overwrite": True},
@@ -365,6 +366,18 @@ def test_fingerprint_ignores_keys_that_change_no_byte(keys: dict[str, Any], hub:
 )
 def test_fingerprint_depends_on_keys_that_change_bytes(keys: dict[str, Any], hub: LocalHub) -> None:
     assert fingerprint_of(hub, **keys) != fingerprint_of(hub)
+
+
+def test_fingerprint_depends_on_the_format_of_the_weights(hub: LocalHub, tmp_path: Path) -> None:
+    directory = checkpoints.gpt2(tmp_path / "gpt2")
+    checkpoints.gpt2(directory, layout="flax", seed=1)
+    publish(hub, "team/two-formats", directory)
+    found = {
+        name: fingerprint_of(hub, decoder={"model": model, "weights_from": name})
+        for model in ("team/two-formats", str(directory))
+        for name in ("safetensors", "flax")
+    }
+    assert len({*found.values()}) == 2
 
 
 def test_fingerprint_depends_on_commits_not_on_revisions(hub: LocalHub, tmp_path: Path) -> None:

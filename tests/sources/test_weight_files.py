@@ -9,6 +9,7 @@ from tests.support.publishing import client
 from tests.support.raising import raises
 from ved.errors import ErrorCode
 from ved.localhub import LocalHub
+from ved.manifest.fields import WeightFormat
 from ved.manifest.pair_models import SourceRef
 from ved.sources import pin
 from ved.sources.weight_files import select_weight_files
@@ -16,9 +17,15 @@ from ved.sources.weight_files import select_weight_files
 FIRST, SECOND = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 
 
-def selected(hub: LocalHub, directory: Path, *, allow_pickle: bool = False) -> tuple[str, ...]:
+def selected(
+    hub: LocalHub,
+    directory: Path,
+    *,
+    allow_pickle: bool = False,
+    weights_from: WeightFormat | None = None,
+) -> tuple[str, ...]:
     snapshot = pin(SourceRef(model=str(directory)), client(hub))
-    return select_weight_files(snapshot, allow_pickle, client(hub))
+    return select_weight_files(snapshot, allow_pickle, client(hub), weights_from)
 
 
 def with_files(directory: Path, *names: str) -> Path:
@@ -42,6 +49,43 @@ def test_select_prefers_best_format(
 ) -> None:
     directory = with_files(tmp_path, *present)
     assert selected(hub, directory, allow_pickle=allow_pickle) == (expected,)
+
+
+@pytest.mark.parametrize(
+    ("weights_from", "expected"),
+    [("safetensors", "model.safetensors"), ("flax", "flax_model.msgpack")],
+)
+def test_select_reads_the_format_of_the_manifest(
+    weights_from: WeightFormat, expected: str, hub: LocalHub, tmp_path: Path
+) -> None:
+    directory = with_files(
+        tmp_path, "model.safetensors", "flax_model.msgpack", "pytorch_model.bin", "tf_model.h5"
+    )
+    assert selected(hub, directory, weights_from=weights_from) == (expected,)
+    assert selected(hub, directory, weights_from=weights_from, allow_pickle=True) == (expected,)
+
+
+@pytest.mark.parametrize(
+    ("present", "weights_from"),
+    [
+        (("model.safetensors",), "flax"),
+        (("flax_model.msgpack", "pytorch_model.bin"), "safetensors"),
+        (("pytorch_model.bin",), "flax"),
+        (("config.json",), "safetensors"),
+    ],
+)
+def test_select_refuses_a_source_without_the_format_of_the_manifest(
+    present: tuple[str, ...], weights_from: WeightFormat, hub: LocalHub, tmp_path: Path
+) -> None:
+    directory = with_files(tmp_path, *present)
+    with raises(ErrorCode.NO_USABLE_WEIGHTS, f"weights_from: {weights_from}"):
+        selected(hub, directory, weights_from=weights_from, allow_pickle=True)
+
+
+def test_select_reads_shards_of_the_format_of_the_manifest(hub: LocalHub, tmp_path: Path) -> None:
+    directory = checkpoints.vit(tmp_path / "vit", layout="sharded")
+    with_files(directory, "flax_model.msgpack")
+    assert selected(hub, directory, weights_from="safetensors") == (FIRST, SECOND)
 
 
 def test_select_returns_shards_of_index(hub: LocalHub, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from itertools import islice
 
 from ved.manifest.pair_models import SourceRef
 from ved.record import BuildRecord, RecordedSource, build_record
+from ved.sources.weight_files import weight_format
 
 MAX_DIFFERENCES = 20
 """How many differences within the two files are named."""
@@ -90,6 +91,10 @@ def _source_contradictions(role: str, ref: SourceRef, source: RecordedSource) ->
         is_commit = revision is not None and len(revision) == 40
         if is_commit and revision != commit:
             yield _contradiction(f"{key}.revision", revision, commit)
+
+    used = weight_format(source.files)
+    if ref.weights_from not in (None, used):
+        yield _contradiction(f"{role}.weights_from", ref.weights_from, used)
 
 
 def _contradiction(key: str, in_pair: object, recorded: object) -> str:

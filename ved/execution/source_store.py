@@ -55,7 +55,7 @@ class SourceStore:
         Raises:
             VedError: the download fails.
         """
-        return source.fetch(self._api, None if is_local(source) else self._path(str(source)))
+        return source.fetch(self._api, None if is_local(source) else self._path(source.key))
 
     def release(self, sources: Sequence[ResolvedSource]) -> None:
         """Release the sources of one pair; delete those that no other pair needs."""
@@ -74,4 +74,4 @@ class SourceStore:
 
 
 def _names(sources: Iterable[ResolvedSource]) -> set[str]:
-    return {str(source) for source in sources}
+    return {source.key for source in sources}

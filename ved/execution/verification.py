@@ -23,6 +23,7 @@ from ved.record import BuildRecord, RecordedFile, RecordedSnapshot, build_record
 from ved.record.fingerprint import compute_fingerprint
 from ved.record.output_directory import staging_directory
 from ved.sources.source import Source, resolve_source
+from ved.sources.weight_files import weight_format
 from ved.text import join_limited, printable
 
 MAX_LINES, MAX_CHARACTERS = 100, 1000
@@ -127,6 +128,7 @@ def _source(published: BuildRecord, role: Role, api: HfApi) -> Source:
         **_named(recorded),
         config=None if is_own else ConfigRef(**_named(recorded.config)),
         allow_pickle=written is not None and written.allow_pickle,
+        weights_from=weight_format(recorded.files),
     )
     source = resolve_source(role, ref, api).fetch(api)
     digests = source.digests()

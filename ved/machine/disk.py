@@ -65,7 +65,7 @@ class DiskNeed:
             output: bytes of the checkpoint.
             destination: the directory to keep the checkpoint in; None to keep it nowhere.
         """
-        sizes = {str(each): 0 if is_local(each) else each.weights_size for each in sources}
+        sizes = {each.key: 0 if is_local(each) else each.weights_size for each in sources}
         kept = 0 if destination is None else output - directory_size(destination)
         return cls(sizes, output, kept)
 

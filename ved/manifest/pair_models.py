@@ -129,6 +129,12 @@ class SourceRef(ConfigRef):
         default=False,
         description="Read pickled weights (pytorch_model.bin) if the source has no others.",
     )
+    weights_from: WeightFormatField | None = Field(
+        default=None,
+        description="Weight files of the source to read, if it has several: safetensors"
+        " (model.safetensors) or flax (flax_model.msgpack). If omitted, the first of these that the"
+        " source has.",
+    )
 
 
 class TokenIds(ManifestModel):

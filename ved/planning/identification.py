@@ -106,7 +106,7 @@ def _identify(
         with findings.about(role):
             snapshot = raise_error(snapshots[_name(ref)])
             config = raise_error(snapshots[_name(ref.config)]) if ref.config else snapshot
-            pinned[role] = Pinned(snapshot, config, ref.allow_pickle)
+            pinned[role] = Pinned.of(ref, snapshot, config)
             pinned[role].identity(role, access.api)  # may fail for a local directory
     if options.push:
         allowed = frozenset(name.lower() for name in options.allowed_namespaces)

@@ -11,7 +11,20 @@ from ved.manifest.pair_models import Pair
 from ved.manifest.settings import CheckpointSettings
 from ved.planning.findings import Findings
 from ved.sources import Pinned, ResolvedSource, licenses
+from ved.sources.weight_files import present_weights
 from ved.text import quoted
+
+
+def check_weight_formats(source: ResolvedSource, findings: Findings) -> None:
+    """Mention that a source has weights in several formats, if the manifest does not choose."""
+    present = present_weights(source.snapshot)
+    if source.pinned.weights_from is None and len(present) > 1:
+        findings.notice(
+            source.role,
+            f"{source} has weights in {len(present)} formats, which may differ: "
+            f"{', '.join(present)}. VED reads {present[0]}. Choose with weights_from.",
+            code=ErrorCode.SEVERAL_WEIGHT_FORMATS,
+        )
 
 
 def check_licenses(pair: Pair, pinned: Iterable[Pinned], findings: Findings) -> None:

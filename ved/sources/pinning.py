@@ -13,13 +13,14 @@ from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.hub.errors import translated_errors
 from ved.hub.repo_info import fetch_repo
-from ved.manifest.pair_models import ConfigRef
+from ved.manifest.fields import WeightFormat
+from ved.manifest.pair_models import ConfigRef, SourceRef
 from ved.sources.digests import file_sha256
 from ved.sources.local_files import check_local_file, list_local_files
 from ved.sources.metadata import SourceMetadata
 from ved.sources.repo_kinds import other_repo_type
 from ved.sources.snapshot import CONFIG, SMALL_FILES, Snapshot
-from ved.sources.weight_files import select_weight_files
+from ved.sources.weight_files import present_weights, select_weight_files, weight_format
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,28 @@ class Pinned:
         config_snapshot: where the config comes from: the checkpoint, unless the manifest names
             another repo or directory.
         allow_pickle: whether the weights may be a pickle.
+        weights_from: the format of the weights to read; None for the best one.
     """
 
     snapshot: Snapshot
     config_snapshot: Snapshot
     allow_pickle: bool = False
+    weights_from: WeightFormat | None = None
+
+    def weight_files(self, api: HfApi) -> tuple[str, ...]:
+        """Return the names of the weight files to read; see `select_weight_files`."""
+        return select_weight_files(self.snapshot, self.allow_pickle, api, self.weights_from)
+
+    @property
+    def other_format(self) -> WeightFormat | None:
+        """The format of the weights if it is not the best one that the source has."""
+        best = weight_format(present_weights(self.snapshot))
+        return None if self.weights_from == best else self.weights_from
+
+    @classmethod
+    def of(cls, ref: SourceRef, snapshot: Snapshot, config_snapshot: Snapshot) -> "Pinned":
+        """Return the source of a reference at its commits."""
+        return cls(snapshot, config_snapshot, ref.allow_pickle, ref.weights_from)
 
     def identity(self, role: Role, api: HfApi) -> dict[str, Any]:
         """Return everything of the source that decides what is built from it, as JSON.
@@ -48,8 +66,10 @@ class Pinned:
         """
         names = {CONFIG, *SMALL_FILES[role]}
         if self.snapshot.directory is not None:
-            names |= {*select_weight_files(self.snapshot, self.allow_pickle, api)}
+            names |= {*self.weight_files(api)}
+        other = {} if self.other_format is None else {"weights_from": self.other_format}
         return {
+            **other,
             **_identity(self.snapshot, names),
             "config": _identity(self.config_snapshot, {CONFIG}),
         }

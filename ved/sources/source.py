@@ -18,7 +18,6 @@ from ved.sources.config import read_config
 from ved.sources.digests import file_sha256
 from ved.sources.pinning import Pinned, pin
 from ved.sources.snapshot import CONFIG, GENERATION_CONFIG, SMALL_FILES, Snapshot, read_json
-from ved.sources.weight_files import select_weight_files
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,12 @@ class ResolvedSource:
 
     def __str__(self) -> str:
         return str(self.snapshot)
+
+    @property
+    def key(self) -> str:
+        """A name for its files, which are other ones if the manifest names another format."""
+        other = self.pinned.other_format
+        return str(self) if other is None else f"{self}+{other}"
 
     @property
     def snapshot(self) -> Snapshot:
@@ -121,7 +126,7 @@ def resolve_source(role: Role, ref: SourceRef, api: HfApi) -> ResolvedSource:
     """
     snapshot = pin(ref, api)
     config_snapshot = snapshot if ref.config is None else pin(ref.config, api)
-    return inspect_source(role, Pinned(snapshot, config_snapshot, ref.allow_pickle), api)
+    return inspect_source(role, Pinned.of(ref, snapshot, config_snapshot), api)
 
 
 def inspect_source(role: Role, pinned: Pinned, api: HfApi) -> ResolvedSource:
@@ -132,8 +137,7 @@ def inspect_source(role: Role, pinned: Pinned, api: HfApi) -> ResolvedSource:
             in a Flax vision encoder-decoder model.
     """
     config, family = read_config(role, pinned.config_snapshot, api)
-    weights = select_weight_files(pinned.snapshot, pinned.allow_pickle, api)
     generation = {}
     if role == "decoder" and GENERATION_CONFIG in pinned.snapshot.files:
         generation = read_json(pinned.snapshot, GENERATION_CONFIG, api)
-    return ResolvedSource(role, pinned, config, family, weights, generation)
+    return ResolvedSource(role, pinned, config, family, pinned.weight_files(api), generation)

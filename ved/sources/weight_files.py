@@ -1,23 +1,61 @@
 """Select the weight files of a source."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from huggingface_hub import HfApi
 
 from ved import limits
 from ved.errors import ErrorCode, VedError
+from ved.manifest.fields import WeightFormat
 from ved.sources.repo_kinds import unusable_repo
 from ved.sources.snapshot import PICKLED_WEIGHTS, WEIGHTS, Snapshot, read_json
 from ved.text import join_limited, quoted
 
 
-def select_weight_files(snapshot: Snapshot, allow_pickle: bool, api: HfApi) -> tuple[str, ...]:
+_SUFFIXES: Mapping[WeightFormat, str] = {"safetensors": ".safetensors", "flax": ".msgpack"}
+
+
+def present_weights(snapshot: Snapshot) -> list[str]:
+    """Return the weight files that a source has, best first; shards under their common name."""
+    names = (*WEIGHTS, *PICKLED_WEIGHTS)
+    return [name for name in names if {name, f"{name}.index.json"} & snapshot.files.keys()]
+
+
+def weight_format(names: Iterable[str]) -> WeightFormat | None:
+    """Return the format of weight files, the best one first; None if there are only pickles."""
+    found = {Path(name).suffix for name in names}
+    return next((name for name, suffix in _SUFFIXES.items() if suffix in found), None)
+
+
+def select_weight_files(
+    snapshot: Snapshot,
+    allow_pickle: bool,
+    api: HfApi,
+    weights_from: WeightFormat | None = None,
+) -> tuple[str, ...]:
     """Return the names of the weight files to read, in order.
 
+    Args:
+        snapshot: the source.
+        allow_pickle: whether they may be a pickle.
+        api: the client.
+        weights_from: the format to read; None for the best one.
+
     Raises:
-        VedError: there is no weight file that VED reads.
+        VedError: there is no weight file that VED reads, or none of that format.
     """
-    for name in WEIGHTS + (PICKLED_WEIGHTS if allow_pickle else ()):
+    wanted = WEIGHTS + (PICKLED_WEIGHTS if allow_pickle else ())
+    if weights_from is not None:
+        wanted = tuple(name for name in wanted if weight_format([name]) == weights_from)
+        if not {*wanted} & {*present_weights(snapshot)}:
+            raise VedError(
+                f"{snapshot} has no {wanted[0]}, and the manifest says weights_from: "
+                f"{weights_from}.",
+                "Remove weights_from, or use a revision that has this file.",
+                code=ErrorCode.NO_USABLE_WEIGHTS,
+            )
+    for name in wanted:
         if name in snapshot.files:
             return _not_empty(snapshot, name)
         if f"{name}.index.json" in snapshot.files:
