@@ -73,9 +73,9 @@ LEVELS: Mapping[str, Level] = {
         " directories are identified by the digests of their files.\n"
         "\n"
         "VED reads safetensors and Flax weights. If a repo has both, VED reads the safetensors,"
-        " unless the source sets `weights_from: flax`. It refuses a repo that has only pickled weights,"
-        " unless the source sets `allow_pickle: true`. VED reads the tensors of a pickle and never"
-        " runs its code.",
+        " unless the source sets `weights_from: flax`. It refuses a repo that has only pickled"
+        " weights, unless the source sets `allow_pickle: true`. VED reads the tensors of a pickle"
+        " and never runs its code.",
         "namespace: my-org\n"
         "pairs:\n"
         "  - repo: vit-gpt2\n"

@@ -12,12 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from ved.assembly.image_processor import prepare_image_processor
+from ved.assembly.ledger import Ledger
 from ved.assembly.parts import Part, config_settings, load_config, source_part
 from ved.assembly.tokenizer import prepare_tokenizer
 from ved.errors import VedError
-from ved.examination.report import Examination, Problem, Request, Tensors, one_line
+from ved.examination.report import (
+    Examination,
+    Problem,
+    Request,
+    Tensors,
+    TiedTensors,
+    one_line,
+)
 from ved.families.family import Role
 from ved.sources.source import Source
+from ved.tensors.tensor import StoredTensor, nbytes
 
 _PREPARE: Mapping[Role, tuple[Callable[..., Any], str]] = {
     "encoder": (prepare_image_processor, "image_processor"),
@@ -87,4 +96,31 @@ def _tensors(part: Part) -> Tensors:
         initialized=sum(shapes[path] for path in part.ledger.initialized),
         largest=max(shapes.values()),
         warnings=[one_line(warning) for warning in part.ledger.warnings],
+        **_ties(part.ledger),
     )
+
+
+def _ties(ledger: Ledger) -> dict[str, Any]:
+    """Return what the headers show of tied tensors, and those whose numbers have to be compared."""
+    warnings, ties = [*ledger.tie_warnings], []
+    for tie in ledger.ties:
+        used, other = tie.tensors
+        if used.shape != other.shape:
+            warnings.append(ledger.difference(tie))
+        # Others, such as tensors of two dtypes, are compared in the build only.
+        elif (
+            isinstance(used, StoredTensor)
+            and isinstance(other, StoredTensor)
+            and used.dtype == other.dtype
+        ):
+            ties.append(
+                TiedTensors(
+                    file=tie.used.weight.file,
+                    offset=used.offset,
+                    other_file=tie.other.weight.file,
+                    other_offset=other.offset,
+                    size=nbytes(used),
+                    warning=one_line(ledger.difference(tie)),
+                )
+            )
+    return {"tie_warnings": [one_line(warning) for warning in warnings], "ties": ties}

@@ -125,6 +125,26 @@ class Problem(_Plain):
         return VedError(self.cause, self.remedy, code=self.code)
 
 
+class TiedTensors(_Plain):
+    """Two tensors of the same size that a config ties, and that only their numbers tell apart.
+
+    Attributes:
+        file: the file of the tensor in use.
+        offset: where its elements begin, in bytes from the start of the file.
+        other_file: the file of the other tensor.
+        other_offset: as `offset`.
+        size: the length of each, in bytes.
+        warning: what to say if they differ; see `Ledger.difference`.
+    """
+
+    file: Text
+    offset: Count
+    other_file: Text
+    other_offset: Count
+    size: Count
+    warning: Text
+
+
 class Tensors(_Plain):
     """The parameters that a source gives to a checkpoint, in numbers.
 
@@ -133,12 +153,16 @@ class Tensors(_Plain):
         initialized: how many numbers are newly initialized.
         largest: how many numbers the largest parameter has.
         warnings: unexpected gaps, a sentence each; see `Ledger.warnings`.
+        tie_warnings: what the headers show of tied tensors; see `Ledger.tie_warnings`.
+        ties: the tied tensors to compare.
     """
 
     copied: dict[Text, Count]
     initialized: Count
     largest: Count
     warnings: list[Text]
+    tie_warnings: list[Text] = []
+    ties: Annotated[list[TiedTensors], Field(max_length=8)] = []
 
 
 def _check_copied(files: TokenizerFiles) -> TokenizerFiles:

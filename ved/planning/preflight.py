@@ -23,6 +23,7 @@ from ved.families.family import Role
 from ved.hub.access import HubAccess
 from ved.hub.card_validation import validate_card
 from ved.interruption import thread_pool, wait_interruptibly
+from ved.manifest.fields import WeightFormat
 from ved.manifest.pair_models import Pair
 from ved.manifest.settings import CheckpointSettings
 from ved.planning import source_checks
@@ -39,6 +40,7 @@ from ved.planning.findings import Finding, Findings
 from ved.planning.identification import map_concurrently
 from ved.planning.machine_checks import check_machine
 from ved.planning.options import RunOptions
+from ved.planning.tie_checks import check_ties
 from ved.record import card
 from ved.sources import Pinned, ResolvedSource, inspect_source
 from ved.tensors.tensor import DTYPES, FLOATING
@@ -137,7 +139,7 @@ def _check_card(subject: IdentifiedPair, access: HubAccess) -> Findings:
     return findings
 
 
-_Key = tuple[Role, str, str, bool]
+_Key = tuple[Role, str, str, bool, WeightFormat | None]
 
 
 class Preflight:
@@ -194,6 +196,7 @@ class Preflight:
         for each in reports:
             if each.resolved:
                 source_checks.check_access(pair, each.resolved, findings)
+                source_checks.check_weight_formats(each.resolved, findings)
         tensors = {
             role: each.examination.tensors
             for role, each in by_role.items()
@@ -236,6 +239,8 @@ class Preflight:
         for warning in found.tensors.warnings:
             findings.warn(role, warning, code=ErrorCode.RANDOM_PARAMETERS)
         with findings.about(role):
+            check_ties(resolved, found.tensors, findings, self._api)
+        with findings.about(role):
             if found.image_processor is not None:
                 source_checks.check_image_size(
                     resolved, report.config, found.image_processor, findings
@@ -245,7 +250,13 @@ class Preflight:
 
 
 def _key(role: Role, pinned: Pinned) -> _Key:
-    return role, str(pinned.snapshot), str(pinned.config_snapshot), pinned.allow_pickle
+    return (
+        role,
+        str(pinned.snapshot),
+        str(pinned.config_snapshot),
+        pinned.allow_pickle,
+        pinned.weights_from,
+    )
 
 
 def _estimate(
@@ -256,7 +267,7 @@ def _estimate(
     largest = max(each.largest for each in tensors.values())
     return ResourceEstimate(
         sources={
-            str(source): 0 if source.snapshot.directory else source.weights_size
+            source.key: 0 if source.snapshot.directory else source.weights_size
             for source in sources
         },
         output=len(settings.weights) * _weights_size(tensors, settings),

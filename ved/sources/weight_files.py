@@ -12,7 +12,6 @@ from ved.sources.repo_kinds import unusable_repo
 from ved.sources.snapshot import PICKLED_WEIGHTS, WEIGHTS, Snapshot, read_json
 from ved.text import join_limited, quoted
 
-
 _SUFFIXES: Mapping[WeightFormat, str] = {"safetensors": ".safetensors", "flax": ".msgpack"}
 
 
