@@ -180,7 +180,7 @@ PAIR_SHAPE = [
         "value-not-allowed",
         *("'pickle'", "flax", "safetensors"),
     ),
-    _in_pair("encoder", "{model: a, weights_from: [flax]}", 37, "wrong-type", "a list"),
+    _in_pair("encoder", "{model: a, weights_from: [flax]}", 37, "value-not-allowed", "a list"),
     _in_pair("encoder", "{model: a, config: b@ }", 31, "value-not-allowed", "''"),
     _in_pair(
         "encoder",
