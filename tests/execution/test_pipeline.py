@@ -160,7 +160,7 @@ def test_pipeline_keeps_disk_only_for_checkpoints_that_are_run(
     listeners: list[Listener],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ved.execution.card_run.flax_snippet", lambda _: "print('It runs.')")
+    monkeypatch.setattr("ved.execution.card_run.flax_snippet", lambda *_, **__: "print('It runs.')")
     entries = [piped(f"owner/waiting-{how}-{number}", 1, 1, seed=number) for number in (1, 2)]
     for entry in entries:
         entry["check"] = how

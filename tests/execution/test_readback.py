@@ -26,6 +26,7 @@ from tests.support.publishing import (
     pair,
     publish,
 )
+from tests.support.tokenizers import japanese_bert
 from ved.commands import RunOptions, build
 from ved.environment import VARIABLES
 from ved.errors import VedError
@@ -33,7 +34,7 @@ from ved.execution import card_run
 from ved.execution.readback import PublishedCommit, check_published
 from ved.hub import retries
 from ved.localhub import LocalHub
-from ved.record import BuildRecord, RecordedFile, build_record
+from ved.record import BuildRecord, RecordedFile, build_record, card
 from ved.results.result import Result
 
 _numbers = count(1)
@@ -344,6 +345,24 @@ def test_card_run_ignores_code_of_the_description(
     assert said.startswith(f"{repo}: ")
 
 
+@pytest.mark.slow
+def test_card_run_needs_no_dictionary_for_a_japanese_tokenizer(
+    hub: LocalHub, repo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(card_run, "VARIABLES", VARIABLES | quick_compilation())
+    publish(hub, "team/japanese", japanese_bert(tmp_path / "decoder"))
+    result = build_pair(hub, pair(repo, decoder="team/japanese", check="generate"))
+    assert result.action == "built", result.reason
+    record, text = (
+        Path(client(hub).hf_hub_download(repo, name)).read_text()
+        for name in (build_record.FILE_NAME, card.FILE_NAME)
+    )
+    assert json.loads(record)["packages"] == ["fugashi", "unidic-lite"]
+    commands = [line for line in text.splitlines() if line.startswith("pip install ")]
+    assert len(commands) == 2
+    assert all(line.endswith(" fugashi unidic-lite") for line in commands)
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition():
@@ -353,7 +372,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 def code_instead(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the card say something else than VED's own code, which does not fail."""
-    monkeypatch.setattr("ved.execution.card_run.flax_snippet", lambda _: code)
+    monkeypatch.setattr("ved.execution.card_run.flax_snippet", lambda *_, **__: code)
 
 
 def run_card(hub: LocalHub, repo: str, built: Path, folder: Path) -> None:

@@ -204,7 +204,7 @@ def test_tokenizer_settings_that_name_files_inside_are_not_kept(
 
 CLASSES: tuple[object, ...] = (
     *("MarianTokenizer", "FSMTTokenizer", "M2M100Tokenizer", "WhisperTokenizer", "LukeTokenizer"),
-    *("Speech2TextTokenizer", "BertJapaneseTokenizer", "TapexTokenizer", "RagTokenizer"),
+    *("Speech2TextTokenizer", "XLMTokenizer", "TapexTokenizer", "RagTokenizer"),
     *("MBartTokenizer", "Wav2Vec2CTCTokenizer", "CanineTokenizer", "BertTokenizerFastFast"),
     *(
         "OurTokenizer",
@@ -476,7 +476,10 @@ def test_action_publishes_no_file_of_the_machine(
         },
         "code": {"auto_map": {"AutoTokenizer": ["other/repo--code.X", None]}},
         "tokens": {"additional_special_tokens": ["\x1b]0;title\x07", "::error::x\n::stop::"]},
-        "japanese": {"tokenizer_class": "BertJapaneseTokenizer"},
+        "japanese": {
+            **{"tokenizer_class": "BertJapaneseTokenizer", "word_tokenizer_type": "mecab"},
+            "mecab_kwargs": {"mecab_option": f"-r {outside / 'vocab.txt'}"},
+        },
     }
     for name, settings in decoders.items():
         directory = checkpoints.bert(tmp_path / name, tokenizer="slow")

@@ -4,12 +4,15 @@ import functools
 import io
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 
 from tests import checkpoints
 from tests.support.building import edit_json, read_json
+from tests.support.mecab import WORDS
 from ved.localhub.samples.vocabularies import SENTENCES
 
 TEXTS = [
@@ -150,6 +153,65 @@ def bert_with_old_added_tokens(directory: Path) -> Path:
     edit_json(directory / "special_tokens_map.json", additional_special_tokens=["<extra_1>"])
     return directory
 
+
+JAPANESE_TEXTS = [
+    "東京都では犬が公園で走っている。",
+    "ｶﾀｶﾅ　\uff21\uff22 ㍻ ①は a Horse です [MASK] です",
+    "が\u304b\u3099 未知語、漢字 𠮷 🐎",
+]
+
+
+def japanese_bert(directory: Path, *, subwords: str = "wordpiece", **settings: Any) -> Path:
+    """Write a BERT with the tokenizer of those for Japanese.
+
+    Args:
+        directory: the directory of the checkpoint.
+        subwords: its subword_tokenizer_type.
+        settings: further settings. By default, MeCab finds the words.
+    """
+    checkpoints.bert(directory, tokenizer="slow")
+    vocabulary = (directory / "vocab.txt").read_text().splitlines()
+    characters = sorted({*"".join(sum(WORDS.values(), ()))})
+    words = [*sorted({*sum(WORDS.values(), ())} - {*characters}), *characters]
+    words += [f"##{each}" for each in characters]
+    # The vocabulary keeps its size, and the special tokens are the first five.
+    kept = [*vocabulary[:5], *words, *vocabulary[5:]][: len(vocabulary)]
+    (directory / "vocab.txt").write_text("".join(f"{each}\n" for each in kept))
+    if subwords == "sentencepiece":
+        (directory / "vocab.txt").unlink()
+        (directory / "spiece.model").write_bytes(sentencepiece_model("unigram"))
+        edit_json(directory / "config.json", vocab_size=600)
+        names = {"pad": "<pad>", "unk": "<unk>", "cls": "<s>", "sep": "</s>"}
+        settings |= {f"{name}_token": token for name, token in names.items()}
+    usual = {
+        "tokenizer_class": "BertJapaneseTokenizer",
+        "do_lower_case": False,
+        "model_max_length": 64,
+        "subword_tokenizer_type": subwords,
+        "word_tokenizer_type": "mecab",
+    }
+    (directory / "tokenizer_config.json").write_text(json.dumps({**usual, **settings}))
+    (directory / "special_tokens_map.json").unlink()
+    return directory
+
+
+JAPANESE: dict[str, Callable[[Path], Path]] = {
+    "no dictionary": japanese_bert,
+    "ipadic": partial(japanese_bert, mecab_kwargs={"mecab_dic": "ipadic"}),
+    "unidic": partial(japanese_bert, mecab_kwargs={"mecab_dic": "unidic", "mecab_option": ""}),
+    "not normalized": partial(
+        japanese_bert,
+        do_lower_case=True,
+        never_split=["Horse"],
+        mecab_kwargs={"mecab_dic": "unidic_lite", "normalize_text": False},
+    ),
+    "characters": partial(japanese_bert, subwords="character"),
+    "sentencepiece": partial(japanese_bert, subwords="sentencepiece"),
+    "whole words": partial(japanese_bert, do_subword_tokenize=False),
+    "basic": partial(japanese_bert, word_tokenizer_type="basic"),
+    "no words": partial(japanese_bert, do_word_tokenize=False),
+}
+"""BERT with tokenizers for Japanese, by a name. Most of them need MeCab and a dictionary."""
 
 UNUSUAL: dict[str, Callable[[Path], Path]] = {
     each.__name__: each

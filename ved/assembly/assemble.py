@@ -28,7 +28,7 @@ from ved.assembly.parts import (
     source_part,
 )
 from ved.assembly.prepared import PreparedSource
-from ved.assembly.processing_files import ImageProcessorFiles, TokenizerFiles
+from ved.assembly.processing_files import ImageProcessorFiles, Package, TokenizerFiles
 from ved.assembly.special_tokens import DecoderSettings, SpecialTokens, TokenIds
 from ved.assembly.token_search import resolve_special_tokens
 from ved.assembly.tokenizer import prepare_tokenizer
@@ -59,6 +59,7 @@ class Checkpoint:
             projection.
         summaries: counts and dtypes of the parameters, by the role of each ledger.
         weights_sha256: the digest of each weight file, by name.
+        packages: what people have to install for its tokenizer, besides transformers.
     """
 
     directory: Path
@@ -68,6 +69,7 @@ class Checkpoint:
     ledgers: tuple[Ledger, ...]
     summaries: Mapping[str, PartSummary]
     weights_sha256: Mapping[str, str]
+    packages: tuple[Package, ...]
 
     @property
     def num_parameters(self) -> int:
@@ -152,6 +154,7 @@ def assemble(
         tuple(part.ledger for part in parts),
         {part.ledger.role: part.summary(dtypes) for part in parts},
         {name: file.sha256 for name, file in written.items()},
+        tokenizer.packages,
     )
 
 

@@ -132,6 +132,13 @@ def token_text(value: object) -> str:
     return value
 
 
+def token_texts(value: object) -> list[str]:
+    """Return a list of the texts of tokens."""
+    if not isinstance(value, list) or len(value) > _MAX_TOKENS:
+        raise ValueError(f"a list of at most {_MAX_TOKENS} tokens")
+    return [token_text(each) for each in value]
+
+
 def added_token(value: object) -> dict[str, Any]:
     """Return the content and the flags of an added token."""
     if not isinstance(value, dict):

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from ved.assembly.special_tokens import TokenIds
 from ved.sources.snapshot import PROCESSING_FILES
@@ -33,6 +33,9 @@ SPECIAL_TOKENS = (
 ADDITIONAL_TOKENS = "additional_special_tokens"
 """The setting with a list of further special tokens."""
 
+Package: TypeAlias = Literal["emoji", "fugashi", "ipadic", "sentencepiece", "unidic", "unidic-lite"]
+"""A Python package that transformers needs for a tokenizer."""
+
 
 @dataclass(frozen=True)
 class TokenizerFiles:
@@ -46,6 +49,7 @@ class TokenizerFiles:
         tokens: the text of each token, by id; None for an id without a token.
         token_ids: the ids of the tokens that the settings name, such as `pad` or `cls`.
         notices: what VED leaves out and somebody could miss, a sentence each.
+        packages: what people have to install for it, besides transformers.
     """
 
     settings: Mapping[str, Any]
@@ -54,6 +58,7 @@ class TokenizerFiles:
     tokens: tuple[str | None, ...]
     token_ids: Mapping[str, int]
     notices: tuple[str, ...] = ()
+    packages: tuple[Package, ...] = ()
 
     def token(self, number: int) -> str | None:
         """Return the text of a token; None if no token has the id."""

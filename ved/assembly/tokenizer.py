@@ -13,12 +13,13 @@ from typing import Any
 
 import transformers
 
-from ved.assembly import json_settings, tokenizer_settings
+from ved.assembly import japanese, json_settings, tokenizer_settings
 from ved.assembly.processing_files import (
     ADDITIONAL_TOKENS,
     SPECIAL_TOKENS,
     TOKENIZER_CONFIG,
     TOKENIZER_JSON,
+    Package,
     TokenizerFiles,
 )
 from ved.errors import ErrorCode, VedError
@@ -40,6 +41,12 @@ _DIFFERENT_DEFAULTS = (
     "truncation_side",
 )
 """Settings whose defaults differ between classes or releases."""
+
+_PACKAGES: Mapping[str, tuple[Package, ...]] = {
+    "BertweetTokenizer": ("emoji",),
+    "GPTSw3Tokenizer": ("sentencepiece",),
+}
+"""The packages that transformers needs, by class without tokenizer.json."""
 
 _KEPT = ("model_max_length", "split_special_tokens")
 
@@ -64,8 +71,12 @@ def prepare_tokenizer(
         if name == _TRANSFORMERS_5:
             # transformers 4.57 takes this from the settings, transformers 5 from tokenizer.json.
             settings["add_prefix_space"] = tokenizer_settings.adds_prefix_space(directory)
+        loading = settings
+        if name == japanese.CLASS:
+            settings |= japanese.read_settings(raw, origin)
+            loading = settings | japanese.WITHOUT_WORDS
         with tempfile.TemporaryDirectory(prefix=".ved-tokenizer-") as copy:
-            tokenizer, copied = _load(directory, name, settings, Path(copy))
+            tokenizer, copied = _load(directory, name, loading, Path(copy))
             return _describe(tokenizer, copied, directory, raw, settings)
     except VedError:
         raise
@@ -154,6 +165,8 @@ def _describe(
     tokens = _token_table(tokenizer)  # first: tokenizer.json takes hours to write with a huge id
     published = _named_tokens(tokenizer) | _visible_settings(tokenizer, settings)
     tokenizer_json = None
+    name = type(tokenizer).__name__
+    packages, notices = _PACKAGES.get(name, ()), []
     if tokenizer.is_fast:
         published["tokenizer_class"] = _GENERIC
         backend = tokenizer.backend_tokenizer
@@ -163,17 +176,21 @@ def _describe(
             tokenizer_json = backend.to_str()
             copied = tuple(name for name in copied if name != TOKENIZER_JSON)
     else:
-        published = {**settings, **published, "tokenizer_class": type(tokenizer).__name__}
-    notices = _keep_template(raw, published)
+        published = {**settings, **published, "tokenizer_class": name}
+    if name == japanese.CLASS:
+        copied = tuple(each for each in copied if each != TOKENIZER_JSON)
+        packages, notices = japanese.packages(settings), japanese.notices(settings)
+    notices += _keep_template(raw, published)
     if "auto_map" in raw:
-        name = type(tokenizer).__name__
         notices.append(f"VED does not run the tokenizer's own code, and uses {name} instead.")
     token_ids = {
         name.removesuffix("_token"): tokenizer.convert_tokens_to_ids(published[name])
         for name in SPECIAL_TOKENS
         if name in published
     }
-    return TokenizerFiles(published, copied, tokenizer_json, tokens, token_ids, tuple(notices))
+    return TokenizerFiles(
+        published, copied, tokenizer_json, tokens, token_ids, tuple(notices), packages
+    )
 
 
 def _named_tokens(tokenizer: Any) -> dict[str, Any]:

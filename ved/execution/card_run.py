@@ -48,7 +48,7 @@ def run_card(record: BuildRecord, checkpoint: Path, directory: Path) -> str:
     (place / record.pair.repo).parent.mkdir(exist_ok=True)
     (place / record.pair.repo).symlink_to(checkpoint.resolve())
     try:
-        ended = _run(flax_snippet(record), place)
+        ended = _run(flax_snippet(record, with_words=False), place)
     except subprocess.TimeoutExpired as error:
         cause = f"The Flax code of its card takes longer than {MAX_SECONDS // 60} minutes."
         raise VedError(cause, code=ErrorCode.CHECK_FAILED) from error

@@ -25,6 +25,7 @@ from ved.hub.errors import is_not_found
 from ved.hub.retries import retry
 from ved.record import BuildRecord, RecordedFile, card
 from ved.record.build_record import FILE_NAME
+from ved.record.snippets import needs_mecab
 from ved.sources import headers
 from ved.sources.digests import file_sha256
 from ved.sources.snapshot import Snapshot
@@ -76,7 +77,7 @@ def check_published(
     record = published.record
     with _failures(published):
         served = _read_back(published, [*record.files, FILE_NAME], directory, api)
-        _load(served)
+        _load(served, record)
         _check_parameters(record, served)
         if run:
             output = run_card(record, run, directory)
@@ -159,16 +160,17 @@ def _difference(path: Path, found: str, recorded: RecordedFile) -> str:
     return ""
 
 
-def _load(served: Path) -> None:
+def _load(served: Path, record: BuildRecord) -> None:
     """Load the config, the image processor and the tokenizer."""
     # The import takes seconds, and renewing a card does not need it.
     from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
 
+    without_words = {"do_word_tokenize": False} if needs_mecab(record) else {}
     loaders = {
         "config": AutoConfig.from_pretrained,
         # The slow class needs neither torch nor torchvision.
         "image processor": partial(AutoImageProcessor.from_pretrained, use_fast=False),
-        "tokenizer": AutoTokenizer.from_pretrained,
+        "tokenizer": partial(AutoTokenizer.from_pretrained, **without_words),
     }
     for what, load in loaders.items():
         try:

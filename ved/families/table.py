@@ -47,6 +47,7 @@ _COMMON_TOKENIZERS = (
     "AlbertTokenizer",
     "BarthezTokenizer",
     "BartTokenizer",
+    "BertJapaneseTokenizer",
     "BertTokenizer",
     "CamembertTokenizer",
     "DistilBertTokenizer",
@@ -220,6 +221,17 @@ REFUSED_DECODERS: Mapping[str, str] = MappingProxyType(
 )
 
 REFUSED_TOKENIZERS: Mapping[str, str] = MappingProxyType(
-    {"BertJapaneseTokenizer": "it needs a dictionary that is not among the source's files"}
+    {
+        name: f"it needs the package {package}, which VED does not support"
+        for package, names in {
+            "jieba": ("CpmTokenizer",),
+            "rjieba": ("RoFormerTokenizer",),
+            "sacremoses": (
+                *("BioGptTokenizer", "FlaubertTokenizer", "FSMTTokenizer"),
+                *("TransfoXLTokenizer", "XLMTokenizer"),
+            ),
+        }.items()
+        for name in names
+    }
 )
 """Reasons why classes of tokenizers are refused: ends of a sentence."""

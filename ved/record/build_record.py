@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 
+from ved.assembly.processing_files import Package
 from ved.assembly.special_tokens import TokenRole
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
@@ -75,6 +76,8 @@ class BuildRecord(RecordModel):
         assembly_version: the `ASSEMBLY_VERSION` of VED, which counts changes of the bytes.
         ledger: the origin of every parameter, by part.
         files: the files that were written, except ved.json.
+        packages: what people have to install for the tokenizer, besides transformers; None if
+            nothing.
     """
 
     format: Literal[1] = 1
@@ -93,6 +96,7 @@ class BuildRecord(RecordModel):
     assembly_version: Count
     ledger: Annotated[Mapping[PartRole, RecordedLedger], _with_keys("encoder", "decoder")]
     files: Mapping[FileName, RecordedFile]
+    packages: tuple[Package, ...] | None = None
 
     @property
     def settings(self) -> CheckpointSettings:

@@ -125,8 +125,7 @@ def render_card(record: BuildRecord) -> str:
             generate_fails=decoder.generate_fails,
             snippets=snippets,
             needs_ved=snippets.needs_ved(record),
-            # Without tokenizer.json, transformers needs sentencepiece to read the vocabulary.
-            also="" if "tokenizer.json" in record.files else " sentencepiece",
+            also="".join(f" {package}" for package in record.packages or ()),
             files={role: _files(ledger) for role, ledger in record.ledger.items()},
             initialized=initialized,
             connection_is_initialized="cross-attention" in initialized.values(),

@@ -76,6 +76,7 @@ def create_record(
             for ledger in checkpoint.ledgers
         },
         files={},
+        packages=checkpoint.packages or None,
     )
     return record.with_files(checkpoint.directory, checkpoint.weights_sha256)
 

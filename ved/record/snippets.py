@@ -14,9 +14,16 @@ from ved.record.build_record import BuildRecord
 from ved.text import shorten
 
 
-def flax_snippet(record: BuildRecord) -> str:
-    """Return code that loads a checkpoint in Flax and generates text for an image."""
-    return _rendered("flax", record)
+def flax_snippet(record: BuildRecord, *, with_words: bool = True) -> str:
+    """Return code that loads a checkpoint in Flax and generates text for an image.
+
+    Args:
+        record: the build record of the checkpoint.
+        with_words: whether the tokenizer can also divide texts into words, as on the card. The
+            code itself only decodes, and VED runs it without the packages for words.
+    """
+    arguments = "" if with_words or not needs_mecab(record) else ", do_word_tokenize=False"
+    return _rendered("flax", record, tokenizer_arguments=arguments)
 
 
 def flax_training_snippet(record: BuildRecord) -> str:
@@ -51,6 +58,11 @@ def needs_ved(record: BuildRecord) -> bool:
     return any(each.generate_fails or each.flax_differs for each in families)
 
 
+def needs_mecab(record: BuildRecord) -> bool:
+    """Tell whether the tokenizer needs MeCab, which VED does not have, to encode texts."""
+    return "fugashi" in (record.packages or ())
+
+
 _MAX_NAME = 200
 """The most characters of a name on a card."""
 
@@ -70,7 +82,7 @@ def environment() -> Environment:
     return environment
 
 
-def _rendered(name: str, record: BuildRecord) -> str:
+def _rendered(name: str, record: BuildRecord, **more: str) -> str:
     assert record.pair is not None
     return (
         environment()
@@ -79,6 +91,7 @@ def _rendered(name: str, record: BuildRecord) -> str:
             repo=record.pair.repo,
             module="ved.modeling" if needs_ved(record) else "transformers",
             is_float32=record.dtypes == {"float32"},
+            **more,
         )
     )
 
