@@ -2,9 +2,9 @@
 
 usage: processing.py REQUEST.json ANSWER.npz
 
-The request has `texts`, the `images` (an npz file), and the directories with a `tokenizers` and
-with an `image_processors` by label. The answer has the ids of the texts as JSON, and the pixels of
-each image, by label.
+The request has `texts`, the `images` (an npz file), the directories with a `tokenizers` and with
+an `image_processors` by label, and a directory of Python `packages`. The answer has the ids of the
+texts as JSON, with the offsets of fast tokenizers, and the pixels of each image, by label.
 """
 
 import json
@@ -21,13 +21,16 @@ SLOW = {"backend": "pil"} if transformers.__version__ >= "5" else {"use_fast": F
 def main(request: str, answer: str) -> None:
     """Load everything with the Auto classes."""
     asked = json.loads(Path(request).read_text())
+    sys.path.append(asked["packages"])
     encoded, arrays = {}, {}
     for label, directory in asked["tokenizers"].items():
         tokenizer = AutoTokenizer.from_pretrained(directory)
-        ids = [tokenizer(text).input_ids for text in asked["texts"]]
+        found = tokenizer(asked["texts"], return_offsets_mapping=tokenizer.is_fast)
         encoded[label] = {
-            "ids": ids,
-            "decoded": [tokenizer.decode(each, skip_special_tokens=True) for each in ids],
+            "ids": found["input_ids"],
+            "offsets": found["offset_mapping"] if tokenizer.is_fast else None,
+            "decoded": tokenizer.batch_decode(found["input_ids"]),
+            "plain": tokenizer.batch_decode(found["input_ids"][:100], skip_special_tokens=True),
             "names": tokenizer.model_input_names,
             "pad": tokenizer.pad_token_id,
             "eos": tokenizer.eos_token_id,
