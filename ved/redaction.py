@@ -18,10 +18,16 @@ REDACTED = "***"
 _VARIABLES = ("INPUT_TOKEN", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 _RUNNER_VARIABLES = re.compile("ACTIONS_.*TOKEN|GITHUB_TOKEN|GH_TOKEN")
 
-_SECRET_NAME = re.compile("TOKEN(?!IZ)|SECRET|PASSW|PASSPHRASE|PWD|CREDENTIAL", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    "TOKEN(?!IZ)|SECRET|PASSW|PASSPHRASE|PWD|CREDENTIAL|COOKIE"
+    "|(?:^|_)(?:PASS|PAT|AUTH|AUTHORIZATION|BEARER)(?:_|$)",
+    re.IGNORECASE,
+)
 _KEY_NAME = re.compile("KEY", re.IGNORECASE)
 _NO_SECRET_NAME = re.compile(".*_(?:PATH|FILE|DIR|URL|URI|SOCK|ID|NAME)|GPG_KEY", re.IGNORECASE)
 """GPG_KEY names the key that the image's Python is signed with."""
+_SECRET_URL_NAME = re.compile(".*(?:WEBHOOK|SIGNED).*", re.IGNORECASE)
+"""Whoever knows the address of a webhook may send to it."""
 
 _SHORTEST_VALUE, _SHORTEST_KEY = 8, 16
 """Characters of the shortest value that is a secret because of its variable's name: a shorter one,
@@ -31,13 +37,37 @@ _PLAIN_VALUE = re.compile(r"[./~].*|[0-9.]*|true|false|disabled|enabled", re.IGN
 
 _TOKEN_VALUE = re.compile(
     r"(?<![A-Za-z0-9])(?:hf_[A-Za-z0-9]{16,}|gh[opsur]_[A-Za-z0-9_]{16,}|github_pat_\w{16,}"
-    r"|glpat-[\w-]{16,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,})"
+    r"|glpat-[\w-]{16,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}|sk-[\w-]{16,}|npm_[A-Za-z0-9]{16,}"
+    r"|pypi-[\w-]{16,}|dckr_pat_[\w-]{16,}|xox[a-z]-[\w-]{10,}|AIza[\w-]{30,})"
 )
-"""Tokens by their beginnings: of the Hub, GitHub and GitLab, and JSON Web Tokens."""
-_WHOLE_TOKEN = re.compile(r"(?:hf_|hf_jwt_|gh[opsur]_|github_pat_|glpat-)\S{4,}")
+"""Tokens by their beginnings: of the Hub, GitHub, GitLab, OpenAI, npm, PyPI, Docker Hub, Slack and
+Google, and JSON Web Tokens."""
+_WHOLE_TOKEN = re.compile(
+    r"(?:hf_|hf_jwt_|gh[opsur]_|github_pat_|glpat-)\S{4,}"
+    r"|\s*-----BEGIN [A-Z ]*PRIVATE KEY-----.*",
+    re.DOTALL,
+)
+_NAMED_VALUE = re.compile(
+    r"(?:[?&;](?:access_token|api_?key|token|secret|password|sig|signature|x-amz-signature)="
+    r"|\b(?:bearer|basic)\s+)([^\s&;#\"']{8,})",
+    re.IGNORECASE,
+)
+"""Tokens in the query of a URL, or in the text of an HTTP header."""
 
 _SHORTEST_LINE = 4
 """Characters of the shortest line of a secret that is redacted without the rest of the secret."""
+
+_ENCODED = re.compile(
+    r"%(?:25)*([0-9a-f]{2})|\\+(?:u00|x)([0-9a-f]{2})|&#x0*([0-9a-f]{2});|&#0*([0-9]{2,3});",
+    re.IGNORECASE,
+)
+"""An ASCII character in a URL, in JSON, in Python or in HTML."""
+
+_CUT = re.compile(r"…|\.\.\.")
+"""How the end of a shortened text is marked."""
+
+_SHORTEST_CUT = 6
+"""Characters of the shortest beginning of a secret that is redacted where a text was shortened."""
 
 _SHORTEST_ENCODED = 6
 """Characters of the shortest secret whose encoded forms are redacted, too."""
@@ -57,12 +87,15 @@ def environment_secrets(environ: Mapping[str, str]) -> list[str]:
         if len(value) >= _shortest_value(name) and not _PLAIN_VALUE.fullmatch(value):
             values.append(value)
         values += [value] if _WHOLE_TOKEN.fullmatch(value) else _TOKEN_VALUE.findall(value)
+        values += _NAMED_VALUE.findall(value)
         values += _user_information(value)
     return [value for value in dict.fromkeys(values) if value]
 
 
 def _shortest_value(name: str) -> float:
     """Return from how many characters on the value of a variable is a secret."""
+    if _SECRET_URL_NAME.fullmatch(name):
+        return _SHORTEST_KEY
     if _NO_SECRET_NAME.fullmatch(name):
         return math.inf
     if _SECRET_NAME.search(name):
@@ -105,12 +138,69 @@ class Secrets:
                 self._pattern = re.compile("|".join(map(re.escape, self._forms)))
 
     def redact(self, text: str) -> str:
-        """Return a text with `***` in place of every secret."""
-        return self._pattern.sub(REDACTED, text) if self._pattern else text
+        """Return a text with `***` in place of every secret, and of beginnings of secrets."""
+        if self._pattern is None:
+            return text
+        if any(form in text for form in self._forms):
+            text = self._pattern.sub(REDACTED, text)
+        if self._has_encoded(text):
+            text = self._encoded_pattern().sub(REDACTED, text)
+        if any(known[:_SHORTEST_CUT] in text for known in self._known):
+            for cut in reversed([*_CUT.finditer(text)]):
+                length = self._cut_length(text, cut.start())
+                if length:
+                    text = text[: cut.start() - length] + REDACTED + text[cut.start() :]
+        return text
 
     def is_in(self, content: bytes) -> bool:
         """Return whether the content of a file has a secret."""
-        return any(form.encode(errors="surrogatepass") in content for form in self._forms)
+        forms = (form.encode(errors="surrogatepass") for form in self._forms)
+        return any(form in content for form in forms) or self._has_encoded(
+            content.decode(errors="replace")
+        )
+
+    def _has_encoded(self, text: str) -> bool:
+        """Return whether a text has a secret of which any characters are encoded."""
+        if not _ENCODED.search(text):
+            return False
+        decoded = _ENCODED.sub(_decoded, text)
+        return any(known in decoded for known in self._known if len(known) >= _SHORTEST_ENCODED)
+
+    def _encoded_pattern(self) -> re.Pattern[str]:
+        # It is slow, and hardly ever needed.
+        known = sorted(self._known, key=len, reverse=True)
+        return re.compile(
+            "|".join(
+                "".join(map(_encodings, each)) for each in known if len(each) >= _SHORTEST_ENCODED
+            ),
+            re.IGNORECASE,
+        )
+
+    def _cut_length(self, text: str, end: int) -> int:
+        """Return how many characters before a position are the beginning of a secret."""
+        return max(
+            (
+                length
+                for known in self._known
+                for length in range(_SHORTEST_CUT, len(known))
+                if text.endswith(known[:length], 0, end)
+            ),
+            default=0,
+        )
+
+
+def _decoded(found: re.Match[str]) -> str:
+    *digits, decimal = found.groups()
+    number = int(decimal) if decimal else int("".join(filter(None, digits)), 16)
+    return chr(number)
+
+
+def _encodings(char: str) -> str:
+    """Return a pattern for a character and everything that `_ENCODED` reads as it."""
+    if not char.isascii():
+        return re.escape(char)
+    code = f"{ord(char):02x}"
+    return rf"(?:{re.escape(char)}|%(?:25)*{code}|\\+(?:u00|x){code}|&#x0*{code};|&#0*{ord(char)};)"
 
 
 KNOWN = Secrets()

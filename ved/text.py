@@ -68,7 +68,7 @@ def first_line(error: BaseException) -> str:
     The text is of a library, and may quote a file: characters that are not printable are removed,
     and it is truncated.
     """
-    line = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+    line = KNOWN.redact(str(error)).strip().partition("\n")[0].rstrip(".") or type(error).__name__
     printable = "".join(each for each in line if each.isprintable())
     return printable if len(printable) <= _MAX_REASON else f"{printable[:_MAX_REASON]}…"
 
@@ -90,5 +90,5 @@ def quoted_value(value: object) -> str:
     """Return a value of JSON on one line, truncated after `MAX_QUOTED` characters."""
     if isinstance(value, str):
         return quoted(value)
-    text = repr(value)
+    text = KNOWN.redact(repr(value))
     return text if len(text) <= MAX_QUOTED else f"{text[: MAX_QUOTED - 1]}…"

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -227,6 +227,26 @@ def test_examiner_keeps_its_process_until_it_ends(examiner: Examiner) -> None:
 def test_examiner_does_not_blame_a_source_for_an_earlier_one(examiner: Examiner) -> None:
     os.kill(int(told(examiner, "pid")), 9)
     assert told(examiner, "well") == WELL
+
+
+def test_examiner_does_not_repeat_a_source_that_uses_up_its_time(
+    examiner: Examiner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert told(examiner, "well") == WELL
+    started: list[str] = []
+    monkeypatch.setattr(Examiner, "_stop", watched(Examiner._stop, started))
+    assert_broken(examiner, "cpu", "SIGXCPU")
+    assert len(started) == 1
+
+
+def watched(method: Callable[..., None], calls: list[str]) -> Callable[..., None]:
+    """Return a method that notes each of its calls."""
+
+    def call(*arguments: object) -> None:
+        calls.append(method.__name__)
+        method(*arguments)
+
+    return call
 
 
 def test_examiner_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

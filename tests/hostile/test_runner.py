@@ -2,6 +2,7 @@
 
 import base64
 import html
+import io
 import json
 import re
 import sys
@@ -18,10 +19,11 @@ from tests.support.action import Action, annotations, code_of, rows_of
 from tests.support.hostile import Answer, Change, Request, impostor, serving
 from tests.support.publishing import TOKEN, client, pair
 from tests.support.workflow_commands import commands, lines
+from ved.action.log import StepLog
 from ved.errors import ErrorCode
 from ved.hub.http import connect
 from ved.localhub import LocalHub
-from ved.redaction import KNOWN
+from ved.redaction import KNOWN, Secrets
 
 SECRET = "hf_of_the_environment+/="
 NOWHERE = "http://127.0.0.1:1"
@@ -217,8 +219,16 @@ SECRETS = {
     "AWS_SECRET_ACCESS_KEY": "secret/of+a&cloud",
     "DB_PASSWORD": 'pass"word<1>',
     "SETTINGS": "github_pat_of_somebody",
+    "DB_PASS": "of-another-database",
+    "MY_PAT": "of_somebody_else",
+    "SLACK_WEBHOOK_URL": "https://hooks.example/services/T0/B0/of-a-webhook",
+    "OTHER": "sk-proj-of-another-service",
 }
-OTHERS = {"MIRROR": ("https://me:of%20a%20URL@host.example/x", "of a URL")}
+OTHERS = {
+    "MIRROR": ("https://me:of%20a%20URL@host.example/x", "of a URL"),
+    "STORAGE": ("https://host.example/x?v=1&sig=of-a-signed-url&y=2", "of-a-signed-url"),
+    "HEADER": ("Authorization: Bearer of-a-header", "of-a-header"),
+}
 STORED = ("hf_in_the_file", "hf_of_another_name")
 
 FORMS: dict[str, Callable[[str], str]] = {
@@ -229,6 +239,13 @@ FORMS: dict[str, Callable[[str], str]] = {
     "basic": lambda text: base64.b64encode(f"user:{text}".encode()).decode(),
     "HTML": html.escape,
     "hexadecimal": lambda text: text.encode().hex(),
+    "URL of all": lambda text: "".join(f"%{ord(each):02x}" for each in text),
+    "URL twice": lambda text: "".join(f"%25{ord(each):02X}" for each in text),
+    "JSON of all": lambda text: "".join(f"\\u{ord(each):04x}" for each in text),
+    "HTML of some": lambda text: html.escape(text[:2]) + "".join(f"&#{ord(c)};" for c in text[2:]),
+    "HTML of all": lambda text: "".join(f"&#x{ord(each):04X};" for each in text),
+    "Python": lambda text: "".join(f"\\x{ord(each):02x}" for each in text),
+    "beginning": lambda text: f"{text[:-1]}…",
 }
 
 
@@ -306,6 +323,25 @@ def test_secret_in_a_source_is_not_published(
     assert row["codes"] == [ErrorCode.SECRET_IN_CHECKPOINT]
     if client(hub).repo_exists(repo):
         assert client(hub).list_repo_files(repo) == [".gitattributes"]
+
+
+@pytest.mark.parametrize("length", [2**20 - 10, 2**20 + 2**16 - 10, 2**20 + 2**16 - 1])
+def test_secret_in_a_line_without_end_is_in_no_part(
+    length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = Secrets()
+    known.add(SECRET)
+    monkeypatch.setattr("ved.text.KNOWN", known)
+    stream = io.BytesIO()
+    log = StepLog(stream)
+    text = "x" * length + SECRET + "y" * 2**20 + "\n"
+    for start in range(0, len(text), 2**16):
+        log.write(text[start : start + 2**16])
+    log.finish()
+    written = stream.getvalue().decode()
+    for size in range(6, len(SECRET)):
+        assert SECRET[-size:] not in written
+        assert SECRET[:size] not in written
 
 
 def test_token_of_xet_is_known(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,8 @@ MAX_LINE = 8_000
 """The most characters of a line. A longer one is truncated."""
 
 _MAX_PENDING = 2**20
-"""Characters after which a line without an end is written."""
+"""The most characters of a line that are kept. A line is never written in parts, because a secret
+could be in two of them."""
 
 
 class StepLog(io.TextIOBase):
@@ -60,9 +61,7 @@ class StepLog(io.TextIOBase):
         """Write the lines of a text. Its last line, if it has no end yet, is written later."""
         with self._lock:
             *lines, self._pending = f"{self._pending}{text}".split("\n")
-            if len(self._pending) > _MAX_PENDING:
-                lines.append(self._pending)
-                self._pending = ""
+            self._pending = self._pending[:_MAX_PENDING]
             self._write_lines(lines)
         return len(text)
 

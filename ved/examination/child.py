@@ -120,26 +120,33 @@ class Child:
                     continue
                 chunk = os.read(answers.fileno(), _READ_BYTES)
                 if not chunk:
-                    raise ChildEndedError(self._how_it_ended(), retry=True)
+                    how, retry = self._how_it_ended()
+                    raise ChildEndedError(how, retry=retry)
                 received += chunk
         try:
             return Answer.model_validate_json(bytes(received))
         except ValidationError as error:
             raise ChildEndedError("its answer is not valid") from error
 
-    def _how_it_ended(self) -> str:
-        """Describe the end of the process, for the end of a sentence."""
+    def _how_it_ended(self) -> tuple[str, bool]:
+        """Describe the end of the process, for the end of a sentence.
+
+        Returns:
+            the description, and whether an earlier source can be the reason. Each source has its
+            own processor time, so that is never used up by another one.
+        """
         try:
             status = self._process.wait(POLL_SECONDS)
         except subprocess.TimeoutExpired:
-            return "it stops answering"
+            return "it stops answering", True
         if status >= 0:
-            return f"the process exits with status {status}"
+            return f"the process exits with status {status}", True
         with suppress(ValueError):
             name = signal.Signals(-status).name
             reason = _REASONS.get(name)
-            return f"the process ends by {name}" + (f" ({reason})" if reason else "")
-        return f"the process ends by signal {-status}"
+            text = f"the process ends by {name}" + (f" ({reason})" if reason else "")
+            return text, name != "SIGXCPU"
+        return f"the process ends by signal {-status}", True
 
     def stop(self) -> None:
         """End the process, if it has not ended."""
