@@ -27,7 +27,7 @@ _KEY_NAME = re.compile("KEY", re.IGNORECASE)
 _NO_SECRET_NAME = re.compile(".*_(?:PATH|FILE|DIR|URL|URI|SOCK|ID|NAME)|GPG_KEY", re.IGNORECASE)
 """GPG_KEY names the key that the image's Python is signed with."""
 _SECRET_URL_NAME = re.compile(".*(?:WEBHOOK|SIGNED).*", re.IGNORECASE)
-"""Whoever knows the address of a webhook may send to it."""
+"""An address of a webhook is a secret: everybody who knows it may send to it."""
 
 _SHORTEST_VALUE, _SHORTEST_KEY = 8, 16
 """Characters of the shortest value that is a secret because of its variable's name: a shorter one,
