@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from ved import manifest, strict_json
 from ved.action.events import check_may_publish
+from ved.assembly import image_processor, japanese, json_settings, tokenizer_settings
 from ved.errors import VedError
 from ved.families.lookup import find_family
 from ved.hub.answers import MalformedAnswerError
@@ -27,6 +28,13 @@ from ved.sources.config_sizes import check_sizes
 from ved.sources.metadata import SourceMetadata
 from ved.sources.snapshot import Snapshot
 from ved.tensors.files import open_weights
+
+TOKENIZER_FILES = (
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer.json",
+)
 
 SNAPSHOT = Snapshot("owner/name", "0" * 40, {}, None)
 
@@ -92,6 +100,30 @@ def read_metadata(content: bytes) -> None:
         SourceMetadata.of(parse_repo(answer))
 
 
+def read_tokenizer(content: bytes) -> None:
+    """Read the settings of a tokenizer. A zero byte separates the files."""
+    parts = content.split(b"\0")
+    with tempfile.TemporaryDirectory(dir=_memory()) as folder:
+        for name, part in zip(TOKENIZER_FILES, parts, strict=False):
+            Path(folder, name).write_bytes(part)
+        with suppress(VedError, ValueError):
+            raw, known = tokenizer_settings.read_settings(Path(folder))
+            _check_json(known, {*tokenizer_settings.SETTINGS})
+            own = japanese.read_settings(raw, "owner/name")
+            _check_json(own, {*japanese.SETTINGS})
+            japanese.packages(own)
+            japanese.notices(own)
+
+
+def read_image_processor(content: bytes) -> None:
+    """Read the settings of an image processor."""
+    with _scratch(content, "preprocessor_config.json") as path, suppress(ValueError):
+        checks = image_processor.SETTINGS
+        _check_json(
+            json_settings.known_settings(json_settings.read_object(path), checks), {*checks}
+        )
+
+
 def read_event(content: bytes) -> None:
     """Read the event of a workflow run."""
     with _scratch(content, "event.json") as path, suppress(VedError):
@@ -114,9 +146,24 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "record": read_record,
     "results": read_results,
     "metadata": read_metadata,
+    "tokenizer": read_tokenizer,
+    "image_processor": read_image_processor,
     "event": read_event,
 }
 """The functions, by the name of their directory in `corpus/`."""
+
+
+class _NotPublishableError(Exception):
+    """Settings that were accepted cannot be published."""
+
+
+def _check_json(settings: Mapping[str, object], known: Collection[str]) -> None:
+    """Check that accepted settings are known, and that they can be written as JSON."""
+    try:
+        assert settings.keys() <= {*known}
+        json.dumps(settings, ensure_ascii=False, allow_nan=False).encode()
+    except (AssertionError, TypeError, ValueError) as error:
+        raise _NotPublishableError from error  # a target suppresses ValueError
 
 
 def _open(content: bytes, name: str) -> None:
@@ -127,8 +174,12 @@ def _open(content: bytes, name: str) -> None:
 @contextmanager
 def _scratch(content: bytes, name: str) -> Iterator[Path]:
     """Write a file in memory, if the machine can, and delete it after the block."""
-    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
+    with tempfile.TemporaryDirectory(dir=_memory()) as folder:
         path = Path(folder, name)
         path.write_bytes(content)
         yield path
+
+
+def _memory() -> str | None:
+    """Return the directory of a file system in memory, if the machine has one."""
+    return "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108

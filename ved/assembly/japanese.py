@@ -46,7 +46,7 @@ def _mecab_settings(value: object) -> dict[str, Any]:
     )
 
 
-_SETTINGS: Mapping[str, Check] = {
+SETTINGS: Mapping[str, Check] = {
     "do_subword_tokenize": json_settings.boolean,
     "do_word_tokenize": json_settings.boolean,
     "mecab_kwargs": _mecab_settings,
@@ -85,7 +85,7 @@ def read_settings(raw: Mapping[str, Any], origin: str) -> dict[str, Any]:
             f"{origin} uses the MeCab dictionary of the machine, because its mecab_dic is null",
             "Set mecab_dic to ipadic, unidic or unidic_lite in a local copy of the source.",
         )
-    return json_settings.known_settings(raw, _SETTINGS)
+    return json_settings.known_settings(raw, SETTINGS)
 
 
 def packages(settings: Mapping[str, Any]) -> tuple[Package, ...]:
