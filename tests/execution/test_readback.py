@@ -323,6 +323,21 @@ def test_readback_finds_what_transformers_cannot_load(
     assert caught.value.code == "check-failed"
 
 
+@pytest.mark.parametrize("charsmap", ["", "AAAA", "6AMAAAAAAAA="])
+def test_readback_survives_a_panic(
+    charsmap: str, hub: LocalHub, repo: str, built: Path, tmp_path: Path
+) -> None:
+    path = built / "tokenizer.json"
+    normalizer = {"type": "Precompiled", "precompiled_charsmap": charsmap}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "normalizer": normalizer}))
+    true = record_in(built)
+    files = {**true.files, path.name: RecordedFile.of(path)}
+    told = published(hub, repo, built, true.model_copy(update={"files": files}))
+    with pytest.raises(VedError) as caught:
+        check_published(told, tmp_path / "check", client(hub))
+    assert caught.value.code == "check-failed"
+
+
 # The card's own code
 
 

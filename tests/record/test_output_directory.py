@@ -125,6 +125,22 @@ def test_output_directory_with_foreign_content_is_not_replaced(
     assert built.exists()
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device", "8 TiB"])
+def test_output_directory_with_a_record_without_end_is_not_replaced(kind: str, built: Path) -> None:
+    record = built / "ved.json"
+    record.unlink()
+    if kind == "pipe":
+        os.mkfifo(record)
+    elif kind == "device":
+        record.symlink_to("/dev/zero")
+    else:
+        with record.open("wb") as file:
+            file.truncate(2**43)
+    with pytest.raises(VedError) as caught:
+        check_output_directory(built)
+    assert caught.value.code == ErrorCode.DIRECTORY_IN_USE
+
+
 @pytest.mark.parametrize("kind", ["file", "link", "broken link"])
 def test_output_directory_that_is_no_directory_is_refused(
     kind: str, checkpoint: Path, tmp_path: Path

@@ -175,7 +175,9 @@ def _load(served: Path, record: BuildRecord) -> None:
     for what, load in loaders.items():
         try:
             load(served, local_files_only=True, trust_remote_code=False)
-        except Exception as error:  # whatever transformers raises
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever transformers raises, and panics of Rust
             first, *_ = f"{error}\n".replace(f"{served}/", "").splitlines()
             cause = f"transformers cannot load its {what}: {first.rstrip('.')}."
             raise VedError(cause, code=ErrorCode.CHECK_FAILED) from error

@@ -16,8 +16,12 @@ from ved.text import join_limited
 def read_output_directory(directory: Path) -> BuildRecord | None:
     """Return the build record in a directory; None if there is none that VED reads."""
     path = directory / build_record.FILE_NAME
+    if not path.is_file():  # reading a pipe or a device could have no end
+        return None
     try:
-        return build_record.parse_record(path.read_bytes(), str(path))
+        with path.open("rb") as file:
+            content = file.read(build_record.MAX_BYTES + 1)
+        return build_record.parse_record(content, str(path))
     except (OSError, VedError):
         return None
 
