@@ -47,6 +47,7 @@ from ved.assembly.assemble import Checkpoint
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.families.table import ENCODERS
+from ved.limits import LAYERS
 from ved.manifest.pair_models import SourceRef
 from ved.manifest.settings import CheckpointSettings
 from ved.sources.source import resolve_source
@@ -722,8 +723,8 @@ def test_assemble_refuses_more_layers_than_tensors(
     family: str, setting: str, tmp_path: Path
 ) -> None:
     directory = FAMILIES[family](tmp_path / "source")
-    edit_json(directory / "config.json", **{setting: 10**6})
-    with pytest.raises(VedError, match="1000000 layers") as caught:
+    edit_json(directory / "config.json", **{setting: LAYERS})
+    with pytest.raises(VedError, match=f"{LAYERS} layers") as caught:
         assemble_with_partner(family, directory, tmp_path / "out")
     assert caught.value.code == ErrorCode.CONFIG_NOT_USABLE
 
@@ -731,7 +732,7 @@ def test_assemble_refuses_more_layers_than_tensors(
 def test_assemble_counts_layers_of_the_part_that_is_used(tmp_path: Path) -> None:
     decoder = bart(tmp_path / "decoder")
     # The encoder of BART is not used, however many layers its config has.
-    edit_json(decoder / "config.json", encoder_layers=10**6, num_hidden_layers=10**6)
+    edit_json(decoder / "config.json", encoder_layers=LAYERS, num_hidden_layers=LAYERS)
     checkpoint = assemble_pair(vit(tmp_path / "encoder"), decoder, tmp_path / "out")
     assert not checkpoint.warnings
 

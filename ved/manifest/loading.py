@@ -43,8 +43,10 @@ class ManifestError(RequestError):
     def __init__(self, problems: Iterable[Problem]) -> None:
         # A mistake under an anchor is found again under each alias.
         self.problems = tuple(sorted(set(problems)))
-        lines = "\n".join(str(problem) for problem in self.problems)
-        super().__init__(lines, code=ErrorCode.WRONG_MANIFEST)
+        super().__init__("The manifest has problems.", code=ErrorCode.WRONG_MANIFEST)
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
 
 
 def load(path: Path) -> Manifest:
