@@ -33,6 +33,7 @@ class ErrorCode(StrEnum):
     NOT_A_CHECKPOINT = "not-a-checkpoint"
     CONFIG_NOT_USABLE = "config-not-usable"
     UNSUPPORTED_SETTINGS = "unsupported-settings"
+    UNKNOWN_SETTINGS = "unknown-settings"
     UNSUPPORTED_FAMILY = "unsupported-family"
     UNSUPPORTED_WEIGHTS = "unsupported-weights"
     NO_USABLE_WEIGHTS = "no-usable-weights"

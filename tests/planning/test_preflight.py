@@ -254,10 +254,15 @@ CASES = {
             "relative_key",
         ),
     ),
-    "other layer scales": encoder(
-        dinov2(config={"layerscale_value": 0.1}),
-        ("error", "encoder", ErrorCode.UNSUPPORTED_SETTINGS, "layerscale_value", "0.1"),
+    "an activation that Flax lacks": encoder(
+        dinov2(config={"hidden_act": "mish"}),
+        ("error", "encoder", ErrorCode.UNSUPPORTED_SETTINGS, "hidden_act", "mish"),
     ),
+    "an unknown setting": decoder(
+        configured(bert(), rotary_dim=8),
+        ("warning", "decoder", ErrorCode.UNKNOWN_SETTINGS, "rotary_dim"),
+    ),
+    "settings of other programs": encoder(configured(vit(), _of_another="x", anything=None)),
     "quantized weights": decoder(
         configured(bart(), quantization_config={"quant_method": "gptq"}),
         ("error", "decoder", ErrorCode.UNSUPPORTED_SETTINGS, "quantized"),

@@ -15,20 +15,20 @@ from ved.families.table import DECODERS
 from ved.localhub import LocalHub
 from ved.manifest.pair_models import SourceRef
 from ved.sources import pin
-from ved.sources.config import read_config
+from ved.sources.config import ReadConfig, read_config
 
 
-def read(hub: LocalHub, role: Role, directory: Path) -> dict[str, Any]:
+def read(hub: LocalHub, role: Role, directory: Path) -> ReadConfig:
     snapshot = pin(SourceRef(model=str(directory)), client(hub))
-    config, _ = read_config(role, snapshot, client(hub))
-    return config
+    return read_config(role, snapshot, client(hub))
 
 
 def test_read_config_returns_content_and_family(hub: LocalHub) -> None:
     snapshot = pin(SourceRef(model="team/gpt2"), client(hub))
-    config, family = read_config("decoder", snapshot, client(hub))
-    assert config["model_type"] == "gpt2"
-    assert family is DECODERS["gpt2"]
+    config = read_config("decoder", snapshot, client(hub))
+    assert config.settings["model_type"] == "gpt2"
+    assert config.family is DECODERS["gpt2"]
+    assert not config.warning
 
 
 @pytest.mark.parametrize(

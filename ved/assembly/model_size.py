@@ -10,6 +10,7 @@ from typing import Any
 
 from ved import limits
 from ved.errors import ErrorCode, VedError
+from ved.families.family import Family
 from ved.sources.source import ResolvedSource
 from ved.tensors.files import StoredWeight
 
@@ -29,7 +30,7 @@ def check_model_size(config: Any, source: ResolvedSource, weights: Sequence[Stor
         VedError: the config and the weights cannot belong together.
     """
     try:
-        problem = _problem(config, source.family.layers, weights)
+        problem = _problem(config, source.family, weights)
     except (AttributeError, TypeError, ArithmeticError) as error:
         problem = f"its sizes are not numbers ({error})"
     if problem:
@@ -41,9 +42,11 @@ def check_model_size(config: Any, source: ResolvedSource, weights: Sequence[Stor
         )
 
 
-def _problem(config: Any, layers_setting: str, weights: Sequence[StoredWeight]) -> str:
+def _problem(config: Any, family: Family, weights: Sequence[StoredWeight]) -> str:
     """Return what does not fit, as the end of a sentence; empty if nothing."""
-    layers = getattr(config, layers_setting)
+    layers, heads = getattr(config, family.layers), getattr(config, family.heads)
+    if config.hidden_size % heads:
+        return f"its width {config.hidden_size} is not a multiple of the {heads} attention heads"
     sizes = [prod(weight.tensor.shape) for weight in weights]
     # Tensors without elements cost nothing, so a source can have any number of them.
     tensors = sum(size > 0 for size in sizes)

@@ -4,6 +4,7 @@ Each part is initialized on its own. This module reads the headers of weight fil
 tensors of a source, but no weights.
 """
 
+import copy
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from transformers import (
+    CONFIG_MAPPING,
     AutoConfig,
     FlaxAutoModel,
     FlaxAutoModelForCausalLM,
@@ -115,24 +117,21 @@ class Part:
 
 
 def load_config(source: Source) -> Any:
-    """Return a source's transformers config, without remote code and generation settings.
+    """Return a source's transformers config: the known settings, without those of generation.
 
     Raises:
         VedError: transformers cannot read the config.
     """
+    settings = copy.deepcopy(dict(source.resolved.config))
     try:
-        config = AutoConfig.from_pretrained(
-            source.config_path.parent, trust_remote_code=False, local_files_only=True
-        )
+        config = CONFIG_MAPPING[settings["model_type"]].from_dict(settings)
     except Exception as error:  # a damaged config makes transformers raise anything
         raise VedError(
             f"The config of {source.resolved.config_snapshot} cannot be read: {error}.",
             code=ErrorCode.CONFIG_NOT_USABLE,
         ) from error
-    # The config is published: it must have no path of this machine and name no code.
+    # The config is published: it must have no path of this machine.
     config._name_or_path = source.resolved.config_snapshot.name
-    for name in ("auto_map", "custom_pipelines"):
-        vars(config).pop(name, None)
     generation_settings.reset(config)
     return config
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from ved.families.setting import Setting
+
 Role = Literal["encoder", "decoder"]
 
 
@@ -47,8 +49,8 @@ class Family:
     """Parts of the names of tensors that the Flax model does not use, each with the reason. The
     reason is published in ved.json and in the card."""
 
-    requires: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
-    """Settings of the config that the Flax class ignores, each with the only supported value."""
+    settings: Mapping[str, Setting] = field(default_factory=lambda: MappingProxyType({}))
+    """The settings of the config that VED knows; see `ved.families.settings`."""
 
     layers: str = "num_hidden_layers"
     """The config's name for the number of layers, of the decoder where the model has both halves.

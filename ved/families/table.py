@@ -8,6 +8,7 @@ name: each difference between families is a field of `Family`. Source of all fac
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from ved.families import settings
 from ved.families.family import Family
 
 # Family.generate_fails and Family.flax_differs
@@ -27,8 +28,6 @@ _OTHER_HEAD = "a head for another task"
 _POOLER = "a decoder does not use a pooler"
 _NOT_CONFIGURED = "the encoder's config does not use it"
 
-# Family.requires
-_ABSOLUTE = MappingProxyType({"position_embedding_type": "absolute"})
 _VISION_UNUSED = MappingProxyType(
     {
         ".classifier.": _OTHER_HEAD,
@@ -84,7 +83,7 @@ def _roberta(prefix: str, tokenizer: str = "RobertaTokenizer") -> Family:
             ".pooler.": _POOLER,
             ".classifier.": _OTHER_HEAD,
         },
-        requires=_ABSOLUTE,
+        settings=settings.ROBERTA,
         optional=("lm_head.",),
         cross_attention=(".crossattention.",),
         aliases={
@@ -112,19 +111,21 @@ _GPT2 = Family(
         ".score.": _OTHER_HEAD,
         ".multiple_choice_head.": _OTHER_HEAD,
     },
-    requires={"scale_attn_by_inverse_layer_idx": False},
+    settings=settings.GPT2,
 )
 
 ENCODERS: Mapping[str, Family] = MappingProxyType(
     {
         "vit": Family(
             prefix="vit",
+            settings=settings.VIT,
             optional=("pooler.",),
             unused=_VISION_UNUSED,
             image_processors=_first("ViTImageProcessor", *_COMMON_IMAGE_PROCESSORS),
         ),
         "beit": Family(
             prefix="beit",
+            settings=settings.BEIT,
             optional=("pooler.",),
             unused=_VISION_UNUSED,
             image_processors=_first("BeitImageProcessor", *_COMMON_IMAGE_PROCESSORS),
@@ -134,7 +135,7 @@ ENCODERS: Mapping[str, Family] = MappingProxyType(
             image_processors=_first("BitImageProcessor", *_COMMON_IMAGE_PROCESSORS),
             optional=("embeddings.mask_token",),
             unused=_VISION_UNUSED,
-            requires={"layerscale_value": 1.0},
+            settings=settings.DINOV2,
             takes_any_size=True,
             flax_differs=_DINOV2_INTERPOLATION,
         ),
@@ -147,6 +148,7 @@ DECODERS: Mapping[str, Family] = MappingProxyType(
         "gpt-sw3": _GPT2,
         "bart": Family(
             prefix="model",
+            settings=settings.BART,
             tokenizers=_first("BartTokenizer", *_COMMON_TOKENIZERS),
             cross_attention=(".encoder_attn.", ".encoder_attn_layer_norm."),
             aliases={
@@ -182,7 +184,7 @@ DECODERS: Mapping[str, Family] = MappingProxyType(
                 ".classifier.": _OTHER_HEAD,
                 ".qa_outputs.": _OTHER_HEAD,
             },
-            requires=_ABSOLUTE,
+            settings=settings.BERT,
             generate_fails=_BERT_DECODE,
         ),
         "roberta": _roberta("roberta"),

@@ -214,6 +214,10 @@ class Preflight:
         report = _SourceReport()
         with report.findings.about(role):
             report.resolved = inspect_source(role, pinned, self._api)
+            if report.resolved.config_warning:
+                report.findings.warn(
+                    role, report.resolved.config_warning, code=ErrorCode.UNKNOWN_SETTINGS
+                )
             folder = self._examiner.new_folder()
             collect_files(report.resolved, folder, self._api)
             report.folder = folder

@@ -27,10 +27,11 @@ class ResolvedSource:
     Attributes:
         role: whether it becomes the encoder or the decoder.
         pinned: the checkpoint, and where its config comes from.
-        config: the content of config.json.
+        config: the settings of its config.json that the checkpoint gets.
         family: the family that the config names.
         weights: the names of the weight files, in order.
         generation: the content of a decoder's generation_config.json; empty if it has none.
+        config_warning: which settings of its config.json VED does not know; empty if it knows all.
     """
 
     role: Role
@@ -39,6 +40,7 @@ class ResolvedSource:
     family: Family
     weights: tuple[str, ...]
     generation: Mapping[str, Any] = field(default_factory=dict)
+    config_warning: str = ""
 
     def __str__(self) -> str:
         return str(self.snapshot)
@@ -136,8 +138,16 @@ def inspect_source(role: Role, pinned: Pinned, api: HfApi) -> ResolvedSource:
         VedError: the config or usable weights do not exist, or the checkpoint cannot play its role
             in a Flax vision encoder-decoder model.
     """
-    config, family = read_config(role, pinned.config_snapshot, api)
+    config = read_config(role, pinned.config_snapshot, api)
     generation = {}
     if role == "decoder" and GENERATION_CONFIG in pinned.snapshot.files:
         generation = read_json(pinned.snapshot, GENERATION_CONFIG, api)
-    return ResolvedSource(role, pinned, config, family, pinned.weight_files(api), generation)
+    return ResolvedSource(
+        role,
+        pinned,
+        config.settings,
+        config.family,
+        pinned.weight_files(api),
+        generation,
+        config.warning,
+    )
