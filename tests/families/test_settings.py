@@ -1,0 +1,134 @@
+"""ved.families.settings: which settings of a config are computed, refused, or harmless."""
+
+import inspect
+from typing import Any
+
+import pytest
+from transformers import CONFIG_MAPPING, PretrainedConfig
+from transformers.modeling_flax_utils import ACT2FN
+
+from ved.families import DECODERS, ENCODERS
+from ved.families.setting import ACTIVATION
+
+FAMILIES = {**ENCODERS, **DECODERS}
+VISION = ("vit", "beit", "dinov2")
+BERT_LIKE = ("bert", "roberta", "xlm-roberta", "roberta-prelayernorm")
+GPT2_LIKE = ("gpt2", "gpt-sw3")
+
+REFUSED: list[tuple[tuple[str, ...], str, tuple[object, ...]]] = [
+    (tuple(FAMILIES), "pruned_heads", ({"0": [1]}, [1])),
+    (tuple(FAMILIES), "adapters", ({"adapters": {"a": {}}}, "x")),
+    (tuple(FAMILIES), "torch_dtype", ("int8", "torch.float32", 3)),
+    (tuple(FAMILIES), "dtype", ("int8", ["float32"])),
+    (tuple(FAMILIES), "id2label", ([], {"a": "b"})),
+    (tuple(FAMILIES), "label2id", ([], "x")),
+    (tuple(FAMILIES), "problem_type", ("other", {})),
+    (tuple(FAMILIES), "tie_word_embeddings", (None, "false", 1)),
+    (VISION, "image_size", ([16, 8], [16], [8, 8, 8])),
+    (VISION, "patch_size", ([4, 8], [])),
+    (VISION, "hidden_size", (None,)),
+    (VISION, "initializer_range", ("0.02", None, True, -0.1, 1e300, 10**60)),
+    ((*VISION, *BERT_LIKE), "layer_norm_eps", ("1e-12", None, -1.0, [1e-5])),
+    ((*VISION, *BERT_LIKE), "hidden_dropout_prob", ("0.1", None, 1.5, -0.1)),
+    ((*VISION, *BERT_LIKE), "attention_probs_dropout_prob", ("0.1", 2)),
+    ((*VISION, *BERT_LIKE), "hidden_act", ("mish", "GELU", None, ["gelu"], {"gelu": 1})),
+    (("vit",), "pooler_act", ("relu6", None)),
+    (("vit",), "pooler_output_size", (-1, 0.5, 10**12)),
+    (("vit", "dinov2"), "qkv_bias", (None, "false", 0)),
+    (("beit",), "use_mean_pooling", (None, "no")),
+    (("beit",), "use_relative_position_bias", (0, "x")),
+    (("beit",), "layer_scale_init_value", (None, "0.1")),
+    (("beit", "dinov2"), "drop_path_rate", ("0.1", 1.1)),
+    (("dinov2",), "mlp_ratio", (2.5,)),
+    (("dinov2",), "layerscale_value", (None, "1.0")),
+    (("dinov2",), "use_swiglu_ffn", (None, 1)),
+    (GPT2_LIKE, "scale_attn_weights", (False, None, 1)),
+    (GPT2_LIKE, "scale_attn_by_inverse_layer_idx", (True, None, 0)),
+    (GPT2_LIKE, "normalize_attention_scores", (False,)),
+    (GPT2_LIKE, "activation_function", ("gelu_10", "prelu", None)),
+    (GPT2_LIKE, "n_inner", ("4", 0.5, True)),
+    (GPT2_LIKE, "reorder_and_upcast_attn", (None, "x")),
+    (GPT2_LIKE, "layer_norm_epsilon", (None, "x")),
+    (("bart",), "normalize_before", (True,)),
+    (("bart",), "add_final_layer_norm", (True,)),
+    (("bart",), "add_bias_logits", (True,)),
+    (("bart",), "static_position_embeddings", (True,)),
+    (("bart",), "do_blenderbot_90_layernorm", (True,)),
+    (("bart",), "normalize_embedding", (False,)),
+    (("bart",), "extra_pos_embeddings", (0, 1)),
+    (("bart",), "scale_embedding", (None, "x")),
+    (("bart",), "activation_function", ("linear",)),
+    (("bart",), "decoder_layerdrop", ("x", 2)),
+    (("bart",), "init_std", ("x", -1)),
+    (BERT_LIKE, "position_embedding_type", ("relative_key", "relative_key_query", None)),
+    (BERT_LIKE, "type_vocab_size", (0, None)),
+    (BERT_LIKE[1:], "pad_token_id", (None, -1, "1", 1.0)),
+]
+CONVERTED: list[tuple[tuple[str, ...], str, object, object]] = [
+    (VISION, "image_size", [16, 16], 16),
+    (VISION, "patch_size", [8, 8], 8),
+    (("vit", "bert"), "hidden_act", "gelu_fast", "gelu_new"),
+    (("vit", "bert"), "hidden_act", "gelu_python", "gelu"),
+    (("gpt2",), "activation_function", "gelu_accurate", "gelu_new"),
+    (("bart",), "activation_function", "gelu_python_tanh", "gelu_pytorch_tanh"),
+    (("dinov2",), "mlp_ratio", 4.0, 4),
+    (("dinov2",), "layerscale_value", 1e-5, 1.0),
+]
+
+
+@pytest.mark.parametrize(("families", "name", "values"), REFUSED, ids=lambda each: str(each)[:40])
+def test_settings_refuse_values_that_flax_does_not_compute(
+    families: tuple[str, ...], name: str, values: tuple[object, ...]
+) -> None:
+    for family in families:
+        setting = FAMILIES[family].settings[name]
+        assert all(setting.problem(value) for value in values), family
+
+
+@pytest.mark.parametrize(("families", "name", "value", "converted"), CONVERTED)
+def test_settings_convert_values_to_those_of_flax(
+    families: tuple[str, ...], name: str, value: object, converted: object
+) -> None:
+    for family in families:
+        setting = FAMILIES[family].settings[name]
+        assert not setting.problem(value)
+        assert setting.convert(value) == converted
+        assert type(setting.convert(value)) is type(converted)
+
+
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_settings_of_every_class_are_known(model_type: str) -> None:
+    known = FAMILIES[model_type].settings
+    config_class = CONFIG_MAPPING[model_type]
+    named: set[str] = {
+        *inspect.signature(config_class.__init__).parameters,
+        *inspect.signature(PretrainedConfig.__init__).parameters,
+        *PretrainedConfig._get_global_generation_defaults(),
+        *config_class.attribute_map,
+        *config_class().to_dict(),
+    } - {"self", "kwargs"}
+    assert {name for name in named if not name.startswith("_")} <= known.keys()
+
+
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_settings_accept_the_defaults_of_every_class(model_type: str) -> None:
+    settings = FAMILIES[model_type].settings
+    defaults: dict[str, Any] = CONFIG_MAPPING[model_type]().to_dict()
+    defaults["id2label"] = {str(number): label for number, label in defaults["id2label"].items()}
+    refused = {
+        name: value
+        for name, value in defaults.items()
+        if name in settings and settings[name].problem(value)
+    }
+    assert not refused
+    changed = {
+        name
+        for name, value in defaults.items()
+        if name in settings and settings[name].convert(value) != value
+    }
+    assert not changed
+
+
+def test_settings_accept_all_activations_of_flax() -> None:
+    assert not [name for name in ACT2FN if ACTIVATION.problem(name)]
+    assert ACTIVATION.convert("gelu_fast") in ACT2FN

@@ -1,0 +1,258 @@
+"""Flax computes what the PyTorch class computes with any settings, or VED refuses the config."""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.traverse_util import unflatten_dict
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from transformers import FlaxAutoModel, FlaxAutoModelForCausalLM
+
+from tests.support.building import source
+from tests.support.environments import python
+from ved.assembly.parts import load_config, source_part
+from ved.errors import ErrorCode, VedError
+from ved.families import DECODERS, ENCODERS, Role
+from ved.modeling.vision_encoder_decoder import _position_ids
+from ved.tensors.tensor import read
+
+CONSUMER = Path(__file__).parents[1] / "consumers" / "settings.py"
+CONFIGS_PER_FAMILY = 10
+INPUT_IDS = [[5, 7, 12, 9, 20, 1]]
+REFUSALS = {ErrorCode.UNSUPPORTED_SETTINGS, ErrorCode.CONFIG_NOT_USABLE}
+
+# All activations of PyTorch that have no parameters
+ACTIVATIONS = (
+    *("gelu", "gelu_new", "gelu_fast", "gelu_python", "gelu_accurate", "gelu_pytorch_tanh"),
+    *("gelu_python_tanh", "quick_gelu", "relu", "silu", "swish", "tanh"),
+)
+OTHER_ACTIVATIONS = (
+    *("gelu_10", "laplace", "leaky_relu", "linear", "mish", "relu2", "relu6", "sigmoid"),
+)
+FLAG = st.booleans()
+RATE = st.sampled_from((0, 0.1, 1.0))
+EPSILON = st.sampled_from((1e-12, 1e-5, 0.1, 1))
+# Most configs should have an activation that Flax computes.
+ACTIVATION = st.sampled_from((*ACTIVATIONS * 3, *OTHER_ACTIVATIONS))
+
+COMMON: dict[str, st.SearchStrategy[Any]] = {
+    "return_dict": FLAG,
+    "output_attentions": FLAG,
+    "output_hidden_states": FLAG,
+    "is_decoder": FLAG,
+    "add_cross_attention": FLAG,
+    "chunk_size_feed_forward": st.sampled_from((0, 2)),
+    "torch_dtype": st.just("float32"),
+    "problem_type": st.sampled_from((None, "regression")),
+    "num_labels": st.sampled_from((1, 5)),
+    "max_length": st.just(30),
+}
+VISION = COMMON | {
+    "hidden_size": st.just(16),
+    "num_hidden_layers": st.sampled_from((1, 2)),
+    "num_attention_heads": st.sampled_from((1, 2, 4)),
+    "image_size": st.sampled_from((16, [16, 16])),
+    "patch_size": st.sampled_from((8, [8, 8], 5)),
+    "num_channels": st.sampled_from((1, 3)),
+    "hidden_act": ACTIVATION,
+    "layer_norm_eps": EPSILON,
+    "hidden_dropout_prob": RATE,
+    "attention_probs_dropout_prob": RATE,
+    "chunk_size_feed_forward": st.just(0),  # tokens are an odd number
+}
+TEXT = COMMON | {"vocab_size": st.just(32), "tie_word_embeddings": st.just(True)}
+BERT = TEXT | {
+    "hidden_size": st.just(16),
+    "num_hidden_layers": st.sampled_from((1, 2)),
+    "num_attention_heads": st.sampled_from((1, 2, 4)),
+    "intermediate_size": st.sampled_from((16, 24)),
+    "max_position_embeddings": st.just(40),
+    "type_vocab_size": st.sampled_from((1, 2)),
+    "position_embedding_type": st.sampled_from(
+        ("absolute", "absolute", "absolute", "relative_key", "relative_key_query")
+    ),
+    "hidden_act": ACTIVATION,
+    "layer_norm_eps": EPSILON,
+    "hidden_dropout_prob": RATE,
+    "attention_probs_dropout_prob": RATE,
+}
+GPT2 = TEXT | {
+    "n_embd": st.just(16),
+    "n_layer": st.sampled_from((1, 2)),
+    "n_head": st.sampled_from((1, 2, 4)),
+    "n_positions": st.just(40),
+    "n_inner": st.sampled_from((None, 24)),
+    "activation_function": ACTIVATION,
+    "layer_norm_epsilon": EPSILON,
+    "attn_pdrop": RATE,
+    "scale_attn_weights": st.sampled_from((True, True, False)),
+    "scale_attn_by_inverse_layer_idx": st.sampled_from((False, False, True)),
+    "reorder_and_upcast_attn": FLAG,
+}
+STRATEGIES: Mapping[str, dict[str, st.SearchStrategy[Any]]] = {
+    "vit": VISION
+    | {
+        "intermediate_size": st.sampled_from((16, 24)),
+        "qkv_bias": FLAG,
+        "pooler_act": ACTIVATION,
+        "pooler_output_size": st.sampled_from((None, 8)),
+    },
+    "beit": VISION
+    | {
+        "intermediate_size": st.sampled_from((16, 24)),
+        # The PyTorch class computes no relative positions with a list.
+        "patch_size": st.sampled_from((8, 5)),
+        "layer_scale_init_value": st.sampled_from((0, 0.1, 1)),
+        "drop_path_rate": RATE,
+        "use_mask_token": FLAG,
+        "use_mean_pooling": FLAG,
+        "use_absolute_position_embeddings": FLAG,
+        "use_relative_position_bias": FLAG,
+        "use_shared_relative_position_bias": FLAG,
+        "out_indices": st.sampled_from((None, [1])),
+    },
+    "dinov2": VISION
+    | {
+        "mlp_ratio": st.sampled_from((2, 2.0, 2.5)),
+        "layerscale_value": st.sampled_from((1.0, 0.1, 1e-5)),
+        "drop_path_rate": RATE,
+        "qkv_bias": FLAG,
+        "use_swiglu_ffn": FLAG,
+        "use_mask_token": FLAG,
+        "apply_layernorm": FLAG,
+    },
+    "gpt2": GPT2,
+    "gpt-sw3": GPT2,
+    "bart": TEXT
+    | {
+        "d_model": st.just(16),
+        "decoder_layers": st.sampled_from((1, 2)),
+        "decoder_attention_heads": st.sampled_from((1, 2, 4)),
+        "decoder_ffn_dim": st.sampled_from((16, 24)),
+        # The class of transformers 4.57 sizes its cache by the layers of the encoder.
+        "encoder_layers": st.just(2),
+        "max_position_embeddings": st.just(40),
+        "activation_function": ACTIVATION,
+        "scale_embedding": FLAG,
+        "decoder_layerdrop": RATE,
+        "dropout": RATE,
+    },
+    "bert": BERT,
+    **dict.fromkeys(
+        ("roberta", "xlm-roberta", "roberta-prelayernorm"),
+        BERT | {"pad_token_id": st.sampled_from((0, 1, 3))},
+    ),
+}
+FEWER = ("gpt-sw3", "xlm-roberta")
+"""Families that share their code and their table with another one."""
+
+
+def draw_configs(model_type: str) -> list[dict[str, Any]]:
+    """Return different configs of a family, always the same."""
+    drawn: list[dict[str, Any]] = []
+
+    @settings(
+        max_examples=4 if model_type in FEWER else CONFIGS_PER_FAMILY,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.fixed_dictionaries(STRATEGIES[model_type]))
+    def collect(config: dict[str, Any]) -> None:
+        drawn.append({"model_type": model_type, **config})
+
+    collect()
+    return drawn
+
+
+def run_pytorch(folder: Path) -> tuple[dict[str, Any], Mapping[str, NDArray[np.float32]]]:
+    """Return sources by name, and PyTorch's arrays: an output and pixels for each name."""
+    sources = {
+        f"{model_type}-{number}": {
+            "role": "encoder" if model_type in ENCODERS else "decoder",
+            "config": config,
+            "directory": str(folder / f"{model_type}-{number}"),
+        }
+        for model_type in STRATEGIES
+        for number, config in enumerate(draw_configs(model_type))
+    }
+    states = np.random.default_rng(0).normal(size=(1, 5, 16)).astype(np.float32)
+    np.save(folder / "states.npy", states)
+    request = {
+        "sources": sources,
+        "input_ids": INPUT_IDS,
+        "encoder_hidden_states": str(folder / "states.npy"),
+    }
+    (folder / "request.json").write_text(json.dumps(request))
+    subprocess.run(
+        [python("transformers4"), CONSUMER, folder / "request.json", folder / "answer.npz"],
+        env={name: os.environ[name] for name in ("PATH", "HOME")},
+        check=True,
+    )
+    with np.load(folder / "answer.npz") as answer:
+        return sources, {"states": states, **answer}
+
+
+def flax_output(
+    role: Role, directory: Path, pixels: NDArray[np.float32], states: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return what Flax computes with a source as VED publishes it.
+
+    Raises:
+        VedError: VED refuses the source, before it reads weights.
+    """
+    found = source(role, directory)
+    config = load_config(found)
+    if role == "decoder":
+        config.is_decoder = config.add_cross_attention = True
+    part = source_part(found, config, seed=0)
+    assert not part.ledger.warnings
+    tensors = dict((*part.copied("flax"), *part.initialized("flax")))
+    params = unflatten_dict({path[1:]: jnp.asarray(read(each)) for path, each in tensors.items()})
+    if role == "encoder":
+        model = FlaxAutoModel.from_config(config, _do_init=False)
+        output = model(pixels, params=params, return_dict=True).last_hidden_state
+    else:
+        ids = jnp.array(INPUT_IDS)
+        model = FlaxAutoModelForCausalLM.from_config(config, _do_init=False)
+        output = model(
+            ids,
+            position_ids=_position_ids(config, ids),
+            encoder_hidden_states=jnp.asarray(states),
+            params=params,
+            return_dict=True,
+        ).logits
+    return np.asarray(output)
+
+
+@pytest.mark.slow
+def test_settings_give_the_numbers_of_pytorch_or_are_refused(tmp_path: Path) -> None:
+    assert STRATEGIES.keys() == ENCODERS.keys() | DECODERS.keys()
+    sources, arrays = run_pytorch(tmp_path)
+    errors: dict[str, float] = {}
+    refusals: list[VedError] = []
+    for name, each in sources.items():
+        try:
+            output = flax_output(
+                each["role"], Path(each["directory"]), arrays[f"{name} pixels"], arrays["states"]
+            )
+        except VedError as error:
+            refusals.append(error)
+        else:
+            errors[name] = float(np.abs(output - arrays[name]).max())
+    wrong = {name: sources[name]["config"] for name, error in errors.items() if error > 1e-4}
+    assert not wrong
+    assert {error.code for error in refusals} <= REFUSALS
+    assert not [error for error in refusals if "does not describe a working" in error.cause]
+    assert {name.rpartition("-")[0] for name in errors} == STRATEGIES.keys()
+    assert len(errors) > len(sources) / 3
