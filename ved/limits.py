@@ -93,6 +93,7 @@ CONFIG_SIZES: Mapping[str, tuple[int, int]] = {
     **dict.fromkeys(
         ("intermediate_size", "n_inner", "decoder_ffn_dim", "encoder_ffn_dim"), (1, INNER_WIDTH)
     ),
+    "pooler_output_size": (0, WIDTH),
     "vocab_size": (1, VOCABULARY),
     **dict.fromkeys(("max_position_embeddings", "n_positions", "n_ctx"), (1, POSITIONS)),
     "type_vocab_size": (0, TOKEN_TYPES),

@@ -715,6 +715,38 @@ def test_settings_that_flax_ignores_are_refused(
     assert caught.value.code == ErrorCode.UNSUPPORTED_SETTINGS
 
 
+def test_config_has_numbers_and_activations_of_flax(tmp_path: Path) -> None:
+    encoder, decoder = vit(tmp_path / "encoder"), gpt2(tmp_path / "decoder")
+    config = read_json(encoder / "config.json")
+    edit_json(
+        encoder / "config.json",
+        image_size=[config["image_size"]] * 2,
+        patch_size=[config["patch_size"]] * 2,
+        hidden_act="gelu_python",
+    )
+    edit_json(decoder / "config.json", activation_function="gelu_fast", rotary_dim=8)
+    assemble_pair(encoder, decoder, tmp_path / "out")
+    published = read_json(tmp_path / "out" / "config.json")
+    for name in ("image_size", "patch_size"):
+        assert published["encoder"][name] == config[name]
+    assert published["encoder"]["hidden_act"] == "gelu"
+    assert published["decoder"]["activation_function"] == "gelu_new"
+    assert "rotary_dim" not in published["decoder"]
+
+
+@pytest.mark.parametrize(
+    ("family", "setting"), [("vit", "num_attention_heads"), ("bart", "decoder_attention_heads")]
+)
+def test_assemble_refuses_width_that_is_no_multiple_of_heads(
+    family: str, setting: str, tmp_path: Path
+) -> None:
+    directory = FAMILIES[family](tmp_path / "source")
+    edit_json(directory / "config.json", **{setting: 5})
+    with pytest.raises(VedError, match="multiple of the 5 attention heads") as caught:
+        assemble_with_partner(family, directory, tmp_path / "out")
+    assert caught.value.code == ErrorCode.CONFIG_NOT_USABLE
+
+
 @pytest.mark.parametrize(
     ("family", "setting"),
     [("vit", "num_hidden_layers"), ("gpt2", "n_layer"), ("bart", "decoder_layers")],

@@ -628,7 +628,7 @@ def test_plan_reports_all_problems_in_one_pass(hub: LocalHub, tmp_path: Path) ->
         vit(rename={"encoder.layer.": "blocks."}, processor_size=24), "preprocessor_config.json"
     )
     first, _ = published(hub, write, tmp_path)
-    write = configured(bart(license="", extra_tokens=1), intermediate_size=8, decoder_ffn_dim=8)
+    write = configured(bart(license="", extra_tokens=1), decoder_ffn_dim=8)
     second, _ = published(hub, write, tmp_path)
     made = looked_at(
         hub, repo="stranger/all", encoder=first, decoder=second, token_ids={"pad": 9999}

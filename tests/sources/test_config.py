@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests import checkpoints
+from tests.support.building import edit_json
 from tests.support.publishing import asked_for, client, publish
 from tests.support.raising import raises
 from ved.errors import ErrorCode
@@ -90,3 +91,50 @@ def test_read_config_refuses_settings_that_flax_ignores(
     (directory / "config.json").write_text(json.dumps({**content, **settings}))
     with raises(ErrorCode.UNSUPPORTED_SETTINGS, shown):
         read(hub, "decoder", directory)
+
+
+@pytest.mark.parametrize(
+    ("role", "model_type", "settings", "shown"),
+    [
+        ("decoder", "gpt2", {"scale_attn_weights": False}, "scale_attn_weights"),
+        ("decoder", "bert", {"hidden_act": "mish"}, "hidden_act"),
+        ("encoder", "vit", {"image_size": [16, 8]}, "image_size"),
+        ("encoder", "beit", {"use_mean_pooling": "no"}, "use_mean_pooling"),
+        ("decoder", "bart", {"normalize_before": True}, "normalize_before"),
+        ("decoder", "roberta", {"pad_token_id": None}, "pad_token_id"),
+    ],
+)
+def test_read_config_names_refused_setting(
+    role: Role, model_type: str, settings: dict[str, Any], shown: str, hub: LocalHub, tmp_path: Path
+) -> None:
+    directory = checkpoints.config_only(tmp_path / "source", model_type)
+    edit_json(directory / "config.json", **settings)
+    with raises(ErrorCode.UNSUPPORTED_SETTINGS, shown, str(directory)):
+        read(hub, role, directory)
+
+
+def test_read_config_converts_settings_to_those_of_flax(hub: LocalHub, tmp_path: Path) -> None:
+    directory = checkpoints.config_only(tmp_path / "source", "dinov2")
+    changes = {"image_size": [56, 56], "hidden_act": "gelu_python", "layerscale_value": 1e-5}
+    edit_json(directory / "config.json", **changes, output_attentions=True)
+    found = read(hub, "encoder", directory)
+    assert not found.warning
+    assert found.settings["image_size"] == 56
+    assert found.settings["hidden_act"] == "gelu"
+    assert found.settings["layerscale_value"] == 1.0
+    assert "output_attentions" not in found.settings
+
+
+@pytest.mark.parametrize(
+    "name", ["auto_map", "self", "__class__", "to_dict", "attribute_map", "rotary_dim"]
+)
+def test_read_config_warns_of_unknown_setting_and_leaves_it_out(
+    name: str, hub: LocalHub, tmp_path: Path
+) -> None:
+    directory = checkpoints.config_only(tmp_path / "source", "gpt2")
+    edit_json(directory / "config.json", **{name: {"hidden_size": "n_inner"}, "unset": None})
+    found = read(hub, "decoder", directory)
+    # Names with an underscore in front are notes of transformers to itself.
+    assert (name in found.warning) == (not name.startswith("_"))
+    assert "unset" not in found.warning
+    assert name not in found.settings

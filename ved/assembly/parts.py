@@ -20,6 +20,7 @@ from transformers import (
     FlaxAutoModel,
     FlaxAutoModelForCausalLM,
     FlaxVisionEncoderDecoderModel,
+    PretrainedConfig,
 )
 
 from ved.assembly import generation_settings, ledger
@@ -35,6 +36,13 @@ from ved.tensors.names import ParameterPath, transpose_kernel
 from ved.tensors.tensor import DTYPES, Array, LazyTensor, Tensor
 
 _CLASSES: dict[Role, Any] = {"encoder": FlaxAutoModel, "decoder": FlaxAutoModelForCausalLM}
+
+
+_GENERATION = {
+    *PretrainedConfig._get_global_generation_defaults(),
+    *(f"{name}_token_id" for name in ("bos", "eos", "pad", "sep", "decoder_start")),
+}
+"""Settings that no parameter depends on. Classes fail with some values of them."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +190,9 @@ def source_part(source: Source, config: Any, seed: int) -> Part:
     weights = open_weights(source.weight_paths)
     check_model_size(config, resolved, weights)
     try:
-        initialization, constructed = _trace(_CLASSES[resolved.role], config.to_json_string(), seed)
+        settings = json.loads(config.to_json_string())
+        traced = json.dumps({name: settings[name] for name in settings if name not in _GENERATION})
+        initialization, constructed = _trace(_CLASSES[resolved.role], traced, seed)
     except Exception as error:  # a wrong config makes flax and transformers raise anything
         raise VedError(
             f"The config of {resolved.config_snapshot} does not describe a working "
@@ -192,7 +202,9 @@ def source_part(source: Source, config: Any, seed: int) -> Part:
         ) from error
     # Construction changes a config: BART's decoder, for example, sets is_encoder_decoder to False.
     vars(config).update(
-        (name, value) for name, value in vars(constructed).items() if not name.startswith("_")
+        (name, value)
+        for name, value in vars(constructed).items()
+        if not name.startswith("_") and name not in _GENERATION
     )
     matched = ledger.match_parameters(
         resolved.role,

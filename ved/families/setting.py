@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from ved import limits
-
 _LARGEST = 1000
 """The largest value of settings such as `layer_norm_eps`. Flax squares some of them."""
 
@@ -78,7 +76,7 @@ def _is_square(value: object) -> bool:
 
 
 def _is_whole(value: object) -> bool:
-    return not isinstance(value, float) or value.is_integer()
+    return value is not None and (not isinstance(value, float) or value.is_integer())
 
 
 def _is_label_table(value: object) -> bool:
@@ -102,16 +100,14 @@ SQUARE = Setting(
 )
 """A height and width. The classes of PyTorch also take a list of two."""
 
-OPTIONAL_WIDTH = Setting(
-    lambda value: value is None or (type(value) is int and 0 <= value <= limits.INNER_WIDTH),
-    f"an integer up to {limits.INNER_WIDTH}",
-)
+OPTIONAL_SIZE = Setting()
+"""A size that may be null, which `ved.sources.config_sizes` checks."""
 
 TOKEN_TYPES = Setting(
     lambda value: value not in (None, 0), "a positive number", "each token has the type 0"
 )
 
-TOKEN_ID = Setting(
+FIRST_POSITION = Setting(
     lambda value: type(value) is int and value >= 0,
     "a token id",
     "the decoder counts positions from it",

@@ -11,18 +11,18 @@ from types import MappingProxyType
 from ved.families.setting import (
     ACTIVATION,
     ADAPTERS,
+    FIRST_POSITION,
     FLAG,
     HARMLESS,
     INITIAL_VALUE,
     LABELS,
     MAPPING,
     NUMBER,
-    OPTIONAL_WIDTH,
+    OPTIONAL_SIZE,
     RATE,
     REMOVED,
     SIZE,
     SQUARE,
-    TOKEN_ID,
     TOKEN_TYPES,
     WHOLE_RATIO,
     Setting,
@@ -68,7 +68,8 @@ _COMMON: Settings = {
     ),
     "adapters": ADAPTERS,
     "tie_word_embeddings": FLAG,
-    # Generation. Source: `_get_global_generation_defaults` of transformers' PretrainedConfig.
+    # Generation. Source: `_get_global_generation_defaults` of transformers' PretrainedConfig, and
+    # GenerationConfig of 4.57 and older releases.
     **_all(HARMLESS, "bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "use_cache"),
     **_all(HARMLESS, "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id"),
     **_all(HARMLESS, "max_length", "min_length", "do_sample", "early_stopping", "num_beams"),
@@ -77,7 +78,11 @@ _COMMON: Settings = {
     **_all(HARMLESS, "no_repeat_ngram_size", "encoder_no_repeat_ngram_size"),
     **_all(HARMLESS, "num_return_sequences", "output_scores", "return_dict_in_generate"),
     **_all(HARMLESS, "remove_invalid_values", "exponential_decay_length_penalty"),
-    **_all(HARMLESS, "suppress_tokens", "begin_suppress_tokens"),
+    **_all(HARMLESS, "suppress_tokens", "begin_suppress_tokens", "forced_decoder_ids"),
+    **_all(HARMLESS, "max_new_tokens", "min_new_tokens", "max_time", "min_p", "stop_strings"),
+    **_all(HARMLESS, "epsilon_cutoff", "eta_cutoff", "penalty_alpha", "guidance_scale"),
+    **_all(HARMLESS, "encoder_repetition_penalty", "renormalize_logits", "force_words_ids"),
+    **_all(HARMLESS, "sequence_bias", "constraints", "low_memory", "cache_implementation"),
 }
 
 _SIZES = _all(SIZE, "hidden_size", "num_hidden_layers", "num_attention_heads")
@@ -106,7 +111,7 @@ VIT: Settings = MappingProxyType(
         "intermediate_size": SIZE,
         "qkv_bias": FLAG,
         "pooler_act": ACTIVATION,
-        "pooler_output_size": OPTIONAL_WIDTH,
+        "pooler_output_size": OPTIONAL_SIZE,
         "encoder_stride": HARMLESS,
     }
 )
@@ -145,7 +150,7 @@ GPT2: Settings = MappingProxyType(
         **_SIZES,
         **_all(SIZE, "vocab_size", "n_embd", "n_layer", "n_head", "n_positions"),
         "max_position_embeddings": SIZE,
-        "n_inner": OPTIONAL_WIDTH,
+        "n_inner": OPTIONAL_SIZE,
         "activation_function": ACTIVATION,
         "layer_norm_epsilon": NUMBER,
         "initializer_range": NUMBER,
@@ -209,4 +214,4 @@ BERT: Settings = MappingProxyType(
     }
 )
 
-ROBERTA: Settings = MappingProxyType({**BERT, "pad_token_id": TOKEN_ID})
+ROBERTA: Settings = MappingProxyType({**BERT, "pad_token_id": FIRST_POSITION})
