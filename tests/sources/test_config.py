@@ -132,7 +132,7 @@ def test_read_config_warns_of_unknown_setting_and_leaves_it_out(
     name: str, hub: LocalHub, tmp_path: Path
 ) -> None:
     directory = checkpoints.config_only(tmp_path / "source", "gpt2")
-    edit_json(directory / "config.json", **{name: {"hidden_size": "n_inner"}, "unset": None})
+    edit_json(directory / "config.json", **{name: {"width": "n_embd"}, "unset": None})
     found = read(hub, "decoder", directory)
     # Names with an underscore in front are notes of transformers to itself.
     assert (name in found.warning) == (not name.startswith("_"))

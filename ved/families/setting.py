@@ -1,4 +1,4 @@
-"""What VED does with one setting of a config: the kinds of settings.
+"""The kinds of settings of a config: how VED treats a setting.
 
 A setting is computed, or refused with the reason, or it does not change what the model computes.
 `ved.families.settings` says which settings each family has.

@@ -56,7 +56,7 @@ _COMMON: Settings = {
     **_all(HARMLESS, "finetuning_task", "task_specific_params", "prefix"),
     # Training
     **_all(HARMLESS, "gradient_checkpointing", "tf_legacy_loss", "use_bfloat16", "xla_device"),
-    # What a class returns, how it loads, and how it saves memory
+    # The outputs of a class, loading and memory
     **_all(REMOVED, "return_dict", "output_attentions", "output_hidden_states", "torchscript"),
     **_all(REMOVED, "attn_implementation", "chunk_size_feed_forward", "output_past"),
     **_all(REMOVED, "name_or_path", "custom_pipelines", "quantization_config"),
@@ -163,7 +163,7 @@ GPT2: Settings = MappingProxyType(
         "reorder_and_upcast_attn": FLAG,
         **_all(HARMLESS, "summary_type", "summary_use_proj", "summary_activation"),
         **_all(HARMLESS, "summary_proj_to_labels", "summary_first_dropout"),
-        # Of older classes and of the training of GPT-SW3
+        # Relics of older classes, and of the training of GPT-SW3
         **_all(HARMLESS, "n_ctx", "n_special", "predict_special_tokens"),
         **_all(HARMLESS, "apply_query_key_layer_scaling"),
         "normalize_attention_scores": only(True, _ONLY_SCALED),
@@ -185,7 +185,7 @@ BART: Settings = MappingProxyType(
         **_all(RATE, "dropout", "attention_dropout", "activation_dropout", "decoder_layerdrop"),
         **_all(HARMLESS, "classifier_dropout", "classif_dropout", "save_step"),
         "force_bos_token_to_be_generated": HARMLESS,
-        # Of older classes
+        # Relics of older classes
         **_all(
             only(False, _ONLY_BART),
             *("normalize_before", "add_final_layer_norm", "add_bias_logits"),
