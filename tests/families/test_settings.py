@@ -4,7 +4,7 @@ import inspect
 from typing import Any
 
 import pytest
-from transformers import CONFIG_MAPPING, PretrainedConfig
+from transformers import CONFIG_MAPPING, GenerationConfig, PretrainedConfig
 from transformers.modeling_flax_utils import ACT2FN
 
 from ved.families import DECODERS, ENCODERS
@@ -102,6 +102,7 @@ def test_settings_of_every_class_are_known(model_type: str) -> None:
         *inspect.signature(config_class.__init__).parameters,
         *inspect.signature(PretrainedConfig.__init__).parameters,
         *PretrainedConfig._get_global_generation_defaults(),
+        *GenerationConfig().to_dict(),
         *config_class.attribute_map,
         *config_class().to_dict(),
     } - {"self", "kwargs"}

@@ -62,7 +62,8 @@ _COMMON: Settings = {
     **_all(REMOVED, "name_or_path", "custom_pipelines", "quantization_config"),
     # VED sets these for the checkpoint.
     **_all(REMOVED, "is_decoder", "is_encoder_decoder", "add_cross_attention"),
-    **_all(REMOVED, "cross_attention_hidden_size", "tie_encoder_decoder"),
+    "cross_attention_hidden_size": HARMLESS,
+    "tie_encoder_decoder": REMOVED,
     "pruned_heads": Setting(
         lambda value: not value, "an empty mapping", "Flax cannot prune heads", published=False
     ),
@@ -83,6 +84,13 @@ _COMMON: Settings = {
     **_all(HARMLESS, "epsilon_cutoff", "eta_cutoff", "penalty_alpha", "guidance_scale"),
     **_all(HARMLESS, "encoder_repetition_penalty", "renormalize_logits", "force_words_ids"),
     **_all(HARMLESS, "sequence_bias", "constraints", "low_memory", "cache_implementation"),
+    **_all(HARMLESS, "assistant_confidence_threshold", "assistant_early_exit", "cache_config"),
+    **_all(HARMLESS, "assistant_lookbehind", "target_lookbehind", "is_assistant"),
+    **_all(HARMLESS, "decoder_input_ids", "disable_compile", "dola_layers", "generation_config"),
+    **_all(HARMLESS, "max_matching_ngram_size", "num_assistant_tokens", "output_logits"),
+    **_all(HARMLESS, "num_assistant_tokens_schedule", "prefill_chunk_size"),
+    **_all(HARMLESS, "prompt_lookup_num_tokens", "return_legacy_cache", "token_healing"),
+    "watermarking_config": HARMLESS,
 }
 
 _SIZES = _all(SIZE, "hidden_size", "num_hidden_layers", "num_attention_heads")
