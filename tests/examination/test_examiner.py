@@ -18,6 +18,7 @@ from ved.examination import landlock, sandbox
 from ved.examination.examiner import Examiner
 from ved.examination.report import Answer, Request, SnapshotName
 from ved.examination.source_files import CONFIG_FOLDER, REQUEST
+from ved.examination.worker import USED_UP_BYTES
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux confines a process")
 
@@ -222,6 +223,14 @@ def test_examiner_keeps_its_process_until_it_ends(examiner: Examiner) -> None:
     assert told(examiner, "pid") == first
     assert_broken(examiner, "exit 1")
     assert told(examiner, "pid") != first
+
+
+def test_examiner_keeps_its_process_beside_a_large_one() -> None:
+    ballast = bytearray(b"1") * (USED_UP_BYTES + 1)  # Linux counts it for children, too
+    with start() as examiner:
+        pids = {told(examiner, "pid") for _ in range(3)}
+    assert len(ballast) > USED_UP_BYTES
+    assert len(pids) == 1
 
 
 def test_examiner_does_not_blame_a_source_for_an_earlier_one(examiner: Examiner) -> None:

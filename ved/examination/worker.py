@@ -6,6 +6,7 @@ standard input ends.
 """
 
 import os
+import re
 import resource
 import sys
 import traceback
@@ -83,10 +84,17 @@ def _answer(folder: Path, examine: Examine) -> Answer:
         return Answer(traceback=_traceback(), retires=True)
     except BaseException as error:  # sys.exit, and panics of libraries in Rust
         return _broken(error)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
-        1 if sys.platform == "darwin" else 1024
-    )
-    return Answer(examination=examination, retires=peak > USED_UP_BYTES)
+    return Answer(examination=examination, retires=_peak_bytes() > USED_UP_BYTES)
+
+
+def _peak_bytes() -> int:
+    """Return the largest amount of memory that this process has had, in bytes."""
+    if sys.platform == "darwin":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # On Linux, getrusage counts the parent's memory at the fork, too.
+    status = Path("/proc/self/status").read_text()
+    (kibibytes,) = re.findall(r"(?m)^VmHWM:\s*(\d+) kB$", status)
+    return int(kibibytes) * 1024
 
 
 def _broken(error: BaseException) -> Answer:
