@@ -50,6 +50,7 @@ class ErrorCode(StrEnum):
     TIED_TENSORS = "tied-tensors"
     IMAGE_SIZE = "image-size"
     VOCABULARY_SIZE = "vocabulary-size"
+    FEW_POSITIONS = "few-positions"
     LICENSE_UNCLEAR = "license-unclear"
     # Repo to publish to
     FOREIGN_REPO = "foreign-repo"

@@ -139,7 +139,7 @@ def assemble(
     special_tokens.apply_special_tokens(
         tokens, config, counts_from_pad=resolved.family.counts_from_pad
     )
-    _write_config(config, directory, settings.dtype)
+    write_config(config, directory, settings.dtype)
     _write_generation_config(tokens, of_decoder, directory)
     processing_files.write_tokenizer(tokenizer, tokens.ids, decoder.directory, directory)
     processing_files.write_image_processor(image_processor, directory)
@@ -215,7 +215,17 @@ def _cast(path: ParameterPath, tensor: Tensor, dtype: np.dtype[Any]) -> Tensor:
     return tensor if tensor.dtype == dtype else Cast(tensor, dtype, "/".join(path))
 
 
-def _write_config(config: Any, directory: Path, dtype: Dtype) -> None:
+def write_config(config: Any, directory: Path, dtype: Dtype) -> None:
+    """Write config.json of a checkpoint.
+
+    Args:
+        config: a transformers VisionEncoderDecoderConfig; it is changed.
+        directory: the directory of the checkpoint.
+        dtype: the dtype that the manifest asks for.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     config.architectures = ["VisionEncoderDecoderModel"]
     if dtype != "source":
         for part in (config, config.encoder, config.decoder):

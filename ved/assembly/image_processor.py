@@ -138,8 +138,9 @@ def _describe(name: str, raw: Mapping[str, Any]) -> ImageProcessorFiles:
     notices = []
     if "auto_map" in raw:
         notices.append(f"VED does not run the image processor's own code, and uses {name} instead.")
-    size = _try(processor)
-    return ImageProcessorFiles({**settings, "image_processor_type": name}, size, tuple(notices))
+    size, channels = _try(processor)
+    content = {**settings, "image_processor_type": name}
+    return ImageProcessorFiles(content, size, channels, tuple(notices))
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,11 +157,11 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _try(processor: Any) -> tuple[int, int] | None:
+def _try(processor: Any) -> tuple[tuple[int, int] | None, int]:
     """Process two images that are not square.
 
     Returns:
-        Height and width of both, in pixels; None if they differ.
+        Height and width of both, in pixels, or None if they differ; and the number of channels.
 
     Raises:
         ValueError: the result is not an image.
@@ -170,7 +171,9 @@ def _try(processor: Any) -> tuple[int, int] | None:
         with np.errstate(all="ignore"):
             found = processor(Image.new("RGB", size), return_tensors="np")
         pixels = np.asarray(found.pixel_values)
+        if pixels.ndim != 4 or not pixels.size:
+            raise ValueError(f"its result has the shape {pixels.shape}, which is not an image's")
         if not np.isfinite(pixels).all():
             raise ValueError("its pixels are not finite numbers")
         sizes.add((pixels.shape[-2], pixels.shape[-1]))
-    return sizes.pop() if len(sizes) == 1 else None
+    return sizes.pop() if len(sizes) == 1 else None, pixels.shape[1]

@@ -79,22 +79,25 @@ class ImageProcessorFiles:
     Attributes:
         settings: the content of preprocessor_config.json.
         size: height and width, in pixels, of processed images; None if they vary.
+        channels: how many channels a processed RGB image has.
         notices: what VED leaves out and somebody could miss, a sentence each.
     """
 
     settings: Mapping[str, Any]
     size: tuple[int, int] | None
+    channels: int
     notices: tuple[str, ...] = ()
 
 
 def write_tokenizer(
-    files: TokenizerFiles, token_ids: TokenIds, source: Path, directory: Path
+    files: TokenizerFiles, token_ids: TokenIds | None, source: Path, directory: Path
 ) -> None:
     """Write a tokenizer into the directory of a checkpoint.
 
     Args:
         files: the tokenizer.
-        token_ids: the special tokens of the checkpoint. They replace those of the source.
+        token_ids: the special tokens of the checkpoint. They replace those of the source; None
+            leaves those.
         source: the directory of the source.
         directory: the directory of the checkpoint.
 
@@ -102,9 +105,10 @@ def write_tokenizer(
         OSError: a file cannot be read or written.
     """
     settings = dict(files.settings)
-    for name, token in (("pad", token_ids.pad), ("eos", token_ids.eos)):
-        if files.token_ids.get(name) != token.id:
-            settings[f"{name}_token"] = token.token
+    if token_ids is not None:
+        for name, token in (("pad", token_ids.pad), ("eos", token_ids.eos)):
+            if files.token_ids.get(name) != token.id:
+                settings[f"{name}_token"] = token.token
     names = (*SPECIAL_TOKENS, ADDITIONAL_TOKENS)
     special = {name: settings[name] for name in names if name in settings}
     _write_json(directory / TOKENIZER_CONFIG, settings)

@@ -15,6 +15,7 @@ from ved.assembly.image_processor import prepare_image_processor
 from ved.assembly.ledger import Ledger
 from ved.assembly.parts import Part, config_settings, load_config, source_part
 from ved.assembly.tokenizer import prepare_tokenizer
+from ved.assembly.trials import try_config, try_tokenizer
 from ved.errors import VedError
 from ved.examination.report import (
     Examination,
@@ -56,7 +57,11 @@ def examine(request: Request, directory: Path, config_path: Path) -> Examination
         content, family = source.resolved.config, source.resolved.family
         found[name] = prepare(directory, content, family, str(source))
     with _collected(problems):
+        try_config(found["config"], request.role, str(source.resolved.config_snapshot))
         found["tensors"] = _tensors(_part(source, config))
+    if "tensors" in found and "tokenizer" in found:  # other configs may have any sizes
+        with _collected(problems):
+            try_tokenizer(found["tokenizer"], directory, config.vocab_size, str(source))
     return Examination(problems=problems, **found)
 
 

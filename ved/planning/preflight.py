@@ -249,8 +249,10 @@ class Preflight:
                 source_checks.check_image_size(
                     resolved, report.config, found.image_processor, findings
                 )
+                source_checks.check_channels(report.config, found.image_processor, findings)
             if found.tokenizer is not None:
                 source_checks.check_vocabulary(report.config, found.tokenizer, findings)
+                source_checks.check_positions(resolved, report.config, findings)
 
 
 def _key(role: Role, pinned: Pinned) -> _Key:

@@ -10,6 +10,7 @@ from ved.errors import ErrorCode
 from ved.manifest.pair_models import Pair
 from ved.manifest.settings import CheckpointSettings
 from ved.planning.findings import Findings
+from ved.record.snippets import NEW_TOKENS
 from ved.sources import Pinned, ResolvedSource, licenses
 from ved.sources.weight_files import present_weights
 from ved.text import quoted
@@ -94,18 +95,58 @@ def check_image_size(
         findings: the list to add findings to.
     """
     processed, expected = image_processor.size, _height_and_width(config.image_size)
-    if processed is None or processed == expected:
+    if processed == expected or (processed is None and source.family.takes_any_size):
         return
+    size = "various sizes" if processed is None else f"{processed[0]} x {processed[1]}"
     text = (
-        f"The image processor makes images of {processed[0]} x {processed[1]}, and the encoder's "
-        f"config says {expected[0]} x {expected[1]}"
+        f"The image processor makes images of {size}, and the encoder's config says "
+        f"{expected[0]} x {expected[1]}"
     )
-    if source.family.takes_any_size:
+    patch = _height_and_width(config.patch_size)
+    if processed is not None and (processed[0] < patch[0] or processed[1] < patch[1]):
+        message = f"{text}: such images have no patch of {patch[0]} x {patch[1]}."
+        findings.warn("encoder", message, code=ErrorCode.IMAGE_SIZE)
+    elif source.family.takes_any_size:
         message = f"{text}: position embeddings are interpolated."
         findings.notice("encoder", message, code=ErrorCode.IMAGE_SIZE)
     else:
         message = f"{text}: the model will refuse such images."
         findings.warn("encoder", message, code=ErrorCode.IMAGE_SIZE)
+
+
+def check_channels(config: Any, image_processor: ImageProcessorFiles, findings: Findings) -> None:
+    """Compare the channels of processed RGB images with those that the encoder takes."""
+    expected, processed = int(config.num_channels), image_processor.channels
+    if processed != expected:
+        findings.warn(
+            "encoder",
+            f"The image processor makes {processed} channels of an RGB image, and the encoder "
+            f"takes {expected}: the model will refuse such images.",
+            code=ErrorCode.IMAGE_SIZE,
+        )
+
+
+def check_positions(source: ResolvedSource, config: Any, findings: Findings) -> None:
+    """Compare the decoder's positions with the length of the texts that the card's code generates.
+
+    Args:
+        source: the decoder.
+        config: its transformers config.
+        findings: the list to add findings to.
+    """
+    names = ("n_positions", "max_position_embeddings")
+    positions = next((getattr(config, name) for name in names if hasattr(config, name)), None)
+    if not isinstance(positions, int):
+        return
+    if source.family.counts_from_pad:
+        positions -= int(config.pad_token_id) + 1
+    if positions < NEW_TOKENS:
+        findings.warn(
+            "decoder",
+            f"The decoder has {positions} positions, and the code on the model card generates "
+            f"{NEW_TOKENS} tokens.",
+            code=ErrorCode.FEW_POSITIONS,
+        )
 
 
 def _height_and_width(size: Any) -> tuple[int, int]:

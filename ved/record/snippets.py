@@ -13,6 +13,9 @@ from ved.markdown import code_span
 from ved.record.build_record import BuildRecord
 from ved.text import shorten
 
+NEW_TOKENS = 16
+"""The length of the texts that the code generates, in tokens, without the start token."""
+
 
 def flax_snippet(record: BuildRecord, *, with_words: bool = True) -> str:
     """Return code that loads a checkpoint in Flax and generates text for an image.
@@ -89,6 +92,7 @@ def _rendered(name: str, record: BuildRecord, **more: str) -> str:
         .get_template(f"{name}.py.jinja")
         .render(
             repo=record.pair.repo,
+            new_tokens=NEW_TOKENS,
             module="ved.modeling" if needs_ved(record) else "transformers",
             is_float32=record.dtypes == {"float32"},
             **more,

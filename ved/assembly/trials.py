@@ -1,0 +1,145 @@
+"""Try what assembly does besides the weights: publish a config, and use a published tokenizer.
+
+The examination of a source runs this, so a plan finds what would fail after the downloads.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    GPT2Config,
+    VisionEncoderDecoderConfig,
+    ViTConfig,
+)
+
+from ved.assembly import processing_files
+from ved.assembly.assemble import write_config
+from ved.assembly.parts import config_of
+from ved.assembly.processing_files import TokenizerFiles
+from ved.errors import ErrorCode, VedError
+from ved.families.family import Role
+from ved.text import first_line, quoted, quoted_value
+
+_MAX_DEVIATION = 1000
+"""The largest standard deviation of newly initialized parameters. Real ones are about 0.02."""
+
+_TRIED_TOKENS = 40
+"""How many tokens of a vocabulary make the text that a tokenizer is tried with."""
+
+
+def try_config(settings: Mapping[str, Any], role: Role, origin: str) -> None:
+    """Write the config of a checkpoint, and read it.
+
+    The other half of the checkpoint is a stand-in: a checkpoint's config has its two halves side by
+    side, and no setting of one changes the other.
+
+    Args:
+        settings: the transformers config of a source, with all defaults.
+        role: the role of the source.
+        origin: the origin of its config, for errors.
+
+    Raises:
+        VedError: the config cannot be a part of a checkpoint.
+    """
+    halves = {"encoder": ViTConfig(), "decoder": GPT2Config(), role: config_of(settings)}
+    try:
+        config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(
+            halves["encoder"], halves["decoder"]
+        )
+        with tempfile.TemporaryDirectory(prefix=".ved-trial-") as directory:
+            write_config(config, Path(directory), "source")
+            AutoConfig.from_pretrained(directory, local_files_only=True)
+    except (VedError, OSError):
+        raise
+    except Exception as error:  # strange settings make transformers raise anything
+        raise VedError(
+            f"The config of {origin} cannot be a part of a checkpoint: transformers fails to write "
+            f"or read its settings ({first_line(error)}).",
+            f"Use another config: {role}: {{model: ..., config: ...}}.",
+            code=ErrorCode.CONFIG_NOT_USABLE,
+        ) from error
+    if role == "decoder":
+        _check_deviation(settings, origin)
+
+
+def _check_deviation(settings: Mapping[str, Any], origin: str) -> None:
+    """Check the standard deviation of newly initialized parameters; see `projection_part`.
+
+    Raises:
+        VedError: it is not a number.
+    """
+    name = "initializer_range" if "initializer_range" in settings else "init_std"
+    value = settings.get(name)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and 0 <= value <= _MAX_DEVIATION:  # type: ignore[operator]
+        return
+    raise VedError(
+        f"{name} in the config of {origin} is {quoted_value(value)}, not a number from 0 to "
+        f"{_MAX_DEVIATION}.",
+        "Use another config: decoder: {model: ..., config: ...}.",
+        code=ErrorCode.CONFIG_NOT_USABLE,
+    )
+
+
+def try_tokenizer(files: TokenizerFiles, source: Path, rows: int, origin: str) -> None:
+    """Write a tokenizer as a checkpoint has it, load it, and encode and decode a text.
+
+    The text consists of tokens of the tokenizer itself: a vocabulary may be of any language.
+
+    Args:
+        files: the tokenizer.
+        source: the directory of its source.
+        rows: how many rows the embedding of the decoder has.
+        origin: the source, for errors.
+
+    Raises:
+        VedError: the tokenizer does not work with the decoder.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=".ved-trial-") as directory:
+            processing_files.write_tokenizer(files, None, source, Path(directory))
+            tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+            added = tokenizer("").input_ids
+            text = _text(tokenizer, files, rows)
+            ids = tokenizer(text, add_special_tokens=False).input_ids
+    except OSError:
+        raise
+    except Exception as error:  # damaged files make transformers and tokenizers raise anything
+        reason = f"it cannot encode and decode a text ({first_line(error)})"
+        raise _not_usable(origin, reason) from error
+    outside = [number for number in added if number >= rows]
+    if outside:
+        raise VedError(
+            f"The tokenizer of {origin} adds {quoted(str(files.token(outside[0])))} to each text. "
+            f"Its id {outside[0]} is outside the {rows} rows of the embedding.",
+            "Use a source whose tokenizer fits its weights.",
+            code=ErrorCode.VOCABULARY_SIZE,
+        )
+    if not text.strip():
+        raise _not_usable(origin, f"the {rows} tokens of the embedding give no text")
+    if {*ids} <= {tokenizer.unk_token_id}:
+        raise _not_usable(origin, "it encodes no text of its own tokens")
+
+
+def _text(tokenizer: Any, files: TokenizerFiles, rows: int) -> str:
+    """Return a text of tokens from all parts of the vocabulary."""
+    special = {*tokenizer.all_special_ids}
+    ordinary = [
+        number
+        for number, token in enumerate(files.tokens[: max(rows, 0)])
+        if token is not None and number not in special
+    ]
+    step = max(1, len(ordinary) // _TRIED_TOKENS)
+    return str(tokenizer.decode(ordinary[::step], skip_special_tokens=True))
+
+
+def _not_usable(origin: str, reason: str) -> VedError:
+    return VedError(
+        f"The tokenizer of {origin} does not work: {reason}.",
+        "Use a source whose tokenizer works with transformers.",
+        code=ErrorCode.PROCESSOR_NOT_USABLE,
+    )
