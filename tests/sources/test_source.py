@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests import checkpoints
+from tests.support.building import assemble_sources
 from tests.support.publishing import TOKEN, asked_for, client, files_of, publish
-from ved.assembly.assemble import assemble
 from ved.families.family import Role
 from ved.localhub import LocalHub
 from ved.manifest.pair_models import ConfigRef, SourceRef
@@ -127,7 +127,7 @@ def test_assemble_of_fetched_sources_makes_no_request(tmp_path: Path) -> None:
         decoder = resolved(hub, "decoder", "team/offline-bart").fetch(client(hub))
     (tmp_path / "checkpoint").mkdir()
 
-    assemble(encoder, decoder, tmp_path / "checkpoint")
+    assemble_sources(encoder, decoder, tmp_path / "checkpoint")
 
     assert {"config.json", "tokenizer.json"} <= files_of(tmp_path / "checkpoint").keys()
 
@@ -154,7 +154,7 @@ def remote_code(tmp_path: Path) -> dict[str, Path]:
 
 def assembled(hub: LocalHub, encoder: str, decoder: str, directory: Path) -> dict[str, bytes]:
     directory.mkdir()
-    assemble(
+    assemble_sources(
         resolved(hub, "encoder", encoder).fetch(client(hub)),
         resolved(hub, "decoder", decoder).fetch(client(hub)),
         directory,

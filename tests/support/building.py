@@ -1,7 +1,7 @@
 """Assemble checkpoints from local directories, and read their files with other libraries."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,7 +11,11 @@ from huggingface_hub import HfApi
 from numpy.typing import NDArray
 
 from ved.assembly.assemble import Checkpoint, assemble
+from ved.assembly.image_processor import prepare_image_processor
 from ved.assembly.ledger import Ledger, Reason, initialized_groups
+from ved.assembly.parts import config_settings, load_config
+from ved.assembly.prepared import PreparedSource
+from ved.assembly.tokenizer import prepare_tokenizer
 from ved.families.family import Role
 from ved.manifest.pair_models import ConfigRef, SourceRef
 from ved.manifest.settings import CheckpointSettings
@@ -50,12 +54,29 @@ def assemble_pair(
 ) -> Checkpoint:
     """Assemble two local directories into a new directory."""
     directory.mkdir(parents=True)
-    return assemble(
+    return assemble_sources(
         source("encoder", encoder, config=encoder_config, allow_pickle=allow_pickle),
         source("decoder", decoder, config=decoder_config, allow_pickle=allow_pickle),
         directory,
         settings,
     )
+
+
+def assemble_sources(
+    encoder: Source, decoder: Source, directory: Path, settings: CheckpointSettings | None = None
+) -> Checkpoint:
+    """Assemble two sources, whose small files are parsed in this process, into a directory."""
+    prepared: dict[Role, PreparedSource] = {
+        "encoder": _prepared(encoder, prepare_image_processor),
+        "decoder": _prepared(decoder, prepare_tokenizer),
+    }
+    return assemble(encoder, decoder, directory, settings or CheckpointSettings(), prepared)
+
+
+def _prepared(source: Source, prepare: Callable[..., Any]) -> PreparedSource:
+    resolved = source.resolved
+    files = prepare(source.directory, resolved.config, resolved.family, str(source))
+    return PreparedSource(config_settings(load_config(source), source), files)
 
 
 def parameters_in(directory: Path) -> Parameters:

@@ -4,10 +4,10 @@
 origin of every parameter, and `initialization` draws those that no source has. `special_tokens` and
 `token_search` are about token ids, and `generation_settings` about settings that a checkpoint does
 not take over. `tokenizer` and `image_processor` read the files of tokenizers and image
-processors, and `processing_files` writes them.
+processors, and `processing_files` writes them. `trials` tries all of it without weights.
 
-`assemble`, `parts`, `initialization`, `tokenizer` and `image_processor` import jax or transformers,
-which takes seconds, so they are not imported here.
+`assemble`, `parts`, `initialization`, `tokenizer`, `image_processor` and `trials` import jax or
+transformers, which takes seconds, so they are not imported here.
 """
 
 from ved.assembly.ledger import (

@@ -15,14 +15,11 @@ from transformers import GenerationConfig, VisionEncoderDecoderConfig
 
 from ved.assembly import processing_files, special_tokens
 from ved.assembly.generation_settings import kept_settings
-from ved.assembly.image_processor import prepare_image_processor
 from ved.assembly.ledger import Ledger, PartSummary
 from ved.assembly.parts import (
     OutputDtypes,
     Part,
     config_of,
-    config_settings,
-    load_config,
     output_dtypes,
     projection_part,
     source_part,
@@ -31,7 +28,6 @@ from ved.assembly.prepared import PreparedSource
 from ved.assembly.processing_files import ImageProcessorFiles, Package, TokenizerFiles
 from ved.assembly.special_tokens import DecoderSettings, SpecialTokens, TokenIds
 from ved.assembly.token_search import resolve_special_tokens
-from ved.assembly.tokenizer import prepare_tokenizer
 from ved.families.family import Role
 from ved.manifest.fields import Dtype, WeightFormat
 from ved.manifest.settings import CheckpointSettings
@@ -97,8 +93,8 @@ def assemble(
     encoder: Source,
     decoder: Source,
     directory: Path,
-    settings: CheckpointSettings | None = None,
-    prepared: Mapping[Role, PreparedSource] | None = None,
+    settings: CheckpointSettings,
+    prepared: Mapping[Role, PreparedSource],
 ) -> Checkpoint:
     """Assemble two sources into a checkpoint, and write its files.
 
@@ -110,17 +106,13 @@ def assemble(
         encoder: a vision encoder.
         decoder: a text decoder.
         directory: an existing directory for the files.
-        settings: the settings of the manifest; its defaults if None.
-        prepared: the results of both sources' examinations, by role. If None, their files are
-            parsed in this process, which only the files of a trusted source should be.
+        settings: the settings of the manifest.
+        prepared: the results of both sources' examinations, by role.
 
     Raises:
         VedError: the sources cannot be assembled; the directory may then hold some of the files.
         OSError: a file cannot be read or written.
     """
-    settings = settings or CheckpointSettings()
-    if prepared is None:
-        prepared = {"encoder": prepare_source(encoder), "decoder": prepare_source(decoder)}
     image_processor, tokenizer = prepared["encoder"].files, prepared["decoder"].files
     assert isinstance(image_processor, ImageProcessorFiles)
     assert isinstance(tokenizer, TokenizerFiles)
@@ -156,18 +148,6 @@ def assemble(
         {name: file.sha256 for name, file in written.items()},
         tokenizer.packages,
     )
-
-
-def prepare_source(source: Source) -> PreparedSource:
-    """Parse the small files of a source.
-
-    Raises:
-        VedError: the config cannot be read, or VED cannot publish the tokenizer or image processor.
-    """
-    resolved = source.resolved
-    prepare = prepare_image_processor if resolved.role == "encoder" else prepare_tokenizer
-    files = prepare(source.directory, resolved.config, resolved.family, str(source))
-    return PreparedSource(config_settings(load_config(source), source), files)
 
 
 def _write_weights(
