@@ -34,7 +34,7 @@ _TRIED_TOKENS = 40
 def try_config(settings: Mapping[str, Any], role: Role, origin: str) -> None:
     """Write the config of a checkpoint, and read it.
 
-    The other half of the checkpoint is a placeholder: a checkpoint's config has its two halves side by
+    The other half of the checkpoint is a placeholder: its config has two halves side by
     side, and no setting of one changes the other.
 
     Args:
