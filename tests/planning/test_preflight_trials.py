@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 from tests import checkpoints
 from tests.support.building import assemble_pair, edit_json, read_json
 from tests.support.publishing import client, manifest, pair
+from tests.support.tokenizers import japanese_bert
 from ved.commands import RunOptions
 from ved.commands import plan as make_report
 from ved.errors import ErrorCode, VedError
@@ -174,6 +175,14 @@ def test_plan_refuses_a_tokenizer_that_cannot_encode_and_decode(
     action = planned(hub, decoder=bert(tmp_path / "decoder", edit))
     assert ("error", "decoder", code) in found(action), action.findings
     assert action.name == "refuse"
+
+
+@pytest.mark.parametrize("subwords", ["wordpiece", "character"])
+def test_plan_tries_a_japanese_tokenizer_without_its_packages(
+    subwords: str, hub: LocalHub, tmp_path: Path
+) -> None:
+    action = planned(hub, decoder=japanese_bert(tmp_path / "decoder", subwords=subwords))
+    assert action.name == "build", action.findings
 
 
 # The config of the checkpoint

@@ -16,7 +16,7 @@ from transformers import (
     ViTConfig,
 )
 
-from ved.assembly import processing_files
+from ved.assembly import japanese, processing_files
 from ved.assembly.assemble import write_config
 from ved.assembly.parts import config_of
 from ved.assembly.processing_files import TokenizerFiles
@@ -102,7 +102,10 @@ def try_tokenizer(files: TokenizerFiles, source: Path, rows: int, origin: str) -
     try:
         with tempfile.TemporaryDirectory(prefix=".ved-trial-") as directory:
             processing_files.write_tokenizer(files, None, source, Path(directory))
-            tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+            # Its own packages are for the people who use the checkpoint.
+            is_japanese = files.settings.get("tokenizer_class") == japanese.CLASS
+            options = japanese.WITHOUT_WORDS if is_japanese else {}
+            tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, **options)
             added = tokenizer("").input_ids
             text = _text(tokenizer, files, rows)
             ids = tokenizer(text, add_special_tokens=False).input_ids
