@@ -193,10 +193,10 @@ def test_plan_refuses_a_deviation_that_is_no_number(
     value: object, hub: LocalHub, tmp_path: Path
 ) -> None:
     checkpoints.bart(tmp_path / "decoder", hidden_size=64)  # wider than the encoder
-    edit_json(tmp_path / "decoder/config.json", initializer_range=value)
+    edit_json(tmp_path / "decoder/config.json", init_std=value)
     action = planned(hub, decoder=tmp_path / "decoder")
-    assert found(action) == [("error", "decoder", ErrorCode.CONFIG_NOT_USABLE)], action.findings
-    assert "initializer_range" in action.findings[0].message
+    assert found(action) == [("error", "decoder", ErrorCode.UNSUPPORTED_SETTINGS)], action.findings
+    assert "init_std" in action.findings[0].message
 
 
 @pytest.mark.parametrize(
