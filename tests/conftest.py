@@ -46,6 +46,7 @@ from tests.support import publishing  # noqa: E402
 from tests.support.faults import BROKEN  # noqa: E402
 from tests.support.hub_state import restored, restored_cache  # noqa: E402
 from ved.examination.examiner import Examiner, use_examiner  # noqa: E402
+from ved.logs import LogFormatter  # noqa: E402
 
 TOKEN = publishing.TOKEN
 NAMESPACE = "owner"
@@ -70,6 +71,10 @@ def isolated(
         monkeypatch.setenv(name, value)
     yield
     configure_http_backend()  # without what a command made of it
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if isinstance(handler.formatter, LogFormatter):
+            root.removeHandler(handler)  # its stream is the captured one of this test
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -121,15 +121,19 @@ pairs:
     token_ids: {eos: 1, pad: 1}
 """)
     assert run.status == 0
-    (warning,) = annotations(run, "warning")
-    assert code_of(warning) == ErrorCode.RANDOM_PARAMETERS
-    assert place_of(warning) == ("pairs.yaml", "3", "14")
-    assert warning.properties["title"] == "owner/action-warned"
+    warnings = annotations(run, "warning")
+    assert {(code_of(each), *place_of(each)) for each in warnings} == {
+        (ErrorCode.RANDOM_PARAMETERS, "pairs.yaml", "3", "14"),
+        (ErrorCode.TOKEN_IDS_DIFFER, "pairs.yaml", "5", "16"),
+    }
+    assert {each.properties["title"] for each in warnings} == {"owner/action-warned"}
     assert "  pairs.yaml:5:16: notice: " in run.log
     assert annotations(run, "notice") == []
-    (text,) = rows_of(run)[0]["warnings"]
-    assert warning.message.startswith(text)
-    assert text_blocks(run.summary)[-1] == f"owner/action-warned: {text}"
+    texts = rows_of(run)[0]["warnings"]
+    for text, annotation in zip(texts, warnings, strict=True):
+        assert annotation.message.startswith(text)
+    listed = text_blocks(run.summary)[-len(texts) :]
+    assert listed == [f"owner/action-warned: {text}" for text in texts]
 
 
 def test_build_annotates_each_refusal_at_its_own_key(
