@@ -103,7 +103,7 @@ def test_check_may_publish_refuses_a_job_of_github_without_an_event() -> None:
 
 def test_publishing_events_are_those_of_the_reusable_workflow() -> None:
     text = (Path(__file__).parents[2] / ".github" / "workflows" / "build-pairs.yml").read_text()
-    lists = re.findall(r"fromJSON\('(.*?)'\), github.event_name", text)
+    lists = re.findall(r"fromJSON\('(.*?)'\),\s+github.event_name", text)
     assert [json.loads(each) for each in lists] == [[*events.PUBLISHING]] * 2
 
 

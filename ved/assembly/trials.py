@@ -22,9 +22,8 @@ from ved.assembly.parts import config_of
 from ved.assembly.processing_files import TokenizerFiles
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
-from ved.text import first_line, quoted, quoted_value
+from ved.text import first_line, quoted
 
-_MAX_DEVIATION = 1000
 """The largest standard deviation of newly initialized parameters. Real ones are about 0.02."""
 
 _TRIED_TOKENS = 40
@@ -62,27 +61,6 @@ def try_config(settings: Mapping[str, Any], role: Role, origin: str) -> None:
             f"Use another config: {role}: {{model: ..., config: ...}}.",
             code=ErrorCode.CONFIG_NOT_USABLE,
         ) from error
-    if role == "decoder":
-        _check_deviation(settings, origin)
-
-
-def _check_deviation(settings: Mapping[str, Any], origin: str) -> None:
-    """Check the standard deviation of newly initialized parameters; see `projection_part`.
-
-    Raises:
-        VedError: it is not a number.
-    """
-    name = "initializer_range" if "initializer_range" in settings else "init_std"
-    value = settings.get(name)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and 0 <= value <= _MAX_DEVIATION:  # type: ignore[operator]
-        return
-    raise VedError(
-        f"{name} in the config of {origin} is {quoted_value(value)}, not a number from 0 to "
-        f"{_MAX_DEVIATION}.",
-        "Use another config: decoder: {model: ..., config: ...}.",
-        code=ErrorCode.CONFIG_NOT_USABLE,
-    )
 
 
 def try_tokenizer(files: TokenizerFiles, source: Path, rows: int, origin: str) -> None:
