@@ -10,7 +10,16 @@ import pytest
 
 from examples.demo.runner import Run
 from tests.support.action import Action, annotations, code_of, rows_of
-from tests.support.hostile import Answer, Change, Request, Server, Watch, impostor, serving
+from tests.support.hostile import (
+    Answer,
+    Change,
+    Request,
+    Server,
+    Watch,
+    impostor,
+    serving,
+    with_value_in_file,
+)
 from tests.support.publishing import TOKEN, client, download, heads, pair
 from tests.support.workflow_commands import commands, lines
 from ved.errors import ErrorCode
@@ -219,41 +228,22 @@ def test_tokens_of_a_job_in_an_error_of_the_hub_are_not_shown(
         assert places(action, run, secret) == []
 
 
-def in_a_config(key: str) -> Change:
-    """Repeat the token in the config of a source."""
-
-    def change(request: Request, forwarded: Callable[[], Answer]) -> Answer:
-        answer = forwarded()
-        path = request.path.partition("?")[0]
-        if not path.endswith("/config.json") or "team/gpt2" not in path or answer.status != 200:
-            return answer
-        config = forwarded_config(request, forwarded)
-        content = {**config, key: f"as {sent(request)} says"}
-        return Answer(200, answer.headers, json.dumps(content).encode())
-
-    return change
-
-
-def forwarded_config(request: Request, forwarded: Callable[[], Answer]) -> dict[str, Any]:
-    """Return a file's content, also where only its size is asked for."""
-    method, request.method = request.method, "GET"
-    config: dict[str, Any] = forwarded().json()
-    request.method = method
-    return config
-
-
 @pytest.mark.parametrize(
-    ("key", "mode", "code", "reason"),
+    ("file", "key", "mode", "code", "reason"),
     [
-        ("note", "build", ErrorCode.SECRET_IN_CHECKPOINT, "config.json"),
-        ("model_type", "plan", ErrorCode.UNSUPPORTED_FAMILY, "***"),
+        (
+            *("tokenizer_config.json", "chat_template", "build"),
+            *(ErrorCode.SECRET_IN_CHECKPOINT, "tokenizer_config.json"),
+        ),
+        ("config.json", "model_type", "plan", ErrorCode.UNSUPPORTED_FAMILY, "***"),
     ],
 )
 def test_token_in_a_file_of_the_hub_is_not_published(
-    key: str, mode: str, code: ErrorCode, reason: str, action: Action, hub: LocalHub
+    file: str, key: str, mode: str, code: ErrorCode, reason: str, action: Action, hub: LocalHub
 ) -> None:
     repo = f"owner/repeated-as-{key.replace('_', '-')}"
-    with impostor(hub.endpoint, in_a_config(key)) as server:
+    change = with_value_in_file("team/gpt2", file, key, lambda request: f"as {sent(request)} says")
+    with impostor(hub.endpoint, change) as server:
         run = action.run([pair(repo)], DEBUG, token=TOKEN, endpoint=server.endpoint, mode=mode)
     assert run.status == 1
     assert rows_of(run)[0]["codes"] == [code]

@@ -8,7 +8,6 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -16,7 +15,7 @@ from huggingface_hub.utils import get_session
 
 from examples.demo.runner import COMMAND, ENTRYPOINT, Run
 from tests.support.action import Action, annotations, code_of, rows_of
-from tests.support.hostile import Answer, Change, Request, impostor, serving
+from tests.support.hostile import Answer, Request, impostor, serving, with_value_in_file
 from tests.support.publishing import TOKEN, client, pair
 from tests.support.workflow_commands import commands, lines
 from ved.action.log import StepLog
@@ -289,24 +288,6 @@ def building_action(hub: LocalHub, tmp_path: Path) -> Action:
     return Action(tmp_path / "runner", {"token": TOKEN, "endpoint": hub.endpoint})
 
 
-def in_a_config(text: str) -> Change:
-    """Add a text to the config of a source."""
-
-    def change(request: Request, forwarded: Callable[[], Answer]) -> Answer:
-        path = request.path.partition("?")[0]
-        if not path.endswith("/config.json") or "team/gpt2" not in path:
-            return forwarded()
-        method, request.method = request.method, "GET"
-        answer = forwarded()
-        request.method = method
-        if answer.status != 200:
-            return answer
-        config: dict[str, Any] = answer.json()
-        return Answer(200, answer.headers, json.dumps({**config, "note": text}).encode())
-
-    return change
-
-
 @pytest.mark.parametrize(
     ("name", "form"),
     [("GITHUB_TOKEN", "itself"), ("AWS_SECRET_ACCESS_KEY", "URL"), ("HF_TOKEN", "basic")],
@@ -317,7 +298,11 @@ def test_secret_in_a_source_is_not_published(
     repo = f"owner/secret-{form}"
     text = f"as {FORMS[form](SECRETS[name])} says"
     variables = {name: SECRETS[name]}
-    with impostor(hub.endpoint, in_a_config(text)) as server:
+    # The template is published, and other settings that VED does not need are not.
+    change = with_value_in_file(
+        "team/gpt2", "tokenizer_config.json", "chat_template", lambda _: text
+    )
+    with impostor(hub.endpoint, change) as server:
         run = building_action.run([pair(repo)], variables, endpoint=server.endpoint)
     (row,) = rows_of(run)
     assert row["codes"] == [ErrorCode.SECRET_IN_CHECKPOINT]

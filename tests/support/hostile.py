@@ -56,6 +56,32 @@ class Answer:
 Change = Callable[[Request, Callable[[], Answer]], Answer]
 
 
+def with_value_in_file(repo: str, name: str, key: str, text: Callable[[Request], str]) -> Change:
+    """Set a key of a JSON file of a repo.
+
+    Args:
+        repo: the repo.
+        name: the name of the file.
+        key: the key.
+        text: returns the value for a request.
+    """
+
+    def change(request: Request, forwarded: Callable[[], Answer]) -> Answer:
+        path = request.path.partition("?")[0]
+        if not path.endswith(f"/{name}") or repo not in path:
+            return forwarded()
+        method, request.method = request.method, "GET"  # a HEAD has the length of the content
+        answer = forwarded()
+        request.method = method
+        if answer.status != 200:
+            return answer
+        return Answer(
+            200, answer.headers, json.dumps({**answer.json(), key: text(request)}).encode()
+        )
+
+    return change
+
+
 @dataclass
 class Server:
     """A server, and what it was asked."""
