@@ -17,7 +17,7 @@ environment.prepare(progress_bars=False, endpoint=sys.argv[3])  # before the imp
 from ved import commands  # noqa: E402
 from ved.examination.examiner import use_examiner  # noqa: E402
 from ved.examination.report import Examination, Request  # noqa: E402
-from ved.examination.source_files import CONFIG_FOLDER, REQUEST  # noqa: E402
+from ved.examination.source_files import REQUEST  # noqa: E402
 from ved.hub.http import connect  # noqa: E402
 
 
@@ -41,7 +41,7 @@ class Here:
         from ved.examination.examine import examine
 
         request = Request.model_validate_json((folder / REQUEST).read_bytes())
-        return examine(request, folder, folder / CONFIG_FOLDER / "config.json")
+        return examine(request, folder)
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ def main() -> None:
     worker.serve(int(parent), Path(readable), Path(writable), lambda: _examine)
 
 
-def _examine(request: Request, _directory: Path, _config_path: Path) -> Examination:
+def _examine(request: Request, _directory: Path) -> Examination:
     name, _, argument = request.family.partition(" ")
     told = str(DEEDS[name](argument))
     return Examination(problems=[Problem(cause=told, remedy="", code=ErrorCode.VED_ITSELF_FAILED)])

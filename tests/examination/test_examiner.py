@@ -17,7 +17,7 @@ from ved.errors import ErrorCode, VedError
 from ved.examination import landlock, sandbox
 from ved.examination.examiner import Examiner
 from ved.examination.report import Answer, Request, SnapshotName
-from ved.examination.source_files import CONFIG_FOLDER, REQUEST
+from ved.examination.source_files import REQUEST
 from ved.examination.worker import USED_UP_BYTES
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux confines a process")
@@ -39,7 +39,7 @@ def examiner() -> Iterator[Examiner]:
 def told(examiner: Examiner, deed: str) -> str:
     """Return what a source tells that does a deed."""
     folder = examiner.new_folder()
-    (folder / CONFIG_FOLDER).mkdir(parents=True)
+    folder.mkdir(parents=True)
     name = SnapshotName(name="a/b", commit="0" * 40, directory=None)
     request = Request(
         role="encoder",

@@ -36,15 +36,14 @@ _PREPARE: Mapping[Role, tuple[Callable[..., Any], str]] = {
 """The function that prepares the files of a role, and the field of the examination for them."""
 
 
-def examine(request: Request, directory: Path, config_path: Path) -> Examination:
+def examine(request: Request, directory: Path) -> Examination:
     """Return what is known of a source.
 
     Args:
         request: the source.
         directory: the directory of its small files and header files.
-        config_path: its config.json.
     """
-    source = request.source(directory, config_path)
+    source = request.source(directory)
     problems: list[Problem] = []
     found: dict[str, Any] = {}
     with _collected(problems):

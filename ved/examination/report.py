@@ -15,7 +15,7 @@ from ved.assembly.processing_files import ImageProcessorFiles, TokenizerFiles
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.families.lookup import find_family
-from ved.sources import PROCESSING_FILES, Pinned, ResolvedSource, Snapshot, Source
+from ved.sources import CONFIG, PROCESSING_FILES, Pinned, ResolvedSource, Snapshot, Source
 
 ANSWER_BYTES = 64 * 2**20
 """The longest answer, in bytes."""
@@ -94,18 +94,17 @@ class Request(_Plain):
             config=dict(resolved.config),
         )
 
-    def source(self, directory: Path, config_path: Path) -> Source:
-        """Return the source with the places of its files.
+    def source(self, directory: Path) -> Source:
+        """Return the source with the places of its files. There is no config.json among them.
 
         Args:
             directory: the directory of its weights and its image processor or tokenizer.
-            config_path: its config.json.
         """
         files = dict.fromkeys((*self.weights, *self.processing), 0)
         pinned = Pinned(self.snapshot.snapshot(files), self.config_snapshot.snapshot({}), False)
         family = find_family(self.role, self.family, self.snapshot.name)
         resolved = ResolvedSource(self.role, pinned, self.config, family, tuple(self.weights))
-        return Source(resolved, directory, config_path)
+        return Source(resolved, directory, directory / CONFIG)
 
 
 class Problem(_Plain):

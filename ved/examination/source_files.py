@@ -6,10 +6,9 @@ from pathlib import Path
 from huggingface_hub import HfApi
 
 from ved.examination.report import Request
-from ved.sources import CONFIG, ResolvedSource, headers
+from ved.sources import ResolvedSource, headers
 
 REQUEST = "request.json"
-CONFIG_FOLDER = "config"
 
 
 def collect_files(resolved: ResolvedSource, folder: Path, api: HfApi) -> None:
@@ -24,8 +23,7 @@ def collect_files(resolved: ResolvedSource, folder: Path, api: HfApi) -> None:
         VedError: a download fails, or a local file may not be read.
         OSError: a file cannot be read or written.
     """
-    (folder / CONFIG_FOLDER).mkdir(parents=True)
-    shutil.copyfile(resolved.config_path(api), folder / CONFIG_FOLDER / CONFIG)
+    folder.mkdir(parents=True)
     snapshot = resolved.snapshot
     if resolved.processing:
         small = snapshot.fetch(resolved.processing, api)

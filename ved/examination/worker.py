@@ -15,15 +15,14 @@ from pathlib import Path
 
 from ved.examination import sandbox
 from ved.examination.report import Answer, Examination, Request, one_line
-from ved.examination.source_files import CONFIG_FOLDER, REQUEST
-from ved.sources.snapshot import CONFIG
+from ved.examination.source_files import REQUEST
 
 USED_UP_BYTES = 700 * 2**20
 """With so much memory in use, the process wants to be replaced before it meets its limits."""
 
 _MAX_LINES = 60  # of a traceback
 
-Examine = Callable[[Request, Path, Path], Examination]
+Examine = Callable[[Request, Path], Examination]
 
 
 def main() -> None:
@@ -77,7 +76,7 @@ def _answer(folder: Path, examine: Examine) -> Answer:
     """Return the answer about the source in a folder."""
     try:
         request = Request.model_validate_json((folder / REQUEST).read_bytes())
-        examination = examine(request, folder, folder / CONFIG_FOLDER / CONFIG)
+        examination = examine(request, folder)
     except (MemoryError, OSError) as error:
         return _broken(error)
     except Exception:
