@@ -26,6 +26,12 @@ INDEX_BYTES = 32 * 2**20
 OTHER_FILE_BYTES = 64 * 2**20
 """The largest vocabulary, `tokenizer.json` included, in bytes. That of 256,000 tokens has 34 MB."""
 
+
+def small_file_bytes(name: str) -> int:
+    """Return the largest size of a file beside the weights, in bytes."""
+    return FILE_BYTES.get(name, OTHER_FILE_BYTES)
+
+
 HEADER_BYTES = 16 * 2**20
 """The largest header of a safetensors file, in bytes: 800 for each of 20,000 tensors."""
 

@@ -10,11 +10,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ved.limits import small_file_bytes
+
 Check = Callable[[object], Any]
 """Return a setting in its usual form, or raise ValueError with what was expected."""
-
-MAX_SETTINGS_BYTES = 16 * 2**20
-"""The most bytes of a file of settings."""
 
 MAX_TOKEN_LENGTH = 2_000
 """The most characters of a token."""
@@ -28,17 +27,17 @@ TOKEN_FIELDS = ("content", *_FLAGS)
 """The fields of an added token."""
 
 
-def read_object(path: Path, limit: int = MAX_SETTINGS_BYTES) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
     """Return the JSON object in a file.
 
     Args:
         path: the file.
-        limit: the most bytes that it may have.
 
     Raises:
         ValueError: the file is too large, or does not contain a JSON object.
         OSError: the file cannot be read.
     """
+    limit = small_file_bytes(path.name)
     with path.open("rb") as file:
         content = file.read(limit + 1)
     if len(content) > limit:

@@ -25,6 +25,7 @@ from ved.assembly.processing_files import (
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Family
 from ved.families.table import REFUSED_TOKENIZERS
+from ved.limits import small_file_bytes
 from ved.sources.snapshot import PROCESSING_FILES
 from ved.text import first_line, quoted
 
@@ -122,8 +123,8 @@ def _load(
     names = {*loader.vocab_files_names.values(), TOKENIZER_JSON} & {*PROCESSING_FILES["decoder"]}
     copied = tuple(sorted(each for each in names if (directory / each).is_file()))
     for each in copied:
-        if (directory / each).stat().st_size > tokenizer_settings.MAX_VOCABULARY_BYTES:
-            limit = tokenizer_settings.MAX_VOCABULARY_BYTES
+        limit = small_file_bytes(each)
+        if (directory / each).stat().st_size > limit:
             raise ValueError(f"{each} has more than {limit} bytes")
         shutil.copyfile(directory / each, copy / each)
     loaded = {

@@ -14,9 +14,6 @@ from ved.assembly.processing_files import (
     TOKENIZER_JSON,
 )
 
-MAX_VOCABULARY_BYTES = 256 * 2**20
-"""The most bytes of a file with a vocabulary."""
-
 _ADDED = "added_tokens_decoder"
 _EXTRA = "extra_special_tokens"  # transformers 5's name of the same; in 4.57 an object
 _SIDE = json_settings.one_of("left", "right")
@@ -122,7 +119,7 @@ def _tokens_in_json(directory: Path) -> dict[int, dict[str, Any]]:
 
 def _read_tokenizer_json(directory: Path) -> dict[str, Any]:
     path = directory / TOKENIZER_JSON
-    return json_settings.read_object(path, MAX_VOCABULARY_BYTES) if path.is_file() else {}
+    return json_settings.read_object(path) if path.is_file() else {}
 
 
 def token_content(token: str | Mapping[str, Any]) -> str:

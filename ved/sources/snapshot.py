@@ -178,8 +178,8 @@ def _limit(name: str) -> int | None:
     """Return the largest size of a file, in bytes; None for files of weights."""
     if name.endswith(".index.json"):
         return limits.INDEX_BYTES
-    small = {each for names in SMALL_FILES.values() for each in names}
-    return limits.FILE_BYTES.get(name, limits.OTHER_FILE_BYTES if name in small else None)
+    is_small = any(name in names for names in (limits.FILE_BYTES, *SMALL_FILES.values()))
+    return limits.small_file_bytes(name) if is_small else None
 
 
 def read_json(snapshot: Snapshot, name: str, api: HfApi) -> dict[str, Any]:
