@@ -37,7 +37,6 @@ from ved.tensors.tensor import DTYPES, Array, LazyTensor, Tensor
 
 _CLASSES: dict[Role, Any] = {"encoder": FlaxAutoModel, "decoder": FlaxAutoModelForCausalLM}
 
-
 _GENERATION = {
     *PretrainedConfig._get_global_generation_defaults(),
     *(f"{name}_token_id" for name in ("bos", "eos", "pad", "sep", "decoder_start")),
@@ -85,14 +84,6 @@ class Part:
         if num_initialized:
             names.add(dtypes.initialized.name)
         return PartSummary(num_copied, num_initialized, tuple(sorted(names)))
-
-    def nbytes(self, dtypes: OutputDtypes) -> int:
-        """Return the size of its parameters in one weight file, in bytes."""
-        shapes = self.initialization.shapes
-        sizes = dict.fromkeys(self.ledger.initialized, dtypes.initialized.itemsize)
-        for path, match in self.ledger.copied.items():
-            sizes[path] = (dtypes.copied or match.weight.tensor.dtype).itemsize
-        return sum(prod(shapes[path].shape) * size for path, size in sizes.items())
 
     def copied(self, layout: Layout) -> Iterator[tuple[ParameterPath, Tensor]]:
         """Yield the path and tensor of each copied parameter, in the order of the source."""

@@ -24,8 +24,6 @@ from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.text import first_line, quoted
 
-"""The largest standard deviation of newly initialized parameters. Real ones are about 0.02."""
-
 _TRIED_TOKENS = 40
 """How many tokens of a vocabulary make the text that a tokenizer is tried with."""
 

@@ -168,7 +168,6 @@ class _ThirdPartyAdapter(_RetryingAdapter):
 class _Session(requests.Session):
     """A session that follows a limited number of redirects, and none to an unencrypted address."""
 
-    max_redirects = MAX_REDIRECTS
     _relative_redirects = 0
 
     def __init__(self) -> None:
