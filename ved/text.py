@@ -30,17 +30,25 @@ def clean(text: str, limit: int = MAX_MESSAGE, keep: str = "") -> str:
     visible = text[:limit]
     if not visible.isprintable():
         visible = "".join(_visible(char, keep) for char in visible)
-    if max(len(text), len(visible)) <= limit:
-        return visible
-    note = f"… ({len(text):,} characters)"
-    return visible[: max(limit - len(note), 0)] + note
+    return _truncated(visible, limit, len(text))
 
 
 def shorten(text: str, limit: int) -> str:
     """Return a text of at most `limit` characters; a longer one ends with a note of its length."""
-    if len(text) <= limit:
+    return _truncated(text, limit, len(text))
+
+
+def _truncated(text: str, limit: int, length: int) -> str:
+    """Return a text of at most `limit` characters, with a note if it was longer.
+
+    Args:
+        text: the text, of which the end may be missing already.
+        limit: the most characters.
+        length: the characters of the whole text, for the note.
+    """
+    if max(length, len(text)) <= limit:
         return text
-    note = f"… ({len(text):,} characters)"
+    note = f"… ({length:,} characters)"
     return text[: max(limit - len(note), 0)] + note
 
 
@@ -49,7 +57,7 @@ def _visible(char: str, keep: str) -> str:
         return char
     if char in "\t\n\r" or unicodedata.category(char) == "Zs":
         return " "
-    return char.encode("unicode_escape").decode()
+    return printable(char)
 
 
 def quoted(text: str) -> str:
