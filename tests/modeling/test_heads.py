@@ -1,9 +1,7 @@
 """A decoder with a head of its own computes in every runtime what its source computes."""
 
 import json
-import os
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ from numpy.typing import NDArray
 
 from tests import checkpoints
 from tests.support.building import assemble_pair, assert_same_parameters, parameters_in, read_json
-from tests.support.environments import python
+from tests.support.environments import run_consumer
 from tests.support.heads import change_tensors, decoder_with_head
 from tests.support.reference import parameters
 from ved.families.table import DECODERS
@@ -64,15 +62,7 @@ def read_with_pytorch(
         "image_shape": IMAGE_SHAPE,
         "checkpoints": {label: [*map(str, pair)] for label, pair in pairs.items()},
     }
-    (folder / "request.json").write_text(json.dumps(asked))
-    subprocess.run(
-        [python(environment), CONSUMER, folder / "request.json", folder / "answer.npz"],
-        # The process of a user has none of the settings of VED's process.
-        env={name: os.environ[name] for name in ("PATH", "HOME")},
-        check=True,
-    )
-    with np.load(folder / "answer.npz") as answer:
-        return dict(answer)
+    return run_consumer(environment, CONSUMER, asked, folder)
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 import functools
 import inspect
-import json
-import os
 import shutil
 import subprocess
 import sys
@@ -22,7 +20,7 @@ from numpy.typing import NDArray
 
 from tests import checkpoints
 from tests.support.building import assemble_pair, files_of
-from tests.support.environments import python
+from tests.support.environments import run_consumer
 from ved.manifest.settings import CheckpointSettings
 from ved.modeling import vision_encoder_decoder
 from ved.modeling.vision_encoder_decoder import FlaxVisionEncoderDecoderModel
@@ -244,15 +242,7 @@ def pytorch_answers(
                 "inputs": str(folder / f"{number}.npz"),
                 "arguments": question.arguments,
             }
-        (folder / "request.json").write_text(json.dumps(asked))
-        subprocess.run(
-            [python(environment), CONSUMER, folder / "request.json", folder / "answer.npz"],
-            # The process of a user has none of the settings of VED's process.
-            env={name: os.environ[name] for name in ("PATH", "HOME")},
-            check=True,
-        )
-        with np.load(folder / "answer.npz") as answer:
-            return dict(answer)
+        return run_consumer(environment, CONSUMER, asked, folder)
 
     return answers
 

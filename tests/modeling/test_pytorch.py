@@ -1,8 +1,6 @@
 """PyTorch reads model.safetensors with transformers 4 and 5, each in its own environment."""
 
 import json
-import os
-import subprocess
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +15,7 @@ from transformers import AutoImageProcessor, FlaxVisionEncoderDecoderModel
 
 from tests import checkpoints
 from tests.support.building import assemble_pair, parameters_in
-from tests.support.environments import python
+from tests.support.environments import run_consumer
 from tests.support.reference import parameters
 
 pytestmark = pytest.mark.slow
@@ -99,16 +97,8 @@ def read_with_pytorch(
         "decoder_input_ids": DECODER_INPUT_IDS,
         "reported": REPORTED,
     }
-    (folder / "request.json").write_text(json.dumps(request))
-    # The process of a user has none of the settings of VED's process.
-    variables = {name: os.environ[name] for name in ("PATH", "HOME")}
-    subprocess.run(
-        [python(environment), CONSUMER, folder / "request.json", folder / "answer.npz"],
-        env=variables,
-        check=True,
-    )
-    with np.load(folder / "answer.npz") as answer:
-        return json.loads(str(answer["report"])), {name: answer[name] for name in assembled}
+    answer = run_consumer(environment, CONSUMER, request, folder)
+    return json.loads(str(answer["report"])), {name: answer[name] for name in assembled}
 
 
 @pytest.mark.parametrize("environment", ["transformers4", "transformers5"])

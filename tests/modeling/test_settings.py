@@ -1,8 +1,5 @@
 """Flax computes what the PyTorch class computes with any settings, or VED refuses the config."""
 
-import json
-import os
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,7 @@ from numpy.typing import NDArray
 from transformers import FlaxAutoModel, FlaxAutoModelForCausalLM
 
 from tests.support.building import source
-from tests.support.environments import python
+from tests.support.environments import run_consumer
 from ved.assembly.parts import load_config, source_part
 from ved.errors import ErrorCode, VedError
 from ved.families import DECODERS, ENCODERS, Role
@@ -193,14 +190,8 @@ def run_pytorch(folder: Path) -> tuple[dict[str, Any], Mapping[str, NDArray[np.f
         "input_ids": INPUT_IDS,
         "encoder_hidden_states": str(folder / "states.npy"),
     }
-    (folder / "request.json").write_text(json.dumps(request))
-    subprocess.run(
-        [python("transformers4"), CONSUMER, folder / "request.json", folder / "answer.npz"],
-        env={name: os.environ[name] for name in ("PATH", "HOME")},
-        check=True,
-    )
-    with np.load(folder / "answer.npz") as answer:
-        return sources, {"states": states, **answer}
+    answer = run_consumer("transformers4", CONSUMER, request, folder)
+    return sources, {"states": states, **answer}
 
 
 def flax_output(

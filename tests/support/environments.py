@@ -1,13 +1,18 @@
 """Environments with other libraries than this one, and settings of processes that run models."""
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from filelock import FileLock
+from numpy.typing import NDArray
 
 _COMPILATION_CACHE = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
 
@@ -73,6 +78,34 @@ def python(name: str) -> Path:
             subprocess.run([interpreter, *install, "--requirement", lock], check=True)
             complete.touch()
     return interpreter
+
+
+def run_consumer(
+    environment: str, program: Path, request: Mapping[str, Any], folder: Path
+) -> dict[str, NDArray[Any]]:
+    """Have a program of tests/consumers answer a request in another environment.
+
+    Args:
+        environment: see `python`.
+        program: the program. It reads JSON from its first argument, writes arrays to its second.
+        request: the content of that JSON.
+        folder: an existing directory for both files.
+
+    Returns:
+        The arrays, by name.
+
+    Raises:
+        CalledProcessError: the program fails.
+    """
+    (folder / "request.json").write_text(json.dumps(request))
+    subprocess.run(
+        [python(environment), program, folder / "request.json", folder / "answer.npz"],
+        # The process of a user has none of the settings of VED's process.
+        env={name: os.environ[name] for name in ("PATH", "HOME")},
+        check=True,
+    )
+    with np.load(folder / "answer.npz") as answer:
+        return dict(answer)
 
 
 def quick_compilation() -> dict[str, str]:

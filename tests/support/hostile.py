@@ -2,7 +2,6 @@
 
 import json
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import requests
 from requests.structures import CaseInsensitiveDict
 
 from examples.demo.runner import ENTRYPOINT
+from tests.support.servers import running
 
 _OF_THE_CONNECTION = ("Connection", "Content-Length", "Date", "Server", "Transfer-Encoding")
 
@@ -124,13 +124,8 @@ def serving(answer: Callable[[Request], Answer]) -> Iterator[Server]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
         server = Server(f"http://127.0.0.1:{listening.server_port}")
-        thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
-        thread.start()
-        try:
+        with running(listening):
             yield server
-        finally:
-            listening.shutdown()
-            thread.join()
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import gzip
 import re
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -13,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import requests
+
+from tests.support.servers import running
 
 Attack = Callable[["Request"], None]
 """Writes an answer, headers included."""
@@ -91,13 +92,8 @@ def hostile_server(hub: str = "", host: str = "127.0.0.1") -> Iterator[HostileSe
     with Server((host, 0), Request) as server:
         hostile = HostileServer(f"http://{host}:{server.server_port}", hub)
         server.hostile = hostile  # type: ignore[attr-defined]
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
+        with running(server):
             yield hostile
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def _forward(request: Request) -> None:

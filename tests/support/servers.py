@@ -11,6 +11,18 @@ Answer: TypeAlias = tuple[int, dict[str, str], bytes]
 
 
 @contextmanager
+def running(server: ThreadingHTTPServer) -> Iterator[None]:
+    """Run a server in a thread until the end of the block."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
 def serving_requests(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
     """Answer HEAD, GET and POST requests on a port of loopback, and yield the URL."""
 
@@ -29,14 +41,8 @@ def serving_requests(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterat
         def log_message(self, *_: object) -> None:
             """Keep the output of the tests clean."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server, running(server):
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 def send(
