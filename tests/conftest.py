@@ -47,6 +47,7 @@ from tests.support.faults import BROKEN  # noqa: E402
 from tests.support.hub_state import restored, restored_cache  # noqa: E402
 from ved.examination.examiner import Examiner, use_examiner  # noqa: E402
 from ved.logs import LogFormatter  # noqa: E402
+from ved.redaction import KNOWN  # noqa: E402
 
 TOKEN = publishing.TOKEN
 NAMESPACE = "owner"
@@ -69,6 +70,8 @@ def isolated(
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf-home"))
     for name, value in _COMPILED.items():
         monkeypatch.setenv(name, value)
+    for name, value in vars(KNOWN).items():
+        monkeypatch.setattr(KNOWN, name, value)  # forgets the secrets of this test at its end
     yield
     configure_http_backend()  # without what a command made of it
     root = logging.getLogger()

@@ -137,10 +137,10 @@ READING = (
     Request("GET", f"^/OLD/resolve/{SHA}/ved.json$", 2, ("old",)),
     # In the plan and in the build, which downloads sources again.
     Request("HEAD", f"^/team/vit/resolve/{SHA}/{FILE}", 5, answers=False),
-    Request("HEAD", f"^/team/gpt2/resolve/{SHA}/{FILE}", 13, ("new",), answers=False),
+    Request("HEAD", f"^/team/gpt2/resolve/{SHA}/{FILE}", 15, ("new",), answers=False),
     Request("HEAD", f"^/team/bert/resolve/{SHA}/{FILE}", 11, ("old",), answers=False),
     Request("GET", f"^/team/vit/resolve/{SHA}/{FILE}", 3),
-    Request("GET", f"^/team/gpt2/resolve/{SHA}/{FILE}", 11, ("new",)),
+    Request("GET", f"^/team/gpt2/resolve/{SHA}/{FILE}", 13, ("new",)),
     Request("GET", f"^/team/bert/resolve/{SHA}/{FILE}", 9, ("old",)),
     # Weights: the length of the header, the header, the whole file.
     Request("GET", "^/lfs/models/team/vit/", 3),
