@@ -107,7 +107,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         ("build", ["--shard JSON", "--output-dir DIR", "--no-push", "--endpoint URL"]),
         ("assemble", ["--encoder_config_name REPO|DIR", "--decoder-model-name-or-path"]),
         ("verify", ["REPO[@REVISION]|DIR", "exit 0 if identical, 1 otherwise"]),
-        ("localhub", ["--port PORT", "--root DIR", "--samples", "--xet"]),
+        ("localhub", ["--port PORT", "--root DIR", "--samples", "--xet", "--like-production"]),
     ],
 )
 def test_help_of_a_command_lists_its_options(

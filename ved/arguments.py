@@ -143,6 +143,11 @@ def _add_localhub(commands: _Commands) -> None:
     command.add_argument(
         "--xet", action="store_true", help="store large files by Xet, as the Hugging Face Hub does"
     )
+    command.add_argument(
+        "--like-production",
+        action="store_true",
+        help="answer as https://huggingface.co does where a plain Hub differs",
+    )
     command.set_defaults(command="localhub")
 
 

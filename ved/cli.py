@@ -200,7 +200,12 @@ def _localhub(options: argparse.Namespace) -> int:
             "In a checkout of VED: pip install '.[localhub]'.",
             code=ErrorCode.WRONG_INPUT,
         ) from error
-    with LocalHub(options.root, port=options.port, xet=options.xet) as hub:
+    with LocalHub(
+        options.root,
+        port=options.port,
+        xet=options.xet,
+        like_production=options.like_production,
+    ) as hub:
         hub.add_user("me", token="hf_local")  # noqa: S106 - it opens nothing but this Hub
         if options.samples:
             from ved.localhub import samples

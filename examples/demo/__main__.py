@@ -34,7 +34,10 @@ SOURCES: Mapping[str, Callable[[], SampleCheckpoint]] = {
 
 def main() -> int:
     """Run the demo, and return its exit status."""
-    with tempfile.TemporaryDirectory(prefix="ved-demo-") as name, LocalHub() as hub:
+    with (
+        tempfile.TemporaryDirectory(prefix="ved-demo-") as name,
+        LocalHub(like_production=True) as hub,
+    ):
         folder = Path(name)
         hub.add_user("demo", token=TOKEN)
         _print_heading(f"A local Hub at {hub.endpoint}, with tiny source checkpoints")

@@ -86,7 +86,7 @@ def _cached_weights(cache: Path) -> Iterator[Path]:
 
 def _repos(hub: LocalHub) -> Path:
     # The storage has no public property for the folder of all kinds of repos.
-    return hub._storage._repos
+    return hub._hub.storage._repos
 
 
 def _paths(folder: Path) -> Iterator[Path]:
@@ -96,9 +96,10 @@ def _paths(folder: Path) -> Iterator[Path]:
 def _memory(hub: LocalHub) -> list[tuple[Any, str]]:
     """Return the attributes with the Hub's state besides its repos."""
     return [
-        (hub._accounts, "_state"),
-        (hub._collections, "_by_slug"),
-        (hub._publishers, "_by_resource"),
+        (hub._hub.accounts, "_state"),
+        (hub._hub.collections, "_by_slug"),
+        (hub._hub.publishers, "_by_resource"),
+        (hub.behavior, "__dict__"),
     ]
 
 

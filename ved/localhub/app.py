@@ -64,6 +64,11 @@ _API = [
     ("POST", _REPO + "/tag/{revision}", references.create_tag),
     ("DELETE", _REPO + "/tag/{name}", references.delete_tag),
     ("GET", _REPO + "/commits/{revision}", references.list_commits),
+    (
+        "GET",
+        "/api/resolve-cache/{kind:kind}/{repository:id}/{revision}/{path:path}",
+        contents.resolve_cache,
+    ),
 ]
 
 # These paths begin with the kind, except for models.

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from ved.localhub import errors
 from ved.localhub.accounts import Accounts, Identity
+from ved.localhub.behavior import Behavior
 from ved.localhub.collections import Collections
 from ved.localhub.issuer import Issuer
 from ved.localhub.payloads import Payload
@@ -30,38 +31,40 @@ class Hub:
     """The state that all endpoints share.
 
     Attributes:
-        endpoint: the URL of the hub.
-        cdn: the URL of data: LFS objects, and the xorbs of Xet. Its origin differs from the
-            endpoint's, as on the real Hub, because clients take a redirect within one origin for
-            a renamed repo.
-        cas: the origin of the CAS of Xet, the third one.
         storage: all repos.
         accounts: all users, organizations and tokens.
         collections: all collections.
         issuer: signs id tokens of CI jobs.
         publishers: the trusted publishers.
         access_tokens: the access tokens of CI jobs.
-        secret: signs the URLs of data.
-        address_lifetime: of these URLs, in seconds.
+        behavior: how the hub answers where Hubs differ.
+        address_lifetime: of the URLs of data, in seconds.
         multipart_threshold: in bytes; larger LFS objects are uploaded in parts of this size.
         page_size: maximum number of items on one page of a listing.
         xet: the storage of Xet, or None if the hub has LFS only.
+        endpoint: the URL of the hub. This and the next three are empty until the hub starts.
+        cdn: the URL of data: LFS objects, and the xorbs of Xet. Its origin differs from the
+            endpoint's, as on the real Hub, because clients take a redirect within one origin for
+            a renamed repo.
+        cas: the origin of the CAS of Xet, the third one.
+        secret: signs the URLs of data.
     """
 
-    endpoint: str
-    cdn: str
-    cas: str
     storage: Storage
     accounts: Accounts
     collections: Collections
     issuer: Issuer
     publishers: Publishers
     access_tokens: AccessTokens
-    secret: bytes
+    behavior: Behavior
     address_lifetime: float
     multipart_threshold: int
     page_size: int
     xet: Xet | None
+    endpoint: str = ""
+    cdn: str = ""
+    cas: str = ""
+    secret: bytes = b""
 
 
 class Call:

@@ -34,13 +34,13 @@ class HubError(Exception):
         self.details = details or {}
 
 
-def error_response(_request: Request, error: Exception) -> JSONResponse:
+def error_response(request: Request, error: Exception) -> JSONResponse:
     """Return the response of a HubError."""
     assert isinstance(error, HubError)
     # The message may quote the request, so replace characters that a header cannot contain.
     one_line = "".join(c if c.isascii() and c.isprintable() else "?" for c in error.message)
     headers = {"X-Error-Message": one_line}
-    if error.code:
+    if error.code and request.app.state.hub.behavior.error_codes:
         headers["X-Error-Code"] = error.code
     if error.commit:
         headers["X-Repo-Commit"] = error.commit

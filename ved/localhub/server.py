@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -14,6 +15,7 @@ import uvicorn
 
 from ved.errors import ErrorCode, VedError
 from ved.localhub.accounts import Accounts, Role
+from ved.localhub.behavior import Behavior
 from ved.localhub.call import Hub
 from ved.localhub.collections import Collections
 from ved.localhub.faults import Exchange, Faults
@@ -41,8 +43,10 @@ class LocalHub:
         address_lifetime: in seconds, for the signed URLs of LFS objects and xorbs.
         xet: whether large files go by Xet. Clients that only know LFS are served too.
         xet_token_lifetime: in seconds, for the tokens of the Xet storage.
+        like_production: whether the hub answers as https://huggingface.co does; see `Behavior`.
 
     Attributes:
+        behavior: how the hub answers where Hubs differ. It may be changed at any time.
         faults: the faults of the hub; see `Faults.add`.
         requests: one `Exchange` for each request since the start, oldest first. Empty it with
             `requests.clear()`.
@@ -88,6 +92,7 @@ class LocalHub:
         address_lifetime: float = 3600,
         xet: bool = False,
         xet_token_lifetime: int = 900,
+        like_production: bool = False,
     ) -> None:
         if listener is not None:
             host, port = listener.getsockname()[:2]
@@ -99,16 +104,21 @@ class LocalHub:
                 self._on_exit.enter_context(tempfile.TemporaryDirectory(prefix="localhub-"))
             )
         root.mkdir(parents=True, exist_ok=True)
-        self._accounts = Accounts(root / "accounts.json")
-        self._storage = Storage(root)
-        self._collections = Collections(root / "collections.json")
-        self._issuer = Issuer()
-        self._publishers = Publishers(root / "publishers.json")
-        self._access_tokens = AccessTokens(access_token_lifetime)
-        self._address_lifetime = address_lifetime
-        self._xet = Xet.open(self._storage, xet_token_lifetime) if xet else None
-        self._multipart_threshold = multipart_threshold
-        self._page_size = page_size
+        self.behavior = Behavior.of_production() if like_production else Behavior()
+        storage = Storage(root)
+        self._hub = Hub(
+            storage=storage,
+            accounts=Accounts(root / "accounts.json"),
+            collections=Collections(root / "collections.json"),
+            issuer=Issuer(),
+            publishers=Publishers(root / "publishers.json"),
+            access_tokens=AccessTokens(access_token_lifetime),
+            behavior=self.behavior,
+            address_lifetime=address_lifetime,
+            multipart_threshold=multipart_threshold,
+            page_size=page_size,
+            xet=Xet.open(storage, xet_token_lifetime) if xet else None,
+        )
         self._thread: threading.Thread | None = None
         self.faults = Faults()
         self.requests: list[Exchange] = []
@@ -134,7 +144,7 @@ class LocalHub:
         Raises:
             VedError: the name is malformed or belongs to a user.
         """
-        self._accounts.add_organization(name)
+        self._hub.accounts.add_organization(name)
 
     def add_user(
         self, name: str, *, token: str, role: Role = "write", organizations: tuple[str, ...] = ()
@@ -152,7 +162,7 @@ class LocalHub:
             VedError: a name is malformed, the user has the name of an organization, or the other
                 way around.
         """
-        self._accounts.add_user(name, token, role, organizations)
+        self._hub.accounts.add_user(name, token, role, organizations)
 
     def add_job(
         self,
@@ -179,7 +189,7 @@ class LocalHub:
             ACTIONS_ID_TOKEN_REQUEST_TOKEN.
         """
         job = Job(repository, workflow, ref, event_name, environment, lifetime)
-        run, token = self._issuer.add(job)
+        run, token = self._hub.issuer.add(job)
         url = f"{self.endpoint}/actions/{run}/idtoken?api-version=2.0"
         return {"ACTIONS_ID_TOKEN_REQUEST_URL": url, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": token}
 
@@ -206,13 +216,13 @@ class LocalHub:
         Raises:
             VedError: the Hub has no such repo or user.
         """
-        if find_publisher(resource, self._storage, self._accounts) is None:
+        if find_publisher(resource, self._hub.storage, self._hub.accounts) is None:
             raise VedError(
                 f"The local Hub has no repo or user {resource}.", code=ErrorCode.LOCAL_HUB
             )
         optional = {"workflow": workflow, "environment": environment, "ref": ref}
         required = {name: value for name, value in optional.items() if value is not None}
-        self._publishers.add(resource, {"repository": repository, **required})
+        self._hub.publishers.add(resource, {"repository": repository, **required})
 
     def repository_path(
         self, repo_id: str, repo_type: Literal["model", "dataset", "space"] = "model"
@@ -222,7 +232,7 @@ class LocalHub:
         Raises:
             VedError: the Hub has no such repo.
         """
-        repository = self._storage.find(f"{repo_type}s", repo_id)
+        repository = self._hub.storage.find(f"{repo_type}s", repo_id)
         if repository is None:
             raise VedError(f"The local Hub has no {repo_type} {repo_id}.", code=ErrorCode.LOCAL_HUB)
         return repository.path
@@ -259,7 +269,9 @@ class LocalHub:
             cause = f"Port {self._port} of {self._host} cannot be served: {error.strerror}."
             raise VedError(cause, "Choose another port.", code=ErrorCode.LOCAL_HUB) from error
         self._port, *others = (listener.getsockname()[1] for listener in listeners)
-        hub = self._state(*(f"http://{self._host}:{port}" for port in others))
+        cdn, cas = (f"http://{self._host}:{port}" for port in others)
+        secret = secrets.token_bytes(32)
+        hub = replace(self._hub, endpoint=self.endpoint, cdn=cdn, cas=cas, secret=secret)
         server = uvicorn.Server(configuration(hub, self.faults, self.requests))
         self._thread = threading.Thread(target=server.run, args=(listeners,), daemon=True)
         self._thread.start()
@@ -280,21 +292,3 @@ class LocalHub:
             return bind(self._host, self._port)
         given, self._listener = self._listener, None
         return with_protocol(given)
-
-    def _state(self, cdn: str, cas: str) -> Hub:
-        return Hub(
-            endpoint=self.endpoint,
-            cdn=cdn,
-            cas=cas,
-            storage=self._storage,
-            accounts=self._accounts,
-            collections=self._collections,
-            issuer=self._issuer,
-            publishers=self._publishers,
-            access_tokens=self._access_tokens,
-            secret=secrets.token_bytes(32),
-            address_lifetime=self._address_lifetime,
-            multipart_threshold=self._multipart_threshold,
-            page_size=self._page_size,
-            xet=self._xet,
-        )

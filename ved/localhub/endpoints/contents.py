@@ -2,7 +2,7 @@
 
 import uuid
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from pydantic import TypeAdapter, ValidationError
 from starlette.background import BackgroundTask
@@ -121,21 +121,39 @@ def resolve(call: Call) -> Response:
     if entry is None or entry.is_folder:
         raise errors.entry_not_found(f"{path} is not a file in {commit}", commit=commit)
     headers = {"X-Repo-Commit": commit}
-    content = git.content(entry.oid)
-    pointer = Pointer.parse(content)
+    pointer = Pointer.parse(git.content(entry.oid))
     if pointer:
         headers["X-Linked-Size"] = str(pointer.size)
         headers["X-Linked-ETag"] = f'"{pointer.sha256}"'
         headers |= resolve_headers(call.hub, call.repository, commit, pointer.sha256)
         headers["Location"] = object_url(call.hub, call.repository, pointer.sha256, "GET")
         return Response(status_code=302, headers=headers)
+    if call.hub.behavior.small_file_redirects:
+        headers["X-Linked-Size"] = str(len(git.content(entry.oid)))
+        headers["X-Linked-ETag"] = f'"{entry.oid}"'
+        place = f"{call.kind}/{call.repository.id}/{commit}/{quote(path)}"
+        headers["Location"] = f"/api/resolve-cache/{place}?etag=%22{entry.oid}%22"
+        return Response(status_code=307, headers=headers)
+    return _small_file(call, commit, entry)
+
+
+def resolve_cache(call: Call) -> Response:
+    """HEAD and GET /api/resolve-cache/{kind}/{id}/{commit}/{path}: a small file."""
+    call.require_read()
+    commit, path = call.parameter("revision"), call.parameter("path")
+    entry = call.repository.git.tree(call.repository.git.resolve(commit)).get(path)
+    if entry is None or entry.is_folder:
+        raise errors.entry_not_found(f"{path} is not a file in {commit}", commit=commit)
+    return _small_file(call, commit, entry)
+
+
+def _small_file(call: Call, commit: str, entry: Entry) -> Response:
     # Starlette serves ranges of files, but not of bytes.
     file = call.hub.storage.incoming / uuid.uuid4().hex
-    file.write_bytes(content)
-    headers["ETag"] = f'"{entry.oid}"'
+    file.write_bytes(call.repository.git.content(entry.oid))
     return FileResponse(
         file,
-        headers=headers,
+        headers={"X-Repo-Commit": commit, "ETag": f'"{entry.oid}"'},
         media_type="application/octet-stream",
         background=BackgroundTask(file.unlink),
     )

@@ -1,0 +1,41 @@
+"""Behavior: what a hub answers where Hubs differ, through the unmodified client."""
+
+from pathlib import Path
+
+import pytest
+from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError
+
+from tests.localhub.helpers import Client, status
+from ved.localhub import Behavior, LocalHub
+
+pytestmark = pytest.mark.hub
+
+
+def test_like_production_switches_on_what_the_real_hub_does(tmp_path: Path) -> None:
+    hub = LocalHub(tmp_path, like_production=True)
+    assert hub.behavior == Behavior.of_production() != Behavior()
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_small_files_redirect_to_another_address(
+    private: bool, hub: LocalHub, alice: HfApi, repo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice.update_repo_settings(repo, private=private)
+    alice.upload_file(path_or_fileobj=b"{}", path_in_repo="a b.json", repo_id=repo)
+    monkeypatch.setattr(hub.behavior, "small_file_redirects", True)
+    path = hf_hub_download(repo, "a b.json", endpoint=hub.endpoint, token=alice.token)
+    assert Path(path).read_bytes() == b"{}"
+    assert {307} == {each.status for each in hub.requests if "/resolve/" in each.path}
+    assert {200} == {each.status for each in hub.requests if "/resolve-cache/" in each.path}
+
+
+def test_errors_may_have_no_code(
+    hub: LocalHub, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub.behavior, "error_codes", False)
+    with pytest.raises(HfHubHTTPError) as error:
+        client("alice").model_info("nobody/nothing")
+    assert status(error) == 404
+    assert error.value.response is not None
+    assert "X-Error-Code" not in error.value.response.headers
