@@ -127,6 +127,8 @@ def unused_port() -> Iterator[int]:
 
 
 TIERS = ("unit", "hub", "slow")
+HOSTILE = Path(__file__).parent / "hostile"
+"""Its tests build with many hostile sources and servers: with a Hub they are slow."""
 
 
 def _refuse_hub(_: LocalHub) -> NoReturn:
@@ -154,7 +156,9 @@ def _assign_tiers(items: Iterable[pytest.Item]) -> None:
         needs_hub = any(name == "hub" or name.endswith("_hub") for name in fixtures)
         tiers = _tiers(item)
         if not tiers:
-            item.add_marker("hub" if needs_hub else "unit")
+            item.add_marker(
+                ("slow" if HOSTILE in item.path.parents else "hub") if needs_hub else "unit"
+            )
         elif len(tiers) > 1 or (tiers == ["unit"] and needs_hub):
             wrong.append(f"{item.nodeid}: {', '.join(tiers)}")
     if wrong:

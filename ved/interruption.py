@@ -54,6 +54,13 @@ def install_signal_handlers() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) != signal.SIG_IGN:  # a shell ignores it in the background
             signal.signal(number, _interrupt)
+    sys.unraisablehook = _report_unraisable
+
+
+def _report_unraisable(error: "sys.UnraisableHookArgs") -> None:
+    """Say nothing of an interrupt that a library's callback dropped: the flag has kept it."""
+    if not (_interrupted.is_set() and issubclass(error.exc_type, KeyboardInterrupt)):
+        sys.__unraisablehook__(error)
 
 
 def ignore_signals() -> None:

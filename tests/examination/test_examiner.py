@@ -20,7 +20,10 @@ from ved.examination.report import Answer, Request, SnapshotName
 from ved.examination.source_files import REQUEST
 from ved.examination.worker import USED_UP_BYTES
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux confines a process")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="only Linux confines a process"),
+    pytest.mark.slow,
+]
 
 WELL, PERMISSION = "done: ", "PermissionError"
 SECONDS = 10

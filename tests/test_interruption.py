@@ -1,0 +1,42 @@
+"""Signals in a process of their own."""
+
+import subprocess
+import sys
+
+DROPPED = """
+import gc, os, signal
+from ved import interruption
+
+interruption.install_signal_handlers()
+gc.callbacks.append(lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+gc.collect()
+gc.callbacks.clear()
+interruption.raise_if_interrupted()
+"""
+"""An interrupt while a callback of the garbage collector runs, which drops every exception."""
+
+OTHER = """
+import gc
+from ved import interruption
+
+interruption.install_signal_handlers()
+gc.callbacks.append(lambda *_: 1 / 0)
+gc.collect()
+"""
+
+
+def run(program: str) -> "subprocess.CompletedProcess[str]":
+    """Run a program in a process of its own."""
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_interrupt_that_a_callback_drops_is_kept_and_not_printed() -> None:
+    ended = run(DROPPED)
+    assert ended.returncode not in (0, 1)
+    assert "raise_if_interrupted" in ended.stderr
+    assert "Exception ignored" not in ended.stderr
+
+
+def test_other_errors_of_callbacks_are_printed() -> None:
+    assert "ZeroDivisionError" in run(OTHER).stderr
