@@ -489,6 +489,26 @@ def test_assemble_takes_directories_and_configs(
     assert written["encoder"]["hidden_dropout_prob"] == 0.25
 
 
+def test_assemble_reads_chosen_weights_and_names_unknown_settings(
+    run: Run, sources: dict[str, Path], tmp_path: Path
+) -> None:
+    source, output = tmp_path / "source", tmp_path / "assembled"
+    shutil.copytree(sources["gpt2"], source)
+    config = json.loads((source / "config.json").read_bytes())
+    (source / "config.json").write_text(json.dumps({**config, "gain_of_next_year": 2}))
+    arguments = ["assemble", "--encoder-model-name-or-path", sources["vit"], "--output-dir", output]
+    arguments += ["--decoder-model-name-or-path", source]
+
+    refused = run(*arguments, "--decoder-weights-from", "flax")
+    assert refused.status == 1
+    assert ErrorCode.NO_USABLE_WEIGHTS in refused.err
+    assert not output.exists()
+
+    outcome = run(*arguments, "--decoder-weights-from", "safetensors")
+    assert outcome.status == 0
+    assert re.search(r"^warning: decoder: .*gain_of_next_year", outcome.err, re.MULTILINE)
+
+
 def test_assemble_replaces_only_its_own_checkpoint(
     run: Run, sources: dict[str, Path], hub: LocalHub, tmp_path: Path
 ) -> None:

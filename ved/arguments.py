@@ -2,9 +2,10 @@
 
 import argparse
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 import ved
+from ved.manifest.fields import WeightFormat
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -115,6 +116,11 @@ def _add_assemble(commands: _Commands) -> None:
             *_spellings(f"{role}_config_name"),
             metavar="REPO|DIR",
             help=f"the source of the {role}'s config, if not that of its weights",
+        )
+        command.add_argument(
+            f"--{role}-weights-from",
+            choices=get_args(WeightFormat),
+            help=f"the weight files of the {role} to read, if it has several",
         )
     command.add_argument(*_spellings("output_dir"), type=Path, required=True, metavar="DIR")
     _add_endpoint(command)

@@ -164,6 +164,7 @@ def _source_ref(options: argparse.Namespace, role: str) -> SourceRef:
         model=model.model,
         revision=model.revision,
         config=_config_ref(config) if config else None,
+        weights_from=getattr(options, f"{role}_weights_from"),
     )
 
 

@@ -213,7 +213,10 @@ def assemble(
         built.mkdir()
         checkpoint = execution.build_checkpoint(*sources, built, api, CheckpointSettings())
         replace_output_directory(built, output_directory)
-    return replace(checkpoint, directory=output_directory)
+    unknown = [f"{each.role}: {each.config_warning}" for each in resolved if each.config_warning]
+    return replace(
+        checkpoint, directory=output_directory, warnings=(*unknown, *checkpoint.warnings)
+    )
 
 
 def verify(checkpoint: str, api: HfApi | None = None, *, allow_local: bool = False) -> Verdict:

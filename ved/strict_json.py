@@ -17,6 +17,8 @@ def loads(content: bytes) -> Any:
         ValueError: the text is not JSON, an object has a key twice, a number is not finite or has
             more than `INTEGER_BITS` bits, or values are nested more than `JSON_DEPTH` deep.
     """
+    if not content.strip():
+        raise ValueError("it is empty")
     try:
         value = json.loads(
             content.decode(),  # other readers do not guess the encoding, either

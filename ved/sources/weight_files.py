@@ -49,8 +49,7 @@ def select_weight_files(
         wanted = tuple(name for name in wanted if weight_format([name]) == weights_from)
         if not {*wanted} & {*present_weights(snapshot)}:
             raise VedError(
-                f"{snapshot} has no {wanted[0]}, and the manifest says weights_from: "
-                f"{weights_from}.",
+                f"{snapshot} has no {wanted[0]}, which weights_from: {weights_from} asks for.",
                 "Remove weights_from, or use a revision that has this file.",
                 code=ErrorCode.NO_USABLE_WEIGHTS,
             )
