@@ -32,7 +32,7 @@ _COUNTING_FROM_PAD = ("roberta", "xlm-roberta", "roberta-prelayernorm")
 """Decoders whose first token has the position after the pad id."""
 
 
-class FlaxVisionEncoderDecoderModule(upstream.FlaxVisionEncoderDecoderModule):  # type: ignore[misc]
+class FlaxVisionEncoderDecoderModule(upstream.FlaxVisionEncoderDecoderModule):
     """The module of `FlaxVisionEncoderDecoderModel`, with the parameters of upstream's module."""
 
     def _get_decoder_module(self) -> Callable[..., Any]:
@@ -56,7 +56,7 @@ class FlaxVisionEncoderDecoderModule(upstream.FlaxVisionEncoderDecoderModule):  
         return decoder
 
 
-class FlaxVisionEncoderDecoderModel(upstream.FlaxVisionEncoderDecoderModel):  # type: ignore[misc]
+class FlaxVisionEncoderDecoderModel(upstream.FlaxVisionEncoderDecoderModel):
     """A vision encoder and a text decoder that attends to it, with the numbers of PyTorch.
 
     `__call__`, `encode`, `decode` and `generate` take the arguments of transformers' class. The

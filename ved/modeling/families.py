@@ -1,0 +1,70 @@
+"""The families of encoders and decoders: the settings and the module of each `model_type`."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from ved.modeling.decoder import DecoderSettings
+from ved.modeling.errors import ModelingError
+from ved.modeling.gpt2 import GPT2Module, GPT2Settings
+from ved.modeling.linen import Module
+from ved.modeling.settings import Settings
+from ved.modeling.vit import VisionSettings, ViTModule, ViTSettings
+
+
+class EncoderFamily(NamedTuple):
+    """The classes of a family of encoders."""
+
+    settings: type[VisionSettings]
+    module: type[Module]
+
+
+class DecoderFamily(NamedTuple):
+    """The classes of a family of decoders."""
+
+    settings: type[DecoderSettings]
+    module: type[Module]
+
+
+ENCODERS: Mapping[str, EncoderFamily] = MappingProxyType(
+    {
+        "vit": EncoderFamily(ViTSettings, ViTModule),
+    }
+)
+
+DECODERS: Mapping[str, DecoderFamily] = MappingProxyType(
+    {
+        "gpt2": DecoderFamily(GPT2Settings, GPT2Module),
+        "gpt-sw3": DecoderFamily(GPT2Settings, GPT2Module),
+    }
+)
+
+
+def encoder_settings(config: Mapping[str, Any]) -> VisionSettings:
+    """Return the settings of an encoder's config.
+
+    Raises:
+        ModelingError: the family is unknown, or the config has something that is not computed.
+    """
+    return _find(ENCODERS, config, "encoder").settings.from_config(config)
+
+
+def decoder_settings(config: Mapping[str, Any]) -> DecoderSettings:
+    """Return the settings of a decoder's config; see `encoder_settings`."""
+    return _find(DECODERS, config, "decoder").settings.from_config(config)
+
+
+def module_of(settings: Settings) -> type[Module]:
+    """Return the class of the module that computes what the settings describe."""
+    families: tuple[EncoderFamily | DecoderFamily, ...] = (*ENCODERS.values(), *DECODERS.values())
+    return next(family.module for family in families if family.settings is type(settings))
+
+
+def _find(families: Mapping[str, Any], config: Mapping[str, Any], role: str) -> Any:
+    model_type = config.get("model_type")
+    if not isinstance(model_type, str) or model_type not in families:
+        raise ModelingError(
+            f"The {role} has the model_type {model_type!r}, which is not one of "
+            f"{', '.join(families)}. Use another {role}."
+        )
+    return families[model_type]

@@ -1,0 +1,87 @@
+"""Position embeddings for images that do not have the size of the config.
+
+A model has one position embedding for each patch of images of one size. For another size, PyTorch
+takes the grid of embeddings as a picture, and resizes it.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from ved.modeling.errors import ModelingError
+
+Grid = tuple[int, int]
+"""How many rows and columns of patches an image has."""
+
+
+def interpolate_positions(embeddings: jax.Array, old: Grid, new: Grid) -> jax.Array:
+    """Return position embeddings for another grid.
+
+    Args:
+        embeddings: (1, 1 + patches of `old`, width); the first one is that of the whole image.
+        old: the grid of the config.
+        new: the grid of an image.
+
+    Returns:
+        (1, 1 + patches of `new`, width).
+
+    Raises:
+        ModelingError: the old grid is not a square, so PyTorch does not resize it.
+    """
+    if new == old:
+        return embeddings
+    if old[0] != old[1]:
+        raise ModelingError(
+            f"Images must have the size of the config, {old} patches, because that is no square. "
+            f"This image has {new} patches."
+        )
+    patches = resize(embeddings[0, 1:].reshape(*old, -1), new, bicubic)  # (*new, width)
+    patches = patches.reshape(1, new[0] * new[1], -1)
+    return jnp.concatenate((embeddings[:, :1], patches), axis=1)
+
+
+def resize(
+    grid: jax.Array, new: Grid, method: Callable[[int, int], NDArray[np.float32]]
+) -> jax.Array:
+    """Return a grid (rows, columns, width) with other rows and columns, computed in float32."""
+    resized = jnp.einsum(
+        "ih,jw,hwd->ijd",
+        method(grid.shape[0], new[0]),
+        method(grid.shape[1], new[1]),
+        grid.astype(jnp.float32),
+        precision="highest",
+    )
+    return resized.astype(grid.dtype)
+
+
+def bicubic(old: int, new: int) -> NDArray[np.float32]:
+    """Return the matrix that resamples a line of `old` samples to `new` samples.
+
+    This is PyTorch's `interpolate(mode="bicubic", align_corners=False)`: Keys' cubic convolution
+    with a = -0.75 (https://doi.org/10.1109/TASSP.1981.1163711) around the centers of samples. The
+    samples at the ends are repeated.
+
+    Returns:
+        float32 (new, old).
+    """
+    a = -0.75
+    centers = (np.arange(new) + 0.5) * old / new - 0.5
+    matrix = np.zeros((new, old), np.float32)
+    for neighbor in range(-1, 3):
+        sample = np.floor(centers) + neighbor
+        d = np.abs(centers - sample)
+        near = ((a + 2) * d - (a + 3)) * d**2 + 1
+        far = ((d - 5) * d + 8) * d * a - 4 * a
+        column = sample.clip(0, old - 1).astype(int)
+        np.add.at(matrix, (np.arange(new), column), np.where(d <= 1, near, far))
+    return matrix
+
+
+def bilinear(old: int, new: int) -> NDArray[np.float32]:
+    """Return the matrix (new, old) of `interpolate(mode="bilinear", align_corners=False)`."""
+    centers = ((np.arange(new) + 0.5) * old / new - 0.5).clip(0, old - 1)
+    samples = np.arange(old)
+    return (1 - np.abs(centers[:, None] - samples)).clip(0).astype(np.float32)

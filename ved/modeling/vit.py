@@ -1,0 +1,250 @@
+"""ViT: an image becomes one state for each patch, and one for the whole image.
+
+The image is cut into patches of 16 x 16 pixels, and a convolution projects each patch to a state.
+A learned state, the class token, comes first: it will stand for the whole image. Each state gets
+the embedding of its position added. Then, in each layer, every state reads from all others
+(attention), and is transformed on its own (feed-forward). Both results are added to the states.
+
+    pixels    (batch, channels, 224, 224)
+    patches   (batch, 196, width)
+    states    (batch, 1 + 196, width)
+
+Source: https://arxiv.org/abs/2010.11929, and ViTModel of transformers.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from jax.nn.initializers import variance_scaling
+
+from ved.modeling.activations import ACTIVATIONS
+from ved.modeling.layers import Attention, Dtype, Initializer, PatchEmbeddings
+from ved.modeling.linen import Dense, Dropout, LayerNorm, Module, compact
+from ved.modeling.positions import Grid, interpolate_positions
+from ved.modeling.settings import Settings
+from ved.modeling.stack import Stack, StackOutput
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisionSettings(Settings):
+    """The settings that encoders of images share."""
+
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.0
+    attention_probs_dropout_prob: float = 0.0
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    image_size: tuple[int, int] = (224, 224)
+    patch_size: tuple[int, int] = (16, 16)
+    num_channels: int = 3
+
+    IGNORED: ClassVar[tuple[str, ...]] = ("tie_word_embeddings", "cross_attention_hidden_size")
+
+    def __post_init__(self) -> None:
+        self._divide(self.hidden_size, self.num_attention_heads)
+
+    @property
+    def grid(self) -> Grid:
+        """How many rows and columns of patches an image of the config's size has."""
+        return self.grid_of(*self.image_size)
+
+    def grid_of(self, height: int, width: int) -> Grid:
+        """Return how many rows and columns of patches an image has; its size is in pixels."""
+        return height // self.patch_size[0], width // self.patch_size[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViTSettings(VisionSettings):
+    """The settings of ViT."""
+
+    intermediate_size: int = 3072
+    qkv_bias: bool = True
+    pooler_output_size: int | None = None
+    pooler_act: str = "tanh"
+
+    IGNORED: ClassVar[tuple[str, ...]] = (*VisionSettings.IGNORED, "encoder_stride")
+
+
+def initializer(settings: VisionSettings) -> Initializer:
+    """Return the initializer of all parameters but biases and norms."""
+    return variance_scaling(settings.initializer_range**2, "fan_in", "truncated_normal")
+
+
+class ViTEmbeddings(Module):
+    """The states of the class token and of the patches, with their positions."""
+
+    settings: ViTSettings
+    dtype: Dtype
+
+    @compact
+    def __call__(self, pixel_values: jax.Array, deterministic: bool) -> jax.Array:
+        """Return (batch, 1 + patches, width) for pixels (batch, channels, height, width)."""
+        of = self.settings
+        init, width = initializer(of), of.hidden_size
+        patches = PatchEmbeddings(width, of.patch_size, init, self.dtype, name="patch_embeddings")(
+            pixel_values
+        )  # (batch, patches, width)
+        token = self.param("cls_token", init, (1, 1, width))
+        rows, columns = of.grid
+        positions = self.param("position_embeddings", init, (1, rows * columns + 1, width))
+        positions = interpolate_positions(positions, of.grid, of.grid_of(*pixel_values.shape[2:]))
+        tokens = jnp.broadcast_to(token, (patches.shape[0], 1, width)).astype(self.dtype)
+        states = jnp.concatenate((tokens, patches), axis=1)  # (batch, 1 + patches, width)
+        states = states + positions.astype(self.dtype)
+        return Dropout(of.hidden_dropout_prob)(states, deterministic)
+
+
+class AttentionOutput(Module):
+    """The projection after an attention: its parameters are below `output` in a checkpoint."""
+
+    settings: VisionSettings
+    dtype: Dtype
+    kernel_init: Initializer
+
+    @compact
+    def __call__(self, states: jax.Array, deterministic: bool) -> jax.Array:
+        """Return (batch, states, width), from states (batch, states, any width)."""
+        project = Dense(
+            self.settings.hidden_size, kernel_init=self.kernel_init, dtype=self.dtype, name="dense"
+        )
+        return Dropout(self.settings.hidden_dropout_prob)(project(states), deterministic)
+
+
+class VisionAttention(Module):
+    """Attention of all states to all states, and the projection after it."""
+
+    settings: VisionSettings
+    dtype: Dtype
+    kernel_init: Initializer
+    use_bias: tuple[bool, bool, bool]
+
+    @compact
+    def __call__(
+        self, states: jax.Array, bias: jax.Array | None, deterministic: bool
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return (batch, states, width), and weights (batch, heads, states, states)."""
+        of = self.settings
+        attention = Attention(
+            of.hidden_size,
+            of.num_attention_heads,
+            self.kernel_init,
+            use_bias=self.use_bias,
+            dropout_rate=of.attention_probs_dropout_prob,
+            dtype=self.dtype,
+            name="attention",
+        )
+        read, weights = attention(states, bias=bias, deterministic=deterministic)
+        output = AttentionOutput(of, self.dtype, self.kernel_init, name="output")
+        return output(read, deterministic), weights
+
+
+class Intermediate(Module):
+    """The first half of a feed-forward: wider states, and an activation."""
+
+    width: int
+    activation: str
+    kernel_init: Initializer
+    dtype: Dtype
+
+    @compact
+    def __call__(self, states: jax.Array) -> jax.Array:
+        """Return (batch, states, `self.width`)."""
+        project = Dense(self.width, kernel_init=self.kernel_init, dtype=self.dtype, name="dense")
+        return ACTIVATIONS[self.activation](project(states))
+
+
+class ViTLayer(Module):
+    """Attention and feed-forward, each after a norm and added to the states."""
+
+    settings: ViTSettings
+    number: int
+    dtype: Dtype
+
+    @compact
+    def __call__(
+        self, states: jax.Array, deterministic: bool
+    ) -> tuple[jax.Array, tuple[jax.Array]]:
+        """Return the states (batch, states, width) and the weights of the attention."""
+        of, init = self.settings, initializer(self.settings)
+        norm = LayerNorm(of.layer_norm_eps, dtype=self.dtype, name="layernorm_before")
+        attention = VisionAttention(of, self.dtype, init, (of.qkv_bias,) * 3, name="attention")
+        read, weights = attention(norm(states), None, deterministic)
+        states = read + states
+        norm = LayerNorm(of.layer_norm_eps, dtype=self.dtype, name="layernorm_after")
+        wide = Intermediate(
+            of.intermediate_size, of.hidden_act, init, self.dtype, name="intermediate"
+        )(norm(states))  # (batch, states, intermediate_size)
+        output = AttentionOutput(of, self.dtype, init, name="output")
+        return output(wide, deterministic) + states, (weights,)
+
+
+class ViTEncoder(Module):
+    """The layers; in a checkpoint, their names begin with `encoder.layer`."""
+
+    settings: VisionSettings
+    dtype: Dtype
+    layer: type[Module]
+    remat: bool
+
+    @compact
+    def __call__(self, states: jax.Array, *inputs: jax.Array | None, **flags: bool) -> StackOutput:
+        """Return the states (batch, states, width) after all layers; see `Stack`."""
+        of = self.settings
+        stack = Stack(self.layer, of.num_hidden_layers, of, self.dtype, self.remat, name="layer")
+        return stack(states, *inputs, **flags)
+
+
+class ViTPooler(Module):
+    """One state for the whole image, which a decoder does not read."""
+
+    settings: ViTSettings
+    dtype: Dtype
+
+    @compact
+    def __call__(self, states: jax.Array) -> jax.Array:
+        """Return (batch, width) from states (batch, states, width)."""
+        of = self.settings
+        project = Dense(
+            of.hidden_size if of.pooler_output_size is None else of.pooler_output_size,
+            kernel_init=initializer(of),
+            dtype=self.dtype,
+            name="dense",
+        )
+        return ACTIVATIONS[of.pooler_act](project(states[:, 0]))
+
+
+class ViTModule(Module):
+    """The whole encoder."""
+
+    settings: ViTSettings
+    dtype: Dtype = jnp.float32
+    remat: bool = False
+
+    @compact
+    def __call__(
+        self, pixel_values: jax.Array, deterministic: bool = True, **outputs: bool
+    ) -> StackOutput:
+        """Encode images.
+
+        Args:
+            pixel_values: (batch, channels, height, width).
+            deterministic: whether there is no dropout.
+            **outputs: `output_attentions` and `output_hidden_states`; see `Stack`.
+
+        Returns:
+            An output with `last_hidden_state` (batch, 1 + patches, width).
+        """
+        of = self.settings
+        states = ViTEmbeddings(of, self.dtype, name="embeddings")(pixel_values, deterministic)
+        encoder = ViTEncoder(of, self.dtype, ViTLayer, self.remat, name="encoder")
+        output = encoder(states, deterministic=deterministic, **outputs)
+        norm = LayerNorm(of.layer_norm_eps, dtype=self.dtype, name="layernorm")
+        states = norm(output.last_hidden_state)
+        if self.is_initializing():  # checkpoints have its parameters
+            ViTPooler(of, self.dtype, name="pooler")(states)
+        return output.with_last(states)
