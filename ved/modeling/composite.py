@@ -39,7 +39,7 @@ from ved.modeling.vit import VisionSettings
 
 
 class CompositeOutput(NamedTuple):
-    """What the whole model computes; see `StackOutput` for shapes.
+    """The output of the whole model; see `StackOutput` for shapes.
 
     Attributes:
         logits: (batch, tokens, vocabulary), the scores of the token after each token.

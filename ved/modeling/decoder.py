@@ -1,4 +1,4 @@
-"""What all decoders share: the settings of text, and what a decoder gets and returns."""
+"""The settings that all decoders share."""
 
 from dataclasses import dataclass
 

@@ -35,7 +35,7 @@ def interpolate_positions(embeddings: jax.Array, old: Grid, new: Grid) -> jax.Ar
         return embeddings
     if old[0] != old[1]:
         raise ModelingError(
-            f"Images must have the size of the config, {old} patches, because that is no square. "
+            f"Images must have the size of the config, {old} patches, because that is not a square. "
             f"This image has {new} patches."
         )
     patches = resize(embeddings[0, 1:].reshape(*old, -1), new, bicubic)  # (*new, width)

@@ -12,7 +12,7 @@ States = tuple[jax.Array, ...]
 
 
 class StackOutput(NamedTuple):
-    """What the layers of an encoder or a decoder compute.
+    """The output of the layers of an encoder or a decoder.
 
     Attributes:
         last_hidden_state: (batch, states, width), the result of the last layer.
@@ -32,7 +32,7 @@ class StackOutput(NamedTuple):
 
 
 class DecoderOutput(NamedTuple):
-    """What a decoder computes.
+    """The output of a decoder.
 
     Attributes:
         logits: (batch, tokens, vocabulary), the scores of the token after each token.
