@@ -35,8 +35,8 @@ def interpolate_positions(embeddings: jax.Array, old: Grid, new: Grid) -> jax.Ar
         return embeddings
     if old[0] != old[1]:
         raise ModelingError(
-            f"Images must have the size of the config, {old} patches, because that is not a square. "
-            f"This image has {new} patches."
+            f"The image has {new} patches instead of the {old} of the config. Use images of the "
+            "config's size: the positions of this model are not a square."
         )
     patches = resize(embeddings[0, 1:].reshape(*old, -1), new, bicubic)  # (*new, width)
     patches = patches.reshape(1, new[0] * new[1], -1)
