@@ -1,83 +1,41 @@
-"""Users, organizations, tokens, and the rights that they give."""
+"""Users, organizations and tokens. `ved.localhub.identities` has the rights that they give."""
 
 import json
 import re
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ved.errors import ErrorCode, VedError
 from ved.localhub.files import replace_text
+from ved.localhub.identities import Identity, Membership, Organization, Role
 
-Role = Literal["read", "write"]
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?")
 
 
-@dataclass(frozen=True)
-class Identity:
-    """The owner of a token, a user or a CI job, with the rights of this token.
-
-    Attributes:
-        name: the user name; [OIDC] for CI jobs.
-        role: read or write.
-        organizations: the organizations of the user.
-        repository: the only repo that a CI job writes to, as kind/id. Empty for users.
-        sees_private: whether a user's token opens private repos, and not only gated ones.
-    """
-
-    name: str
+@dataclass
+class _Token:
+    user: str
     role: Role
-    organizations: tuple[str, ...]
-    repository: str = ""
-    sees_private: bool = True
-
-    @classmethod
-    def of_publisher(cls, kind: str, repo_id: str) -> "Identity":
-        """Return the identity of a CI job that publishes to a repo."""
-        # No account can have this name, because of the brackets.
-        return cls("[OIDC]", "write", (), repository=f"{kind}/{repo_id}")
-
-    def publishes_to(self, kind: str, repo_id: str) -> bool:
-        """Tell whether this is a CI job with a token for the repo."""
-        return self.repository == f"{kind}/{repo_id}"
-
-    def belongs_to(self, namespace: str) -> bool:
-        """Tell whether the namespace is the user's own or that of one of their organizations."""
-        return namespace == self.name or namespace in self.organizations
-
-    def sees_private_of(self, namespace: str) -> bool:
-        """Tell whether this token opens the private repos of a namespace."""
-        return self.sees_private and self.belongs_to(namespace)
-
-    def may_write_to(self, namespace: str) -> bool:
-        """Tell whether this token may change the repos and collections of a namespace."""
-        return self.role == "write" and self.belongs_to(namespace)
-
-    def whoami(self) -> dict[str, Any]:
-        """Return the body of the response to GET /api/whoami-v2."""
-        return {
-            "type": "user",
-            "name": self.name,
-            "fullname": self.name,
-            "isPro": False,
-            "avatarUrl": "",
-            "orgs": [
-                {"type": "org", "name": name, "fullname": name, "roleInOrg": "write"}
-                for name in self.organizations
-            ],
-            "auth": {
-                "type": "access_token",
-                "accessToken": {"displayName": self.role, "role": self.role},
-            },
-        }
+    scopes: dict[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass
 class _State:
-    organizations: list[str] = field(default_factory=list)
-    memberships: dict[str, list[str]] = field(default_factory=dict)
-    tokens: dict[str, tuple[str, Role]] = field(default_factory=dict)
+    organizations: dict[str, Organization] = field(default_factory=dict)
+    memberships: dict[str, dict[str, str]] = field(default_factory=dict)
+    tokens: dict[str, _Token] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, text: str) -> "_State":
+        content: dict[str, Any] = json.loads(text)
+        return cls(
+            {name: Organization(**each) for name, each in content["organizations"].items()},
+            content["memberships"],
+            {token: _Token(**each) for token, each in content["tokens"].items()},
+        )
 
 
 class Accounts:
@@ -86,20 +44,38 @@ class Accounts:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._lock = threading.Lock()
-        self._state = _State(**json.loads(file.read_text())) if file.exists() else _State()
+        self._state = _State.load(file.read_text()) if file.exists() else _State()
 
-    def add_organization(self, name: str) -> None:
-        """Add an organization, unless it exists.
+    def add_organization(self, name: str, organization: Organization | None = None) -> None:
+        """Add an organization, or change its settings.
+
+        Args:
+            name: the name.
+            organization: the settings; None for the defaults, or those that it has.
 
         Raises:
             VedError: the name is malformed or belongs to a user.
         """
         with self._lock:
-            self._add_organization(name)
+            self._add_organization(name, organization)
             self._save()
 
-    def add_user(self, name: str, token: str, role: Role, organizations: tuple[str, ...]) -> None:
+    def add_user(
+        self,
+        name: str,
+        token: str,
+        role: Role,
+        organizations: Mapping[str, str],
+        scopes: Mapping[str, Sequence[str]],
+    ) -> None:
         """Add a user with a token, or add the token and the memberships to an existing user.
+
+        Args:
+            name: the user.
+            token: the token.
+            role: the role of the token.
+            organizations: the roles in organizations. Missing organizations are created.
+            scopes: the permissions of a fine-grained token, by user, organization or repo id.
 
         Raises:
             VedError: a name is malformed, or belongs to a user and to an organization.
@@ -111,39 +87,42 @@ class Accounts:
                     "Give the user another name.",
                     code=ErrorCode.LOCAL_HUB,
                 )
-            memberships = self._state.memberships.setdefault(name, [])
             for organization in organizations:
                 self._add_organization(organization)
-                if organization not in memberships:
-                    memberships.append(organization)
-            self._state.tokens[token] = (name, role)
+            self._state.memberships.setdefault(name, {}).update(organizations)
+            self._state.tokens[token] = _Token(name, role, {**scopes})
             self._save()
 
     def identify(self, token: str) -> Identity | None:
         """Return the identity of a token, or None if the token is unknown."""
         with self._lock:
-            if token not in self._state.tokens:
+            found = self._state.tokens.get(token)
+            if found is None:
                 return None
-            name, role = self._state.tokens[token]
-            return Identity(name, role, tuple(self._state.memberships[name]))
+            return Identity(found.user, found.role, self._memberships(found.user), found.scopes)
 
     def reader_of_gated(self, name: str) -> Identity | None:
         """Return an identity that reads the gated repos of a user, or None without such a user."""
         with self._lock:
-            memberships = self._state.memberships.get(name)
-            if memberships is None:
+            if name not in self._state.memberships:
                 return None
-            return Identity(name, "read", tuple(memberships), sees_private=False)
+            return Identity(name, "read", self._memberships(name), sees_private=False)
 
-    def _add_organization(self, name: str) -> None:
+    def _memberships(self, name: str) -> dict[str, Membership]:
+        return {
+            organization: Membership(self._state.organizations[organization], role)
+            for organization, role in self._state.memberships[name].items()
+        }
+
+    def _add_organization(self, name: str, organization: Organization | None = None) -> None:
         if _valid_name(name) in self._state.memberships:
             raise VedError(
                 f"{name!r} is a user.",
                 "Give the organization another name.",
                 code=ErrorCode.LOCAL_HUB,
             )
-        if name not in self._state.organizations:
-            self._state.organizations.append(name)
+        if organization is not None or name not in self._state.organizations:
+            self._state.organizations[name] = organization or Organization()
 
     def _save(self) -> None:
         replace_text(self._file, json.dumps(asdict(self._state), indent=1))
