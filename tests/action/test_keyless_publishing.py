@@ -114,7 +114,8 @@ def test_refusals_of_the_identity_are_annotated_at_their_pairs(
 ) -> None:
     create(hub, "owner/keyless-untrusting", trusting=False)
     create(hub, "owner/keyless-of-main")
-    for name, claims in {"of-main": {"ref": "refs/heads/main"}, "good": {}}.items():
+    publishers: dict[str, dict[str, Any]] = {"of-main": {"ref": "refs/heads/main"}, "good": {}}
+    for name, claims in publishers.items():
         repo = f"owner/keyless-{name}-2"
         client(hub).create_repo(repo)
         hub.add_publisher(repo, repository=GITHUB, **claims)

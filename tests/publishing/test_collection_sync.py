@@ -45,7 +45,8 @@ def methods(hub: LocalHub) -> list[str]:
 def test_sync_creates_collection_in_order_of_manifest(hub: LocalHub) -> None:
     assert sync(hub, "c a b") == {}
     created = read_collection(hub)
-    assert (names_in(created), created.owner, created.private) == ("c a b", "owner", False)
+    assert (names_in(created), created.private) == ("c a b", False)
+    assert created.slug.startswith("owner/")
     assert {item.item_type for item in created.items} == {"model"}
 
 

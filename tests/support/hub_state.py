@@ -99,6 +99,7 @@ def _memory(hub: LocalHub) -> list[tuple[Any, str]]:
         (hub._hub.accounts, "_state"),
         (hub._hub.collections, "_by_slug"),
         (hub._hub.publishers, "_by_resource"),
+        (hub._hub.storage, "_moved"),
         (hub.behavior, "__dict__"),
     ]
 

@@ -3,13 +3,21 @@
 It is for demonstrations and tests. The unmodified huggingface_hub client, 0.36.2 and 2.x, publishes
 to it and downloads from it. docs/localhub.md lists its endpoints and its limits.
 
-`LocalHub`, `Behavior`, `Faults` and `Exchange` are public API. The sample checkpoints are in
+Everything that this package exports is public API. The sample checkpoints are in
 `ved.localhub.samples`, which imports transformers and huggingface_hub.
 """
 
-from ved.localhub.accounts import Role
-from ved.localhub.behavior import Behavior
+from ved.localhub.behavior import Behavior, Restriction
 from ved.localhub.faults import Exchange, Faults
+from ved.localhub.identities import Organization, Role
 from ved.localhub.server import LocalHub
 
-__all__ = ["Behavior", "Exchange", "Faults", "LocalHub", "Role"]
+__all__ = [
+    "Behavior",
+    "Exchange",
+    "Faults",
+    "LocalHub",
+    "Organization",
+    "Restriction",
+    "Role",
+]

@@ -43,6 +43,7 @@ _API = [
     ("POST", "/api/validate-yaml", repositories.validate_yaml),
     ("POST", "/api/repos/create", repositories.create),
     ("DELETE", "/api/repos/delete", repositories.delete),
+    ("POST", "/api/repos/move", repositories.move),
     ("GET", "/api/collections", collections.list_all),
     ("POST", "/api/collections", collections.create),
     ("GET", "/api/collections/{slug:path}", collections.read),

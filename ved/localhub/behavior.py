@@ -1,6 +1,10 @@
 """The ways in which Hubs differ, each of which a test can switch on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
+
+Restriction = Literal["private-storage", "storage-patterns", "disabled"]
+"""A reason for which the real Hub refuses a write with 403."""
 
 
 @dataclass
@@ -14,12 +18,22 @@ class Behavior:
         small_file_redirects: whether the address of a small file redirects to another address of
             the hub.
         error_codes: whether errors have the header X-Error-Code. Some Hubs send none.
+        lists_digests: whether the description of a repo has the digests of its files. Some Hubs
+            have them in the tree only.
+        obeys_private: whether a repo becomes private if its owner wants it. Some Hubs ignore that.
+        unique_collection_titles: whether an owner has at most one collection of a title.
+        restrictions: reasons to refuse writes, by namespace or repo id: private storage that is
+            used up, blocked storage patterns, or a disabled repo.
     """
 
     small_file_redirects: bool = False
     error_codes: bool = True
+    lists_digests: bool = True
+    obeys_private: bool = True
+    unique_collection_titles: bool = True
+    restrictions: dict[str, Restriction] = field(default_factory=dict)
 
     @classmethod
     def of_production(cls) -> "Behavior":
         """Return the behavior of https://huggingface.co, as far as it is known."""
-        return cls(small_file_redirects=True)
+        return cls(small_file_redirects=True, unique_collection_titles=False)

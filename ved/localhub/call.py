@@ -6,17 +6,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from typing import IO, Any, TypeVar
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ved.localhub import errors
-from ved.localhub.accounts import Accounts, Identity
+from ved.localhub import errors, restrictions
+from ved.localhub.accounts import Accounts
 from ved.localhub.behavior import Behavior
 from ved.localhub.collections import Collections
+from ved.localhub.identities import Identity
 from ved.localhub.issuer import Issuer
 from ved.localhub.payloads import Payload
 from ved.localhub.publishers import AccessTokens, Publishers
@@ -152,9 +153,18 @@ class Call:
         """The repo in the path.
 
         Raises:
-            HubError: 404 or 401, the repo is missing, or private and not the caller's.
+            HubError: 404 or 401, the repo is missing, or private and not the caller's; 307, it has
+                another name now; 403, it is disabled.
         """
-        return self.visible(self.hub.storage.find(self.kind, self.parameter("repository")))
+        name = self.parameter("repository")
+        found = self.hub.storage.find(self.kind, name)
+        moved = None if found else self.hub.storage.find_moved(self.kind, name)
+        if moved is not None and self.may_see(moved):
+            raise errors.moved(self._address_at(name, moved.id))
+        repository = self.visible(found)
+        if restrictions.applies(self.hub.behavior, repository, "disabled"):
+            raise restrictions.refusal("disabled")
+        return repository
 
     def visible(self, repository: Repository | None) -> Repository:
         """Return a repo if it exists and the caller may see it. The call closes it at the end.
@@ -169,14 +179,21 @@ class Call:
     def may_see(self, repository: Repository) -> bool:
         """Tell whether the caller may know that the repo exists."""
         return (
-            self.sees_private_of(repository.namespace)  # first, so that a wrong token is refused
+            # First, so that a wrong token is refused.
+            self.sees_private_of(repository.namespace, repository.id)
             or self.is_publisher(repository)
             or not repository.settings["private"]
         )
 
-    def sees_private_of(self, namespace: str) -> bool:
-        """Tell whether the caller may see the private repos and collections of a namespace."""
-        return self.identity is not None and self.identity.sees_private_of(namespace)
+    def sees_private_of(self, namespace: str, repo_id: str = "") -> bool:
+        """Tell whether the caller may see a private repo, or the collections of a namespace."""
+        return self.identity is not None and self.identity.sees_private_of(namespace, repo_id)
+
+    def _address_at(self, name: str, other: str) -> str:
+        """Return the address of this request, relative to the hub, with another id of the repo."""
+        path: str = self.request.scope["path"]
+        query = self.request.url.query
+        return path.replace(quote(name), other, 1) + (f"?{query}" if query else "")
 
     def is_publisher(self, repository: Repository) -> bool:
         """Tell whether the caller is a CI job with a token for the repo."""
@@ -200,7 +217,7 @@ class Call:
         Raises:
             HubError: 403, or 401 without a token.
         """
-        if not self.user.may_write_to(repository.namespace):
+        if not self.user.may_write(repository.id, repository.author):
             raise errors.forbidden("this needs a token of the owner")
 
     def require_write(self) -> None:
@@ -210,10 +227,15 @@ class Call:
             HubError: 403, or 401 without a token.
         """
         repository = self.repository
-        if not self.user.may_write_to(repository.namespace) and not self.is_publisher(repository):
+        user = self.user
+        is_publisher = self.is_publisher(repository)
+        if is_publisher and user.role == "read":
+            raise errors.forbidden("this token is read-only")
+        if not is_publisher and not user.may_write(repository.id, repository.author):
             raise errors.forbidden(
                 "pass `create_pr=1` as a query parameter to create a Pull Request"
             )
+        restrictions.check_write(self.hub.behavior, repository)
 
     def page(self, items: list[Any], render: Callable[[Any], Any]) -> Response:
         """Return one page of a list, with a link to the next page if there is one.

@@ -38,19 +38,23 @@ class Collections:
             raise errors.HubError(404, "Collection not found")
         return self._by_slug[slug]
 
-    def create(self, new: NewCollection) -> dict[str, Any]:
+    def create(self, new: NewCollection, *, unique: bool = True) -> dict[str, Any]:
         """Create a collection.
+
+        Args:
+            new: the request.
+            unique: whether to refuse a second collection of a title.
 
         Raises:
             HubError: 409, the owner has a collection with this title.
         """
         with self._lock:
             for known in self._by_slug.values():
-                if (known["owner"], known["title"]) == (new.namespace, new.title):
+                if unique and (known["owner"], known["title"]) == (new.namespace, new.title):
                     raise errors.conflict("Collection already exists", slug=known["slug"])
             name = "-".join(re.findall(r"[a-z0-9]+", new.title.lower()))
             collection: dict[str, Any] = {
-                "slug": f"{new.namespace}/{name}-{secrets.token_hex(12)}",
+                "slug": f"{new.namespace}/{name}-{_object_id()}",
                 "title": new.title,
                 "description": new.description,
                 "owner": new.namespace,
@@ -118,3 +122,8 @@ class Collections:
 
     def _save(self) -> None:
         replace_text(self._file, json.dumps(self._by_slug, indent=1))
+
+
+def _object_id() -> str:
+    """Return an id whose order is that of creation, as the ids of MongoDB are."""
+    return f"{time.time_ns():016x}{secrets.token_hex(4)}"

@@ -15,6 +15,7 @@ class HubError(Exception):
         code: X-Error-Code, by which the client chooses its exception.
         commit: X-Repo-Commit. Clients cache that a file is missing in this commit.
         details: more members of the JSON body.
+        location: where a redirect leads.
     """
 
     def __init__(
@@ -25,6 +26,7 @@ class HubError(Exception):
         code: str | None = None,
         commit: str | None = None,
         details: dict[str, Any] | None = None,
+        location: str | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -32,6 +34,7 @@ class HubError(Exception):
         self.code = code
         self.commit = commit
         self.details = details or {}
+        self.location = location
 
 
 def error_response(request: Request, error: Exception) -> JSONResponse:
@@ -42,6 +45,8 @@ def error_response(request: Request, error: Exception) -> JSONResponse:
     headers = {"X-Error-Message": one_line}
     if error.code and request.app.state.hub.behavior.error_codes:
         headers["X-Error-Code"] = error.code
+    if error.location:
+        headers["Location"] = error.location
     if error.commit:
         headers["X-Repo-Commit"] = error.commit
     return JSONResponse({"error": error.message, **error.details}, error.status, headers)
@@ -65,6 +70,15 @@ def forbidden(message: str) -> HubError:
 def conflict(message: str, **details: Any) -> HubError:
     """Return a 409: the thing to create exists."""
     return HubError(409, message, details=details)
+
+
+def moved(address: str) -> HubError:
+    """Return a 307: the repo has another name now.
+
+    Args:
+        address: the same address with the new name, relative to the hub.
+    """
+    return HubError(307, f"Temporary Redirect. Redirecting to {address}", location=address)
 
 
 def oauth(code: str, description: str) -> HubError:

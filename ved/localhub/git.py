@@ -249,10 +249,12 @@ class GitRepository:
                 raise stale
             return commit
 
-    def first_commit(self, author: str) -> None:
-        """Create the default branch, with the .gitattributes of every new repo."""
+    def first_commit(self, author: str, card: str = "") -> None:
+        """Create the default branch, with the .gitattributes of every new repo, and its card."""
         draft = Draft({}, read_blob=self.content)
         draft.add(".gitattributes", initial_gitattributes())
+        if card:
+            draft.add("README.md", card.encode())
         self.create_reference(MAIN, self._store(draft, "initial commit", author, []))
 
     def _apply(

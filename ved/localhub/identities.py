@@ -1,4 +1,4 @@
-"""Who sends a request, and what their token allows.
+"""The sender of a request, and the rights of their token.
 
 A right needs two things: the token grants the permission, and the user's role in the namespace
 does. Names of permissions and roles: https://huggingface.co/docs/hub/security-tokens and
@@ -65,7 +65,7 @@ class Membership:
 
 
 _OWN = Membership(Organization(), "admin")
-"""What users are in their own namespace."""
+"""The membership of users in their own namespace."""
 
 _NONE = Membership(Organization(), "no_access")
 
@@ -187,9 +187,7 @@ class Identity:
 def _organization(name: str, membership: Membership) -> dict[str, Any]:
     """Return an organization as whoami lists it."""
     found = membership.organization
-    groups = [
-        {"id": each, "name": each, "role": membership.role} for each in found.resource_groups
-    ]
+    groups = [{"id": each, "name": each, "role": membership.role} for each in found.resource_groups]
     return {
         "type": "org",
         "id": name,

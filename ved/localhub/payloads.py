@@ -36,6 +36,17 @@ class _Visibility(Payload):
 class NewRepository(NamedRepository, _Visibility):
     """POST /api/repos/create."""
 
+    license: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+$")] | None = None
+    resource_group_id: str | None = None
+
+
+class RepositoryMove(Payload):
+    """POST /api/repos/move."""
+
+    from_repo: str
+    to_repo: str
+    type: RepositoryType = "model"
+
 
 class Settings(_Visibility):
     """PUT /api/{kind}/{id}/settings."""

@@ -11,8 +11,9 @@ import time
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ved.localhub.accounts import Accounts, Identity
+from ved.localhub.accounts import Accounts
 from ved.localhub.files import replace_text
+from ved.localhub.identities import Identity
 from ved.localhub.storage import Storage
 
 Claims = dict[str, str]
@@ -39,19 +40,20 @@ class Publishers:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._lock = threading.Lock()
-        self._by_resource: dict[str, list[Claims]] = (
+        self._by_resource: dict[str, list[tuple[Claims, bool]]] = (
             json.loads(file.read_text()) if file.exists() else {}
         )
 
-    def add(self, resource: str, required: Claims) -> None:
+    def add(self, resource: str, required: Claims, read_only: bool) -> None:
         """Trust the jobs that have all required claims.
 
         Args:
             resource: the repo or user.
             required: some of repository, workflow, environment and ref.
+            read_only: whether the jobs may only read the repo.
         """
         with self._lock:
-            self._by_resource.setdefault(resource, []).append(required)
+            self._by_resource.setdefault(resource, []).append((required, read_only))
             self._save()
 
     def remove_all(self, resource: str) -> None:
@@ -60,14 +62,20 @@ class Publishers:
             self._by_resource.pop(resource, None)
             self._save()
 
-    def trusts(self, resource: str, claims: dict[str, Any]) -> bool:
-        """Tell whether the claims of an id token are those of one publisher, exactly."""
+    def find(self, resource: str, claims: dict[str, Any]) -> str | None:
+        """Return the rights of the publisher that has exactly the claims of an id token.
+
+        Returns:
+            "read" or "write"; None if there is no such publisher.
+        """
         path = claims["workflow_ref"].partition("@")[0]
         actual = {**claims, "workflow": PurePosixPath(path).name}
-        return any(
-            all(actual.get(name) == value for name, value in required.items())
-            for required in self._by_resource.get(resource, [])
-        )
+        found = {
+            "read" if read_only else "write"
+            for required, read_only in self._by_resource.get(resource, [])
+            if all(actual.get(name) == value for name, value in required.items())
+        }
+        return max(found, default=None)
 
     def _save(self) -> None:
         replace_text(self._file, json.dumps(self._by_resource, indent=1))

@@ -1,11 +1,11 @@
 """LocalHub: the settings and accounts of a hub, and the thread that serves it."""
 
 import secrets
-import signal
 import socket
 import tempfile
 import threading
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +14,15 @@ from typing import Literal, Self
 import uvicorn
 
 from ved.errors import ErrorCode, VedError
-from ved.localhub.accounts import Accounts, Role
+from ved.localhub.accounts import Accounts
 from ved.localhub.behavior import Behavior
 from ved.localhub.call import Hub
 from ved.localhub.collections import Collections
 from ved.localhub.faults import Exchange, Faults
+from ved.localhub.identities import Organization, Role
 from ved.localhub.issuer import ID_TOKEN_LIFETIME, Issuer, Job
 from ved.localhub.publishers import AccessTokens, Publishers, find_publisher
-from ved.localhub.serving import configuration
+from ved.localhub.serving import configuration, stop_signal
 from ved.localhub.sockets import bind, require_loopback, with_protocol
 from ved.localhub.storage import Storage
 from ved.localhub.xet.state import Xet
@@ -138,31 +139,41 @@ class LocalHub:
             )
         return f"http://{self._host}:{self._port}"
 
-    def add_organization(self, name: str) -> None:
-        """Add an organization. An existing organization stays as it is.
+    def add_organization(self, name: str, organization: Organization | None = None) -> None:
+        """Add an organization, or change its settings. None: the defaults, or what it has.
 
         Raises:
             VedError: the name is malformed or belongs to a user.
         """
-        self._hub.accounts.add_organization(name)
+        self._hub.accounts.add_organization(name, organization)
 
     def add_user(
-        self, name: str, *, token: str, role: Role = "write", organizations: tuple[str, ...] = ()
+        self,
+        name: str,
+        *,
+        token: str,
+        role: Role = "write",
+        organizations: Iterable[str] | Mapping[str, str] = (),
+        scopes: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Add a user with a token. An existing user gets one more token.
 
         Args:
             name: the user name.
             token: the token, any text.
-            role: what the token allows: "read", or "write", which includes reading.
-            organizations: the organizations to add the user to. Missing ones are created.
-                A member may write to the repos of the organization.
+            role: what the token allows: "read", or "write", which includes reading; "fineGrained"
+                for what `scopes` names; "oauth" for a token of `hf auth login`.
+            organizations: the organizations to add the user to, with a role, or as writers.
+                Missing ones are created.
+            scopes: the permissions of a fine-grained token, by user, organization or model.
 
         Raises:
             VedError: a name is malformed, the user has the name of an organization, or the other
                 way around.
         """
-        self._hub.accounts.add_user(name, token, role, organizations)
+        if not isinstance(organizations, Mapping):
+            organizations = dict.fromkeys(organizations, "write")
+        self._hub.accounts.add_user(name, token, role, organizations, scopes or {})
 
     def add_job(
         self,
@@ -201,6 +212,7 @@ class LocalHub:
         workflow: str | None = None,
         environment: str | None = None,
         ref: str | None = None,
+        read_only: bool = False,
     ) -> None:
         """Add a trusted publisher: jobs of a GitHub repository that need no stored token.
 
@@ -212,6 +224,7 @@ class LocalHub:
             workflow: the file name of the jobs' workflow. None: any.
             environment: the deployment environment of the jobs. None: any.
             ref: the git reference of the jobs. None: any.
+            read_only: whether the jobs may only read the repo.
 
         Raises:
             VedError: the Hub has no such repo or user.
@@ -220,9 +233,9 @@ class LocalHub:
             raise VedError(
                 f"The local Hub has no repo or user {resource}.", code=ErrorCode.LOCAL_HUB
             )
-        optional = {"workflow": workflow, "environment": environment, "ref": ref}
-        required = {name: value for name, value in optional.items() if value is not None}
-        self._hub.publishers.add(resource, {"repository": repository, **required})
+        claims = {"workflow": workflow, "environment": environment, "ref": ref}
+        required = {name: value for name, value in claims.items() if value is not None}
+        self._hub.publishers.add(resource, {"repository": repository, **required}, read_only)
 
     def repository_path(
         self, repo_id: str, repo_type: Literal["model", "dataset", "space"] = "model"
@@ -245,15 +258,8 @@ class LocalHub:
         Raises:
             VedError: the port is taken.
         """
-        stop = threading.Event()
-        previous = {
-            number: signal.signal(number, lambda *_: stop.set())
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        with self if self._thread is None else nullcontext():
+        with stop_signal() as stop, self if self._thread is None else nullcontext():
             stop.wait()
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
     def __enter__(self) -> Self:
         """Start the hub.

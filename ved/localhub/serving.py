@@ -1,5 +1,10 @@
 """The settings of the HTTP server."""
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import uvicorn
 
 from ved.localhub.app import create_app
@@ -27,3 +32,16 @@ def configuration(hub: Hub, faults: Faults, log: list[Exchange]) -> uvicorn.Conf
         log_level="warning",
         timeout_graceful_shutdown=2,
     )
+
+
+@contextmanager
+def stop_signal() -> Iterator[threading.Event]:
+    """Lend out an event that SIGINT and SIGTERM set. Use it in the main thread."""
+    stop = threading.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    previous = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -2,7 +2,8 @@
 
     repos/models/alice/vit-gpt2.git/    a bare git repository, for any git command
         lfs/objects/ab/cd/abcd...       LFS objects by SHA-256, in the layout of git-lfs
-        hub.json                        private, gated, createdAt
+        hub.json                        private, gated, createdAt, author
+    moved.json                          the new ids of renamed repos, by their old ones
     xet/                                the storage of Xet, see ved.localhub.xet.cas
     incoming/                           unfinished uploads, removed at every start
 
@@ -60,6 +61,9 @@ class Storage:
         self.root = root
         self._repos = root / "repos"
         self._lock = threading.Lock()
+        self._moved_file = root / "moved.json"
+        file = self._moved_file
+        self._moved: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
         self.incoming = root / "incoming"
         shutil.rmtree(self.incoming, ignore_errors=True)
         self.incoming.mkdir(parents=True)
@@ -75,23 +79,57 @@ class Storage:
         path = self.path(kind, repo_id)
         return Repository(path, kind, repo_id, self._lock) if path and path.exists() else None
 
+    def find_moved(self, kind: str, repo_id: str) -> "Repository | None":
+        """Return the repo that had an id before it was renamed or transferred, or None."""
+        seen: set[str] = set()
+        while repo_id not in seen:
+            seen.add(repo_id)
+            repo_id = self._moved.get(url_path(kind, repo_id), repo_id)
+        return self.find(kind, repo_id) if len(seen) > 1 else None
+
+    def redirect(self, kind: str, old: str, new: str) -> None:
+        """Redirect an id, with or without an owner, to the id of a repo."""
+        with self._lock:
+            self._moved[url_path(kind, old)] = new
+            self._moved.pop(url_path(kind, new), None)
+            replace_text(self._moved_file, json.dumps(self._moved, indent=1))
+
+    def move(self, repository: "Repository", new: str) -> bool:
+        """Give a repo another id. Return False if there is a repo with that id."""
+        path = self.path(repository.kind, new)
+        assert path is not None
+        repository.close()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock:
+            if path.exists():
+                return False
+            repository.path.rename(path)
+        self.redirect(repository.kind, repository.id, new)
+        return True
+
     def all(self, kind: str) -> "Iterator[Repository]":
         """Yield all repos of a kind, ordered by id."""
         for path in sorted((self._repos / kind).glob("*/*.git")):
             repo_id = f"{path.parent.name}/{path.name.removesuffix('.git')}"
             yield Repository(path, kind, repo_id, self._lock)
 
-    def create(self, kind: str, repo_id: str, *, private: bool, author: str) -> bool:
-        """Create a repo with its first commit. Return False if the repo exists."""
+    def create(
+        self, kind: str, repo_id: str, *, private: bool, author: str, card: str = ""
+    ) -> bool:
+        """Create a repo with its first commit, and a README.md if it gets a card.
+
+        Returns:
+            False if the repo exists.
+        """
         path = self.path(kind, repo_id)
         assert path is not None
         unfinished = self.incoming / uuid.uuid4().hex
         Repo.init_bare(str(unfinished), mkdir=True, default_branch=b"main").close()
         with Repository(unfinished, kind, repo_id, self._lock) as repository:
-            repository.write_settings(
-                {"private": private, "gated": False, "createdAt": timestamp(time.time())}
-            )
-            repository.git.first_commit(author)
+            created = timestamp(time.time())
+            settings = {"private": private, "gated": False, "createdAt": created, "author": author}
+            repository.write_settings(settings)
+            repository.git.first_commit(author, card)
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._lock:
             if path.exists():
@@ -145,9 +183,14 @@ class Repository:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings: private, gated and createdAt."""
+        """The settings: private, gated, createdAt and author."""
         settings: dict[str, Any] = json.loads((self.path / "hub.json").read_text())
         return settings
+
+    @property
+    def author(self) -> str:
+        """The user who created the repo."""
+        return str(self.settings.get("author", ""))
 
     def write_settings(self, changes: dict[str, Any]) -> None:
         """Change some settings, and keep the others."""

@@ -20,9 +20,10 @@ _LISTED_ITEMS = 4
 def create(call: Call) -> Response:
     """POST /api/collections: 409 if the owner has a collection with this title."""
     new = call.payload(NewCollection)
-    if not call.user.may_write_to(new.namespace):
+    if not call.user.may_change_collections(new.namespace):
         raise errors.forbidden(f"no right to create a collection in {new.namespace}")
-    return JSONResponse(call.hub.collections.create(new))
+    unique = call.hub.behavior.unique_collection_titles
+    return JSONResponse(_rendered(call.hub.collections.create(new, unique=unique)))
 
 
 def read(call: Call) -> Response:
@@ -30,7 +31,7 @@ def read(call: Call) -> Response:
     found = call.hub.collections.get(call.parameter("slug"))
     if found["private"] and not call.sees_private_of(found["owner"]):
         raise errors.HubError(404, "Collection not found")
-    return JSONResponse(found)
+    return JSONResponse(_rendered(found))
 
 
 def list_all(call: Call) -> Response:
@@ -50,7 +51,7 @@ def add_item(call: Call) -> Response:
     slug = _writable(call)
     new = call.payload(NewCollectionItem)
     _require_item(call, new.item)
-    return JSONResponse(call.hub.collections.add_item(slug, new))
+    return JSONResponse(_rendered(call.hub.collections.add_item(slug, new)))
 
 
 def change_item(call: Call) -> Response:
@@ -64,13 +65,18 @@ def change_item(call: Call) -> Response:
 def _summary(collection: dict[str, Any]) -> dict[str, Any]:
     # The client computes the positions of listed collections itself.
     listed = {key: value for key, value in collection.items() if key != "position"}
-    return {**listed, "items": collection["items"][:_LISTED_ITEMS]}
+    return _rendered({**listed, "items": collection["items"][:_LISTED_ITEMS]})
+
+
+def _rendered(collection: dict[str, Any]) -> dict[str, Any]:
+    owner = collection["owner"]
+    return {**collection, "owner": {"_id": owner, "name": owner, "fullname": owner}}
 
 
 def _writable(call: Call) -> str:
     """Return the slug in the path, if the caller may change that collection."""
     slug = call.parameter("slug")
-    if not call.user.may_write_to(call.hub.collections.get(slug)["owner"]):
+    if not call.user.may_change_collections(call.hub.collections.get(slug)["owner"]):
         raise errors.forbidden(f"no right to change the collection {slug}")
     return slug
 

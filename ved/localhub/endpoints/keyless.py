@@ -4,6 +4,8 @@ Refusals follow the Hub's documentation: status 400 and `invalid_grant`, for eve
 (https://huggingface.co/docs/hub/trusted-publishers#api-reference).
 """
 
+from dataclasses import replace
+
 from pydantic import BaseModel, ValidationError
 from starlette.responses import JSONResponse, Response
 
@@ -46,10 +48,12 @@ def exchange(call: Call) -> Response:
     if (
         identity is None
         or claims is None
-        or not hub.publishers.trusts(wanted.resource, claims)
+        or (rights := hub.publishers.find(wanted.resource, claims)) is None
         or not hub.issuer.mark_used(claims)
     ):
         raise errors.oauth("invalid_grant", "The token exchange was refused")
+    if rights == "read":
+        identity = replace(identity, role="read")
     return JSONResponse(
         {
             "access_token": hub.access_tokens.create(identity),

@@ -43,13 +43,32 @@ def create(call: Call) -> Response:
     if call.hub.storage.path(kind, repo_id) is None:
         raise errors.bad_request(f"Invalid repo name: {repo_id}")
     namespace = repo_id.split("/")[0]
-    if not call.user.may_write_to(namespace):
+    if not call.user.may_create_in(namespace):
         raise errors.forbidden(f"no right to create a repo in the namespace {namespace}")
+    if call.user.needs_resource_group(namespace) and new.resource_group_id is None:
+        raise errors.forbidden(f"{namespace} requires a resource group for new repositories")
     url = f"{call.hub.endpoint}/{url_path(kind, repo_id)}"
-    private = bool(new.wants_private)
-    if not call.hub.storage.create(kind, repo_id, private=private, author=call.user.name):
+    private = bool(new.wants_private) and call.hub.behavior.obeys_private
+    card = f"---\nlicense: {new.license}\n---\n" if new.license else ""
+    author = call.user.name
+    if not call.hub.storage.create(kind, repo_id, private=private, author=author, card=card):
         raise errors.conflict("You already created this repo", url=url)
     return JSONResponse({"url": url, "name": repo_id})
+
+
+def move(call: Call) -> Response:
+    """POST /api/repos/move: rename or transfer a repo. The old name redirects to the new one."""
+    wanted = call.payload(payloads.RepositoryMove)
+    kind = f"{wanted.type}s"
+    repository = call.visible(call.hub.storage.find(kind, wanted.from_repo))
+    call.require_ownership(repository)
+    if call.hub.storage.path(kind, wanted.to_repo) is None:
+        raise errors.bad_request(f"Invalid repo name: {wanted.to_repo}")
+    if not call.user.may_create_in(wanted.to_repo.split("/")[0]):
+        raise errors.forbidden(f"no right to move a repo to {wanted.to_repo}")
+    if not call.hub.storage.move(repository, wanted.to_repo):
+        raise errors.conflict(f"{wanted.to_repo} exists")
+    return JSONResponse({})
 
 
 def delete(call: Call) -> Response:
@@ -66,9 +85,10 @@ def change_settings(call: Call) -> Response:
     """PUT /api/{kind}/{id}/settings."""
     call.require_ownership(call.repository)
     wanted = call.payload(payloads.Settings)
-    changes = {"private": wanted.wants_private, "gated": wanted.gated}
+    private = wanted.wants_private if call.hub.behavior.obeys_private else None
+    changes = {"private": private, "gated": wanted.gated}
     call.repository.write_settings({k: v for k, v in changes.items() if v is not None})
-    return JSONResponse(call.repository.settings)
+    return JSONResponse(_public(call.repository.settings))
 
 
 def info(call: Call) -> Response:
@@ -77,7 +97,8 @@ def info(call: Call) -> Response:
     revision = call.parameter("revision") if "revision" in call.request.path_params else MAIN
     described = _described(repository, repository.git.resolve(revision))
     if call.flag("blobs"):
-        described["siblings"] = _measured_siblings(repository, described["sha"])
+        with_digests = call.hub.behavior.lists_digests
+        described["siblings"] = _measured_siblings(repository, described["sha"], with_digests)
     if call.flag("securityStatus"):
         described["securityRepoStatus"] = {"scansDone": True, "filesWithIssues": []}
     return JSONResponse(_expanded(call, described) or described)
@@ -120,7 +141,7 @@ def _described(repository: Repository, commit: str) -> dict[str, Any]:
         "author": repository.namespace,
         "sha": commit,
         "lastModified": timestamp(git.commit_object(commit).commit_time),
-        **settings,
+        **_public(settings),
         "disabled": False,
         "downloads": 0,
         "likes": 0,
@@ -139,13 +160,21 @@ def _described_head(repository: Repository) -> dict[str, Any]:
         return _described(repository, repository.git.resolve(MAIN))
 
 
-def _measured_siblings(repository: Repository, commit: str) -> list[dict[str, Any]]:
+def _public(settings: dict[str, Any]) -> dict[str, Any]:
+    return _only(settings, {"private", "gated", "createdAt"})
+
+
+def _measured_siblings(
+    repository: Repository, commit: str, with_digests: bool
+) -> list[dict[str, Any]]:
     siblings = []
     for entry in repository.git.tree(commit).values():
         if not entry.is_folder:
             file = described_entry(repository.git, entry)
-            sibling = {"rfilename": entry.path, "blobId": entry.oid, "size": file["size"]}
-            if "lfs" in file:
+            sibling = {"rfilename": entry.path, "size": file["size"]}
+            if with_digests:
+                sibling["blobId"] = entry.oid
+            if with_digests and "lfs" in file:
                 sibling["lfs"] = {"sha256": file["lfs"].pop("oid"), **file["lfs"]}
             siblings.append(sibling)
     return siblings
