@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 
 from ved.action.summary import help_links, results_table
 from ved.errors import ErrorCode, RequestError, VedError, as_ved_error, with_links
-from ved.hub.account import writable_namespaces
+from ved.hub.account import writing_rights
 from ved.localhub import LocalHub
 from ved.manifest.loading import loads
 from ved.planning.findings import Findings
@@ -104,9 +104,9 @@ def test_missing_and_invalid_token_have_different_codes(
 ) -> None:
     monkeypatch.delenv("HF_TOKEN", raising=False)
     with pytest.raises(RequestError) as missing:
-        writable_namespaces(HfApi())
+        writing_rights(HfApi())
     with pytest.raises(RequestError) as wrong:
-        writable_namespaces(HfApi(token="hf_wrong"))
+        writing_rights(HfApi(token="hf_wrong"))
     assert (missing.value.code, wrong.value.code) == ("no-token", "token-not-valid")
 
 

@@ -144,10 +144,10 @@ def plan(
     """
     options, api = _checked(options or RunOptions()), api or connect()
     pairs = select(manifest, options.only)
-    namespaces = account.known_namespaces(api)
-    if namespaces is None:
+    rights = account.known_rights(api)
+    if rights is None:
         log.info(WITHOUT_TOKEN)
-    actions = make_plan(pairs, options, HubAccess(api), namespaces, builds_here=False)
+    actions = make_plan(pairs, options, HubAccess(api), rights, builds_here=False)
     return PlanReport(actions, [planned_result(each, api.endpoint) for each in actions])
 
 
@@ -180,8 +180,8 @@ def build(
     access = HubAccess(api, publisher)
     # Only a push shows whether a job's identity may push.
     needs_token = options.push and publisher is None
-    namespaces = account.writable_namespaces(api) if needs_token else None
-    actions = make_plan(pairs, options, access, namespaces)
+    rights = account.writing_rights(api) if needs_token else None
+    actions = make_plan(pairs, options, access, rights)
     results = [planned_result(each, api.endpoint) for each in actions]
     log.info("%s\n", format_lines(results, findings=True))
     execution.run_plan(actions, manifest.pairs, options, access, collector)

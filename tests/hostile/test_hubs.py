@@ -20,7 +20,7 @@ from tests.support.publishing import TOKEN, client, pair
 from tests.support.raising import raises
 from ved.errors import ErrorCode, RequestError
 from ved.hub import addresses, connections, http, pages, responses, retries, validate_card
-from ved.hub.account import writable_namespaces
+from ved.hub.account import writing_rights
 from ved.hub.answers import RefusedAnswerError
 from ved.hub.errors import translated_errors
 from ved.hub.remote_files import LocatedFile, locate_file
@@ -89,7 +89,7 @@ def locate(_: HostileServer, api: HfApi) -> None:
 ASKING: dict[str, Callable[[HostileServer, HfApi], object]] = {
     "repo": lambda _, api: read_repo("team/x", api),
     "listing": lambda _, api: list_repos("team", api),
-    "account": lambda _, api: writable_namespaces(HfApi(api.endpoint, token=TOKEN)),
+    "account": lambda _, api: writing_rights(HfApi(api.endpoint, token=TOKEN)),
     "card": lambda _, api: validate_card("license: mit", "team/x", api),
     "file": fetch_file,
     "range": read_range,

@@ -6,18 +6,19 @@ from huggingface_hub import HfApi
 from tests.support.publishing import TOKEN, client
 from ved.errors import ErrorCode, RequestError, VedError
 from ved.hub import account
+from ved.hub.rights import Organization, Rights
 from ved.localhub import LocalHub
 
 
-def test_writable_namespaces_are_user_and_organizations(hub: LocalHub) -> None:
-    assert account.writable_namespaces(client(hub)) == {"owner", "team"}
+def test_writing_rights_are_user_and_organizations(hub: LocalHub) -> None:
+    assert account.writing_rights(client(hub)).namespaces == {"owner", "team"}
 
 
-def test_writable_namespaces_are_in_lower_case(hub: LocalHub) -> None:
+def test_writing_rights_are_in_lower_case(hub: LocalHub) -> None:
     hub.add_user("Camel", token="hf_camel", organizations=("Hump",))
-    namespaces = account.writable_namespaces(client(hub, "hf_camel"))
-    assert namespaces == {"camel", "hump"}
-    account.check_namespace("HUMP/x", namespaces)
+    rights = account.writing_rights(client(hub, "hf_camel"))
+    assert rights.namespaces == {"camel", "hump"}
+    account.check_rights("HUMP/x", rights)
 
 
 @pytest.mark.parametrize(
@@ -28,26 +29,26 @@ def test_writable_namespaces_are_in_lower_case(hub: LocalHub) -> None:
         ("hf_read", ErrorCode.TOKEN_MAY_NOT_WRITE),
     ],
 )
-def test_writable_namespaces_refuse_token_that_cannot_publish(
+def test_writing_rights_refuse_token_that_cannot_publish(
     token: str | None, code: ErrorCode, hub: LocalHub
 ) -> None:
     hub.add_user("owner", token="hf_read", role="read")
     with pytest.raises(RequestError) as caught:
-        account.writable_namespaces(client(hub, token))
+        account.writing_rights(client(hub, token))
     assert caught.value.code == code
     assert caught.value.remedy
 
 
-def test_writable_namespaces_use_token_of_environment(
+def test_writing_rights_use_token_of_environment(
     hub: LocalHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    assert "owner" in account.writable_namespaces(client(hub, None))
+    assert "owner" in account.writing_rights(client(hub, None)).namespaces
 
 
-def test_writable_namespaces_of_unreachable_hub(unused_port: int) -> None:
+def test_writing_rights_of_unreachable_hub(unused_port: int) -> None:
     with pytest.raises(RequestError) as caught:
-        account.writable_namespaces(HfApi(f"http://127.0.0.1:{unused_port}", token=TOKEN))
+        account.writing_rights(HfApi(f"http://127.0.0.1:{unused_port}", token=TOKEN))
     assert caught.value.code == ErrorCode.HUB_DOES_NOT_ANSWER
 
 
@@ -65,35 +66,38 @@ def test_writable_namespaces_of_unreachable_hub(unused_port: int) -> None:
         b'{"name": "owner", "auth": {"accessToken": {}}, "orgs": [{"name": null}]}',
     ],
 )
-def test_writable_namespaces_of_server_that_is_not_a_hub(answer: bytes, hub: LocalHub) -> None:
+def test_writing_rights_of_server_that_is_not_a_hub(answer: bytes, hub: LocalHub) -> None:
     hub.faults.add("GET", "/api/whoami-v2$", body=answer)
     with pytest.raises(RequestError) as caught:
-        account.writable_namespaces(client(hub))
+        account.writing_rights(client(hub))
     assert caught.value.code == ErrorCode.HUB_DOES_NOT_ANSWER
     assert "Hub's answers" in caught.value.cause
 
 
-def test_known_namespaces_without_token_makes_no_request(hub: LocalHub) -> None:
-    assert account.known_namespaces(client(hub, None)) is None
+def test_known_rights_without_token_makes_no_request(hub: LocalHub) -> None:
+    assert account.known_rights(client(hub, None)) is None
     assert hub.requests == []
 
 
-def test_known_namespaces_of_token_that_can_only_read(hub: LocalHub) -> None:
+def test_known_rights_of_token_that_can_only_read(hub: LocalHub) -> None:
     hub.add_user("owner", token="hf_reader", role="read")
-    known = account.known_namespaces(client(hub, "hf_reader"))
-    assert known == frozenset({"owner", "team"})
+    known = account.known_rights(client(hub, "hf_reader"))
+    assert known is not None
+    assert (known.role, known.user, {*known.organizations}) == ("read", "owner", {"team"})
 
 
 @pytest.mark.parametrize("token", ["hf_wrong", "hf_a token", "hf_token\n"])
-def test_known_namespaces_refuse_invalid_token(token: str, hub: LocalHub) -> None:
+def test_known_rights_refuse_invalid_token(token: str, hub: LocalHub) -> None:
     with pytest.raises(RequestError) as caught:
-        account.known_namespaces(client(hub, token))
+        account.known_rights(client(hub, token))
     assert caught.value.code == ErrorCode.TOKEN_NOT_VALID
 
 
-def test_check_namespace_refuses_other_namespace() -> None:
+def test_check_rights_refuses_other_namespace() -> None:
     with pytest.raises(VedError) as caught:
-        account.check_namespace("stranger/x", frozenset({"owner", "team"}))
+        account.check_rights(
+            "stranger/x", Rights("owner", {"team": Organization("write")}, "write")
+        )
     assert caught.value.code == ErrorCode.TOKEN_MAY_NOT_WRITE
     assert "stranger" in caught.value.cause
     assert "owner, team" in caught.value.remedy

@@ -5,12 +5,10 @@ from typing import Any
 import pytest
 
 from ved.hub.answers import (
-    Account,
     MalformedAnswerError,
     collection_titles,
     commit_with,
     is_commit,
-    parse_account,
     parse_collection,
 )
 from ved.hub.repo_info import RepoFile, RepoInfo, parse_repo
@@ -105,21 +103,11 @@ def test_commit_with_ignores_malformed_entries() -> None:
     assert commit_with("x", [*strange, found]) is None
 
 
-def test_parse_account_has_writable_organizations() -> None:
-    organizations = [{"name": "A", "roleInOrg": "write"}, {"name": "B", "roleInOrg": "read"}]
-    auth = {"accessToken": {"role": "fineGrained"}}
-    answer = {"name": "me", "auth": auth, "orgs": [*organizations, {"name": "C"}]}
-    assert parse_account(answer) == Account("me", ("A", "C"), "fineGrained")
-
-
 @pytest.mark.parametrize(
     ("function", "value"),
     [
         *((parse_collection, value) for value in MALFORMED),
         *((parse_collection, collection(items=5)), (parse_collection, collection(lastUpdated=5))),
-        (parse_account, {"name": 5, "auth": {"accessToken": {}}, "orgs": []}),
-        (parse_account, {"name": "me", "auth": {"accessToken": {}}, "orgs": [{"name": None}]}),
-        (parse_account, []),
     ],
 )
 def test_answers_refuse_malformed_values(function: Any, value: object) -> None:

@@ -470,6 +470,33 @@ def test_plan_with_a_read_token_sees_private_repos(
     errors = [found.code for found in made[3].findings if found.level == "error"]
     assert errors == [ErrorCode.TOKEN_MAY_NOT_WRITE]
     assert [each.name for each in planned(hub, *entries)] == [each.name for each in made]
+    doubts = [found for found in made[2].findings if found.code == ErrorCode.TOKEN_MAY_NOT_WRITE]
+    assert [(found.level, found.key) for found in doubts] == [("warning", "repo")]
+    assert made[0].findings == ()
+
+
+def test_plan_refuses_what_fine_grained_token_certainly_cannot_write(hub: LocalHub) -> None:
+    scopes = {"owner": ["repo.content.read"], "team": ["repo.content.read", "repo.write"]}
+    hub.add_user("owner", token="hf_fine", role="fineGrained", scopes=scopes)
+    entries = [pair("owner/plan-fine", **OWN), pair("team/plan-fine", **OWN)]
+
+    refused, made = planned(hub, *entries, token="hf_fine")
+
+    assert (refused.name, made.name) == ("refuse", "build")
+    errors = [(found.key, found.code) for found in refused.findings if found.level == "error"]
+    assert errors == [("repo", ErrorCode.TOKEN_MAY_NOT_WRITE)]
+
+
+def test_plan_warns_of_doubtful_role(hub: LocalHub) -> None:
+    hub.add_user("helper", token="hf_helper", organizations={"team": "Annotators"})
+    (made,) = planned(hub, pair("team/plan-doubt", **OWN), token="hf_helper")
+    warnings = [found.code for found in made.findings if found.level == "warning"]
+    assert (made.name, warnings) == ("build", [ErrorCode.TOKEN_MAY_NOT_WRITE])
+
+
+def test_build_with_oauth_token_publishes(hub: LocalHub) -> None:
+    hub.add_user("owner", token="hf_oauth", role="oauth")
+    assert build_pair(hub, pair("owner/plan-oauth", **OWN), token="hf_oauth").action == "built"
 
 
 def test_plan_with_an_invalid_token_is_a_wrong_request(hub: LocalHub) -> None:

@@ -16,6 +16,7 @@ from tests.support.publishing import TOKEN, client, manifest, pair
 from ved.errors import ErrorCode, VedError
 from ved.hub.access import HubAccess
 from ved.hub.oidc import Publisher
+from ved.hub.rights import Rights
 from ved.localhub import LocalHub
 from ved.publishing.collections import (
     check_collection,
@@ -25,7 +26,7 @@ from ved.publishing.collections import (
     pairs_by_collection,
 )
 
-NAMESPACES = frozenset({"owner"})
+NAMESPACES = Rights("owner")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,18 +1,16 @@
-"""Find out which namespaces a token can publish to, and check repos against them."""
+"""Read the rights of a token, and check repos against them."""
 
 import re
 
 from huggingface_hub import HfApi, get_token
 
 from ved.errors import ErrorCode, RequestError, VedError
-from ved.hub.answers import parse_account
 from ved.hub.errors import translated_errors
+from ved.hub.rights import WRITE, Rights, parse_rights
 
 
-def known_namespaces(api: HfApi) -> frozenset[str] | None:
-    """Return the namespaces of the token's account; None without a token.
-
-    Includes the namespaces of a token that can only read.
+def known_rights(api: HfApi) -> Rights | None:
+    """Return the rights of the token; None without a token.
 
     Raises:
         RequestError: the token is not valid, or the Hub does not answer.
@@ -20,21 +18,27 @@ def known_namespaces(api: HfApi) -> frozenset[str] | None:
     token = api.token or get_token()
     if token is None:
         return None
-    return writable_namespaces(api, must_write=False)
+    return _read_rights(api, token)
 
 
-def writable_namespaces(api: HfApi, *, must_write: bool = True) -> frozenset[str]:
-    """Return the user and the organizations that the token can publish to, in lower case.
-
-    Args:
-        api: the client.
-        must_write: whether to refuse a token that can only read.
+def writing_rights(api: HfApi) -> Rights:
+    """Return the rights of a token that has to write.
 
     Raises:
         RequestError: there is no token, it is not valid, or it can only read; or the Hub does not
             answer.
     """
-    token = api.token or get_token()
+    rights = _read_rights(api, api.token or get_token())
+    if rights.role == "read":
+        raise RequestError(
+            "The token can only read, so nothing can be published.",
+            "Create a token with the role 'write' in the settings of the Hub.",
+            code=ErrorCode.TOKEN_MAY_NOT_WRITE,
+        )
+    return rights
+
+
+def _read_rights(api: HfApi, token: str | bool | None) -> Rights:
     if not isinstance(token, str):
         raise RequestError(
             "There is no token, so nothing can be published.",
@@ -49,36 +53,35 @@ def writable_namespaces(api: HfApi, *, must_write: bool = True) -> frozenset[str
         )
     try:
         with translated_errors("log in to the Hub"):
-            account = parse_account(api.whoami())
+            return parse_rights(api.whoami())
     except VedError as error:
         raise RequestError(error.cause, error.remedy, code=error.code) from error
-    if account.role == "read" and must_write:
-        raise RequestError(
-            "The token can only read, so nothing can be published.",
-            "Create a token with the role 'write' in the settings of the Hub.",
-            code=ErrorCode.TOKEN_MAY_NOT_WRITE,
-        )
-    return frozenset(name.lower() for name in (account.name, *account.writable_organizations))
 
 
-def check_namespace(repo: str, namespaces: frozenset[str]) -> None:
-    """Check that a repo is in a namespace that the token can publish to.
+def check_rights(repo: str, rights: Rights, permission: str = WRITE) -> None:
+    """Check that the token may write to a repo, as far as the Hub reports it.
 
     Args:
         repo: owner/name.
-        namespaces: as `writable_namespaces` returns them.
+        rights: the rights of the token.
+        permission: the permission that a fine-grained token needs.
 
     Raises:
-        VedError: the repo is in another namespace.
+        VedError: the token certainly may not.
     """
+    refusal = rights.refusal(repo, permission)
+    if refusal is None:
+        return
     namespace = repo.partition("/")[0]
-    if namespace.lower() not in namespaces:
-        raise VedError(
-            f"The token may not publish to {namespace}.",
-            f"It may publish to {', '.join(sorted(namespaces))}. Correct the name in the manifest, "
-            f"or use the token of a member of {namespace}.",
-            code=ErrorCode.TOKEN_MAY_NOT_WRITE,
-        )
+    others = ", ".join(sorted(rights.namespaces))
+    remedy = f"use a token that can write to {namespace}."
+    if others:
+        remedy = f"It may publish to {others}. Correct the name in the manifest, or {remedy}"
+    raise VedError(
+        f"The token may not publish to {namespace}: {refusal}.",
+        remedy[0].upper() + remedy[1:],
+        code=ErrorCode.TOKEN_MAY_NOT_WRITE,
+    )
 
 
 def check_allowed(repo: str, allowed: frozenset[str]) -> None:

@@ -6,7 +6,6 @@ can rely on the types that these functions return.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from huggingface_hub import Collection, CollectionItem
@@ -56,41 +55,9 @@ def too_large(limit: int) -> RefusedAnswerError:
     )
 
 
-@dataclass(frozen=True)
-class Account:
-    """The account of a token.
-
-    Attributes:
-        name: the name of the user.
-        writable_organizations: the organizations that the user can publish to.
-        role: the role of the token, such as "read" or "write".
-    """
-
-    name: str
-    writable_organizations: tuple[str, ...]
-    role: str | None
-
-
 def is_commit(value: object) -> TypeGuard[str]:
     """Return whether a value is a commit id: 40 hexadecimal digits."""
     return isinstance(value, str) and re.fullmatch("[0-9a-f]{40}", value) is not None
-
-
-def parse_account(answer: Any) -> Account:
-    """Return the account in an answer of ``GET /api/whoami-v2``.
-
-    Raises:
-        MalformedAnswerError: the answer does not describe an account.
-    """
-    try:
-        role = answer["auth"]["accessToken"].get("role")
-        writable = [each["name"] for each in answer["orgs"] if each.get("roleInOrg") != "read"]
-        names = [answer["name"], *writable]
-    except (AttributeError, KeyError, TypeError) as error:
-        raise MalformedAnswerError("the answer does not describe an account") from error
-    if not all(isinstance(each, str) for each in names):
-        raise MalformedAnswerError(f"{names!r} are not the names of accounts")
-    return Account(names[0], tuple(names[1:]), role)
 
 
 def collection_titles(entries: Iterable[object]) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from ved.errors import ErrorCode, VedError, as_ved_error
 from ved.families.family import Role
 from ved.hub import account
 from ved.hub.access import HubAccess
+from ved.hub.rights import Rights
 from ved.interruption import thread_pool
 from ved.manifest.pair_models import ConfigRef, Pair, SourceRef
 from ved.manifest.settings import CheckpointSettings
@@ -34,7 +35,7 @@ def identify_pairs(
     pairs: Sequence[Pair],
     options: RunOptions,
     access: HubAccess,
-    namespaces: frozenset[str] | None,
+    rights: Rights | None,
 ) -> list[IdentifiedPair]:
     """Return each pair with everything that decides what its repo should contain.
 
@@ -42,8 +43,7 @@ def identify_pairs(
         pairs: entries of the manifest.
         options: the options of the run.
         access: the clients of the Hub.
-        namespaces: the users and organizations that the token can publish to, in lower case; None
-            if that is unknown.
+        rights: the rights of the token; None if they are unknown.
     """
     refs: dict[_Name, ConfigRef] = {_name(ref): ref for pair in pairs for ref in _refs(pair)}
     found = map_concurrently(
@@ -51,7 +51,7 @@ def identify_pairs(
         [*refs.values()],
     )
     snapshots = dict(zip(refs, found, strict=True))
-    return [_identify(pair, snapshots, options, access, namespaces) for pair in pairs]
+    return [_identify(pair, snapshots, options, access, rights) for pair in pairs]
 
 
 def map_concurrently(function: Callable[[_Item], _Answer], items: Sequence[_Item]) -> list[_Answer]:
@@ -97,7 +97,7 @@ def _identify(
     snapshots: _Snapshots,
     options: RunOptions,
     access: HubAccess,
-    namespaces: frozenset[str] | None,
+    rights: Rights | None,
 ) -> IdentifiedPair:
     findings = Findings()
     pinned: dict[Role, Pinned] = {}
@@ -112,11 +112,11 @@ def _identify(
         allowed = frozenset(name.lower() for name in options.allowed_namespaces)
         with findings.about("repo"):
             _check_target(pair)
-            _check_namespace(pair.repo, allowed, namespaces)
+            _check_namespace(pair.repo, allowed, rights)
         if pair.collection:
             with findings.about(collections.KEY):
                 _check_namespace(pair.collection, allowed, None)
-                collections.check_collection(pair.collection, access, namespaces)
+                collections.check_collection(pair.collection, access, rights)
     fingerprint = ""
     if not findings:
         with findings.about("encoder"):
@@ -139,8 +139,8 @@ def _check_target(pair: Pair) -> None:
         )
 
 
-def _check_namespace(name: str, allowed: frozenset[str], namespaces: frozenset[str] | None) -> None:
+def _check_namespace(name: str, allowed: frozenset[str], rights: Rights | None) -> None:
     if allowed:
         account.check_allowed(name, allowed)
-    if namespaces is not None:
-        account.check_namespace(name, namespaces)
+    if rights is not None:
+        account.check_rights(name, rights)

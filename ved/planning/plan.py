@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 from huggingface_hub import HfApi
 
-from ved.errors import VedError
+from ved.errors import ErrorCode, VedError
 from ved.hub.access import HubAccess
 from ved.hub.errors import is_useless_answer
+from ved.hub.rights import Rights
 from ved.manifest.pair_models import Pair
 from ved.planning.actions import (
     AddToCollection,
@@ -21,6 +22,7 @@ from ved.planning.actions import (
     PlannedAction,
     Refuse,
     Skip,
+    is_pending,
     with_findings,
 )
 from ved.planning.comparison import (
@@ -52,7 +54,7 @@ def make_plan(
     pairs: Sequence[Pair],
     options: RunOptions,
     access: HubAccess,
-    namespaces: frozenset[str] | None = None,
+    rights: Rights | None = None,
     *,
     builds_here: bool = True,
 ) -> list[PlannedAction]:
@@ -64,11 +66,10 @@ def make_plan(
         pairs: entries of the manifest.
         options: the options of the run.
         access: the clients of the Hub.
-        namespaces: the users and organizations that the token can publish to, in lower case; None
-            if that is unknown.
+        rights: the rights of the token; None if they are unknown.
         builds_here: whether this machine is going to build; otherwise a small disk is a warning.
     """
-    subjects = identify_pairs(pairs, options, access, namespaces)
+    subjects = identify_pairs(pairs, options, access, rights)
     actions = [with_findings(BuildCandidate(each, "", None), ()) for each in subjects]
     compared: Sequence[ComparedAction] = actions
     if options.push:
@@ -84,8 +85,23 @@ def make_plan(
             planned.append(action)
     if unchecked:
         planned += check_sources(unchecked, options, access, strict=builds_here)
+    if options.push and rights is not None:
+        planned = [_with_doubt(action, rights) for action in planned]
     by_repo = {action.pair.repo: action for action in planned}
     return [by_repo[pair.repo] for pair in pairs]
+
+
+def _with_doubt(action: PlannedAction, rights: Rights) -> PlannedAction:
+    """Return an action that writes with a warning if the token perhaps may not write."""
+    if not is_pending(action):
+        return action
+    target = getattr(action, "target", None)
+    doubt = rights.doubt(action.pair.repo, exists=target is None or target.head is not None)
+    findings = Findings()
+    if doubt is not None:
+        message = f"The token perhaps may not publish to {action.pair.repo}: {doubt}."
+        findings.warn("repo", message, ErrorCode.TOKEN_MAY_NOT_WRITE)
+    return with_findings(action, findings)
 
 
 def _compare_with_hub(

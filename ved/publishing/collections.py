@@ -13,22 +13,23 @@ from huggingface_hub import Collection, CollectionItem, HfApi
 from ved.errors import ErrorCode, VedError
 from ved.hub import pages
 from ved.hub.access import HubAccess
-from ved.hub.account import check_namespace
+from ved.hub.account import check_rights
 from ved.hub.answers import collection_titles, parse_collection
 from ved.hub.errors import translated_errors
+from ved.hub.rights import COLLECTION_WRITE, Rights
 from ved.manifest.pair_models import Pair
 
 KEY = "collection"
 """The key of the manifest."""
 
 
-def check_collection(name: str, access: HubAccess, namespaces: frozenset[str] | None) -> None:
+def check_collection(name: str, access: HubAccess, rights: Rights | None) -> None:
     """Check that this run may change a collection, as far as that is known beforehand.
 
     Args:
         name: owner/title.
         access: the clients of the run.
-        namespaces: the namespaces that the token can publish to, in lower case; None if unknown.
+        rights: the rights of the token; None if they are unknown.
 
     Raises:
         VedError: the run may not change the collection.
@@ -39,8 +40,8 @@ def check_collection(name: str, access: HubAccess, namespaces: frozenset[str] | 
             f"Set the input token as well, or remove {KEY} from the pair.",
             code=ErrorCode.COLLECTION_NOT_CHANGED,
         )
-    if namespaces is not None:
-        check_namespace(name, namespaces)
+    if rights is not None:
+        check_rights(name, rights, COLLECTION_WRITE)
 
 
 def find_uncollected(pairs: Sequence[Pair], api: HfApi) -> set[str]:
