@@ -1,4 +1,4 @@
-"""What a token may do, as far as the Hub reports it: certainly not, perhaps, or certainly.
+"""The rights of a token, as far as the Hub reports them: certain, doubtful, or certainly missing.
 
 A right needs two things: the token has it, and the user's role in the namespace has it. The Hub
 documents neither all roles nor all permissions, so an unknown one is a doubt, and never a refusal.
