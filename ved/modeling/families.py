@@ -4,10 +4,21 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from ved.modeling.bart import BartModule, BartSettings
+from ved.modeling.beit import BeitModule, BeitSettings
+from ved.modeling.bert import BertModule
+from ved.modeling.bert_settings import BertSettings
 from ved.modeling.decoder import DecoderSettings
+from ved.modeling.dinov2 import Dinov2Module, Dinov2Settings
 from ved.modeling.errors import ModelingError
 from ved.modeling.gpt2 import GPT2Module, GPT2Settings
 from ved.modeling.linen import Module
+from ved.modeling.roberta import (
+    RobertaModule,
+    RobertaPreLayerNormModule,
+    RobertaPreLayerNormSettings,
+    RobertaSettings,
+)
 from ved.modeling.settings import Settings
 from ved.modeling.vit import VisionSettings, ViTModule, ViTSettings
 
@@ -29,6 +40,8 @@ class DecoderFamily(NamedTuple):
 ENCODERS: Mapping[str, EncoderFamily] = MappingProxyType(
     {
         "vit": EncoderFamily(ViTSettings, ViTModule),
+        "beit": EncoderFamily(BeitSettings, BeitModule),
+        "dinov2": EncoderFamily(Dinov2Settings, Dinov2Module),
     }
 )
 
@@ -36,6 +49,13 @@ DECODERS: Mapping[str, DecoderFamily] = MappingProxyType(
     {
         "gpt2": DecoderFamily(GPT2Settings, GPT2Module),
         "gpt-sw3": DecoderFamily(GPT2Settings, GPT2Module),
+        "bart": DecoderFamily(BartSettings, BartModule),
+        "bert": DecoderFamily(BertSettings, BertModule),
+        "roberta": DecoderFamily(RobertaSettings, RobertaModule),
+        "xlm-roberta": DecoderFamily(RobertaSettings, RobertaModule),
+        "roberta-prelayernorm": DecoderFamily(
+            RobertaPreLayerNormSettings, RobertaPreLayerNormModule
+        ),
     }
 )
 

@@ -98,7 +98,9 @@ class Attention(Module):
             self.has_variable("cache", "cached_key") or self.is_mutable_collection("cache")
         ):
             key, value, first = self._append_to_cache(key, value)
-        bias = _add_masks(bias, mask, self._causal_mask(query, key, first), self.dtype)
+        bias = _add_masks(
+            self.add_bias(bias), mask, self._causal_mask(query, key, first), self.dtype
+        )
         if self.scale is not None:
             query = query * (self.scale * query.shape[-1] ** 0.5)
         weights = dot_product_attention_weights(
@@ -134,6 +136,10 @@ class Attention(Module):
             name=self.names[which],
         )
         return projection(states)
+
+    def add_bias(self, bias: jax.Array | None) -> jax.Array | None:
+        """Return a bias with that of this attention, if it has one."""
+        return bias
 
     def output(self, read: jax.Array, deterministic: bool) -> jax.Array:
         """Return what was read, projected again; some families do this outside of this module."""

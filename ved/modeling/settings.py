@@ -7,7 +7,7 @@ labels. Any other setting is refused by name: a model that ignores a setting giv
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from typing import Any, ClassVar, Self
 
 from ved.modeling.activations import ACTIVATIONS
@@ -57,7 +57,7 @@ class Settings:
     """The settings of one family.
 
     The type of a field's default is the type of the setting: a bool is a flag, an int a size, a
-    float a number, a str an activation, and None an optional size. A pair of ints is a height and
+    float a number, and a str an activation. None is optional. A pair of ints is a height and
     width, which a config may give as one number.
     """
 
@@ -80,12 +80,12 @@ class Settings:
         Raises:
             ModelingError: the config has a setting or a value that the model does not compute.
         """
-        defaults = {field.name: field.default for field in fields(cls)}
+        known_fields = {field.name: field for field in fields(cls)}
         found: dict[str, Any] = {}
         for setting, value in config.items():
             name = cls.ALIASES.get(setting, setting)
-            if name in defaults:
-                known = _read(setting, value, defaults[name])
+            if name in known_fields:
+                known = _read(setting, value, known_fields[name])
                 if found.setdefault(name, known) != known:
                     raise ModelingError(
                         f"The config has two values for {name}: {found[name]!r} and {known!r}. "
@@ -116,9 +116,9 @@ _ONLY: Only = {
 }
 
 
-def _read(name: str, value: object, default: object) -> Any:
-    """Return the value of a setting whose default is known, or refuse it."""
-    match default:
+def _read(name: str, value: object, field: Field[Any]) -> Any:
+    """Return the value of a setting, or refuse it."""
+    match field.default:
         case bool():
             valid = type(value) is bool
         case int():
@@ -132,11 +132,11 @@ def _read(name: str, value: object, default: object) -> Any:
             value = tuple(sides)
             valid = len(value) == 2 and all(type(side) is int and side > 0 for side in value)
         case _:
-            valid = value is None or type(value) is int
+            valid = isinstance(value, field.type) and type(value) is not bool  # type: ignore[arg-type]
     if not valid:
         raise ModelingError(
             f"The setting {name} is {value!r}, which these models do not compute. "
-            f"Use a value such as {default!r}."
+            f"Use a value such as {field.default!r}."
         )
     return value
 

@@ -1,5 +1,6 @@
 """Run the layers of an encoder or a decoder one after the other."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -51,15 +52,16 @@ class Stack(Module):
     """Layers with the names 0, 1, ...
 
     Attributes:
-        layer: the class of a layer. It is constructed with the settings, the number of the layer
-            and the dtype. It returns its states, and a tuple of the weights of its attentions.
+        layer: the class of a layer, or a partial of it. It is constructed with the settings, the
+            number of the layer and the dtype. A call returns the states, and a tuple of the weights
+            of its attentions.
         depth: how many layers.
         settings: the settings of the family.
         dtype: the dtype of the computation.
         rematerialize: whether training computes the inside of a layer twice, to save memory.
     """
 
-    layer: type[Module]
+    layer: Callable[..., Module]
     depth: int
     settings: Settings
     dtype: Dtype

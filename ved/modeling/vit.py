@@ -12,6 +12,7 @@ the embedding of its position added. Then, in each layer, every state reads from
 Source: https://arxiv.org/abs/2010.11929, and ViTModel of transformers.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,6 +21,7 @@ import jax.numpy as jnp
 from jax.nn.initializers import variance_scaling
 
 from ved.modeling.activations import ACTIVATIONS
+from ved.modeling.errors import ModelingError
 from ved.modeling.layers import Attention, Dtype, Initializer, PatchEmbeddings
 from ved.modeling.linen import Dense, Dropout, LayerNorm, Module, compact
 from ved.modeling.positions import Grid, interpolate_positions
@@ -47,6 +49,14 @@ class VisionSettings(Settings):
 
     def __post_init__(self) -> None:
         self._divide(self.hidden_size, self.num_attention_heads)
+
+    def _only_square(self) -> None:
+        """Refuse images that are not square, whose positions PyTorch computes wrongly."""
+        if self.grid[0] != self.grid[1]:
+            raise ModelingError(
+                f"The setting image_size gives {self.grid} patches, which are not a square. "
+                "Use a config with square images: PyTorch cannot compute these positions."
+            )
 
     @property
     def grid(self) -> Grid:
@@ -78,8 +88,9 @@ def initializer(settings: VisionSettings) -> Initializer:
 class ViTEmbeddings(Module):
     """The states of the class token and of the patches, with their positions."""
 
-    settings: ViTSettings
+    settings: VisionSettings
     dtype: Dtype
+    has_mask_token: bool = False
 
     @compact
     def __call__(self, pixel_values: jax.Array, deterministic: bool) -> jax.Array:
@@ -90,6 +101,8 @@ class ViTEmbeddings(Module):
             pixel_values
         )  # (batch, patches, width)
         token = self.param("cls_token", init, (1, 1, width))
+        if self.has_mask_token and self.is_initializing():  # for pretraining only
+            self.param("mask_token", init, (1, width))
         rows, columns = of.grid
         positions = self.param("position_embeddings", init, (1, rows * columns + 1, width))
         positions = interpolate_positions(positions, of.grid, of.grid_of(*pixel_values.shape[2:]))
@@ -122,6 +135,7 @@ class VisionAttention(Module):
     dtype: Dtype
     kernel_init: Initializer
     use_bias: tuple[bool, bool, bool]
+    attention: Callable[..., Attention] = Attention
 
     @compact
     def __call__(
@@ -129,7 +143,7 @@ class VisionAttention(Module):
     ) -> tuple[jax.Array, jax.Array]:
         """Return (batch, states, width), and weights (batch, heads, states, states)."""
         of = self.settings
-        attention = Attention(
+        attention = self.attention(
             of.hidden_size,
             of.num_attention_heads,
             self.kernel_init,

@@ -1,0 +1,227 @@
+"""BERT as a decoder: each token reads from the tokens before it, and from the image.
+
+BERT is an encoder of texts. As a decoder, its self-attention becomes causal, and each layer gets a
+cross-attention. A token becomes a state: the sum of three embeddings, of the token, of its position
+and of its type, which is 0 here. Attention and feed-forward add to the states, and a norm follows
+each. RoBERTa-PreLayerNorm has the norms before (`norm_first`), as GPT-2 has. The head transforms
+each state, and multiplies it with the embeddings of all tokens.
+
+    tokens    (batch, tokens)
+    states    (batch, tokens, width)
+    logits    (batch, tokens, vocabulary)
+
+Source: https://arxiv.org/abs/1810.04805, and BertLMHeadModel of transformers.
+"""
+
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from ved.modeling.activations import ACTIVATIONS
+from ved.modeling.bert_head import BertHead
+from ved.modeling.bert_settings import BertSettings
+from ved.modeling.layers import Attention, Dtype
+from ved.modeling.linen import Dropout, Embed, Module, compact
+from ved.modeling.stack import DecoderOutput, Stack, StackOutput
+
+
+class BertEmbeddings(Module):
+    """The states of tokens: the sums of three embeddings."""
+
+    settings: BertSettings
+    dtype: Dtype
+
+    @compact
+    def __call__(
+        self, input_ids: jax.Array, position_ids: jax.Array, deterministic: bool
+    ) -> tuple[jax.Array, Embed]:
+        """Return states (batch, tokens, width), and the embeddings of tokens.
+
+        Args:
+            input_ids: int32 (batch, tokens).
+            position_ids: int32 (batch, tokens).
+            deterministic: whether there is no dropout.
+        """
+        of = self.settings
+        tokens = self._embed(of.vocab_size, "word_embeddings")
+        types = self._embed(of.type_vocab_size, "token_type_embeddings")
+        positions = self._embed(of.max_position_embeddings, "position_embeddings")
+        states = tokens(input_ids) + types(jnp.zeros_like(input_ids)) + positions(position_ids)
+        states = of.norm(self.dtype)(states)  # (batch, tokens, width)
+        return Dropout(of.hidden_dropout_prob)(states, deterministic), tokens
+
+    def _embed(self, size: int, name: str) -> Embed:
+        of = self.settings
+        return Embed(size, of.hidden_size, self.dtype, embedding_init=of.init, name=name)
+
+
+class BertOutput(Module):
+    """Project what was computed, and add it to the states."""
+
+    settings: BertSettings
+    dtype: Dtype
+
+    @compact
+    def __call__(self, new: jax.Array, states: jax.Array, deterministic: bool) -> jax.Array:
+        """Return (batch, tokens, width).
+
+        Args:
+            new: (batch, tokens, any width).
+            states: (batch, tokens, width).
+            deterministic: whether there is no dropout.
+        """
+        of = self.settings
+        new = of.dense(of.hidden_size, "dense", self.dtype)(new)
+        states = Dropout(of.hidden_dropout_prob)(new, deterministic) + states
+        return states if of.norm_first else of.norm(self.dtype)(states)
+
+
+class BertAttention(Module):
+    """Self-attention or cross-attention, added to the states."""
+
+    settings: BertSettings
+    dtype: Dtype
+    causal: bool
+
+    @compact
+    def __call__(
+        self,
+        states: jax.Array,
+        source: jax.Array | None,
+        mask: jax.Array | None,
+        deterministic: bool,
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return the states and the weights; see `Attention`."""
+        of = self.settings
+        attention = Attention(
+            of.hidden_size,
+            of.num_attention_heads,
+            of.init,
+            dropout_rate=of.attention_probs_dropout_prob,
+            causal=self.causal,
+            dtype=self.dtype,
+            name="self",
+        )
+        reader = of.norm(self.dtype)(states) if of.norm_first else states
+        read, weights = attention(reader, source, mask, None, deterministic)
+        output = BertOutput(of, self.dtype, name="output")
+        return output(read, states, deterministic), weights
+
+
+class BertIntermediate(Module):
+    """The first half of the feed-forward: wider states, and an activation."""
+
+    settings: BertSettings
+    dtype: Dtype
+
+    @compact
+    def __call__(self, states: jax.Array) -> jax.Array:
+        """Return (batch, tokens, intermediate_size)."""
+        of = self.settings
+        if of.norm_first:
+            states = of.norm(self.dtype)(states)
+        states = of.dense(of.intermediate_size, "dense", self.dtype)(states)
+        return ACTIVATIONS[of.hidden_act](states)
+
+
+class BertLayer(Module):
+    """Self-attention, cross-attention and feed-forward."""
+
+    settings: BertSettings
+    number: int
+    dtype: Dtype
+
+    @compact
+    def __call__(
+        self,
+        states: jax.Array,
+        mask: jax.Array | None,
+        source: jax.Array | None,
+        source_mask: jax.Array | None,
+        deterministic: bool,
+    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        """Return the states and the weights of both attentions; see `GPT2Layer`."""
+        of = self.settings
+        attention = BertAttention(of, self.dtype, causal=True, name="attention")
+        states, weights = attention(states, None, mask, deterministic)
+        attention = BertAttention(of, self.dtype, causal=False, name="crossattention")
+        states, cross_weights = attention(states, source, source_mask, deterministic)
+        wide = BertIntermediate(of, self.dtype, name="intermediate")(states)
+        states = BertOutput(of, self.dtype, name="output")(wide, states, deterministic)
+        return states, (weights, cross_weights)
+
+
+class BertEncoder(Module):
+    """The layers; in a checkpoint, their names begin with `encoder.layer`."""
+
+    settings: BertSettings
+    dtype: Dtype
+    remat: bool
+
+    @compact
+    def __call__(self, states: jax.Array, *inputs: jax.Array | None, **flags: bool) -> StackOutput:
+        """Return the states (batch, tokens, width) after all layers; see `Stack`."""
+        of = self.settings
+        stack = Stack(BertLayer, of.num_hidden_layers, of, self.dtype, self.remat, name="layer")
+        return stack(states, *inputs, **flags)
+
+
+class BertTransformer(Module):
+    """Embeddings and layers."""
+
+    settings: BertSettings
+    dtype: Dtype
+    remat: bool
+
+    @compact
+    def __call__(
+        self,
+        input_ids: jax.Array,
+        position_ids: jax.Array,
+        *inputs: jax.Array | None,
+        deterministic: bool,
+        **outputs: bool,
+    ) -> tuple[StackOutput, Embed]:
+        """Return the states (batch, tokens, width), and the embeddings of tokens."""
+        of = self.settings
+        embeddings = BertEmbeddings(of, self.dtype, name="embeddings")
+        states, tokens = embeddings(input_ids, position_ids, deterministic)
+        encoder = BertEncoder(of, self.dtype, self.remat, name="encoder")
+        output = encoder(states, *inputs, deterministic=deterministic, **outputs)
+        if of.norm_first:
+            output = output.with_last(of.norm(self.dtype)(output.last_hidden_state))
+        return output, tokens
+
+
+class BertModule(Module):
+    """The whole decoder. `parts` are the names of its parts in a checkpoint, and its head."""
+
+    settings: BertSettings
+    dtype: Dtype = jnp.float32
+    remat: bool = False
+
+    parts: ClassVar[tuple[str, str]] = ("bert", "cls")
+    head: ClassVar[type[Module]] = BertHead
+
+    @compact
+    def __call__(
+        self,
+        input_ids: jax.Array,
+        position_ids: jax.Array,
+        mask: jax.Array | None = None,
+        source: jax.Array | None = None,
+        source_mask: jax.Array | None = None,
+        deterministic: bool = True,
+        **outputs: bool,
+    ) -> DecoderOutput:
+        """Return the scores of the next token after each token; see `GPT2Module`."""
+        of = self.settings
+        transformer = BertTransformer(of, self.dtype, self.remat, name=self.parts[0])
+        output, tokens = transformer(
+            *(input_ids, position_ids, mask, source, source_mask),
+            deterministic=deterministic,
+            **outputs,
+        )
+        head = self.head(of, self.dtype, name=self.parts[1])
+        return DecoderOutput(head(output.last_hidden_state, tokens), *output[1:])
