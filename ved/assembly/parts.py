@@ -11,20 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache, partial
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from transformers import (
-    CONFIG_MAPPING,
-    AutoConfig,
-    FlaxAutoModel,
-    FlaxAutoModelForCausalLM,
-    FlaxVisionEncoderDecoderModel,
-    PretrainedConfig,
-)
+from transformers import CONFIG_MAPPING, AutoConfig, PretrainedConfig
 
 from ved.assembly import generation_settings, ledger
-from ved.assembly.initialization import Initialization
+from ved.assembly.initialization import Initialization, initialize
 from ved.assembly.ledger import KEPT_BYTES, Ledger, PartSummary
 from ved.assembly.model_size import check_model_size
 from ved.errors import ErrorCode, VedError
@@ -35,13 +28,11 @@ from ved.tensors.files import Layout, open_weights
 from ved.tensors.names import ParameterPath, transpose_kernel
 from ved.tensors.tensor import DTYPES, Array, LazyTensor, Tensor
 
-_CLASSES: dict[Role, Any] = {"encoder": FlaxAutoModel, "decoder": FlaxAutoModelForCausalLM}
-
 _GENERATION = {
     *PretrainedConfig._get_global_generation_defaults(),
     *(f"{name}_token_id" for name in ("bos", "eos", "pad", "sep", "decoder_start")),
 }
-"""Settings that no parameter depends on. Classes fail with some values of them."""
+"""Settings that no parameter depends on."""
 
 
 @dataclass(frozen=True)
@@ -168,35 +159,29 @@ def source_part(source: Source, config: Any, seed: int) -> Part:
 
     Args:
         source: the source; its weight files may be headers only.
-        config: the transformers config of the part in the checkpoint. It is changed: it gets the
-            settings that the model's construction sets.
+        config: the transformers config of the part in the checkpoint. It is changed: a decoder
+            is no longer the half of a model.
         seed: the seed of newly initialized parameters.
 
     Raises:
-        VedError: transformers cannot create a model from the config, or the model's parameters are
-            not those of the weights.
+        VedError: no model can be created from the config, or the model's parameters are not those
+            of the weights.
         OSError: a file cannot be read.
     """
     resolved = source.resolved
     weights = open_weights(source.weight_paths)
     check_model_size(config, resolved, weights)
     try:
-        settings = json.loads(config.to_json_string())
-        traced = json.dumps({name: settings[name] for name in settings if name not in _GENERATION})
-        initialization, constructed = _trace(_CLASSES[resolved.role], traced, seed)
-    except Exception as error:  # a wrong config makes flax and transformers raise anything
+        initialization = _initialize(resolved.role, _traced_settings(config), seed)
+    except Exception as error:  # a wrong config makes jax and flax raise anything
         raise VedError(
             f"The config of {resolved.config_snapshot} does not describe a working "
             f"{resolved.role}: {error}.",
             "Use a config that transformers can create a model from.",
             code=ErrorCode.CONFIG_NOT_USABLE,
         ) from error
-    # Construction changes a config: BART's decoder, for example, sets is_encoder_decoder to False.
-    vars(config).update(
-        (name, value)
-        for name, value in vars(constructed).items()
-        if not name.startswith("_") and name not in _GENERATION
-    )
+    if resolved.role == "decoder":
+        config.is_encoder_decoder = False  # only the decoder of BART is in the checkpoint
     matched = ledger.match_parameters(
         resolved.role,
         {path: shape.shape for path, shape in initialization.shapes.items()},
@@ -208,17 +193,16 @@ def source_part(source: Source, config: Any, seed: int) -> Part:
     return Part(matched, initialization, (resolved.role,))
 
 
+def _traced_settings(config: Any) -> str:
+    """Return the settings of a transformers config that parameters depend on, as JSON."""
+    settings = json.loads(config.to_json_string(use_diff=False))
+    return json.dumps({name: settings[name] for name in settings if name not in _GENERATION})
+
+
 @lru_cache(maxsize=16)
-def _trace(model_class: Any, config_json: str, seed: int) -> tuple[Initialization, Any]:
-    """Trace a model's construction.
-
-    Pairs with the same config share the trace.
-
-    Returns:
-        The trace, and the config as construction leaves it.
-    """
-    config = AutoConfig.for_model(**json.loads(config_json))
-    return Initialization(lambda: model_class.from_config(config, seed=seed).params), config
+def _initialize(part: Role | Literal["all"], settings: str, seed: int) -> Initialization:
+    """Return the initial parameters of a model; pairs with the same settings share them."""
+    return initialize(part, json.loads(settings), seed)
 
 
 def projection_part(config: Any, seed: int) -> list[Part]:
@@ -238,7 +222,7 @@ def projection_part(config: Any, seed: int) -> list[Part]:
     # the checkpoint is loaded. BART calls this setting init_std.
     if not hasattr(config.decoder, "initializer_range"):
         config.decoder.initializer_range = config.decoder.init_std
-    whole = Initialization(lambda: FlaxVisionEncoderDecoderModel(config, seed=seed).params)
+    whole = initialize("all", config.to_dict(), seed)
     paths = [path for path in whole.shapes if path[0] not in ("encoder", "decoder")]
     return [Part(Ledger("projection", initialized=dict.fromkeys(paths, "projection")), whole)]
 
