@@ -24,7 +24,7 @@ from ved.modeling.activations import ACTIVATIONS
 from ved.modeling.decoder import DecoderSettings
 from ved.modeling.layers import Attention, Dtype, Initializer
 from ved.modeling.linen import Dense, Dropout, Embed, LayerNorm, Module, compact
-from ved.modeling.settings import Only, names
+from ved.modeling.settings import Only
 from ved.modeling.stack import DecoderOutput, Stack, StackOutput
 
 _FIRST_POSITION = 2
@@ -53,21 +53,19 @@ class BartSettings(DecoderSettings):
     ALIASES: ClassVar[Mapping[str, str]] = MappingProxyType({"hidden_size": "d_model"})
     ONLY: ClassVar[Only] = MappingProxyType(
         {
-            **dict.fromkeys(
-                names("normalize_before add_final_layer_norm add_bias_logits"), (False,)
-            ),
-            **dict.fromkeys(
-                names("static_position_embeddings do_blenderbot_90_layernorm"), (False,)
-            ),
+            "add_bias_logits": (False,),
+            "add_final_layer_norm": (False,),
+            "do_blenderbot_90_layernorm": (False,),
+            "normalize_before": (False,),
+            "static_position_embeddings": (False,),
             "normalize_embedding": (True,),
             "extra_pos_embeddings": (2,),
         }
     )
-    IGNORED: ClassVar[tuple[str, ...]] = names(
-        """
-        encoder_layers encoder_attention_heads encoder_ffn_dim encoder_layerdrop num_hidden_layers
-        num_attention_heads classif_dropout save_step force_bos_token_to_be_generated
-        """
+    IGNORED: ClassVar[tuple[str, ...]] = (
+        *("encoder_layers", "encoder_attention_heads", "encoder_ffn_dim", "encoder_layerdrop"),
+        *("num_hidden_layers", "num_attention_heads", "classif_dropout", "save_step"),
+        "force_bos_token_to_be_generated",
     )
 
     def __post_init__(self) -> None:

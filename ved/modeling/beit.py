@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from ved.modeling.layers import Attention, DropPath, Dtype, PatchEmbeddings
 from ved.modeling.linen import Dropout, LayerNorm, Module, compact
 from ved.modeling.positions import Grid, bilinear, interpolate_positions, resize
-from ved.modeling.settings import names
 from ved.modeling.stack import Stack, StackOutput
 from ved.modeling.vit import AttentionOutput, Intermediate, VisionAttention, VisionSettings
 
@@ -45,10 +44,10 @@ class BeitSettings(VisionSettings):
 
     IGNORED: ClassVar[tuple[str, ...]] = (
         *VisionSettings.IGNORED,
-        *names("vocab_size pool_scales use_auxiliary_head add_fpn auxiliary_loss_weight"),
-        *names("auxiliary_channels auxiliary_num_convs auxiliary_concat_input out_features"),
-        *names("out_indices stage_names segmentation_indices reshape_hidden_states"),
-        *names("semantic_loss_ignore_index"),
+        *("vocab_size", "pool_scales", "use_auxiliary_head", "add_fpn", "auxiliary_loss_weight"),
+        *("auxiliary_channels", "auxiliary_num_convs", "auxiliary_concat_input", "out_features"),
+        *("out_indices", "stage_names", "segmentation_indices", "reshape_hidden_states"),
+        "semantic_loss_ignore_index",
     )
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from jax.nn.initializers import normal
 from ved.modeling.decoder import DecoderSettings
 from ved.modeling.layers import Dtype, Initializer
 from ved.modeling.linen import Dense, LayerNorm
-from ved.modeling.settings import Only, names
+from ved.modeling.settings import Only
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +34,9 @@ class BertSettings(DecoderSettings):
 
     # Current PyTorch computes no relative positions.
     ONLY: ClassVar[Only] = MappingProxyType({"position_embedding_type": ("absolute", None)})
-    IGNORED: ClassVar[tuple[str, ...]] = names(
-        """
-        directionality pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers
-        pooler_size_per_head pooler_type
-        """
+    IGNORED: ClassVar[tuple[str, ...]] = (
+        *("directionality", "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers"),
+        *("pooler_size_per_head", "pooler_type"),
     )
 
     def __post_init__(self) -> None:

@@ -19,7 +19,6 @@ from jax.nn.initializers import constant
 from ved.modeling.activations import ACTIVATIONS
 from ved.modeling.layers import DropPath, Dtype
 from ved.modeling.linen import Dense, LayerNorm, Module, compact
-from ved.modeling.settings import names
 from ved.modeling.stack import StackOutput
 from ved.modeling.vit import (
     VisionAttention,
@@ -45,8 +44,8 @@ class Dinov2Settings(VisionSettings):
 
     IGNORED: ClassVar[tuple[str, ...]] = (
         *VisionSettings.IGNORED,
-        *names("apply_layernorm reshape_hidden_states out_features out_indices stage_names"),
-        *names("segmentation_indices"),
+        *("apply_layernorm", "reshape_hidden_states", "out_features", "out_indices", "stage_names"),
+        "segmentation_indices",
     )
 
     def __post_init__(self) -> None:

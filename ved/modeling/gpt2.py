@@ -27,7 +27,7 @@ from ved.modeling.activations import ACTIVATIONS
 from ved.modeling.decoder import DecoderSettings
 from ved.modeling.layers import Attention, Dtype
 from ved.modeling.linen import Dense, Dropout, Embed, LayerNorm, Module, compact
-from ved.modeling.settings import Only, names
+from ved.modeling.settings import Only
 from ved.modeling.stack import DecoderOutput, Stack, StackOutput
 
 
@@ -60,12 +60,10 @@ class GPT2Settings(DecoderSettings):
     )
     ONLY: ClassVar[Only] = MappingProxyType({"normalize_attention_scores": (True,)})
     # Attention is always computed as `reorder_and_upcast_attn` asks for: the order is for float16.
-    IGNORED: ClassVar[tuple[str, ...]] = names(
-        """
-        reorder_and_upcast_attn n_ctx n_special predict_special_tokens summary_type summary_use_proj
-        summary_activation summary_proj_to_labels summary_first_dropout
-        apply_query_key_layer_scaling
-        """
+    IGNORED: ClassVar[tuple[str, ...]] = (
+        *("reorder_and_upcast_attn", "n_ctx", "n_special", "predict_special_tokens"),
+        *("summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels"),
+        *("summary_first_dropout", "apply_query_key_layer_scaling"),
     )
 
     def __post_init__(self) -> None:

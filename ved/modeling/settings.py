@@ -13,38 +13,33 @@ from typing import Any, ClassVar, Self
 from ved.modeling.activations import ACTIVATIONS
 from ved.modeling.errors import ModelingError
 
-
-def names(text: str) -> tuple[str, ...]:
-    """Return the names in a text."""
-    return tuple(text.split())
-
-
 _IGNORED = frozenset(
-    names(
-        """
-        model_type architectures transformers_version torch_dtype dtype name_or_path
-        auto_map tokenizer_class image_processor_type feature_extractor_type
-        custom_pipelines id2label label2id num_labels problem_type finetuning_task
-        task_specific_params prefix gradient_checkpointing tf_legacy_loss use_bfloat16
-        xla_device torchscript return_dict output_attentions output_hidden_states
-        attn_implementation output_past chunk_size_feed_forward is_decoder
-        is_encoder_decoder add_cross_attention tie_encoder_decoder classifier_dropout
-        bos_token_id eos_token_id pad_token_id sep_token_id mask_token_id use_cache
-        decoder_start_token_id forced_bos_token_id forced_eos_token_id max_length min_length
-        do_sample early_stopping num_beams num_beam_groups diversity_penalty temperature
-        top_k top_p typical_p repetition_penalty length_penalty no_repeat_ngram_size
-        encoder_no_repeat_ngram_size bad_words_ids num_return_sequences output_scores
-        return_dict_in_generate remove_invalid_values exponential_decay_length_penalty
-        suppress_tokens begin_suppress_tokens forced_decoder_ids max_new_tokens
-        min_new_tokens max_time min_p stop_strings epsilon_cutoff eta_cutoff penalty_alpha
-        guidance_scale encoder_repetition_penalty renormalize_logits force_words_ids
-        sequence_bias constraints low_memory cache_implementation
-        assistant_confidence_threshold assistant_early_exit cache_config
-        assistant_lookbehind target_lookbehind is_assistant decoder_input_ids
-        disable_compile dola_layers generation_config max_matching_ngram_size
-        num_assistant_tokens output_logits num_assistant_tokens_schedule prefill_chunk_size
-        prompt_lookup_num_tokens return_legacy_cache token_healing watermarking_config
-        """
+    (
+        *("model_type", "architectures", "transformers_version", "torch_dtype", "dtype"),
+        *("name_or_path", "auto_map", "tokenizer_class", "image_processor_type"),
+        *("feature_extractor_type", "custom_pipelines", "id2label", "label2id", "num_labels"),
+        *("problem_type", "finetuning_task", "task_specific_params", "prefix"),
+        *("gradient_checkpointing", "tf_legacy_loss", "use_bfloat16", "xla_device", "torchscript"),
+        *("return_dict", "output_attentions", "output_hidden_states", "attn_implementation"),
+        *("output_past", "chunk_size_feed_forward", "is_decoder", "is_encoder_decoder"),
+        *("add_cross_attention", "tie_encoder_decoder", "classifier_dropout", "bos_token_id"),
+        *("eos_token_id", "pad_token_id", "sep_token_id", "mask_token_id", "use_cache"),
+        *("decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id", "max_length"),
+        *("min_length", "do_sample", "early_stopping", "num_beams", "num_beam_groups"),
+        *("diversity_penalty", "temperature", "top_k", "top_p", "typical_p", "repetition_penalty"),
+        *("length_penalty", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size"),
+        *("bad_words_ids", "num_return_sequences", "output_scores", "return_dict_in_generate"),
+        *("remove_invalid_values", "exponential_decay_length_penalty", "suppress_tokens"),
+        *("begin_suppress_tokens", "forced_decoder_ids", "max_new_tokens", "min_new_tokens"),
+        *("max_time", "min_p", "stop_strings", "epsilon_cutoff", "eta_cutoff", "penalty_alpha"),
+        *("guidance_scale", "encoder_repetition_penalty", "renormalize_logits", "force_words_ids"),
+        *("sequence_bias", "constraints", "low_memory", "cache_implementation"),
+        *("assistant_confidence_threshold", "assistant_early_exit", "cache_config"),
+        *("assistant_lookbehind", "target_lookbehind", "is_assistant", "decoder_input_ids"),
+        *("disable_compile", "dola_layers", "generation_config", "max_matching_ngram_size"),
+        *("num_assistant_tokens", "output_logits", "num_assistant_tokens_schedule"),
+        *("prefill_chunk_size", "prompt_lookup_num_tokens", "return_legacy_cache", "token_healing"),
+        "watermarking_config",
     )
 )
 """Settings of any config that do not change what a model computes."""
