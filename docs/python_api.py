@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 PUBLIC = {
     "ved.commands": None,
     "ved.modeling": None,
-    "ved.localhub": ("LocalHub", "Behavior"),
+    "ved.localhub": ("LocalHub", "Behavior", "RateLimit", "ActionLimit"),
 }
 """The public modules, with the documented names; None for all of `__all__`."""
 

@@ -83,6 +83,16 @@ def raise_if_interrupted() -> None:
         raise KeyboardInterrupt
 
 
+def sleep(seconds: float) -> None:
+    """Wait, in any thread; stop waiting on an interrupt.
+
+    Raises:
+        KeyboardInterrupt: the process was interrupted.
+    """
+    _interrupted.wait(seconds)
+    raise_if_interrupted()
+
+
 def wait_interruptibly(future: "Future[_Result]") -> _Result:
     """Return the result of a future, or raise its exception; stop waiting on an interrupt.
 

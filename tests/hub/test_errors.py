@@ -62,7 +62,7 @@ def test_translated_errors_pass_errors_of_a_callback_of_ved(
     """The client calls VED's adapter; a bug in the adapter is not a malformed answer."""
     from ved.hub import http
 
-    monkeypatch.setattr(http, "_is_unreachable", None)
+    monkeypatch.setattr(http, "is_unreachable", None)
     hub.faults.add("GET", "/api/whoami-v2$", cut_response=0)
     api = http.connect(TOKEN)
     with pytest.raises(TypeError), translated_errors("try it"):

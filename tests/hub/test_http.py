@@ -23,7 +23,7 @@ WHOAMI = "^/api/whoami-v2$"
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Record waits in place of sleeping."""
     waits: list[float] = []
-    monkeypatch.setattr("ved.hub.retries.time.sleep", waits.append)
+    monkeypatch.setattr("ved.hub.retries.sleep", waits.append)
     return waits
 
 
@@ -55,12 +55,12 @@ def test_adapter_waits_as_long_as_the_hub_asks(
 ) -> None:
     caplog.set_level(logging.INFO, "ved")
     for seconds in (7, 3600):
-        hub.faults.add("GET", WHOAMI, status=429, retry_after=seconds)
+        hub.faults.add("GET", WHOAMI, status=503, retry_after=seconds)
         http.connect(TOKEN).whoami()
     first, second = slept
     assert 7 <= first <= 7 + retries.FIRST_WAIT
     assert second == retries.LONGEST_WAIT
-    assert caplog.text.count("The Hub answers 429: trying again in ") == 2
+    assert caplog.text.count("The Hub answers 503: trying again in ") == 2
 
 
 def test_adapter_waits_until_the_time_that_a_server_names(slept: list[float]) -> None:
@@ -68,7 +68,7 @@ def test_adapter_waits_until_the_time_that_a_server_names(slept: list[float]) ->
     fields = [{"Retry-After": format_datetime(due, usegmt=True)}, {"Retry-After": "soon"}]
 
     def answer(_path: str, _sent: bytes) -> Answer:
-        return (429, fields.pop(0), b"") if fields else (200, {}, b"")
+        return (503, fields.pop(0), b"") if fields else (200, {}, b"")
 
     with serving(answer) as url:
         http.connect()

@@ -1,7 +1,6 @@
 """ved.hub.retries: how often and how long VED waits. Nothing here sleeps."""
 
 import logging
-import time
 
 import pytest
 from hypothesis import given
@@ -17,7 +16,7 @@ ATTEMPT = st.integers(1, 20)
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Record waits in place of sleeping."""
     waits: list[float] = []
-    monkeypatch.setattr(time, "sleep", waits.append)
+    monkeypatch.setattr(retries, "sleep", waits.append)
     return waits
 
 

@@ -38,9 +38,6 @@ TIME_LIMIT = 0.3
 SILENCE = 0.5
 """Seconds for which a silent Hub is silent; it answers later than anybody waits."""
 
-RETRY_AFTER = 1
-"""Seconds in the Retry-After header of a busy Hub."""
-
 ATTEMPTS = 3
 """Attempts in all; one more than a request needs that fails once."""
 
@@ -51,7 +48,7 @@ SERVER_ERRORS = (500, 502, 503, 504)
 """The statuses of a Hub that fails."""
 
 FAULTS: Mapping[str, Mapping[str, Any]] = {
-    "429": {"status": 429, "retry_after": RETRY_AFTER},
+    "429": {"status": 429},
     **{str(status): {"status": status} for status in SERVER_ERRORS},
     "silence": {"delay": SILENCE},
     "cut request": {"cut_request": 0},

@@ -136,6 +136,7 @@ class Pipeline:
         """Download the sources of a pair, once there is disk for pair and sources."""
         sources = [*work.action.sources.values()]
         missing = self._store.reserve(work.need)
+        self._reporter.raise_if_limited()
         work.start = time.monotonic()  # the time of a pair does not include its waiting for others
         if not missing:
             return [self._store.fetch(source) for source in sources]
@@ -147,6 +148,7 @@ class Pipeline:
         pair = work.action.pair
         try:
             encoder, decoder = wait_interruptibly(fetched)
+            self._reporter.raise_if_limited()
             with self._progress.step(pair.repo, "Assembling", work.need.output):
                 work.directory.mkdir(parents=True)
                 settings, found = CheckpointSettings.of(pair), work.action.examinations
@@ -201,6 +203,7 @@ class Pipeline:
     def _push(self, work: _Work, size: int, checksums: Mapping[str, str]) -> str:
         action, repo = work.action, work.action.pair.repo
         assert action.target is not None
+        self._reporter.raise_if_limited()
         on_commit = self._reporter.publishing(action, "built", work.start, size, checksums)
         with self._progress.step(repo, "Publishing", size):
             commit = commits.publish(
@@ -221,6 +224,7 @@ class Pipeline:
         """Change a repo without its weights; return the check, if there is one."""
         start = time.monotonic()
         try:
+            self._reporter.raise_if_limited()
             if isinstance(action, SetVisibility):
                 commits.set_visibility(action.pair.repo, action.private, self._api)
                 head = action.target.head
@@ -244,11 +248,7 @@ class Pipeline:
         directory = self._directory / action.pair.repo
         directory.mkdir(parents=True)
         record = card.renew_card(
-            action.published,
-            action.pair,
-            action.subject.pinned,
-            self._api.endpoint,
-            directory,
+            action.published, action.pair, action.subject.pinned, self._api.endpoint, directory
         )
         size = sum(path.stat().st_size for path in directory.iterdir())
         on_commit = self._reporter.publishing(action, "card-only", start, size)

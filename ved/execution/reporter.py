@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from ved.errors import ErrorCode, VedError, as_ved_error
 from ved.execution.progress import Progress
+from ved.hub.rate_limits import is_long_limit
 from ved.planning import Build, Finding, RenewCard, SetVisibility
 from ved.planning.actions import with_findings
 from ved.publishing.commits import VisibilityError
@@ -34,6 +35,7 @@ class Reporter:
         self._collector = collector
         self._progress = progress
         self._endpoint = endpoint
+        self._limit: VedError | None = None
 
     def result(
         self,
@@ -108,6 +110,16 @@ class Reporter:
         """Add a result that a later one replaces, with the reason that it has until then."""
         self.done(replace(result, reason=f"{result.reason} {reason}"))
 
+    def raise_if_limited(self) -> None:
+        """Begin nothing more after the Hub refused by a limit that is too long to wait for.
+
+        Raises:
+            VedError: the Hub's text, and when to run again.
+        """
+        if self._limit is not None:
+            cause = f"Not started, because of a limit: {self._limit.cause}"
+            raise VedError(cause, self._limit.remedy, code=self._limit.code)
+
     def failed(
         self,
         action: Build | RenewCard | SetVisibility,
@@ -129,6 +141,8 @@ class Reporter:
         if not isinstance(error, VedError | OSError):
             log.error("%s: Unexpected error", repo, exc_info=error)
         explained = as_ved_error(error)
+        if is_long_limit(error):
+            self._limit = explained
         if isinstance(explained, VisibilityError):
             commit = explained.commit
         log.error("%s: Failed: %s", repo, explained)

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from threading import Event, Timer
 from typing import Any
 
+import requests
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
@@ -133,3 +134,10 @@ def connection_class(scheme: str, check: CheckAddresses | None) -> type[_Limited
     base = _LimitedTLSConnection if scheme == "https" else _LimitedConnection
     function = None if check is None else staticmethod(check)
     return type(base.__name__, (base,), {"check_addresses": function})
+
+
+def is_unreachable(error: requests.RequestException) -> bool:
+    """Return whether the connection itself failed."""
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    kinds = (requests.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.SSLError)
+    return isinstance(error, kinds) or isinstance(reason, NewConnectionError)

@@ -24,6 +24,7 @@ from huggingface_hub.errors import (
 )
 
 from ved.errors import ErrorCode, VedError
+from ved.hub import rate_limits
 from ved.hub.answers import MalformedAnswerError, RefusedAnswerError
 from ved.text import quoted
 
@@ -269,11 +270,7 @@ def _explain_status(error: requests.HTTPError, status: int, writing: bool) -> _W
             ErrorCode.CHANGED_MEANWHILE,
         )
     if status == TOO_MANY:
-        return _Why(
-            "the Hub asks for fewer requests",
-            "Wait a few minutes and run again.",
-            ErrorCode.RATE_LIMIT,
-        )
+        return _Why(*rate_limits.explain(error), ErrorCode.RATE_LIMIT)
     if isinstance(error, BadRequestError):
         return _Why(
             f"the Hub refuses it{detail}",

@@ -8,7 +8,6 @@ error that huggingface_hub does not retry.
 import re
 from collections.abc import Sequence
 from functools import partial
-from itertools import count
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -18,14 +17,13 @@ from huggingface_hub.utils import hf_raise_for_status
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ChunkedEncodingError, RetryError
 from requests.utils import rewind_body
-from urllib3.exceptions import InvalidHeader, NewConnectionError
-from urllib3.util.retry import Retry
 
 from ved.errors import ErrorCode, RequestError
-from ved.hub import retries
+from ved.hub import rate_limits, retries
 from ved.hub.addresses import AddressPolicy, is_encrypted_or_loopback, is_endpoint, unsafe_redirect
 from ved.hub.answers import RefusedAnswerError
-from ved.hub.connections import CheckAddresses, connection_class
+from ved.hub.connections import CheckAddresses, connection_class, is_unreachable
+from ved.hub.rate_limits import RateLimitClock
 from ved.hub.responses import MAX_ERROR_BYTES, LimitedResponse, remaining_bytes
 from ved.hub.stored_tokens import stored_tokens
 from ved.interruption import raise_if_interrupted
@@ -38,7 +36,6 @@ _CACHE_KEY_HEADERS = ("ETag", "X-Linked-ETag", "X-Repo-Commit")
 """Headers that huggingface_hub uses as names of files and folders in its cache, unchecked."""
 
 _CACHE_KEY = r'(W/)?"?[0-9A-Za-z_-]+"?'
-
 
 _REDIRECTS_AND_ERRORS, _ERRORS = 300, 400
 """The lowest HTTP statuses of answers that do not have the content that was asked for."""
@@ -58,12 +55,20 @@ class _RetryingAdapter(HTTPAdapter):
     a repo is created once.
 
     Args:
+        policy: decides to which addresses VED sends requests.
+        clock: the rate limits of the server.
         check: checks the IP addresses of a host before a connection; None allows all.
     """
 
-    def __init__(self, policy: AddressPolicy, check: CheckAddresses | None = None) -> None:
+    def __init__(
+        self,
+        policy: AddressPolicy,
+        clock: RateLimitClock,
+        check: CheckAddresses | None = None,
+    ) -> None:
         super().__init__()
         self.policy = policy
+        self._clock = clock
         self._connections = {each: connection_class(each, check) for each in ("http", "https")}
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
@@ -75,32 +80,48 @@ class _RetryingAdapter(HTTPAdapter):
     def send(self, request: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
         """Send a request, up to `retries.ATTEMPTS` times.
 
+        Waits for rate limits do not count as attempts.
+
         Raises:
-            HfHubHTTPError: the last answer has one of `retries.RETRYABLE_STATUSES`.
+            HfHubHTTPError: the last answer has one of `retries.RETRYABLE_STATUSES`, or a limit by
+                the hour or by the day is reached.
             RetryError: there is no answer.
             RefusedAnswerError: the answer is too large or too slow, or leads to an unsafe address.
             KeyboardInterrupt: the process was interrupted. Checked before each attempt, so that no
                 file is written while the process cleans up.
         """
-        for attempt in count(1):
+        attempt, waits = 1, 0
+        while True:
             raise_if_interrupted()
+            self._clock.wait(request.url)
             try:
                 response = self._attempt(request, **kwargs)
             except (requests.ConnectionError, requests.Timeout, ChunkedEncodingError) as error:
-                unreachable = _is_unreachable(error)
+                unreachable = is_unreachable(error)
                 if attempt >= (retries.CONNECTION_ATTEMPTS if unreachable else retries.ATTEMPTS):
                     raise RetryError(error, request=request) from error
                 retries.wait_before_retry("The Hub does not answer", attempt)
+                attempt += 1
             else:
                 if response.status_code not in retries.RETRYABLE_STATUSES:
                     break
-                if attempt == retries.ATTEMPTS:
+                is_limited = self._clock.pauses_after(response)
+                is_last = (
+                    waits == rate_limits.MAX_WAITS if is_limited else attempt >= retries.ATTEMPTS
+                )
+                if is_last or rate_limits.is_long(response):
                     hf_raise_for_status(response)
                 response.close()
-                problem = f"The Hub answers {response.status_code}"
-                retries.wait_before_retry(problem, attempt, _retry_after(response))
+                if is_limited:
+                    waits += 1
+                else:
+                    problem = f"The Hub answers {response.status_code}"
+                    seconds = rate_limits.parse_retry_after(response)
+                    retries.wait_before_retry(problem, attempt, seconds)
+                    attempt += 1
             if isinstance(request._body_position, int):
                 rewind_body(request)
+        self._clock.observe(response)
         return response
 
     def _attempt(self, request: Any, *, stream: bool = False, **kwargs: Any) -> requests.Response:
@@ -134,8 +155,8 @@ class _RetryingAdapter(HTTPAdapter):
 class _HubAdapter(_RetryingAdapter):
     """Adapter for the Hub, and nobody else."""
 
-    def __init__(self, policy: AddressPolicy) -> None:
-        super().__init__(policy, policy.check_hub)
+    def __init__(self, policy: AddressPolicy, clock: RateLimitClock) -> None:
+        super().__init__(policy, clock, policy.check_hub)
 
     def send(self, request: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
         """Send a request; a token only if nobody else can read it.
@@ -152,7 +173,7 @@ class _ThirdPartyAdapter(_RetryingAdapter):
     """Adapter for all hosts but the Hub: removes the token from requests."""
 
     def __init__(self, policy: AddressPolicy) -> None:
-        super().__init__(policy, policy.check_other)
+        super().__init__(policy, RateLimitClock(), policy.check_other)
 
     def send(self, request: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
         """Send a request without `Authorization`; see `_RetryingAdapter.send`.
@@ -225,7 +246,9 @@ def connect(token: str | None = None, *trusted_urls: str) -> HfApi:
     if token or get_token():
         _check_encrypted(constants.ENDPOINT)
     policy = AddressPolicy(constants.ENDPOINT)
-    configure_http_backend(partial(_session, policy, f"{constants.ENDPOINT}/", trusted_urls))
+    # Each thread has a session of its own. All share the clock.
+    clock, hub = RateLimitClock(), f"{constants.ENDPOINT}/"
+    configure_http_backend(partial(_session, policy, clock, hub, trusted_urls))
     return HfApi(token=token)
 
 
@@ -243,13 +266,15 @@ def _check_encrypted(url: str) -> None:
         )
 
 
-def _session(policy: AddressPolicy, hub: str, trusted_urls: Sequence[str]) -> requests.Session:
+def _session(
+    policy: AddressPolicy, clock: RateLimitClock, hub: str, trusted_urls: Sequence[str]
+) -> requests.Session:
     session = _Session()
     for scheme in ("http://", "https://"):
         session.mount(scheme, _ThirdPartyAdapter(policy))
     for url in trusted_urls:
-        session.mount(url, _RetryingAdapter(policy))
-    session.mount(hub, _HubAdapter(policy))
+        session.mount(url, _RetryingAdapter(policy, RateLimitClock()))
+    session.mount(hub, _HubAdapter(policy, clock))
     return session
 
 
@@ -268,19 +293,3 @@ def _check_redirect(method: str, response: requests.Response) -> None:
             "Check the endpoint. A proxy, such as the login page of a network, may have answered.",
             ErrorCode.HUB_DOES_NOT_ANSWER,
         )
-
-
-def _is_unreachable(error: requests.RequestException) -> bool:
-    """Return whether the connection itself failed."""
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    kinds = (requests.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.SSLError)
-    return isinstance(error, kinds) or isinstance(reason, NewConnectionError)
-
-
-def _retry_after(response: requests.Response) -> float | None:
-    """Return how many seconds the Hub asks to wait; None if it does not ask."""
-    value = response.headers.get("Retry-After")
-    try:
-        return Retry().parse_retry_after(value) if value else None
-    except InvalidHeader:
-        return None

@@ -6,11 +6,12 @@ Hub do not come back at the same moment.
 
 import logging
 import random
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from requests.exceptions import ChunkedEncodingError
+
+from ved.interruption import sleep
 
 log = logging.getLogger("ved")
 
@@ -85,7 +86,7 @@ def wait_before_retry(problem: str, attempt: int, retry_after: float | None = No
         attempt + 1,
         ATTEMPTS,
     )
-    time.sleep(seconds)
+    sleep(seconds)
 
 
 def compute_wait(attempt: int, retry_after: float | None = None) -> float:

@@ -10,14 +10,17 @@ Everything that this package exports is public API. The sample checkpoints are i
 from ved.localhub.behavior import Behavior, Restriction
 from ved.localhub.faults import Exchange, Faults
 from ved.localhub.identities import Organization, Role
+from ved.localhub.limits import ActionLimit, RateLimit
 from ved.localhub.server import LocalHub
 
 __all__ = [
+    "ActionLimit",
     "Behavior",
     "Exchange",
     "Faults",
     "LocalHub",
     "Organization",
+    "RateLimit",
     "Restriction",
     "Role",
 ]

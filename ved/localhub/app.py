@@ -17,6 +17,7 @@ from ved.localhub.endpoints import (
     repositories,
 )
 from ved.localhub.errors import HubError, error_response
+from ved.localhub.limits import RateLimiter
 from ved.localhub.xet import routes as xet
 
 
@@ -97,6 +98,7 @@ def create_app(hub: Hub) -> ASGIApp:
     handlers = {HubError: error_response, ClientDisconnect: _client_closed_request}
     xet_routes = xet.routes() if hub.xet else []
     app = Starlette(routes=[*routes, *_OBJECTS, *xet_routes], exception_handlers=handlers)
+    app.add_middleware(RateLimiter)
     app.router.redirect_slashes = False
     app.state.hub = hub
     return _RawPath(app)

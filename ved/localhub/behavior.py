@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ved.localhub.limits import ActionLimit, RateLimit
+
 Restriction = Literal["private-storage", "storage-patterns", "disabled"]
 """A reason for which the real Hub refuses a write with 403."""
 
@@ -15,6 +17,11 @@ class Behavior:
     hub.
 
     Attributes:
+        rate_limit: the limit of API requests; None for no limit. `RateLimit(1000, 300)` allows an
+            account 1,000 requests in 300 seconds.
+        commit_limit: the limit of commits; None for no limit. `ActionLimit(128, "hour")` allows an
+            account 128 of them an hour.
+        creation_limit: the limit of new repos; None for no limit.
         small_file_redirects: whether the address of a small file redirects to another address of
             the hub.
         error_codes: whether errors have the header X-Error-Code. Some Hubs send none.
@@ -26,6 +33,9 @@ class Behavior:
             used up, blocked storage patterns, or a disabled repo.
     """
 
+    rate_limit: RateLimit | None = None
+    commit_limit: ActionLimit | None = None
+    creation_limit: ActionLimit | None = None
     small_file_redirects: bool = False
     error_codes: bool = True
     lists_digests: bool = True
@@ -35,5 +45,11 @@ class Behavior:
 
     @classmethod
     def of_production(cls) -> "Behavior":
-        """Return the behavior of https://huggingface.co, as far as it is known."""
-        return cls(small_file_redirects=True, unique_collection_titles=False)
+        """Return the behavior of https://huggingface.co for a free account, as far as known."""
+        return cls(
+            rate_limit=RateLimit(1000, 300),
+            commit_limit=ActionLimit(128, "hour"),
+            creation_limit=ActionLimit(300, "day"),  # a guess
+            small_file_redirects=True,
+            unique_collection_titles=False,
+        )

@@ -19,6 +19,7 @@ from ved.localhub.behavior import Behavior
 from ved.localhub.collections import Collections
 from ved.localhub.identities import Identity
 from ved.localhub.issuer import Issuer
+from ved.localhub.limits import Counters
 from ved.localhub.payloads import Payload
 from ved.localhub.publishers import AccessTokens, Publishers
 from ved.localhub.storage import Repository, Storage
@@ -39,6 +40,7 @@ class Hub:
         publishers: the trusted publishers.
         access_tokens: the access tokens of CI jobs.
         behavior: how the hub answers where Hubs differ.
+        counters: what each account did, for limits.
         address_lifetime: of the URLs of data, in seconds.
         multipart_threshold: in bytes; larger LFS objects are uploaded in parts of this size.
         page_size: maximum number of items on one page of a listing.
@@ -58,6 +60,7 @@ class Hub:
     publishers: Publishers
     access_tokens: AccessTokens
     behavior: Behavior
+    counters: Counters
     address_lifetime: float
     multipart_threshold: int
     page_size: int

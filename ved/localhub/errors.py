@@ -16,6 +16,7 @@ class HubError(Exception):
         commit: X-Repo-Commit. Clients cache that a file is missing in this commit.
         details: more members of the JSON body.
         location: where a redirect leads.
+        retry_after: Retry-After, in seconds.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class HubError(Exception):
         commit: str | None = None,
         details: dict[str, Any] | None = None,
         location: str | None = None,
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -35,6 +37,7 @@ class HubError(Exception):
         self.commit = commit
         self.details = details or {}
         self.location = location
+        self.retry_after = retry_after
 
 
 def error_response(request: Request, error: Exception) -> JSONResponse:
@@ -47,6 +50,8 @@ def error_response(request: Request, error: Exception) -> JSONResponse:
         headers["X-Error-Code"] = error.code
     if error.location:
         headers["Location"] = error.location
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
     if error.commit:
         headers["X-Repo-Commit"] = error.commit
     return JSONResponse({"error": error.message, **error.details}, error.status, headers)

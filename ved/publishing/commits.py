@@ -1,5 +1,6 @@
 """Publish to a repo: create it, commit a checkpoint or a card, and set its visibility."""
 
+import logging
 import os
 import secrets
 from collections.abc import Callable, Iterable, Sequence
@@ -19,9 +20,12 @@ from ved.errors import ErrorCode, VedError
 from ved.hub import pages
 from ved.hub.answers import RefusedAnswerError, commit_with, is_commit
 from ved.hub.errors import CONFLICT, PRECONDITION_FAILED, UploadError, status_of, translated_errors
+from ved.hub.rate_limits import is_long_limit
 from ved.publishing.repos import TargetRepo, read_repo
 from ved.record import MAX_GIT_BLOB_BYTES
 from ved.redaction import KNOWN, environment_secrets
+
+log = logging.getLogger("ved")
 
 
 class VisibilityError(VedError):
@@ -77,7 +81,8 @@ def publish(
     # Only the owner's token may create a repo.
     committer = pusher(target.repo) if pusher and target.head else api
     _check_no_secret(directory, message, {api.token or get_token(), committer.token})
-    if target.head is None:
+    is_new = target.head is None
+    if is_new:
         target = _create_repo(target.repo, private, api)
     # Private before the commit and public after it: private content is never public.
     if private and target.private is False:
@@ -88,8 +93,13 @@ def publish(
         *(CommitOperationAdd(name, directory / name) for name in names),
         *(CommitOperationDelete(name) for name in stale),
     ]
-    with translated_errors(f"publish {target.repo}", target.repo, writing=True):
-        commit = _commit(target.repo, operations, message, target.head, committer)
+    try:
+        with translated_errors(f"publish {target.repo}", target.repo, writing=True):
+            commit = _commit(target.repo, operations, message, target.head, committer)
+    except VedError as error:
+        if is_new and is_long_limit(error):
+            _delete_empty_repo(target, api)
+        raise
     if on_commit:
         on_commit(commit)
     if private is False and target.private:
@@ -196,6 +206,20 @@ def _create_repo(repo: str, private: bool | None, api: HfApi) -> TargetRepo:
             code=ErrorCode.CHANGED_MEANWHILE,
         )
     return created
+
+
+def _delete_empty_repo(created: TargetRepo, api: HfApi) -> None:
+    """Delete a repo that this call has created, unless somebody has committed to it since.
+
+    A repo that cannot be deleted stays empty, and the next run publishes to it.
+    """
+    action = f"delete {created.repo}, which is empty"
+    try:
+        with translated_errors(action, created.repo, writing=True):
+            if read_repo(created.repo, api).head == created.head:
+                api.delete_repo(created.repo)
+    except VedError as error:
+        log.warning("%s", error)
 
 
 def _commit(

@@ -66,6 +66,7 @@ def commit(call: Call) -> Response:
     call.require_write()
     repository, revision = call.repository, call.parameter("revision")
     header, operations = _parsed_commit(call)
+    call.hub.counters.require(call.user.name, "commit", call.hub.behavior.commit_limit)
     oid = repository.git.commit(
         revision if revision.startswith("refs/") else f"refs/heads/{revision}",
         operations,

@@ -51,6 +51,9 @@ def create(call: Call) -> Response:
     private = bool(new.wants_private) and call.hub.behavior.obeys_private
     card = f"---\nlicense: {new.license}\n---\n" if new.license else ""
     author = call.user.name
+    limit = call.hub.behavior.creation_limit
+    if call.hub.storage.find(kind, repo_id) is None:
+        call.hub.counters.require(author, "repo-creation", limit)
     if not call.hub.storage.create(kind, repo_id, private=private, author=author, card=card):
         raise errors.conflict("You already created this repo", url=url)
     return JSONResponse({"url": url, "name": repo_id})
