@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import IO, Any, TypeVar
 from urllib.parse import quote, unquote
@@ -60,7 +60,6 @@ class Hub:
     publishers: Publishers
     access_tokens: AccessTokens
     behavior: Behavior
-    counters: Counters
     address_lifetime: float
     multipart_threshold: int
     page_size: int
@@ -69,6 +68,7 @@ class Hub:
     cdn: str = ""
     cas: str = ""
     secret: bytes = b""
+    counters: Counters = field(default_factory=Counters)
 
 
 class Call:

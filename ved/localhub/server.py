@@ -21,7 +21,6 @@ from ved.localhub.collections import Collections
 from ved.localhub.faults import Exchange, Faults
 from ved.localhub.identities import Organization, Role
 from ved.localhub.issuer import ID_TOKEN_LIFETIME, Issuer, Job
-from ved.localhub.limits import Counters
 from ved.localhub.publishers import AccessTokens, Publishers, find_publisher
 from ved.localhub.serving import configuration, stop_signal
 from ved.localhub.sockets import bind, require_loopback, with_protocol
@@ -116,7 +115,6 @@ class LocalHub:
             publishers=Publishers(root / "publishers.json"),
             access_tokens=AccessTokens(access_token_lifetime),
             behavior=self.behavior,
-            counters=Counters(),
             address_lifetime=address_lifetime,
             multipart_threshold=multipart_threshold,
             page_size=page_size,
