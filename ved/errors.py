@@ -54,6 +54,10 @@ class ErrorCode(StrEnum):
     LICENSE_UNCLEAR = "license-unclear"
     # Repo to publish to
     FOREIGN_REPO = "foreign-repo"
+    REPO_MOVED = "repo-moved"
+    REPO_DISABLED = "repo-disabled"
+    STORAGE_REFUSED = "storage-refused"
+    RESOURCE_GROUP = "resource-group"
     REPO_IS_ITS_OWN_SOURCE = "repo-is-its-own-source"
     CHANGED_SINCE = "changed-since"
     CHANGED_MEANWHILE = "changed-meanwhile"

@@ -10,7 +10,7 @@ from typing import Protocol
 from huggingface_hub import HfApi
 
 from ved.errors import ErrorCode, VedError, describe_os_error
-from ved.publishing import repos
+from ved.publishing import content, repos
 from ved.publishing.repos import TargetRepo
 from ved.record import RecordedFile
 from ved.sources.local_files import MAX_ENTRIES, check_local_file
@@ -64,7 +64,12 @@ class CheckpointOnHub:
         file = self.target.files.get(name)
         if file is None:
             return f"{name} is missing."
-        if file.holds(rebuilt):
+        is_same = file.holds(rebuilt)
+        if is_same is None:
+            is_same = content.has_content(self.target, name, rebuilt, self.api)
+        if is_same is None:
+            return f"{name} cannot be compared: the Hub does not report its digest."
+        if is_same:
             return None
         held = f"sha256 {file.sha256}" if file.sha256 else f"git object {file.git_oid}"
         wanted = f"sha256 {rebuilt.sha256}" if file.sha256 else f"git object {rebuilt.git_oid}"

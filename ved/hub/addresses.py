@@ -174,3 +174,25 @@ def unsafe_redirect(place: str, reason: str) -> RefusedAnswerError:
         "Check the endpoint. Do not trust this Hub or proxy without knowing the reason.",
         ErrorCode.UNSAFE_REDIRECT,
     )
+
+
+_REPO_PATH = re.compile(r"/api/models/([\w.-]{1,96}/[\w.-]{1,96})/", re.ASCII)
+
+
+def check_same_repo(url: str, location: str) -> None:
+    """Check that the Hub does not redirect a change of a repo to another repo.
+
+    Args:
+        url: the address of the request.
+        location: the address of the redirect.
+
+    Raises:
+        RefusedAnswerError: the repo has another name now.
+    """
+    before, after = (_REPO_PATH.match(urlsplit(each).path) for each in (url, location))
+    if before and after and before[1].lower() != after[1].lower():
+        raise RefusedAnswerError(
+            f"it has moved: its name is now {after[1]}",
+            f"Write {after[1]} in the manifest, or choose a name that no repo had before.",
+            ErrorCode.REPO_MOVED,
+        )

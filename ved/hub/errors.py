@@ -24,9 +24,9 @@ from huggingface_hub.errors import (
 )
 
 from ved.errors import ErrorCode, VedError
-from ved.hub import rate_limits
+from ved.hub import forbidden, rate_limits
 from ved.hub.answers import MalformedAnswerError, RefusedAnswerError
-from ved.text import quoted
+from ved.text import clean, quoted
 
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 401, 403, 404
 CONFLICT, PRECONDITION_FAILED, TOO_MANY = 409, 412, 429
@@ -237,7 +237,7 @@ def _explain_not_found(error: HfHubHTTPError, repo: str) -> _Why:
 
 
 def _explain_status(error: requests.HTTPError, status: int, writing: bool) -> _Why:
-    message = " ".join((getattr(error, "server_message", None) or "").split())
+    message = clean(" ".join((getattr(error, "server_message", None) or "").split()), 1000)
     detail = f" ({message})" if message else ""
     if status == UNAUTHORIZED:
         return _Why(
@@ -245,12 +245,8 @@ def _explain_status(error: requests.HTTPError, status: int, writing: bool) -> _W
             "Create a new token in the settings of the Hub.",
             ErrorCode.TOKEN_NOT_VALID,
         )
-    if status == FORBIDDEN and writing:
-        return _Why(
-            f"the token may not do that{detail}",
-            "Use a token that can write to this namespace.",
-            ErrorCode.TOKEN_MAY_NOT_WRITE,
-        )
+    if status == FORBIDDEN and (writing or forbidden.is_disabled(message)):
+        return _Why(*forbidden.explain(message))
     if status == FORBIDDEN:
         return _Why(
             f"the token may not do that{detail}",

@@ -20,7 +20,13 @@ from requests.utils import rewind_body
 
 from ved.errors import ErrorCode, RequestError
 from ved.hub import rate_limits, retries
-from ved.hub.addresses import AddressPolicy, is_encrypted_or_loopback, is_endpoint, unsafe_redirect
+from ved.hub.addresses import (
+    AddressPolicy,
+    check_same_repo,
+    is_encrypted_or_loopback,
+    is_endpoint,
+    unsafe_redirect,
+)
 from ved.hub.answers import RefusedAnswerError
 from ved.hub.connections import CheckAddresses, connection_class, is_unreachable
 from ved.hub.rate_limits import RateLimitClock
@@ -286,6 +292,8 @@ def _check_redirect(method: str, response: requests.Response) -> None:
     """
     if response.status_code >= _ERRORS:
         return
+    if method not in _READING:
+        check_same_repo(response.url, response.headers.get("Location", ""))
     is_lost = method not in _READING and response.status_code not in _KEEPING_METHOD
     if is_lost or not response.is_redirect:
         raise RefusedAnswerError(

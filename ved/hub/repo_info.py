@@ -7,19 +7,26 @@ Source of the format: https://huggingface.co/docs/hub/api, and huggingface_hub's
 """
 
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
 from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import parse_datetime, validate_repo_id
 
 from ved.hub import pages
 from ved.hub.answers import MalformedAnswerError, is_commit
-from ved.text import quoted
+from ved.text import first_line, quoted
 
 log = logging.getLogger("ved")
+
+_REPO_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
+
+_MAX_GIT_BYTES = 10 * 2**20
+"""The size of the largest file, in bytes, that the Hub stores in git. Larger ones have a sha256."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,55 @@ def fetch_repo(repo: str, api: HfApi, revision: str | None = None) -> RepoInfo:
     validate_repo_id(repo)
     at = f"/revision/{quote(revision, safe='')}" if revision else ""
     answer = pages.fetch_json(f"{api.endpoint}/api/models/{repo}{at}", {"blobs": True}, api)
-    return parse_repo(answer)
+    info = parse_repo(answer)
+    return _with_digests(info, repo, api) if any(map(_lacks_digest, info.files)) else info
+
+
+def new_id(repo: str, info: RepoInfo) -> str | None:
+    """Return the present id of a repo that was renamed or transferred; None if it was not.
+
+    Args:
+        repo: the id that was asked for, perhaps without an owner.
+        info: the answer, to which the Hub has redirected the request.
+    """
+    has_moved = info.id.lower() != repo.lower() and _REPO_ID.fullmatch(info.id)
+    return info.id if has_moved else None
+
+
+def _lacks_digest(file: RepoFile) -> bool:
+    is_large = (file.size or 0) > _MAX_GIT_BYTES
+    return file.sha256 is None and (is_large or not file.git_oid)
+
+
+def _with_digests(info: RepoInfo, repo: str, api: HfApi) -> RepoInfo:
+    """Return a repo with the digests of its tree: some Hubs list them only there.
+
+    A digest that the tree lacks, too, stays unknown.
+    """
+    url = f"{api.endpoint}/api/models/{repo}/tree/{info.commit}"
+    try:
+        entries = [*pages.fetch_pages(url, {"recursive": True}, api)] if info.commit else []
+    except (HfHubHTTPError, MalformedAnswerError) as error:
+        log.info("The Hub does not list the files of %s: %s", repo, first_line(error))
+        return info
+    listed = dict(filter(None, map(_parse_tree_entry, entries)))
+    files = tuple(
+        replace(file, git_oid=found[0], sha256=found[1])
+        if _lacks_digest(file) and (found := listed.get(file.name))
+        else file
+        for file in info.files
+    )
+    return replace(info, files=files)
+
+
+def _parse_tree_entry(entry: object) -> tuple[str, tuple[str, str | None]] | None:
+    """Return the name of a file with its git id and sha256; None for any other entry."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("path"), str):
+        return None
+    lfs, oid = entry.get("lfs"), entry.get("oid")
+    sha256 = lfs.get("oid") if isinstance(lfs, dict) else None
+    is_digest = isinstance(sha256, str) and re.fullmatch("[0-9a-f]{64}", sha256)
+    return entry["path"], (oid if is_commit(oid) else "", sha256 if is_digest else None)
 
 
 def list_repos(namespace: str, fields: Sequence[str], api: HfApi) -> Iterator[RepoInfo]:

@@ -1,6 +1,6 @@
 """Compare a pair with the listing of its namespace, its repo, and the output directory."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from huggingface_hub import HfApi
@@ -21,7 +21,7 @@ from ved.planning.actions import (
 from ved.planning.findings import Findings
 from ved.planning.identification import raise_error
 from ved.planning.options import RunOptions
-from ved.publishing import repos
+from ved.publishing import content, repos
 from ved.publishing.repos import ListedRepo, TargetRepo
 from ved.record import BuildRecord, RecordedSnapshot, build_record, fingerprint
 from ved.record.fingerprint import version
@@ -45,6 +45,8 @@ def compare_with_repo(subject: IdentifiedPair, api: HfApi) -> ComparedAction:
     target = repos.read_repo(subject.pair.repo, api)
     if target.head is None:
         return BuildCandidate(subject, "The repo is new.", target)
+    if content.is_new(target, api):
+        return BuildCandidate(subject, "The repo is empty.", target)
     if target.is_foreign:
         if subject.pair.adopt:
             return BuildCandidate(subject, "adopt: replaces the repo's content.", target)
@@ -53,18 +55,16 @@ def compare_with_repo(subject: IdentifiedPair, api: HfApi) -> ComparedAction:
             "Choose another name, or set adopt: true in its pair to replace its content.",
             code=ErrorCode.FOREIGN_REPO,
         )
-    if build_record.FILE_NAME not in target.files:
-        return BuildCandidate(subject, "The repo is empty.", target)
     return _compare_with_record(subject, target, api)
 
 
 def _compare_with_record(subject: IdentifiedPair, target: TargetRepo, api: HfApi) -> ComparedAction:
     """Return what to do for a repo that VED published to."""
     pair = subject.pair
-    content = repos.read_record_file(target, api)
+    record = repos.read_record_file(target, api)
     try:
-        published = build_record.parse_record(content, str(target))
-        changed = target.changed(published)
+        published = build_record.parse_record(record, str(target))
+        changed, unknown = content.find_changes(target, published, api)
     except VedError as error:
         if not pair.overwrite:
             raise VedError(
@@ -73,12 +73,28 @@ def _compare_with_record(subject: IdentifiedPair, target: TargetRepo, api: HfApi
                 code=ErrorCode.CHANGED_SINCE,
             ) from error
         return BuildCandidate(subject, "overwrite: replaces the repo's content.", target)
+    findings = Findings()
+    if unknown:
+        findings.warn(
+            "repo",
+            f"The Hub reports no digest of {join_limited(unknown)} of {target.repo}, so VED cannot "
+            "tell whether somebody changed it.",
+            ErrorCode.CHANGED_SINCE,
+        )
     if changed and not pair.overwrite:
         raise VedError(
             f"{target.repo} was changed since VED published it: {join_limited(changed)}.",
             "Set overwrite: true in its pair to replace the changes, or remove the pair.",
             code=ErrorCode.CHANGED_SINCE,
         )
+    return with_findings(_action(subject, target, published, changed), findings)
+
+
+def _action(
+    subject: IdentifiedPair, target: TargetRepo, published: BuildRecord, changed: Sequence[str]
+) -> ComparedAction:
+    """Return what to do for a repo whose changes, if there are any, may be overwritten."""
+    pair = subject.pair
     if changed:
         reason = f"overwrite: replaces changes of {join_limited(changed)}."
         return BuildCandidate(subject, reason, target)

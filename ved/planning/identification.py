@@ -1,7 +1,7 @@
 """Identify pairs: pin their sources to commits, and compute what decides their repos' content."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias, TypeVar
 
 from ved.errors import ErrorCode, VedError, as_ved_error
@@ -111,7 +111,7 @@ def _identify(
     if options.push:
         allowed = frozenset(name.lower() for name in options.allowed_namespaces)
         with findings.about("repo"):
-            _check_target(pair)
+            _check_target(pair, pinned.values())
             _check_namespace(pair.repo, allowed, rights)
         if pair.collection:
             with findings.about(collections.KEY):
@@ -124,14 +124,31 @@ def _identify(
             fingerprint = compute_fingerprint(
                 pinned["encoder"], pinned["decoder"], settings, access.api
             )
+    _note_moves(pinned, findings)
     digest = card.card_digest(
         pair, [each.snapshot for each in pinned.values()], access.api.endpoint
     )
     return IdentifiedPair(pair, pinned, fingerprint, digest, tuple(findings))
 
 
-def _check_target(pair: Pair) -> None:
-    if pair.repo.lower() in (pair.encoder.model.lower(), pair.decoder.model.lower()):
+def _note_moves(pinned: Mapping[Role, Pinned], findings: Findings) -> None:
+    """Mention the sources that have other names now. The model card has these names."""
+    for role, source in pinned.items():
+        for name, moved_to in _moves(source).items():
+            message = f"{name} has moved: its name is now {moved_to}. Write {moved_to}."
+            findings.notice(role, message, ErrorCode.REPO_MOVED)
+
+
+def _moves(source: Pinned) -> dict[str, str]:
+    """Return the present names of the repos of a source that have moved, by their names here."""
+    snapshots = (source.snapshot, source.config_snapshot)
+    return {each.name: each.metadata.moved_to for each in snapshots if each.metadata.moved_to}
+
+
+def _check_target(pair: Pair, pinned: Iterable[Pinned]) -> None:
+    moved = [name for source in pinned for name in _moves(source).values()]
+    names = (pair.encoder.model, pair.decoder.model, *moved)
+    if pair.repo.lower() in [name.lower() for name in names]:
         raise VedError(
             f"{pair.repo} is one of its own sources, which publishing would replace.",
             "Choose another name.",

@@ -21,6 +21,8 @@ from ved.hub import pages
 from ved.hub.answers import RefusedAnswerError, commit_with, is_commit
 from ved.hub.errors import CONFLICT, PRECONDITION_FAILED, UploadError, status_of, translated_errors
 from ved.hub.rate_limits import is_long_limit
+from ved.hub.repo_info import fetch_repo
+from ved.publishing.content import is_new
 from ved.publishing.repos import TargetRepo, read_repo
 from ved.record import MAX_GIT_BLOB_BYTES
 from ved.redaction import KNOWN, environment_secrets
@@ -85,7 +87,7 @@ def publish(
     if is_new:
         target = _create_repo(target.repo, private, api)
     # Private before the commit and public after it: private content is never public.
-    if private and target.private is False:
+    if private and not target.private:
         set_visibility(target.repo, private, api)
     names = sorted(path.name for path in directory.iterdir())
     stale = [name for name in target.checkpoint_files() if whole and name not in names]
@@ -145,9 +147,17 @@ def set_visibility(repo: str, private: bool, api: HfApi) -> None:
     try:
         with translated_errors(action, repo, writing=True):
             api.update_repo_settings(repo, private=private)
+            is_private = fetch_repo(repo, api).private
     except VedError as error:
         code = ErrorCode.VISIBILITY_NOT_CHANGED
         raise VedError(error.cause, error.remedy, code=code) from error
+    # A Hub may answer with success and ignore the setting.
+    if is_private is not private:
+        raise VedError(
+            f"Cannot {action}: the Hub does not do it.",
+            "Check the repo's settings on the Hub, and the rules of its owner.",
+            code=ErrorCode.VISIBILITY_NOT_CHANGED,
+        )
 
 
 def _check_no_secret(directory: Path, message: str, tokens: Iterable[str | bool | None]) -> None:
@@ -194,12 +204,12 @@ def _create_repo(repo: str, private: bool | None, api: HfApi) -> TargetRepo:
             api.create_repo(repo, private=private)
         except HfHubHTTPError as error:
             # The first answer may be lost, so that the retried request meets its own repo.
-            if status_of(error) != CONFLICT or not (created := read_repo(repo, api)).is_empty:
+            if status_of(error) != CONFLICT or not is_new(created := read_repo(repo, api), api):
                 raise
             return created
     # Read at once: a later change by somebody else is a conflict with this state.
     created = read_repo(repo, api)
-    if not created.is_empty:
+    if not is_new(created, api):
         raise VedError(
             f"Cannot publish {repo}: somebody else committed to it meanwhile.",
             "Nothing was changed; run again.",

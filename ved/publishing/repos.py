@@ -8,7 +8,9 @@ from itertools import chain
 from huggingface_hub import HfApi, hf_hub_url
 from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+from huggingface_hub.utils.sha import git_hash
 
+from ved.errors import ErrorCode, VedError
 from ved.hub import repo_info
 from ved.hub.answers import MalformedAnswerError
 from ved.hub.errors import translated_errors
@@ -62,11 +64,14 @@ class RemoteFile:
     git_oid: str
     sha256: str | None
 
-    def holds(self, recorded: RecordedFile) -> bool:
-        """Return whether the file has the content of a recorded file."""
+    def holds(self, recorded: RecordedFile) -> bool | None:
+        """Return whether the file has the content of a recorded file; None if that is unknown."""
         if self.sha256 is not None:
             return self.sha256 == recorded.sha256
-        return self.git_oid == recorded.git_oid
+        if self.git_oid:
+            return self.git_oid in (recorded.git_oid, _pointer_oid(recorded))
+        # A Hub that reports no digest may report no size.
+        return False if self.size not in (0, recorded.size) else None
 
 
 @dataclass(frozen=True)
@@ -105,15 +110,26 @@ class TargetRepo:
     def changed(self, published: BuildRecord) -> list[str]:
         """Return the names of files that were changed, deleted or added since VED published.
 
-        Added files count only if libraries load them as a checkpoint.
+        Added files count only if libraries load them as a checkpoint. A file whose content is
+        unknown does not count; see `ved.publishing.content`.
         """
         changed_or_deleted = (
             name
             for name, recorded in published.files.items()
-            if name not in self.files or not self.files[name].holds(recorded)
+            if name not in self.files or self.files[name].holds(recorded) is False
         )
         added = (name for name in self.checkpoint_files() if name not in published.files)
         return sorted({*changed_or_deleted, *added})
+
+
+def _pointer_oid(recorded: RecordedFile) -> str:
+    """Return the id of the git object by which git-lfs refers to a file.
+
+    Source: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+    """
+    version = "https://git-lfs.github.com/spec/v1"
+    pointer = f"version {version}\noid sha256:{recorded.sha256}\nsize {recorded.size}\n"
+    return git_hash(pointer.encode())
 
 
 def commit_url(repo: str, commit: str, endpoint: str) -> str:
@@ -150,13 +166,19 @@ def read_repo(repo: str, api: HfApi) -> TargetRepo:
     """Return the state of a repo, which may not exist.
 
     Raises:
-        VedError: the Hub does not answer, or refuses.
+        VedError: the Hub does not answer, or refuses; or the repo has another name now.
     """
     with translated_errors(f"read {repo}", repo):
         try:
             info = repo_info.fetch_repo(repo, api)
         except RepositoryNotFoundError:
             return TargetRepo(repo)
+        if moved_to := repo_info.new_id(repo, info):
+            raise VedError(
+                f"{repo} has moved: its name is now {moved_to}.",
+                f"Write {moved_to} in the manifest, or choose a name that no repo had before.",
+                code=ErrorCode.REPO_MOVED,
+            )
         return repo_from_info(repo, info)
 
 

@@ -162,7 +162,8 @@ def card_metadata(
     data = ModelCardData(
         library_name="transformers",
         pipeline_tag="image-to-text",
-        base_model=[source.name for source in sources if source.commit] or None,
+        base_model=[source.metadata.moved_to or source.name for source in sources if source.commit]
+        or None,
         license=pair.license,
         language=merge_languages(pair.language, metadata) or None,
         tags=list(dict.fromkeys((*TAGS, *merge_tags(pair.tags, metadata)))),

@@ -37,6 +37,7 @@ class SourceMetadata(BaseModel):
             ("auto"), or only people whom the authors approve ("manual").
         language: the codes of the languages.
         tags: the authors' own tags.
+        moved_to: the present id of a repo that has moved since the manifest named it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,8 +47,10 @@ class SourceMetadata(BaseModel):
     language: tuple[Annotated[str, Field(pattern=f"^(?:{LANGUAGE_PATTERN})$")], ...] = ()
     tags: tuple[Annotated[str, Field(pattern=f"^(?:{_TAG})$")], ...] = ()
 
+    moved_to: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$")] | None = None
+
     @classmethod
-    def of(cls, info: RepoInfo) -> "SourceMetadata":
+    def of(cls, info: RepoInfo, moved_to: str | None = None) -> "SourceMetadata":
         """Return what a repo's card and settings state. Ignores values that are not well-formed."""
         card = info.card
         gated: Gated = "auto" if info.gated == "auto" else "manual" if info.gated else False
@@ -56,6 +59,7 @@ class SourceMetadata(BaseModel):
             gated=gated,
             language=_well_formed(card.get("language"), LANGUAGE_PATTERN),
             tags=_well_formed(card.get("tags"), _TAG),
+            moved_to=moved_to,
         )
 
 

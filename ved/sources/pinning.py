@@ -12,7 +12,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.hub.errors import translated_errors
-from ved.hub.repo_info import fetch_repo
+from ved.hub.repo_info import fetch_repo, new_id
 from ved.manifest.fields import WeightFormat
 from ved.manifest.pair_models import ConfigRef, SourceRef
 from ved.sources.digests import file_sha256
@@ -111,7 +111,7 @@ def pin(ref: ConfigRef, api: HfApi, workspace: Path | None = None) -> Snapshot:
         )
     files = {file.name: file.size or 0 for file in info.files}
     digests = {file.name: file.sha256 for file in info.files if file.sha256}
-    metadata, is_private = SourceMetadata.of(info), bool(info.private)
+    metadata, is_private = SourceMetadata.of(info, new_id(ref.model, info)), bool(info.private)
     return Snapshot(ref.model, info.commit, files, None, metadata, digests, is_private)
 
 
