@@ -19,14 +19,8 @@ from requests.exceptions import ChunkedEncodingError, RetryError
 from requests.utils import rewind_body
 
 from ved.errors import ErrorCode, RequestError
-from ved.hub import rate_limits, retries
-from ved.hub.addresses import (
-    AddressPolicy,
-    check_same_repo,
-    is_encrypted_or_loopback,
-    is_endpoint,
-    unsafe_redirect,
-)
+from ved.hub import addresses, rate_limits, retries
+from ved.hub.addresses import AddressPolicy, is_encrypted_or_loopback, is_endpoint, unsafe_redirect
 from ved.hub.answers import RefusedAnswerError
 from ved.hub.connections import CheckAddresses, connection_class, is_unreachable
 from ved.hub.rate_limits import RateLimitClock
@@ -293,7 +287,7 @@ def _check_redirect(method: str, response: requests.Response) -> None:
     if response.status_code >= _ERRORS:
         return
     if method not in _READING:
-        check_same_repo(response.url, response.headers.get("Location", ""))
+        addresses.check_same_repo(response.url, response.headers.get("Location", ""))
     is_lost = method not in _READING and response.status_code not in _KEEPING_METHOD
     if is_lost or not response.is_redirect:
         raise RefusedAnswerError(
