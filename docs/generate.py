@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from docs import layers, python_api, reference
+from docs.keyless_workflow import keyless_workflow
 from docs.tables import code, table
 from ved import environment
 
@@ -17,7 +18,8 @@ def pages() -> dict[Path, str]:
     """Return the up-to-date text of each page that is generated, wholly or in part."""
     readme, docs = ROOT / "README.md", ROOT / "docs"
     action = _load(ROOT / "action.yml")
-    called = _load(ROOT / ".github" / "workflows" / "build-pairs.yml")["on"]["workflow_call"]
+    workflows = ROOT / ".github" / "workflows"
+    called = _load(workflows / "build-pairs.yml")["on"]["workflow_call"]
     tables = {
         "inputs": _inputs(action["inputs"]),
         "outputs": _described("output", action["outputs"]),
@@ -38,6 +40,9 @@ def pages() -> dict[Path, str]:
             docs / "python-api.md", {"reference": python_api.reference()}
         ),
         docs / "manifest.md": reference.manifest(),
+        workflows / "build-pairs-keyless.yml": keyless_workflow(
+            (workflows / "build-pairs.yml").read_text("utf-8")
+        ),
     }
 
 

@@ -78,6 +78,7 @@ class ErrorCode(StrEnum):
     FILE_NOT_WRITABLE = "file-not-writable"
     DIRECTORY_IN_USE = "directory-in-use"
     # GitHub Actions
+    EMPTY_TOKEN = "empty-token"  # noqa: S105
     ID_TOKEN_PERMISSION = "id-token-permission"  # noqa: S105
     TRUSTED_PUBLISHER = "trusted-publisher"
     PULL_REQUESTS_NEVER_PUBLISH = "pull-requests-never-publish"

@@ -4,7 +4,7 @@ usage: pin.py check VERSION         is this version ready to be released?
        pin.py commit VERSION IMAGE  pin it to its image, ghcr.io/OWNER/NAME@sha256:..., and tag it
 
 A commit cannot hold its own hash. So there are two: the first pins action.yml to the image, the
-second pins build-pairs.yml to the first, and the tags are for the second.
+second pins the reusable workflows to the first, and the tags are for the second.
 """
 
 import re
@@ -15,7 +15,9 @@ from pathlib import Path
 ACTION = Path("action.yml")
 BUILDS_IMAGE = "  image: Dockerfile"
 
-WORKFLOW = Path(".github/workflows/build-pairs.yml")
+WORKFLOWS = [
+    Path(".github/workflows", name) for name in ("build-pairs.yml", "build-pairs-keyless.yml")
+]
 USES_ACTION = "uses: ved-action/ved@"
 USES_MAIN = f"      - {USES_ACTION}main # zizmor: ignore[unpinned-uses] see the top"
 
@@ -58,8 +60,9 @@ def check(version: str) -> None:
         raise NotReadyError(f"CHANGELOG.md has no heading '## {version} - YYYY-MM-DD'. Add it.")
     if BUILDS_IMAGE not in _lines(ACTION):
         raise NotReadyError(f"{ACTION} has no line {BUILDS_IMAGE!r} to pin. Put it back.")
-    if {line for line in _lines(WORKFLOW) if USES_ACTION in line} != {USES_MAIN}:
-        raise NotReadyError(f"{WORKFLOW} has to use the action only in lines {USES_MAIN!r}.")
+    for workflow in WORKFLOWS:
+        if {line for line in _lines(workflow) if USES_ACTION in line} != {USES_MAIN}:
+            raise NotReadyError(f"{workflow} has to use the action only in lines {USES_MAIN!r}.")
     if _git("ls-remote", "origin", f"refs/tags/v{version}"):
         raise NotReadyError(f"v{version} is already released. Choose the next version.")
 
@@ -84,8 +87,9 @@ def commit(version: str, image: str) -> None:
     _replace(ACTION, BUILDS_IMAGE, f"  image: docker://{image}")
     _git("commit", "--message", f"Pin v{version} to its image", str(ACTION))
     pinned = _git("rev-parse", "HEAD")
-    _replace(WORKFLOW, USES_MAIN, f"      - {USES_ACTION}{pinned} # v{version}")
-    _git("commit", "--message", f"Release v{version}", str(WORKFLOW))
+    for workflow in WORKFLOWS:
+        _replace(workflow, USES_MAIN, f"      - {USES_ACTION}{pinned} # v{version}")
+    _git("commit", "--message", f"Release v{version}", *map(str, WORKFLOWS))
     major = version.partition(".")[0]
     _git("tag", "--annotate", "--message", f"v{version}", f"v{version}")
     _git("tag", "--annotate", "--message", f"v{version}", "--force", f"v{major}")

@@ -13,6 +13,7 @@ from ved.action.inputs import Inputs
 NO_INPUTS = Inputs(
     manifest=Path("pairs.yaml"),
     token="",
+    keyless="",
     only=(),
     endpoint="",
     mode="build",
@@ -32,6 +33,7 @@ NO_INPUTS = Inputs(
         ({}, {}),
         ({"INPUT_MANIFEST": " a/b.yaml "}, {"manifest": Path("a/b.yaml")}),
         ({"INPUT_TOKEN": "hf_x\n"}, {"token": "hf_x"}),
+        ({"INPUT_KEYLESS": "True"}, {"keyless": "true"}),
         ({"INPUT_ONLY": "a/b, c\n d,"}, {"only": ("a/b", "c", "d")}),
         ({"INPUT_ENDPOINT": "https://hub.example/"}, {"endpoint": "https://hub.example"}),
         ({"INPUT_MODE": "plan", "INPUT_SHARDS": " 4 "}, {"mode": "plan", "shards": "4"}),

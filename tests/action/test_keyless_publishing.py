@@ -142,7 +142,7 @@ def test_job_without_the_permission_is_refused(action: Action, hub: LocalHub) ->
     run = action.run([pair("owner/x")], {"GITHUB_REPOSITORY": GITHUB})
     assert run.status == 2
     (error,) = annotations(run)
-    assert code_of(error) == ErrorCode.ID_TOKEN_PERMISSION
+    assert code_of(error) == ErrorCode.EMPTY_TOKEN
     assert "permissions: {id-token: write, contents: read}" in error.message
     assert hub.requests == []
 

@@ -173,7 +173,7 @@ def test_build_annotates_each_refusal_at_its_own_key(
     [
         ("hf_wrong", ErrorCode.TOKEN_NOT_VALID),
         ("hf_reading", ErrorCode.TOKEN_MAY_NOT_WRITE),
-        ("", ErrorCode.ID_TOKEN_PERMISSION),
+        ("", ErrorCode.EMPTY_TOKEN),
     ],
 )
 def test_build_rejects_a_token_that_cannot_publish(
@@ -217,7 +217,7 @@ def test_plan_reports_what_would_be_done_and_writes_nothing(action: Action, hub:
     assert run.outputs.items() >= {"pending": "1", "built": "0", "failed": "1"}.items()
     (element,) = json.loads(run.outputs["matrix"])["include"]
     assert element == {
-        **{"shard": "1/1", "repos": ["owner/planned-new"]},
+        **{"index": 0, "shard": "1/1", "repos": ["owner/planned-new"]},
         "bytes": rows["owner/planned-new"]["bytes"],
     }
     assert [row[:2] for row in summary_rows(run)] == [
@@ -274,11 +274,18 @@ pairs:
     assert hub.requests == []
 
 
-def test_missing_manifest_is_annotated(action: Action) -> None:
+@pytest.mark.parametrize("files", [[], ["models/pairs.yaml"]], ids=["no checkout", "wrong path"])
+def test_missing_manifest_is_explained(files: list[str], action: Action) -> None:
+    for name in files:
+        (action.workspace / name).parent.mkdir(parents=True)
+        (action.workspace / name).write_text("pairs: []")
     run = action.run(None, manifest="config/pairs.yaml")
     assert run.status == 2
     (error,) = annotations(run)
-    assert place_of(error) == ("config/pairs.yaml", "1", "1")
+    assert error.properties == {}  # there is no such file to annotate
+    assert code_of(error) == ErrorCode.MANIFEST_NOT_READABLE
+    assert ("actions/checkout" in error.message) == (files == [])
+    assert all(repr(name) in error.message for name in files)
     assert text_blocks(run.summary)[1] == "Nothing was done."
 
 
@@ -315,7 +322,8 @@ def test_wrong_input_is_explained_before_any_request(
     blocks = text_blocks(run.summary)
     assert blocks[:2] == ["VED", "Nothing was done."]
     assert error.message.startswith(blocks[2])
-    assert run.outputs == NO_OUTPUTS
+    assert run.outputs.items() >= {"matrix": NO_OUTPUTS["matrix"], "built": "0"}.items()
+    assert all(row["codes"] == [code] for row in rows_of(run))
     assert hub.requests == []
 
 
@@ -336,3 +344,11 @@ def test_log_masks_the_token_first_and_stops_commands(action: Action) -> None:
     for text in ("  owner/logged-1", "owner/logged-2: Assembling", "owner/logged-2: Published as"):
         assert any(text in line for line in lines[:end])
     assert [line.partition(" ")[0] for line in lines[end + 1 :]] == ["::error"]
+
+
+def test_hub_on_loopback_that_does_not_answer_is_named(action: Action, unused_port: int) -> None:
+    endpoint = f"http://127.0.0.1:{unused_port}"
+    run = action.run([pair("owner/x")], mode="plan", endpoint=endpoint)
+    errors = annotations(run)
+    assert {code_of(error) for error in errors} == {ErrorCode.HUB_DOES_NOT_ANSWER}
+    assert all(endpoint in error.message and "bridge" in error.message for error in errors)

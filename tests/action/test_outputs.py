@@ -117,3 +117,20 @@ def test_file_that_cannot_be_written_is_explained(kind: str, action: Action) -> 
     assert "(pairs.yaml)" in error.message
     assert run.outputs["failed"] == "1"
     assert "owner/x" in run.summary
+
+
+@pytest.mark.parametrize("variable", ["GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"])
+def test_file_of_the_runner_that_cannot_be_written_is_named_and_the_rest_is_written(
+    variable: str, action: Action, tmp_path: Path
+) -> None:
+    inputs = {"results-file": "results.json"}
+    run = action.run(REFUSED, {variable: str(tmp_path)}, **inputs)  # a directory
+    assert run.status == 2
+    (error,) = (each for each in annotations(run) if code_of(each) == ErrorCode.FILE_NOT_WRITABLE)
+    assert variable in error.message
+    (row,) = json.loads((action.workspace / "results.json").read_text())
+    assert row["repo"] == "owner/x"
+    if variable == "GITHUB_OUTPUT":
+        assert variable in text_blocks(run.summary)[1]
+    else:
+        assert run.outputs["failed"] == "1"

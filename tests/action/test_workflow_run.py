@@ -10,6 +10,7 @@ from examples.demo.runner import Run
 from tests.project.test_workflows import BUILD_PAIRS, filled, uploaded
 from tests.support.action import rows_of, run_in_process, summary_rows
 from tests.support.publishing import TOKEN, build_pair, heads, pair
+from ved.errors import ErrorCode
 from ved.localhub import LocalHub
 
 MANIFEST = "config/pairs.yaml"
@@ -42,7 +43,7 @@ class Workflow:
 
     def build(self, index: int, element: object) -> Run:
         """Run the job of one element of the matrix."""
-        matrix = {"toJSON(matrix)": json.dumps(element, indent=2), "strategy.job-index": str(index)}
+        matrix = {"toJSON(matrix)": json.dumps(element, indent=2), "matrix.index": str(index)}
         return self._run("build", {**self.values, **matrix})
 
     def summary(self) -> Run:
@@ -137,3 +138,29 @@ def test_workflow_reports_a_job_that_died_and_runs_it_again(hub: LocalHub, tmp_p
     report = workflow.summary()
     assert (report.status, report.outputs["failed"]) == (1, "1")
     assert shown_actions(report)["owner/flow-dies"] == "✅ built"
+
+
+def test_workflow_without_its_secret_builds_nothing_and_reports_why(
+    hub: LocalHub, tmp_path: Path
+) -> None:
+    workflow = Workflow(hub.endpoint, [pair("owner/flow-a"), pair("owner/flow-b")], tmp_path)
+    workflow.values["secrets.token"] = ""
+
+    plan = workflow.plan()
+    assert (plan.status, plan.outputs["pending"], plan.outputs["failed"]) == (2, "0", "2")
+
+    report = workflow.summary()
+    assert report.status == 1
+    assert [row["codes"] for row in rows_of(report)] == [[ErrorCode.EMPTY_TOKEN]] * 2
+
+
+def test_workflow_reports_why_a_job_failed_as_a_whole(hub: LocalHub, tmp_path: Path) -> None:
+    workflow = Workflow(hub.endpoint, [pair("owner/flow-a"), pair("owner/flow-b")], tmp_path)
+    first, second = json.loads(workflow.plan().outputs["matrix"])["include"]
+    workflow.values["secrets.token"] = "hf_revoked"
+    for element in (first, second):
+        assert workflow.build(element["index"], element).status == 2
+
+    report = workflow.summary()
+    assert report.status == 1
+    assert [row["codes"] for row in rows_of(report)] == [[ErrorCode.TOKEN_NOT_VALID]] * 2

@@ -1,5 +1,6 @@
 """Loading a manifest: files, local directories, and the error with all problems."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,18 +8,33 @@ from pathlib import Path
 import pytest
 
 from tests.support.manifests import one_pair
-from ved.errors import RequestError
+from ved.errors import ErrorCode, RequestError
 from ved.manifest import ManifestError, load, loads
 
 
-def test_load_reports_unreadable_file_at_its_start(tmp_path: Path) -> None:
-    for path, reason in [(tmp_path / "no.yaml", "No such file"), (tmp_path, "Is a directory")]:
-        with pytest.raises(ManifestError) as caught:
+def test_load_of_a_missing_file_names_files_that_look_like_a_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = {
+        "models/checkpoints.yml": "# ours\ndefaults: {}\npairs:\n- x\n",
+        "grid.yaml": "grid:\n  encoders: []\n",
+        "compose.yaml": "services:\n  pairs: 1\n",
+        ".github/workflows/pairs.yml": "pairs: 1\n",
+        "notes.txt": "pairs: 1\n",
+        "a/b/c/d/e/deep.yaml": "pairs: 1\n",
+    }
+    for name, text in files.items():
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(text)
+    Path("link.yaml").symlink_to("grid.yaml")
+    for path in (Path("pairs.yaml"), Path("models"), Path("grid.yaml/x")):
+        with pytest.raises(RequestError) as caught:
             load(path)
-        (problem,) = caught.value.problems
-        assert (problem.file, problem.line, problem.column) == (str(path), 1, 1)
-        assert problem.code == "manifest-not-readable"
-        assert reason in problem.message
+        assert caught.value.code == ErrorCode.MANIFEST_NOT_READABLE
+        assert repr(str(path)) in caught.value.cause
+        named = re.findall("'(.*?)'", caught.value.remedy)
+        assert named == ["grid.yaml", "models/checkpoints.yml"]
 
 
 def test_load_checks_local_directories(tmp_path: Path) -> None:

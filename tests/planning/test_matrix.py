@@ -176,8 +176,8 @@ def test_matrix_is_what_a_workflow_includes() -> None:
     ]
     assert build_matrix(shards) == {
         "include": [
-            {"shard": "1/2", "repos": ["org/a", "org/b"], "bytes": 31},
-            {"shard": "2/2", "repos": ["org/c"], "bytes": 5},
+            {"index": 0, "shard": "1/2", "repos": ["org/a", "org/b"], "bytes": 31},
+            {"index": 1, "shard": "2/2", "repos": ["org/c"], "bytes": 5},
         ]
     }
 

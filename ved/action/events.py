@@ -4,6 +4,7 @@ Source of the names: https://docs.github.com/actions/reference/workflows-and-act
 """
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +22,15 @@ _UNMERGED = {
     *("merge_group", "pull_request", "workflow_run"),
 }
 """Keys of the payloads of other events, in case that a runner gives an event no name."""
+
+
+def may_publish() -> bool:
+    """Return whether this run may publish, see `check_may_publish`."""
+    try:
+        check_may_publish(os.environ)
+    except RequestError:
+        return False
+    return True
 
 
 def check_may_publish(environ: Mapping[str, str]) -> None:

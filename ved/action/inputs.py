@@ -14,6 +14,7 @@ class Inputs:
 
     manifest: Path
     token: str
+    keyless: str
     only: tuple[str, ...]
     endpoint: str
     mode: str
@@ -41,6 +42,7 @@ class Inputs:
         return cls(
             manifest=Path(value("MANIFEST") or "pairs.yaml"),
             token=value("TOKEN"),
+            keyless=value("KEYLESS").lower(),
             only=items("ONLY"),
             endpoint=value("ENDPOINT").rstrip("/"),
             mode=value("MODE") or "build",

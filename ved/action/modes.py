@@ -3,23 +3,23 @@
 import json
 import logging
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from huggingface_hub import HfApi
 
 from ved import commands
 from ved.action import events
+from ved.action.credentials import check_plan, publisher_of
 from ved.action.inputs import Inputs
 from ved.action.outputs import OUTPUT_BYTES
 from ved.action.reports import RunOutcome
 from ved.action.workflow_commands import WorkflowCommands
 from ved.action.workspace import check_in_workspace
 from ved.errors import ErrorCode, RequestError, VedError, as_ved_error
-from ved.hub import HubAccess, Publisher, connect, offers_identity, stored_tokens
+from ved.hub import connect, stored_tokens
 from ved.hub.oidc import REQUEST_URL
 from ved.interruption import ExitStatus
-from ved.manifest import ManifestError
+from ved.manifest import Manifest, ManifestError
 from ved.planning import RunOptions, parse_shard, parse_shard_count
 from ved.redaction import KNOWN
 from ved.sizes import parse_size
@@ -29,8 +29,6 @@ log = logging.getLogger("ved")
 
 _MAX_REASON = 500
 """The most characters of a reason in the log of mode `report`. The summary has more of it."""
-
-_Mask = Callable[[str], None]
 
 
 def run_mode(inputs: Inputs, outcome: RunOutcome, runner: WorkflowCommands) -> None:
@@ -48,7 +46,7 @@ def run_mode(inputs: Inputs, outcome: RunOutcome, runner: WorkflowCommands) -> N
         for token in stored_tokens():
             if token not in KNOWN:
                 runner.mask(token)
-        _run_mode(inputs, outcome, runner.mask)
+        _run_mode(inputs, outcome, runner)
     except ManifestError as error:
         for problem in error.problems:
             runner.annotate(problem.text, problem)
@@ -65,7 +63,7 @@ def run_mode(inputs: Inputs, outcome: RunOutcome, runner: WorkflowCommands) -> N
         outcome.fail(ExitStatus.FAILED, explained)
 
 
-def _run_mode(inputs: Inputs, outcome: RunOutcome, mask: _Mask) -> None:
+def _run_mode(inputs: Inputs, outcome: RunOutcome, runner: WorkflowCommands) -> None:
     modes = {"build": _build, "plan": _plan, "report": _report}
     if inputs.mode not in modes:
         raise RequestError(
@@ -75,25 +73,23 @@ def _run_mode(inputs: Inputs, outcome: RunOutcome, mask: _Mask) -> None:
         )
     check_in_workspace("results", inputs.results_file)
     check_in_workspace("checksums", inputs.checksums_file)
-    modes[inputs.mode](inputs, outcome, mask)
+    modes[inputs.mode](inputs, outcome, runner)
 
 
-def _build(inputs: Inputs, outcome: RunOutcome, mask: _Mask) -> None:
-    manifest = commands.validate(inputs.manifest)
+def _build(inputs: Inputs, outcome: RunOutcome, runner: WorkflowCommands) -> None:
+    manifest, options = _validate(inputs, outcome)
     events.check_may_publish(os.environ)
-    options, api = _options(inputs), _connect(inputs)
-    publisher = None
-    # Without a token and an identity, the error explains how a job gets an identity.
-    is_job = os.environ.get("GITHUB_ACTIONS") == "true"
-    if offers_identity(os.environ) or (is_job and not HubAccess(api).has_token):
-        publisher = Publisher(api.endpoint, os.environ, mask)
+    api = _connect(inputs)
+    publisher = publisher_of(inputs, api, runner)
     commands.build(manifest, options, api, publisher=publisher, collector=outcome.collector)
 
 
-def _plan(inputs: Inputs, outcome: RunOutcome, _: _Mask) -> None:
-    manifest = commands.validate(inputs.manifest)
+def _plan(inputs: Inputs, outcome: RunOutcome, runner: WorkflowCommands) -> None:
+    manifest, options = _validate(inputs, outcome)
     count = parse_shard_count(inputs.shards)
-    plan = commands.plan(manifest, _options(inputs), _connect(inputs))
+    api = _connect(inputs)
+    doubt = check_plan(inputs, api)
+    plan = commands.plan(manifest, options, api)
     print(plan.lines())
     outcome.planned = plan.results
     matrix = plan.matrix(count)
@@ -104,9 +100,34 @@ def _plan(inputs: Inputs, outcome: RunOutcome, _: _Mask) -> None:
             code=ErrorCode.WRONG_INPUT,
         )
     outcome.matrix = matrix
+    if doubt and matrix["include"]:
+        runner.annotate(doubt.text, level="warning")
 
 
-def _report(inputs: Inputs, outcome: RunOutcome, _: _Mask) -> None:
+def _validate(inputs: Inputs, outcome: RunOutcome) -> tuple[Manifest, RunOptions]:
+    """Return the manifest and the options; note the selected pairs, in case that the run fails."""
+    try:
+        manifest = commands.validate(inputs.manifest)
+    except RequestError as error:
+        if error.code is ErrorCode.MANIFEST_NOT_READABLE and not any(Path.cwd().iterdir()):
+            raise RequestError(
+                f"{error.cause} The workspace has no files at all.",
+                "Check out the repository first: add a step with uses: actions/checkout before "
+                "this one.",
+                code=error.code,
+            ) from error
+        raise
+    options = RunOptions(
+        only=parse_shard(inputs.shard) if inputs.shard else inputs.only,
+        max_disk=parse_size(inputs.max_disk) if inputs.max_disk else None,
+        allowed_namespaces=inputs.allowed_namespaces,
+        workspace=Path.cwd(),
+    )
+    outcome.selected = commands.select(manifest, options.only)
+    return manifest, options
+
+
+def _report(inputs: Inputs, outcome: RunOutcome, _: WorkflowCommands) -> None:
     if not inputs.results:
         raise RequestError(
             "Mode report has no results.",
@@ -116,15 +137,6 @@ def _report(inputs: Inputs, outcome: RunOutcome, _: _Mask) -> None:
     outcome.reported = commands.report(Path(inputs.results))
     for row in outcome.reported:
         log.info("%s: %s: %s", row.repo, row.action, clean(row.reason, _MAX_REASON))
-
-
-def _options(inputs: Inputs) -> RunOptions:
-    return RunOptions(
-        only=parse_shard(inputs.shard) if inputs.shard else inputs.only,
-        max_disk=parse_size(inputs.max_disk) if inputs.max_disk else None,
-        allowed_namespaces=inputs.allowed_namespaces,
-        workspace=Path.cwd(),
-    )
 
 
 def _connect(inputs: Inputs) -> HfApi:

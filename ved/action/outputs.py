@@ -8,6 +8,7 @@ import secrets
 from pathlib import Path
 
 from ved.action.log import UNENCODABLE
+from ved.errors import ErrorCode, RequestError, describe_os_error
 
 SUMMARY_BYTES = 1_000_000
 """The longest summary in bytes: a little less than 1 MiB, from which on the runner rejects it."""
@@ -17,14 +18,22 @@ OUTPUT_BYTES = 900_000
 
 
 def set_output(name: str, value: str) -> None:
-    """Set an output of the step."""
+    """Set an output of the step.
+
+    Raises:
+        RequestError: the runner's file cannot be written.
+    """
     # Nobody can guess the delimiter, so the value cannot end early and begin another output.
     delimiter = f"ved-{secrets.token_hex(16)}"
     _append("GITHUB_OUTPUT", f"{name}<<{delimiter}\n{value}\n{delimiter}\n")
 
 
 def write_summary(markdown: str) -> None:
-    """Write the job summary; a longer one than the runner accepts is truncated after a line."""
+    """Write the job summary; a longer one than the runner accepts is truncated after a line.
+
+    Raises:
+        RequestError: the runner's file cannot be written.
+    """
     summary = f"## VED\n\n{markdown}\n"
     encoded = summary.encode(errors=UNENCODABLE)
     if len(encoded) > SUMMARY_BYTES:
@@ -35,6 +44,14 @@ def write_summary(markdown: str) -> None:
 
 def _append(variable: str, text: str) -> None:
     path = os.environ.get(variable)
-    if path:
+    if not path:
+        return
+    try:
         with Path(path).open("a", encoding="utf-8", errors=UNENCODABLE) as file:
             file.write(text)
+    except OSError as error:
+        raise RequestError(
+            f"The file that {variable} names cannot be written: {describe_os_error(error)}",
+            "Run the action as the user that the runner starts it with: root, in a container.",
+            code=ErrorCode.FILE_NOT_WRITABLE,
+        ) from error

@@ -2,8 +2,9 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ved.action.inputs import Inputs
@@ -14,6 +15,7 @@ from ved.action.workflow_commands import WorkflowCommands
 from ved.action.workspace import write_file
 from ved.errors import RequestError, VedError
 from ved.interruption import ExitStatus
+from ved.manifest import Pair
 from ved.redaction import KNOWN
 from ved.results import (
     BAD,
@@ -39,6 +41,7 @@ class RunOutcome:
         collector: receives the results of mode `build`.
         planned: the results of mode `plan`.
         reported: the rows of mode `report`.
+        selected: the pairs that the run is about, as soon as they are known.
         matrix: the pairs that a plan would build, by the jobs that would build them.
         problems: the errors that ended the run early.
         problem_status: the exit status if there are problems.
@@ -47,6 +50,7 @@ class RunOutcome:
     collector: ResultCollector = field(default_factory=ResultCollector)
     planned: Sequence[Result] = ()
     reported: Sequence[Row] = ()
+    selected: Sequence[Pair] = ()
     matrix: Mapping[str, Any] = field(default_factory=lambda: {"include": []})
     problems: list[VedError] = field(default_factory=list)
     problem_status: int = 0
@@ -55,6 +59,17 @@ class RunOutcome:
     def results(self) -> Sequence[Result]:
         """The results so far, in the manifest's order; none in mode `report`."""
         return self.planned or self.collector.results
+
+    @property
+    def rows(self) -> list[Row]:
+        """A row for each pair. If the run failed as a whole, each row says why."""
+        if self.reported:
+            return list(self.reported)
+        results = self.results
+        if not results and self.problems:
+            why = self.problems[0]
+            results = [Result(pair, "failed", str(why), code=why.code) for pair in self.selected]
+        return [Row.of(result) for result in results]
 
     def fail(self, status: int, problem: VedError) -> None:
         """Add a problem; the exit status is that of the first one."""
@@ -75,30 +90,37 @@ def write_reports(inputs: Inputs, outcome: RunOutcome, runner: WorkflowCommands)
     """
     results = outcome.results
     # Reported rows come from other jobs, which may not know the secrets of this one.
-    rows = [_cleaned(row) for row in outcome.reported or map(Row.of, results)]
+    rows = [_cleaned(row) for row in outcome.rows]
     failed = sum(row.action in BAD for row in rows)
     _annotate(results, runner)
     fitting = fit_rows(rows, OUTPUT_BYTES)
     if len(fitting) < len(rows):
         log.warning("The output results has only %d of %d pairs.", len(fitting), len(rows))
-    set_output("results", to_json(fitting))
-    set_output("matrix", KNOWN.redact(json.dumps(outcome.matrix)))
-    set_output("pending", str(sum(len(each["repos"]) for each in outcome.matrix["include"])))
-    set_output("built", str(sum(row.action == "built" for row in rows)))
-    set_output("failed", str(failed))
+    outputs = {
+        "results": to_json(fitting),
+        "matrix": KNOWN.redact(json.dumps(outcome.matrix)),
+        "pending": str(sum(len(each["repos"]) for each in outcome.matrix["include"])),
+        "built": str(sum(row.action == "built" for row in rows)),
+        "failed": str(failed),
+    }
     contents = {
         "results": (inputs.results_file, to_json(fit_rows(rows, RESULTS_FILE_BYTES)) + "\n"),
         "checksums": (inputs.checksums_file, KNOWN.redact(_checksums(results))),
     }
-    for kind, (name, content) in contents.items():
-        try:
-            write_file(kind, name, content)
-        except RequestError as error:
-            _add_problem(error, outcome, runner)
-    timeline = gantt({result.pair.repo: result.steps for result in results})
-    endpoint = inputs.endpoint or "https://huggingface.co"
-    write_summary(KNOWN.redact(render_summary(rows, outcome.problems, endpoint, timeline)))
+    steps = [partial(set_output, *output) for output in outputs.items()]
+    steps += [partial(write_file, kind, *content) for kind, content in contents.items()]
+    for step in steps:
+        _attempt(step, outcome, runner)
+    _attempt(lambda: _write_summary(inputs, outcome, rows), outcome, runner)
     return outcome.problem_status or (ExitStatus.FAILED if failed else ExitStatus.WELL)
+
+
+def _write_summary(inputs: Inputs, outcome: RunOutcome, rows: Sequence[Row]) -> None:
+    failed_as_a_whole = not outcome.results and not outcome.reported
+    timeline = gantt({result.pair.repo: result.steps for result in outcome.results})
+    endpoint = inputs.endpoint or "https://huggingface.co"
+    of_pairs = [] if failed_as_a_whole else rows
+    write_summary(KNOWN.redact(render_summary(of_pairs, outcome.problems, endpoint, timeline)))
 
 
 def _annotate(results: Sequence[Result], runner: WorkflowCommands) -> None:
@@ -110,11 +132,14 @@ def _annotate(results: Sequence[Result], runner: WorkflowCommands) -> None:
             runner.annotate(message, result.pair.location(key), result.pair.repo, level)
 
 
-def _add_problem(error: RequestError, outcome: RunOutcome, runner: WorkflowCommands) -> None:
-    """Annotate a problem and add it, unless it has ended the run already."""
-    if str(error) not in map(str, outcome.problems):
-        runner.annotate(error.text)
-        outcome.fail(ExitStatus.WRONG_REQUEST, error)
+def _attempt(step: Callable[[], None], outcome: RunOutcome, runner: WorkflowCommands) -> None:
+    """Write something; annotate and add its problem, unless that has ended the run already."""
+    try:
+        step()
+    except RequestError as error:
+        if str(error) not in map(str, outcome.problems):
+            runner.annotate(error.text)
+            outcome.fail(ExitStatus.WRONG_REQUEST, error)
 
 
 def _checksums(results: Sequence[Result]) -> str:

@@ -58,9 +58,13 @@ def is_endpoint(url: str) -> bool:
 
 def is_encrypted_or_loopback(url: str) -> bool:
     """Return whether nobody on the network can read what is sent to an address."""
-    parts = urlsplit(url)
-    is_loopback = literal_class(parts.hostname or "") == AddressClass.LOOPBACK
-    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback)
+    scheme = urlsplit(url).scheme
+    return scheme == "https" or (scheme == "http" and is_loopback(url))
+
+
+def is_loopback(url: str) -> bool:
+    """Return whether an address literally names the machine itself, such as 127.0.0.1."""
+    return literal_class(urlsplit(url).hostname or "") == AddressClass.LOOPBACK
 
 
 def classify(address: str) -> AddressClass:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import requests
+from huggingface_hub import constants
 from huggingface_hub.errors import (
     BadRequestError,
     EntryNotFoundError,
@@ -25,6 +26,7 @@ from huggingface_hub.errors import (
 
 from ved.errors import ErrorCode, VedError
 from ved.hub import forbidden, rate_limits
+from ved.hub.addresses import is_loopback
 from ved.hub.answers import MalformedAnswerError, RefusedAnswerError
 from ved.text import clean, quoted
 
@@ -207,6 +209,12 @@ def _explain_connection(error: BaseException) -> _Why:
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         cause = "the connection was cut"
     remedy = "Check the endpoint and the network, and run again."
+    if is_loopback(constants.ENDPOINT):
+        remedy = (
+            f"Check that a Hub runs at {quoted(constants.ENDPOINT)}. In a container, this address "
+            "is the container itself, and not its host: from a bridge network, a container does "
+            "not reach a Hub that listens on the loopback of its host."
+        )
     return _Why(cause, remedy, ErrorCode.HUB_DOES_NOT_ANSWER)
 
 

@@ -30,10 +30,26 @@ def not_offered(environ: Mapping[str, str]) -> RequestError:
             code=ErrorCode.NO_TOKEN,
         )
     return RequestError(
-        "The job may not ask GitHub for an id token, so it needs a token to publish.",
+        "The job may not ask GitHub for an id token, so it cannot publish without a token.",
         "Add permissions: {id-token: write, contents: read} to the job, and to a job that calls it "
         "as a reusable workflow; or set the input token.",
         code=ErrorCode.ID_TOKEN_PERMISSION,
+    )
+
+
+def empty_token(cause: str, otherwise: str = "") -> RequestError:
+    """Return the error of a job that should have a stored token and has none.
+
+    Args:
+        cause: the sentence that says so.
+        otherwise: a sentence, with a space before it, on how to publish without such a token.
+    """
+    return RequestError(
+        cause,
+        "If you pass a secret such as secrets.HF_TOKEN, no secret of that name reaches this job: "
+        "check its name and where it is stored. A reusable workflow has only the secrets that its "
+        f"caller passes to it.{otherwise}",
+        code=ErrorCode.EMPTY_TOKEN,
     )
 
 

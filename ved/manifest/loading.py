@@ -11,6 +11,7 @@ from ved.errors import ErrorCode, RequestError
 from ved.manifest.fields import MAX_PAIRS, ValidationContext
 from ved.manifest.grid import expand
 from ved.manifest.grid_models import Grid
+from ved.manifest.lookup import find_manifests
 from ved.manifest.manifest_model import File
 from ved.manifest.messages import problems_in
 from ved.manifest.pair_models import Pair
@@ -18,6 +19,7 @@ from ved.manifest.problems import Location, Problem
 from ved.manifest.repo_names import qualify, repo_problems
 from ved.manifest.yaml_nodes import Node, items_of
 from ved.manifest.yaml_reader import MAX_BYTES, read_document
+from ved.text import quoted
 
 
 @dataclass(frozen=True)
@@ -53,16 +55,27 @@ def load(path: Path) -> Manifest:
     """Read a manifest from a file, and check that its local directories exist.
 
     Raises:
-        ManifestError: the file cannot be read, or has problems.
+        RequestError: the file cannot be read.
+        ManifestError: it has problems.
     """
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        message = f"the file cannot be read: {error.strerror}"
-        problem = Problem(str(path), 1, 1, message, ErrorCode.MANIFEST_NOT_READABLE)
-        raise ManifestError([problem]) from error
+        raise _not_readable(path, error) from error
     return _parse(data, str(path), ValidationContext(path.parent, check_directories=True))
+
+
+def _not_readable(path: Path, error: OSError) -> RequestError:
+    is_missing = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
+    found = find_manifests(Path.cwd()) if is_missing else []
+    return RequestError(
+        f"The manifest {quoted(str(path))} cannot be read: {error.strerror}.",
+        f"Give the path of a manifest. These look like one: {', '.join(map(quoted, found))}."
+        if found
+        else "Give the path of a manifest.",
+        code=ErrorCode.MANIFEST_NOT_READABLE,
+    )
 
 
 def loads(text: bytes, name: str = "pairs.yaml", folder: Path = Path()) -> Manifest:

@@ -157,6 +157,7 @@ def build_matrix(shards: Sequence[Shard]) -> dict[str, Any]:
     return {
         "include": [
             {
+                "index": number - 1,
                 "shard": f"{number}/{len(shards)}",
                 "repos": [pair.repo for pair in shard.pairs],
                 "bytes": shard.size,
