@@ -189,6 +189,8 @@ def _definition(module: str, name: str) -> _Definition:
     """Return the definition of a name, wherever the module imports it from."""
     for node in ast.walk(_parse(module)):
         if isinstance(node, _Definition) and node.name == name:
+            if isinstance(node, ast.ClassDef):
+                node.body += _inherited(module, node)
             return node
     for node in ast.walk(_parse(module)):
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -196,6 +198,24 @@ def _definition(module: str, name: str) -> _Definition:
                 if name == (alias.asname or alias.name):
                     return _definition(node.module, alias.name)
     raise LookupError(f"{module} has no {name}")
+
+
+def _inherited(module: str, definition: ast.ClassDef) -> list[ast.stmt]:
+    """Return the methods of the base classes that are VED's own."""
+    imported = {
+        alias.name
+        for node in ast.walk(_parse(module))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ved.")
+        for alias in node.names
+    }
+    bases = [base.id for base in definition.bases if isinstance(base, ast.Name)]
+    return [
+        node
+        for base in bases
+        if base in imported
+        for node in _definition(module, base).body
+        if isinstance(node, _Function)
+    ]
 
 
 def _all(tree: ast.Module) -> list[str]:

@@ -2,9 +2,6 @@
 
 import functools
 import inspect
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +16,11 @@ import transformers
 from numpy.typing import NDArray
 
 from tests import checkpoints
-from tests.support.building import assemble_pair, files_of
+from tests.support.building import assemble_pair, assert_same_parameters
 from tests.support.environments import run_consumer
+from tests.support.reference import parameters
 from ved.manifest.settings import CheckpointSettings
-from ved.modeling import vision_encoder_decoder
-from ved.modeling.vision_encoder_decoder import FlaxVisionEncoderDecoderModel
+from ved.modeling import FlaxVisionEncoderDecoderModel
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +28,6 @@ Arrays = dict[str, NDArray[Any]]
 Answers = Callable[[str], NDArray[Any]]
 
 CONSUMER = Path(__file__).parents[1] / "consumers" / "decoding.py"
-ROOT = Path(__file__).parents[2]
 # Every encoder and every decoder, but not every pair: a decoder sees only the encoder's states.
 PAIRS = [
     *(f"vit-{decoder}" for decoder in checkpoints.DECODERS),
@@ -50,6 +46,8 @@ TOKENS = {
 }
 COMPILED: dict[tuple[Any, ...], Callable[..., Any]] = {}
 NOT_COUNTED = -100
+# Many tokens, so that texts end at different lengths.
+ENDS = [*range(0, 300, 7)]
 TOLERANCE = 1e-4
 
 
@@ -101,6 +99,34 @@ class Question:
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
+# By label: the decoder, the prompt, and settings besides the number of beams.
+BEAMS: dict[str, tuple[str, Arrays, dict[str, Any]]] = {
+    **{decoder: (decoder, {}, {"max_new_tokens": 20}) for decoder in checkpoints.DECODERS},
+    "prompt": ("gpt2", prompt("gpt2"), {"max_new_tokens": 12}),
+    "several": ("gpt2", {}, {"max_new_tokens": 12, "num_return_sequences": 2}),
+    "short": ("gpt2", {}, {"max_new_tokens": 12, "length_penalty": -2.0, "eos_token_id": ENDS}),
+    "early": ("gpt2", {}, {"max_new_tokens": 12, "early_stopping": True, "eos_token_id": ENDS}),
+    "never": (
+        "roberta",
+        {},
+        {
+            "max_new_tokens": 12,
+            "early_stopping": "never",
+            "length_penalty": 2.0,
+            "eos_token_id": ENDS,
+        },
+    ),
+    "rules": ("bert", {}, {"max_new_tokens": 12, "no_repeat_ngram_size": 2, "min_new_tokens": 9}),
+}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "length": {"max_length": 9},
+    "default length": {},
+    "rules": {"max_new_tokens": 16, "repetition_penalty": 1.8, "no_repeat_ngram_size": 2},
+    "forced": {"max_new_tokens": 8, "forced_bos_token_id": 7, "forced_eos_token_id": 9},
+    "words": {"max_new_tokens": 8, "suppress_tokens": [*range(0, 384, 2)]},
+}
+
+
 QUESTIONS = {
     **{pair: Question("generate", pair, arguments={"max_new_tokens": 20}) for pair in PAIRS},
     **{
@@ -111,7 +137,16 @@ QUESTIONS = {
     },
     # Positions counted from this pad id would be outside of the table of position embeddings.
     "other pad": Question("generate", OTHER_PAD, arguments={"max_new_tokens": 12}),
-    "beams": Question("generate", "vit-roberta", arguments={"max_new_tokens": 12, "num_beams": 3}),
+    **{
+        f"beams {label}": Question(
+            "generate", f"vit-{decoder}", images() | inputs, {"num_beams": 3, **arguments}
+        )
+        for label, (decoder, inputs, arguments) in BEAMS.items()
+    },
+    **{
+        f"settings {label}": Question("generate", "vit-gpt2", arguments=arguments)
+        for label, arguments in SETTINGS.items()
+    },
     "end": Question(
         "generate", "vit-roberta", arguments={"max_new_tokens": 12, "eos_token_id": 304}
     ),
@@ -136,7 +171,7 @@ def generate(model: Any, inputs: Arrays, **arguments: Any) -> Any:
     pixel_values = inputs["pixel_values"]
     others = {name: array for name, array in inputs.items() if name != "pixel_values"}
     # The states of all encoders have one shape, so each decoder is compiled once.
-    asked = (model.config.decoder.model_type, *others, *arguments.items())
+    asked = (model.config.decoder.model_type, *others, repr(arguments))
     if asked not in COMPILED:
         COMPILED[asked] = jax.jit(
             lambda params, **inputs: (
@@ -283,11 +318,25 @@ def test_generate_with_another_pad_token_keeps_positions(flax: Answers, pytorch:
     np.testing.assert_array_equal(tokens, flax("vit-roberta")[:, :13])
 
 
-def test_generate_with_beams_gives_the_tokens_of_pytorch(flax: Answers, pytorch: Answers) -> None:
-    tokens = flax("beams")
+@pytest.mark.parametrize("label", BEAMS)
+def test_generate_with_beams_gives_the_tokens_of_pytorch(
+    label: str, flax: Answers, pytorch: Answers
+) -> None:
+    tokens, expected = flax(f"beams {label}"), pytorch(f"beams {label}")
 
-    np.testing.assert_array_equal(tokens, pytorch("beams"))
-    assert not np.array_equal(tokens, flax("vit-roberta")[:, :13])
+    # PyTorch returns as many tokens as the longest text has.
+    np.testing.assert_array_equal(tokens[:, : expected.shape[1]], expected)
+    if label in checkpoints.DECODERS:
+        assert not np.array_equal(tokens, flax(f"vit-{label}"))
+
+
+@pytest.mark.parametrize("label", SETTINGS)
+def test_generate_follows_settings_like_pytorch(
+    label: str, flax: Answers, pytorch: Answers
+) -> None:
+    tokens, expected = flax(f"settings {label}"), pytorch(f"settings {label}")
+
+    np.testing.assert_array_equal(tokens[:, : expected.shape[1]], expected)
 
 
 def test_generate_pads_a_finished_text_like_pytorch(flax: Answers, pytorch: Answers) -> None:
@@ -334,11 +383,12 @@ def test_training_gives_the_losses_of_pytorch(
 
 def test_decode_after_encode_gives_the_logits_of_call(directories: dict[str, Path]) -> None:
     model = FlaxVisionEncoderDecoderModel.from_pretrained(directories["vit-roberta"])
-    inputs = padded_text("roberta")
+    inputs: dict[str, Any] = {**padded_text("roberta")}
+    pixel_values = images()["pixel_values"]
 
     @jax.jit
     def decoded(params: Any) -> Any:
-        states = model.encode(**images(), params=params)
+        states = model.encode(pixel_values, params=params)
         return model.decode(encoder_outputs=states, params=params, **inputs).logits
 
     expected = read(model, images() | inputs)
@@ -378,35 +428,29 @@ def test_generate_samples_by_the_prng_key(directories: dict[str, Path]) -> None:
     assert first == again != other
 
 
-def test_call_has_the_signature_of_transformers() -> None:
-    ours, theirs = FlaxVisionEncoderDecoderModel, transformers.FlaxVisionEncoderDecoderModel
-
-    assert inspect.signature(ours.__call__) == inspect.signature(theirs.__call__)
-
-
-def test_save_pretrained_writes_the_files_of_transformers(
-    directories: dict[str, Path], tmp_path: Path
-) -> None:
-    for name, model_class in (
-        ("ours", FlaxVisionEncoderDecoderModel),
-        ("theirs", transformers.FlaxVisionEncoderDecoderModel),
-    ):
-        model_class.from_pretrained(directories["vit-roberta"]).save_pretrained(tmp_path / name)
-
-    assert files_of(tmp_path / "ours") == files_of(tmp_path / "theirs")
-
-
-def test_modeling_file_works_as_a_copy_without_ved(tmp_path: Path) -> None:
-    shutil.copy(vision_encoder_decoder.__file__, tmp_path / "copied.py")
-    program = (
-        f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]\n"
-        "for module in ('copied', 'ved.modeling'):\n"
-        "    __import__(module)\n"
-        "    assert sys.modules[module].FlaxVisionEncoderDecoderModel\n"
-        "    print(*sorted(name for name in sys.modules if name.split('.')[0] == 'ved'))\n"
+@pytest.mark.parametrize("method", ["__call__", "encode", "decode", "init_cache"])
+def test_methods_have_the_parameters_of_transformers(method: str) -> None:
+    ours, theirs = (
+        {
+            name: parameter.default
+            for name, parameter in inspect.signature(getattr(each, method)).parameters.items()
+        }
+        for each in (FlaxVisionEncoderDecoderModel, transformers.FlaxVisionEncoderDecoderModel)
     )
 
-    printed = subprocess.check_output([sys.executable, "-I", "-c", program], text=True)
+    assert ours == theirs
+    assert [*ours] == [*theirs]
 
-    package = "ved ved.modeling ved.modeling.vision_encoder_decoder"
-    assert printed.splitlines() == ["", package]
+
+@pytest.mark.parametrize("safe_serialization", [False, True])
+def test_save_pretrained_writes_a_checkpoint_that_transformers_loads(
+    safe_serialization: bool, directories: dict[str, Path], tmp_path: Path
+) -> None:
+    model = FlaxVisionEncoderDecoderModel.from_pretrained(directories["vit-roberta"])
+    model.save_pretrained(tmp_path, safe_serialization=safe_serialization)
+
+    theirs = transformers.FlaxVisionEncoderDecoderModel.from_pretrained(tmp_path)
+
+    assert_same_parameters(parameters(theirs), parameters(model))
+    assert theirs.config.decoder_start_token_id == model.config.decoder_start_token_id
+    assert theirs.generation_config.eos_token_id == model.generation_config["eos_token_id"]

@@ -18,7 +18,7 @@ from tests.support.environments import run_consumer
 from ved.assembly.parts import load_config, source_part
 from ved.errors import ErrorCode, VedError
 from ved.families import DECODERS, ENCODERS, Role
-from ved.modeling.vision_encoder_decoder import _position_ids
+from ved.modeling.families import decoder_settings
 from ved.tensors.tensor import read
 
 CONSUMER = Path(__file__).parents[1] / "consumers" / "settings.py"
@@ -218,7 +218,7 @@ def flax_output(
         model = FlaxAutoModelForCausalLM.from_config(config, _do_init=False)
         output = model(
             ids,
-            position_ids=_position_ids(config, ids),
+            position_ids=decoder_settings(config.to_dict()).position_ids(ids),
             encoder_hidden_states=jnp.asarray(states),
             params=params,
             return_dict=True,

@@ -44,10 +44,7 @@ repos."""
 
 _TEMPLATE = "card.md.jinja"
 _HUB = "https://huggingface.co"
-_INSTALL_VED = 'pip install "ved @ git+https://github.com/ved-action/ved"'
-_MODELING_FILE = (
-    "https://github.com/ved-action/ved/blob/main/ved/modeling/vision_encoder_decoder.py"
-)
+_INSTALL_VED = 'pip install --no-deps "ved @ git+https://github.com/ved-action/ved"'
 
 
 def write_card(record: BuildRecord, directory: Path) -> BuildRecord:
@@ -124,7 +121,6 @@ def render_card(record: BuildRecord) -> str:
             differs=[each.flax_differs for each in (encoder, decoder) if each.flax_differs],
             generate_fails=decoder.generate_fails,
             snippets=snippets,
-            needs_ved=snippets.needs_ved(record),
             also="".join(f" {package}" for package in record.packages or ()),
             files={role: _files(ledger) for role, ledger in record.ledger.items()},
             initialized=initialized,
@@ -139,8 +135,6 @@ def render_card(record: BuildRecord) -> str:
             HUB=_HUB,
             initialized_in=sorted({group.split("/")[0] for group in initialized}),
             install_ved=_INSTALL_VED,
-            install_flax=_install_flax(record),
-            modeling_file=_MODELING_FILE,
         )
     )
     head = card_metadata(record.pair, sources, record.fingerprint, record.card_digest or "")
@@ -201,7 +195,7 @@ def _card_text() -> list[object]:
     texts = [loader.get_source(environment, name)[0] for name in environment.list_templates()]
     families = {**ENCODERS, **DECODERS}
     known = [(name, each.generate_fails, each.flax_differs) for name, each in families.items()]
-    return [texts, known, TAGS, _HUB, _INSTALL_VED, _MODELING_FILE]
+    return [texts, known, TAGS, _HUB, _INSTALL_VED]
 
 
 def _license(pair: Pair, sources: Iterable[Snapshot | RecordedSource]) -> dict[str, object]:
@@ -210,12 +204,6 @@ def _license(pair: Pair, sources: Iterable[Snapshot | RecordedSource]) -> dict[s
     problems = licenses.license_problems(pair.license, found)
     reasoning = licenses.reasoning(pair.license, found) if found and not problems else ""
     return {"problems": [problem.cause for problem in problems], "reasoning": reasoning}
-
-
-def _install_flax(record: BuildRecord) -> str:
-    """Return a command that installs the libraries of the build: later ones may not fit."""
-    pinned = (f'"{name}=={record.versions[name]}"' for name in ("transformers", "flax", "jax"))
-    return f"pip install {' '.join(pinned)} pillow"
 
 
 def _files(ledger: RecordedLedger) -> list[str]:

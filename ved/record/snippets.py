@@ -8,7 +8,6 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ved.families.lookup import find_family
 from ved.markdown import code_span
 from ved.record.build_record import BuildRecord
 from ved.text import shorten
@@ -52,15 +51,6 @@ def has_pytorch(record: BuildRecord) -> bool:
     return "safetensors" in record.weights
 
 
-def needs_ved(record: BuildRecord) -> bool:
-    """Tell whether transformers' own Flax class fails, or differs from PyTorch.
-
-    The card then uses the class of `ved.modeling`.
-    """
-    families = (find_family(role, each.family, role) for role, each in record.sources.items())
-    return any(each.generate_fails or each.flax_differs for each in families)
-
-
 def needs_mecab(record: BuildRecord) -> bool:
     """Tell whether the tokenizer needs MeCab, which VED does not have, to encode texts."""
     return "fugashi" in (record.packages or ())
@@ -93,7 +83,6 @@ def _rendered(name: str, record: BuildRecord, **more: str) -> str:
         .render(
             repo=record.pair.repo,
             new_tokens=NEW_TOKENS,
-            module="ved.modeling" if needs_ved(record) else "transformers",
             is_float32=record.dtypes == {"float32"},
             **more,
         )

@@ -124,7 +124,7 @@ class GenerationSettings:
 _COMPUTED = frozenset(field.name for field in fields(GenerationSettings)) - {
     *("prompt_length", "eos_token_ids", "forced_eos_token_ids")
 }
-_KNOWN = _COMPUTED | _INPUTS | _WITHOUT_EFFECT_ON_TOKENS | _NOT_COMPUTED.keys()
+KNOWN = _COMPUTED | _INPUTS | _WITHOUT_EFFECT_ON_TOKENS | _NOT_COMPUTED.keys()
 
 
 def resolve(
@@ -171,7 +171,7 @@ def resolve(
 
 def _refuse_unknown(given: Mapping[str, Any]) -> None:
     for name, value in given.items():
-        if name not in _KNOWN:
+        if name not in KNOWN:
             raise ModelingError(
                 f"{name} is not a setting of generation that is known here. If it comes from "
                 f"generation_config.json, pass {name}=None to generate without it."
