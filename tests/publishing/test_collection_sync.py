@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from typing import Any
 
 import pytest
 from huggingface_hub import Collection, HfApi
@@ -244,3 +245,20 @@ def test_sync_only_logs_refused_order(hub: LocalHub, caplog: pytest.LogCaptureFi
     assert TITLE in record.getMessage()
     sync(hub, "b a")
     assert names_in(read_collection(hub)) == "b a"
+
+
+def test_sync_uses_the_older_of_two_collections_that_jobs_created(
+    hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.behavior.unique_collection_titles = False
+    created = HfApi.create_collection
+
+    def create_after_another(api: HfApi, *arguments: Any, **options: Any) -> Collection:
+        created(api, *arguments, **options)
+        return created(api, *arguments, **options)
+
+    monkeypatch.setattr(HfApi, "create_collection", create_after_another)
+    assert sync_collection(["owner/a"], collected_pairs("a"), client(hub)) == {}
+    slugs = sorted(each.slug for each in client(hub).list_collections(owner="owner"))
+    items = [len(client(hub).get_collection(slug).items) for slug in slugs]
+    assert items == [1, 0]

@@ -1,5 +1,7 @@
 """ved.publishing.collections: what is missing or out of order in collections."""
 
+import json
+
 import pytest
 from huggingface_hub import CollectionItem, HfApi
 from hypothesis import given
@@ -81,6 +83,21 @@ def test_find_collection_prefers_exact_title(hub: LocalHub) -> None:
     exact = find_collection(f"owner/{TITLE}", client(hub))
     assert exact is not None
     assert (exact.title, names_in(exact)) == (TITLE, "b")
+
+
+def test_find_collection_of_two_is_the_oldest(hub: LocalHub) -> None:
+    hub.behavior.unique_collection_titles = False
+    slugs = [create_collection(hub, "a") for _ in range(3)]
+    found = find_collection(f"owner/{TITLE}", client(hub))
+    assert found is not None
+    assert found.slug == slugs[0]
+
+
+def test_find_collection_ignores_collections_of_others(hub: LocalHub) -> None:
+    slug = f"stranger/warm-starts-{'0' * 24}"
+    body = json.dumps([{"title": TITLE, "slug": slug, "owner": {"name": "stranger"}}]).encode()
+    hub.faults.add("GET", "^/api/collections$", body=body)
+    assert find_collection(f"owner/{TITLE}", client(hub)) is None
 
 
 def test_find_collection_has_all_items(hub: LocalHub) -> None:

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.publishing import TOKEN, build_pair, client, heads, pair
+from tests.support.publishing import TOKEN, build_pair, client, heads, manifest, pair
+from ved.commands import RunOptions, build
 from ved.errors import ErrorCode, VedError
+from ved.hub.oidc import Publisher
 from ved.localhub import LocalHub, Organization, Restriction
 from ved.publishing.commits import set_visibility
 
@@ -70,6 +72,17 @@ def test_publish_explains_resource_group(hub: LocalHub) -> None:
     hub.add_organization("team", Organization(demands_resource_group=True))
     result = build_pair(hub, pair("team/ungrouped"))
     assert (result.action, result.codes) == ("failed", [ErrorCode.RESOURCE_GROUP])
+
+
+def test_publish_explains_read_only_publisher(hub: LocalHub) -> None:
+    client(hub).create_repo("owner/keyless")
+    hub.add_publisher("owner/keyless", repository="octo/repo", read_only=True)
+    job = hub.add_job(repository="octo/repo", workflow="w.yml")
+    publisher = Publisher(hub.endpoint, job, lambda _: None)
+    entries = manifest(pair("owner/keyless"))
+    (result,) = build(entries, RunOptions(), client(hub, None), publisher=publisher)
+    assert (result.action, result.codes) == ("failed", [ErrorCode.TOKEN_MAY_NOT_WRITE])
+    assert "read-only" in result.reason
 
 
 def test_publish_bounds_and_cleans_the_words_of_the_hub(

@@ -101,4 +101,8 @@ def _create_collection(name: str, pairs: Sequence[Pair], api: HfApi) -> Collecti
     private = all(pair.private for pair in pairs)
     log.info("%s: Creating the collection", name)
     created = api.create_collection(title, namespace=owner, private=private, exists_ok=True)
-    return read_collection(created.slug, api)
+    # Another job may have created one of this title at the same time.
+    oldest = find_collection(name, api) or read_collection(created.slug, api)
+    if oldest.slug != created.slug:
+        log.warning("%s: Two jobs created it. Delete the empty one: %s", name, created.slug)
+    return oldest

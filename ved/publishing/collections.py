@@ -22,6 +22,9 @@ from ved.manifest.pair_models import Pair
 KEY = "collection"
 """The key of the manifest."""
 
+_ID_LENGTH = 24
+"""The hexadecimal digits at the end of a collection's slug, of which the first eight are a time."""
+
 
 def check_collection(name: str, access: HubAccess, rights: Rights | None) -> None:
     """Check that this run may change a collection, as far as that is known beforehand.
@@ -86,7 +89,8 @@ def pairs_by_collection(pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
 def find_collection(name: str, api: HfApi) -> Collection | None:
     """Return a collection with all its items; None if its owner has none of that title.
 
-    Prefers a title that is spelled exactly so over one that differs in upper and lower case.
+    Prefers a title that is spelled exactly so over one that differs in upper and lower case. If an
+    owner has two collections of one title, all jobs choose the oldest one.
 
     Args:
         name: owner/title.
@@ -99,10 +103,15 @@ def find_collection(name: str, api: HfApi) -> Collection | None:
     owner, _, title = name.partition("/")
     url = f"{api.endpoint}/api/collections"
     found = collection_titles(pages.fetch_pages(url, {"owner": owner}, api))
-    alike = [(its, slug) for its, slug in found if its.lower() == title.lower()]
-    alike.sort(key=lambda each: each[0] != title)
+    # The first part of a slug is the owner, and its end has an id that begins with a time.
+    alike = [
+        (its != title, slug[-_ID_LENGTH:], slug)
+        for its, slug in found
+        if its.lower() == title.lower() and slug.partition("/")[0].lower() == owner.lower()
+    ]
+    alike.sort()
     # A listing has only the first few items of each collection.
-    return read_collection(alike[0][1], api) if alike else None
+    return read_collection(alike[0][-1], api) if alike else None
 
 
 def read_collection(slug: str, api: HfApi) -> Collection:
