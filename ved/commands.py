@@ -145,7 +145,7 @@ def plan(
     options, api = _checked(options or RunOptions()), api or connect()
     pairs = select(manifest, options.only)
     rights = account.known_rights(api)
-    if rights is None:
+    if not HubAccess(api).has_token:
         log.info(WITHOUT_TOKEN)
     actions = make_plan(pairs, options, HubAccess(api), rights, builds_here=False)
     return PlanReport(actions, [planned_result(each, api.endpoint) for each in actions])

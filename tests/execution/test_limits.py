@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 from huggingface_hub import HfApi
 
-from tests.support.faults import AssembledOnce
+from tests.support.faults import AssembledOnce, be_quick
 from tests.support.publishing import TOKEN, manifest, pair
-from ved.commands import RunOptions, build
+from ved.commands import RunOptions, build, plan
 from ved.errors import ErrorCode
 from ved.hub import http
 from ved.localhub import ActionLimit, LocalHub, RateLimit
@@ -57,8 +57,41 @@ def test_build_waits_for_the_next_window(
     assert Counter(result.action for result in results) == {"built": count}
     waits = [each for each in caplog.messages if "rate limit" in each]
     api_requests = [each for each in hub.requests if each.path.startswith("/api/")]
-    assert len(api_requests) > 2 * limit.quota  # the window is too small for them
+    assert len(api_requests) > limit.quota  # the window is too small for them
     assert 1 <= len(waits) <= 2 * len(api_requests) / limit.quota + 2
+
+
+@pytest.mark.slow
+def test_plan_of_a_thousand_new_pairs_fits_into_one_window(
+    hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub.behavior, "rate_limit", RateLimit(1000, 300))
+    pairs = [pair(f"owner/planned-{number}", seed=number) for number in range(1000)]
+    report = plan(manifest(*pairs), RunOptions(), http.connect(TOKEN))
+    assert Counter(result.action for result in report.results) == {"build": 1000}
+    asked = [each for each in hub.requests if each.path.startswith("/api/")]
+    assert {each.status for each in asked} <= {200, 404}
+    assert len(asked) <= 110
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "whoami-v2"), ("GET", "/api/models$"), ("POST", "validate-yaml")],
+)
+@pytest.mark.parametrize("status", [403, 404, 500, 501])
+def test_build_goes_on_without_requests_that_only_help(
+    status: int,
+    method: str,
+    path: str,
+    hub: LocalHub,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    be_quick(monkeypatch)
+    hub.faults.add(method, path, times=100, status=status)
+    (result,) = run(1)
+    assert result.action == "built", result.reason
+    assert [each for each in caplog.records if each.levelno == logging.WARNING]
 
 
 @pytest.mark.parametrize("name", ["commit_limit", "creation_limit"])

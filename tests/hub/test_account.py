@@ -11,12 +11,15 @@ from ved.localhub import LocalHub
 
 
 def test_writing_rights_are_user_and_organizations(hub: LocalHub) -> None:
-    assert account.writing_rights(client(hub)).namespaces == {"owner", "team"}
+    rights = account.writing_rights(client(hub))
+    assert rights is not None
+    assert rights.namespaces == {"owner", "team"}
 
 
 def test_writing_rights_are_in_lower_case(hub: LocalHub) -> None:
     hub.add_user("Camel", token="hf_camel", organizations=("Hump",))
     rights = account.writing_rights(client(hub, "hf_camel"))
+    assert rights is not None
     assert rights.namespaces == {"camel", "hump"}
     account.check_rights("HUMP/x", rights)
 
@@ -43,7 +46,9 @@ def test_writing_rights_use_token_of_environment(
     hub: LocalHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    assert "owner" in account.writing_rights(client(hub, None)).namespaces
+    rights = account.writing_rights(client(hub, None))
+    assert rights is not None
+    assert "owner" in rights.namespaces
 
 
 def test_writing_rights_of_unreachable_hub(unused_port: int) -> None:

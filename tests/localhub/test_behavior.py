@@ -1,5 +1,6 @@
 """Behavior: what a hub answers where Hubs differ, through the unmodified client."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,26 @@ def test_errors_may_have_no_code(
     assert status(error) == 404
     assert error.value.response is not None
     assert "X-Error-Code" not in error.value.response.headers
+
+
+@pytest.mark.parametrize(
+    ("metadata", "is_known"),
+    [
+        ("license: apache-2.0", True),
+        ("license: appache-2.0", False),
+        ("language: [en, yue, code]", True),
+        ("language: pt-BR", False),
+    ],
+)
+def test_metadata_may_have_to_be_in_the_lists_of_the_real_hub(
+    metadata: str,
+    is_known: bool,
+    hub: LocalHub,
+    alice: HfApi,
+    repo: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    card = f"---\n{metadata}\n---\n".encode()
+    monkeypatch.setattr(hub.behavior, "known_metadata", True)
+    with nullcontext() if is_known else pytest.raises(ValueError, match=r"license|language"):
+        alice.upload_file(path_or_fileobj=card, path_in_repo="README.md", repo_id=repo)

@@ -51,7 +51,7 @@ def test_schema_is_valid_and_describes_every_key() -> None:
         {"encoder": "{model: a.b/c_d, revision: refs/pr/1, config: {model: c, revision: v1}}"},
         {"token_ids": "{decoder_start: 0, eos: 50256}", "seed": "4294967295", "adopt": "true"},
         {"language": "no", "license": "cc-by-4.0", "tags": "[image captioning, arxiv:1706.03762]"},
-        {"language": "[en, zh-Hant, multilingual]", "tags": "[]", "description": '"two\\nlines"'},
+        {"language": "[en, zh, yue, multilingual]", "tags": "[]", "description": '"two\\nlines"'},
     ],
 )
 def test_schema_accepts_valid_pairs(keys: dict[str, str]) -> None:

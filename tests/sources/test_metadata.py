@@ -24,7 +24,7 @@ def answer(**content: Any) -> RepoInfo:
     [
         ("en", ("en",)),
         (["en", "no", "en"], ("en", "no")),
-        (["multilingual", "zh-Hant"], ("multilingual", "zh-Hant")),
+        (["multilingual", "zh-Hant", "zh", "qq"], ("multilingual", "zh")),
         (["English", "en"], ("en",)),
         ("en\n", ()),
         ("[en](https://x.example)", ()),

@@ -1,19 +1,24 @@
 """Read the rights of a token, and check repos against them."""
 
+import logging
 import re
 
+import requests
 from huggingface_hub import HfApi, get_token
 
 from ved.errors import ErrorCode, RequestError, VedError
+from ved.hub.connections import is_unreachable
 from ved.hub.errors import translated_errors
 from ved.hub.rights import WRITE, Rights, parse_rights
 
+log = logging.getLogger("ved")
+
 
 def known_rights(api: HfApi) -> Rights | None:
-    """Return the rights of the token; None without a token.
+    """Return the rights of the token; None without a token, or if the Hub does not report them.
 
     Raises:
-        RequestError: the token is not valid, or the Hub does not answer.
+        RequestError: the token is not valid, or the Hub cannot be reached.
     """
     token = api.token or get_token()
     if token is None:
@@ -21,15 +26,15 @@ def known_rights(api: HfApi) -> Rights | None:
     return _read_rights(api, token)
 
 
-def writing_rights(api: HfApi) -> Rights:
-    """Return the rights of a token that has to write.
+def writing_rights(api: HfApi) -> Rights | None:
+    """Return the rights of a token that has to write; None if the Hub does not report them.
 
     Raises:
-        RequestError: there is no token, it is not valid, or it can only read; or the Hub does not
-            answer.
+        RequestError: there is no token, it is not valid, or it can only read; or the Hub cannot be
+            reached.
     """
     rights = _read_rights(api, api.token or get_token())
-    if rights.role == "read":
+    if rights is not None and rights.role == "read":
         raise RequestError(
             "The token can only read, so nothing can be published.",
             "Create a token with the role 'write' in the settings of the Hub.",
@@ -38,7 +43,8 @@ def writing_rights(api: HfApi) -> Rights:
     return rights
 
 
-def _read_rights(api: HfApi, token: str | bool | None) -> Rights:
+def _read_rights(api: HfApi, token: str | bool | None) -> Rights | None:
+    """Return the rights of a token; None, with a warning, if the Hub has no useful answer."""
     if not isinstance(token, str):
         raise RequestError(
             "There is no token, so nothing can be published.",
@@ -55,7 +61,21 @@ def _read_rights(api: HfApi, token: str | bool | None) -> Rights:
         with translated_errors("log in to the Hub"):
             return parse_rights(api.whoami())
     except VedError as error:
-        raise RequestError(error.cause, error.remedy, code=error.code) from error
+        if not _is_only_this_request(error):
+            raise RequestError(error.cause, error.remedy, code=error.code) from error
+        log.warning("%s The rights of the token are not checked.", error.cause)
+        return None
+
+
+def _is_only_this_request(error: VedError) -> bool:
+    """Return whether other requests may succeed: the token may be valid, and the Hub answers."""
+    cause = error.__cause__
+    if isinstance(cause, requests.exceptions.RetryError):
+        first = cause.args[0]
+        return not (isinstance(first, requests.RequestException) and is_unreachable(first))
+    if isinstance(cause, requests.HTTPError):
+        return error.code != ErrorCode.TOKEN_NOT_VALID
+    return False
 
 
 def check_rights(repo: str, rights: Rights, permission: str = WRITE) -> None:

@@ -80,12 +80,6 @@ def is_not_found(error: BaseException | None) -> bool:
     return isinstance(failed, requests.RequestException) and status_of(failed) == NOT_FOUND
 
 
-def is_useless_answer(error: VedError) -> bool:
-    """Return whether the Hub answered, but malformed, without an end or with an unsafe address."""
-    kinds = (MalformedAnswerError, RefusedAnswerError, *_BAD_ADDRESSES)
-    return isinstance(error.__cause__, kinds)
-
-
 @contextmanager
 def translated_errors(action: str, repo: str = "", *, writing: bool = False) -> Iterator[None]:
     """Raise errors of huggingface_hub and of the network inside the block as VedErrors.

@@ -24,6 +24,8 @@ class Behavior:
         creation_limit: the limit of new repos; None for no limit.
         small_file_redirects: whether the address of a small file redirects to another address of
             the hub.
+        known_metadata: whether the license and the languages of a card have to be in the lists of
+            the real Hub.
         error_codes: whether errors have the header X-Error-Code. Some Hubs send none.
         lists_digests: whether the description of a repo has the digests of its files. Some Hubs
             have them in the tree only.
@@ -37,6 +39,7 @@ class Behavior:
     commit_limit: ActionLimit | None = None
     creation_limit: ActionLimit | None = None
     small_file_redirects: bool = False
+    known_metadata: bool = False
     error_codes: bool = True
     lists_digests: bool = True
     obeys_private: bool = True
@@ -51,5 +54,6 @@ class Behavior:
             commit_limit=ActionLimit(128, "hour"),
             creation_limit=ActionLimit(300, "day"),  # a guess
             small_file_redirects=True,
+            known_metadata=True,
             unique_collection_titles=False,
         )

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 
+from ved.manifest import hub_ids
+
 _FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)^---[ \t]*$", re.DOTALL | re.MULTILINE)
 
 
@@ -48,12 +50,15 @@ class _ModelMetadata(BaseModel):
     pipeline_tag: str = ""
 
 
-def validate(content: str, kind: str) -> tuple[list[str], list[str]]:
+def validate(
+    content: str, kind: str, *, known_metadata: bool = False
+) -> tuple[list[str], list[str]]:
     """Check the metadata of a card.
 
     Args:
         content: the content of README.md.
         kind: models, datasets or spaces.
+        known_metadata: whether license and languages have to be in the lists of the real Hub.
 
     Returns:
         The errors and the warnings.
@@ -65,13 +70,31 @@ def validate(content: str, kind: str) -> tuple[list[str], list[str]]:
         if not isinstance(metadata, dict):
             return ["the metadata must be a mapping"], []
         if kind == "models":
-            _ModelMetadata.model_validate(metadata)
+            checked = _ModelMetadata.model_validate(metadata)
+            if known_metadata:
+                return _unknown_ids(checked), []
     except yaml.YAMLError as error:
         return [f"the metadata is not YAML: {error}"], []
     except ValidationError as error:
         problems = [(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()]
         return [f'"{key}" is wrong: {message}' for key, message in problems], []
     return [], []
+
+
+def _unknown_ids(card: _ModelMetadata) -> list[str]:
+    """Return an error for each license and language that the real Hub does not know."""
+    found = []
+    if any(each not in hub_ids.licenses() for each in card.license):
+        found.append(f'"license" must be one of [{", ".join(hub_ids.licenses())}]')
+    for number, each in enumerate(card.language):
+        if each not in hub_ids.languages():
+            found.append(
+                f'"language[{number}]" with value "{each}" is not valid. It must be an ISO 639-1, '
+                '639-2 or 639-3 code (two/three letters), or a special value like "code", '
+                '"multilingual". If you want to use BCP-47 identifiers, you can specify them in '
+                "language_bcp47."
+            )
+    return found
 
 
 def card_data(content: str) -> dict[str, Any]:

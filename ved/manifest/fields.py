@@ -23,6 +23,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from ved.errors import ErrorCode
+from ved.manifest import hub_ids
 from ved.manifest.pasted_urls import Subject, advice_for_url, without_credentials
 from ved.manifest.yaml_nodes import Scalar
 from ved.text import quoted
@@ -53,10 +54,10 @@ DIRECTORY_PATTERN = r"\.\.?|\.{0,2}/[^\r\n\t]*"
 # After an owner, a title may contain a slash. The Hub accepts titles of 60 characters.
 _TITLE_LENGTH = r"(?=.{1,60}$)"
 _TITLE = rf"{_NAME}/{_TITLE_LENGTH}\S+(?: \S+)*|{_TITLE_LENGTH}[^\s/]+(?: [^\s/]+)*"
-LANGUAGE_PATTERN = r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*|multilingual|code"
+LANGUAGE_PATTERN = r"[a-z]{2,3}|multilingual|code"
 """Matches language codes: those of ISO 639, and two that the Hub adds."""
 LICENSE_PATTERN = r"[a-z0-9](?:[a-z0-9.+-]{0,98}[a-z0-9+])?"
-"""Matches license ids; the Hub knows which of them exist."""
+"""Matches license ids; `ved.manifest.hub_ids` knows which of them exist."""
 _PLACEHOLDERS = ("{encoder}", "{decoder}")
 _TEMPLATE_PART = rf"(?:[A-Za-z0-9._-]|{'|'.join(map(re.escape, _PLACEHOLDERS))}){{1,96}}"
 
@@ -184,6 +185,22 @@ def _known_placeholders(template: str) -> str:
     return template
 
 
+def _known_license(value: str) -> str:
+    if value in hub_ids.licenses():
+        return value
+    near = hub_ids.nearest_license(value)
+    advice = f"did you mean '{near}'?" if near else "use one such as 'apache-2.0' or 'mit'"
+    refuse(value, f"is not a license id of the Hub: {advice} For any other license: 'other'")
+
+
+def _known_language(value: str) -> str:
+    if value in hub_ids.languages():
+        return value
+    near = hub_ids.nearest_language(value)
+    advice = f"did you mean '{near}'?" if near else "use one of ISO 639, such as 'en' or 'no'"
+    refuse(value, f"is not a language code of the Hub: {advice}")
+
+
 def required_unless(other: str) -> AfterValidator:
     """Return a validator that requires a key unless an earlier key has a value or is wrong."""
 
@@ -248,6 +265,8 @@ RevisionField = Annotated[
 ]
 LicenseField = Annotated[
     TextField,
+    Field(json_schema_extra={"enum": [*hub_ids.licenses()]}),
+    AfterValidator(_known_license),
     _Matches(
         LICENSE_PATTERN,
         "is not a license id: use one of the Hub's, such as 'apache-2.0', 'mit' or 'other'",
@@ -255,6 +274,7 @@ LicenseField = Annotated[
 ]
 LanguageField = Annotated[
     TextField,
+    AfterValidator(_known_language),
     _Matches(LANGUAGE_PATTERN, "is not a language code: use one of ISO 639, such as 'en' or 'no'"),
 ]
 CollectionField = Annotated[

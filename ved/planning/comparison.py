@@ -19,7 +19,6 @@ from ved.planning.actions import (
     with_findings,
 )
 from ved.planning.findings import Findings
-from ved.planning.identification import raise_error
 from ved.planning.options import RunOptions
 from ved.publishing import content, repos
 from ved.publishing.repos import ListedRepo, TargetRepo
@@ -31,8 +30,10 @@ from ved.text import join_limited
 
 UP_TO_DATE = "Up to date."
 
-Listings: TypeAlias = Mapping[str, dict[str, ListedRepo] | VedError]
-"""By namespace: its repos, by their ids in lower case, or why they cannot be listed."""
+NEW = "The repo is new."
+
+Listings: TypeAlias = Mapping[str, dict[str, ListedRepo] | None]
+"""By namespace: its repos, by their ids in lower case; None if they cannot be listed."""
 
 
 def compare_with_repo(subject: IdentifiedPair, api: HfApi) -> ComparedAction:
@@ -44,7 +45,7 @@ def compare_with_repo(subject: IdentifiedPair, api: HfApi) -> ComparedAction:
     """
     target = repos.read_repo(subject.pair.repo, api)
     if target.head is None:
-        return BuildCandidate(subject, "The repo is new.", target)
+        return BuildCandidate(subject, NEW, target)
     if content.is_new(target, api):
         return BuildCandidate(subject, "The repo is empty.", target)
     if target.is_foreign:
@@ -147,11 +148,6 @@ def compare_with_listing(
     """Return a `Skip` if the listing of the namespace says that the repo is up to date."""
     if isinstance(action, Refuse):
         return action
-    findings = Findings()
-    with findings.about("repo"):
-        raise_error(listings[namespace_of(action)])
-    if findings:
-        return with_findings(action, findings)
     pair, subject = action.pair, action.subject
     known = listed_repo(action, listings)
     is_up_to_date = (
@@ -201,7 +197,15 @@ def namespace_of(action: ComparedAction) -> str:
     return action.pair.repo.partition("/")[0]
 
 
+def is_absent(action: ComparedAction, listings: Listings) -> bool:
+    """Return whether the listing of the namespace lacks the repo of a pair to build."""
+    if not isinstance(action, BuildCandidate):
+        return False
+    listing = listings[namespace_of(action)]
+    return listing is not None and action.pair.repo.lower() not in listing
+
+
 def listed_repo(action: ComparedAction, listings: Listings) -> ListedRepo:
-    """Return what a readable listing says of a repo."""
-    listing = raise_error(listings[namespace_of(action)])
+    """Return what the listing of its namespace says of a repo, if there is one."""
+    listing = listings[namespace_of(action)] or {}
     return listing.get(action.pair.repo.lower()) or ListedRepo("", False, 0.0, "", "")

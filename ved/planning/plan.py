@@ -12,7 +12,6 @@ from huggingface_hub import HfApi
 
 from ved.errors import ErrorCode, VedError
 from ved.hub.access import HubAccess
-from ved.hub.errors import is_useless_answer
 from ved.hub.rights import Rights
 from ved.manifest.pair_models import Pair
 from ved.planning.actions import (
@@ -26,9 +25,11 @@ from ved.planning.actions import (
     with_findings,
 )
 from ved.planning.comparison import (
+    NEW,
     compare_with_directory,
     compare_with_listing,
     compare_with_repo,
+    is_absent,
     listed_repo,
     namespace_of,
 )
@@ -36,18 +37,21 @@ from ved.planning.findings import Findings
 from ved.planning.identification import (
     identify_pairs,
     map_concurrently,
-    value_or_error,
 )
 from ved.planning.options import RunOptions
 from ved.planning.preflight import check_sources
 from ved.publishing import collections, repos
-from ved.publishing.repos import ListedRepo
+from ved.publishing.repos import ListedRepo, TargetRepo
 
 log = logging.getLogger("ved")
 
 INSPECTED_REPOS = 5
 """How many of the repos that seem to be up to date are inspected: those that changed last. A
 listing does not show whether somebody has trained in a repo."""
+
+INSPECTED_NEW_REPOS = 100
+"""How many of the repos that the listing of their namespace lacks are inspected. The others cost no
+request: creating a repo that exists after all fails, and changes nothing."""
 
 
 def make_plan(
@@ -109,18 +113,21 @@ def _compare_with_hub(
 ) -> list[ComparedAction]:
     """Return the actions by the state of the repos; only those that need it are inspected."""
     names = [*dict.fromkeys(namespace_of(each) for each in actions if not isinstance(each, Refuse))]
-    found = map_concurrently(
-        lambda name: value_or_error(lambda: _list_repos(name, access.api)), names
-    )
+    found = map_concurrently(lambda name: _list_repos(name, access.api), names)
     listings = dict(zip(names, found, strict=True))
     listed = [compare_with_listing(each, listings, options) for each in actions]
     up_to_date = [each for each in listed if isinstance(each, Skip)]
     up_to_date.sort(key=lambda each: listed_repo(each, listings).modified)
     trusted = {each.pair.repo for each in up_to_date[: -INSPECTED_REPOS or None]}
+    # The stored token may not see a repo that the job's identity sees.
+    absent = [] if access.publisher else [each for each in listed if is_absent(each, listings)]
+    new = {each.pair.repo for each in absent[INSPECTED_NEW_REPOS:]}
 
     def inspect(action: BuildCandidate | Skip | Refuse) -> ComparedAction:
         if isinstance(action, Refuse) or action.pair.repo in trusted:
             return action
+        if isinstance(action, BuildCandidate) and action.pair.repo in new:
+            return BuildCandidate(action.subject, NEW, TargetRepo(action.pair.repo))
         # An account that may push to a repo can also read it.
         to_push = isinstance(action, BuildCandidate)
         findings, compared = Findings(), None
@@ -132,19 +139,13 @@ def _compare_with_hub(
     return map_concurrently(inspect, listed)
 
 
-def _list_repos(namespace: str, api: HfApi) -> dict[str, ListedRepo]:
-    """Return a listing, which is empty if the answer is useless: then each repo is inspected.
-
-    Raises:
-        VedError: the Hub does not answer, or refuses.
-    """
+def _list_repos(namespace: str, api: HfApi) -> dict[str, ListedRepo] | None:
+    """Return a listing; None if there is none: then each repo is inspected."""
     try:
         return repos.list_repos(namespace, api)
     except VedError as error:
-        if not is_useless_answer(error):
-            raise
         log.warning("%s Each repo of %s is inspected instead.", error, namespace)
-        return {}
+        return None
 
 
 def _find_uncollected(actions: Sequence[ComparedAction], api: HfApi) -> list[ComparedAction]:

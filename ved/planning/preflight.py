@@ -21,7 +21,6 @@ from ved.examination.report import Examination, Tensors, one_line
 from ved.examination.source_files import collect_files
 from ved.families.family import Role
 from ved.hub.access import HubAccess
-from ved.hub.card_validation import validate_card
 from ved.interruption import thread_pool, wait_interruptibly
 from ved.manifest.fields import WeightFormat
 from ved.manifest.pair_models import Pair
@@ -30,18 +29,16 @@ from ved.planning import source_checks
 from ved.planning.actions import (
     Build,
     BuildCandidate,
-    IdentifiedPair,
     PlannedAction,
     Refuse,
     ResourceEstimate,
     with_findings,
 )
+from ved.planning.card_checks import check_cards
 from ved.planning.findings import Finding, Findings
-from ved.planning.identification import map_concurrently
 from ved.planning.machine_checks import check_machine
 from ved.planning.options import RunOptions
 from ved.planning.tie_checks import check_ties
-from ved.record import card
 from ved.sources import Pinned, ResolvedSource, inspect_source
 from ved.tensors.tensor import DTYPES, FLOATING
 
@@ -105,8 +102,7 @@ def check_sources(
         preflight = Preflight(access.api, examiner)
         preflight.examine(each.subject.pinned for each in actions)
     reports = [preflight.check(each.pair, each.subject.pinned) for each in actions]
-    # The Hub answers one request for each card.
-    findings = map_concurrently(lambda each: _check_card(each.subject, access), actions)
+    findings = check_cards([each.subject for each in actions], access)
     planned: list[PlannedAction] = []
     for action, report, about_card in zip(actions, reports, findings, strict=True):
         examined = with_findings(action, (*report.findings, *about_card))
@@ -125,18 +121,6 @@ def check_sources(
                 )
             )
     return check_machine(planned, options, strict=strict)
-
-
-def _check_card(subject: IdentifiedPair, access: HubAccess) -> Findings:
-    findings = Findings()
-    if access.has_token or access.publisher:
-        snapshots = [pinned.snapshot for pinned in subject.pinned.values()]
-        with findings.about("license"):
-            metadata = card.card_metadata(
-                subject.pair, snapshots, subject.fingerprint, subject.card_digest
-            )
-            validate_card(metadata, subject.pair.repo, access.api)
-    return findings
 
 
 _Key = tuple[Role, str, str, bool, WeightFormat | None]

@@ -30,6 +30,13 @@ from ved.redaction import KNOWN, environment_secrets
 log = logging.getLogger("ved")
 
 
+class _Committer(HfApi):
+    """A client that does not ask the Hub to validate a card before a commit validates it."""
+
+    def _validate_yaml(self, *_: object, **__: object) -> None:
+        pass
+
+
 class VisibilityError(VedError):
     """A commit was published, but the Hub refused to make the repo public afterwards.
 
@@ -242,7 +249,7 @@ def _commit(
     """
     run = f"Run {secrets.token_hex(16)}"
     try:
-        commit = api.create_commit(
+        commit = _Committer(api.endpoint, token=api.token).create_commit(
             repo,
             operations,
             commit_message=message,

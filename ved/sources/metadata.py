@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ved.hub.repo_info import RepoInfo
 from ved.manifest.fields import LANGUAGE_PATTERN, LICENSE_PATTERN
+from ved.manifest.hub_ids import languages
 from ved.sources.licenses import parse_license
 
 MAX_VALUES = 200
@@ -57,7 +58,11 @@ class SourceMetadata(BaseModel):
         return cls(
             license=parse_license(card.get("license")),
             gated=gated,
-            language=_well_formed(card.get("language"), LANGUAGE_PATTERN),
+            language=tuple(
+                each
+                for each in _well_formed(card.get("language"), LANGUAGE_PATTERN)
+                if each in languages()
+            ),
             tags=_well_formed(card.get("tags"), _TAG),
             moved_to=moved_to,
         )

@@ -177,18 +177,22 @@ def _parsed_commit(call: Call) -> tuple[CommitHeader, list[Operation]]:
             header = line.value
             continue
         if isinstance(line, FileLine):
-            _require_valid(line.value, call.kind)
+            _require_valid(line.value, call)
         operations.append(line)
     if header is None:
         raise errors.bad_request("A commit needs a header")
     return header, operations
 
 
-def _require_valid(file: AddFile, kind: str) -> None:
+def _require_valid(file: AddFile, call: Call) -> None:
     if len(file.content) > REGULAR_FILE_LIMIT:
         raise errors.bad_request(f"{file.path} is larger than 10 MiB. Please use git-lfs.")
     if file.path == "README.md":
-        found, _ = cards.validate(file.content.decode(errors="replace"), kind)
+        found, _ = cards.validate(
+            file.content.decode(errors="replace"),
+            call.kind,
+            known_metadata=call.hub.behavior.known_metadata,
+        )
         if found:
             raise errors.bad_request("Invalid metadata in README.md: " + "; ".join(found))
 

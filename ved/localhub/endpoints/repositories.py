@@ -28,7 +28,11 @@ def whoami(call: Call) -> Response:
 def validate_yaml(call: Call) -> Response:
     """POST /api/validate-yaml: 400 if the metadata is wrong."""
     card = call.payload(payloads.Card)
-    found, warnings = cards.validate(card.content, f"{card.repo_type}s")
+    found, warnings = cards.validate(
+        card.content,
+        f"{card.repo_type}s",
+        known_metadata=call.hub.behavior.known_metadata,
+    )
     body = {
         "errors": [{"message": message} for message in found],
         "warnings": [{"message": message} for message in warnings],

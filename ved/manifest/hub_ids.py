@@ -1,0 +1,60 @@
+"""The ids of licenses and languages that the Hub accepts in a card, and the nearest right one.
+
+The lists are in the files beside this module, which name their sources.
+"""
+
+import difflib
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+
+SPECIAL_LANGUAGES = ("code", "multilingual")
+"""Values that the Hub accepts in place of a language code."""
+
+
+@cache
+def licenses() -> tuple[str, ...]:
+    """Return the license ids of the Hub, in its order."""
+    return tuple(_lines("licenses.txt"))
+
+
+@cache
+def languages() -> dict[str, str]:
+    """Return the language codes of the Hub, each with the English name if that is in the list."""
+    codes = dict.fromkeys(SPECIAL_LANGUAGES, "")
+    for line in _lines("languages.txt"):
+        of_line = [word for word in line.split(" ") if word.islower()]
+        name = line.removeprefix(" ".join(of_line)).strip()
+        codes |= dict.fromkeys(of_line, name)
+    return codes
+
+
+def nearest_license(value: str) -> str | None:
+    """Return the license id that an unknown one is most like; None if it is like none."""
+    lowered = value.lower().replace(" ", "-").replace("_", "-")
+    return _nearest(lowered, licenses())
+
+
+def nearest_language(value: str) -> str | None:
+    """Return the language code that a name, a tag such as en-US or a wrong code may mean."""
+    lowered = value.lower()
+    first = lowered.replace("_", "-").partition("-")[0]
+    if first in languages():
+        return first
+    names: dict[str, str] = {}
+    for code, name in languages().items():
+        names.setdefault(name.lower(), code)  # the code of two letters comes first
+    named = _nearest(lowered, [name for name in names if name])
+    if named is not None:
+        return names[named]
+    return _nearest(lowered, [code for code, name in languages().items() if name])
+
+
+def _nearest(value: str, known: Sequence[str]) -> str | None:
+    found = difflib.get_close_matches(value[:100], known, n=1)
+    return found[0] if found else None
+
+
+def _lines(name: str) -> list[str]:
+    text = files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
