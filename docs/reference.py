@@ -31,6 +31,9 @@ Text needs no quotes, even if YAML would read it as a number or a truth value. I
 `no`, `1e3` and `0123` are text.
 """
 
+MOST_VALUES = 20
+"""A longer list of values is left to editors, which know the schema."""
+
 
 def manifest() -> str:
     """Return the page, in Markdown."""
@@ -100,7 +103,7 @@ def _describe(schema: _Schema, ending: str = "") -> str:
         return f"[{level.noun}{ending}](#{level.anchor})"
     if "anyOf" in schema:
         return ", or ".join(_describe(form, ending) for form in schema["anyOf"])
-    if "enum" in schema:
+    if len(schema.get("enum", ())) in range(1, MOST_VALUES):
         return ", ".join(map(code, schema["enum"]))
     if schema["type"] == "array":
         return f"list of {_describe(schema['items'], 's')}"

@@ -214,7 +214,6 @@ def test_publish_does_not_overwrite_repo_created_meanwhile(
     [
         ("POST", "/preupload/"),
         ("POST", "/info/lfs/objects/batch"),
-        ("POST", "/api/validate-yaml"),
         ("POST", "/commit/main"),
     ],
 )
