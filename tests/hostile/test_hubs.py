@@ -20,10 +20,10 @@ from tests.support.publishing import TOKEN, client, pair
 from tests.support.raising import raises
 from ved.errors import ErrorCode, RequestError
 from ved.hub import addresses, connections, http, pages, responses, retries, validate_card
-from ved.hub.account import writing_rights
 from ved.hub.answers import RefusedAnswerError
 from ved.hub.errors import translated_errors
 from ved.hub.remote_files import LocatedFile, locate_file
+from ved.hub.rights import parse_rights
 from ved.localhub import LocalHub
 from ved.publishing.commits import publish
 from ved.publishing.repos import TargetRepo, list_repos, read_repo
@@ -86,10 +86,15 @@ def locate(_: HostileServer, api: HfApi) -> None:
         locate_file("team/x", COMMIT, "model.safetensors", "locate", api)
 
 
+def read_account(_: HostileServer, api: HfApi) -> None:
+    with translated_errors("log in"):
+        parse_rights(HfApi(api.endpoint, token=TOKEN).whoami())
+
+
 ASKING: dict[str, Callable[[HostileServer, HfApi], object]] = {
     "repo": lambda _, api: read_repo("team/x", api),
     "listing": lambda _, api: list_repos("team", api),
-    "account": lambda _, api: writing_rights(HfApi(api.endpoint, token=TOKEN)),
+    "account": read_account,
     "card": lambda _, api: validate_card("license: mit", "team/x", api),
     "file": fetch_file,
     "range": read_range,
