@@ -115,10 +115,14 @@ def environment(folder: Path, root: Path, interpreter: Path) -> dict[str, str]:
     ved = programs / "ved"
     ved.write_text(f'#!/bin/sh\nPYTHONPATH={root} exec {interpreter} -P -m ved "$@"\n')
     ved.chmod(0o755)
+    installed = folder / "installed"
+    installed.mkdir()
+    (installed / "ved").symlink_to(root / "ved")
     who = {"NAME": "Reader", "EMAIL": "reader@example.org"}
     return {
         "PATH": f"{programs}:{interpreter.parent}:{os.environ['PATH']}",
         "HOME": str(folder),
+        "PYTHONPATH": str(installed),
         **quick_compilation(),
         **{f"GIT_{role}_{key}": who[key] for role in ("AUTHOR", "COMMITTER") for key in who},
     }

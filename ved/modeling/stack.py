@@ -87,7 +87,7 @@ class Stack(Module):
         """
         layer_class = self.layer
         if self.rematerialize and not self.is_initializing():
-            layer_class = remat(layer_class, static_argnums=(len(inputs) + 1,))
+            layer_class = remat(layer_class, static_argnums=(len(inputs) + 2,))
         between, weights = [states], []
         for number in range(self.depth):
             layer = layer_class(self.settings, number, self.dtype, name=str(number))
