@@ -18,6 +18,7 @@ from ved.modeling.roberta import (
     RobertaPreLayerNormModule,
     RobertaPreLayerNormSettings,
     RobertaSettings,
+    XLMRobertaSettings,
 )
 from ved.modeling.settings import Settings
 from ved.modeling.vit import VisionSettings, ViTModule, ViTSettings
@@ -52,7 +53,7 @@ DECODERS: Mapping[str, DecoderFamily] = MappingProxyType(
         "bart": DecoderFamily(BartSettings, BartModule),
         "bert": DecoderFamily(BertSettings, BertModule),
         "roberta": DecoderFamily(RobertaSettings, RobertaModule),
-        "xlm-roberta": DecoderFamily(RobertaSettings, RobertaModule),
+        "xlm-roberta": DecoderFamily(XLMRobertaSettings, RobertaModule),
         "roberta-prelayernorm": DecoderFamily(
             RobertaPreLayerNormSettings, RobertaPreLayerNormModule
         ),

@@ -24,7 +24,7 @@ from ved.modeling.linen import Embed, Module, compact
 
 @dataclass(frozen=True, kw_only=True)
 class RobertaSettings(BertSettings):
-    """The settings of RoBERTa and XLM-RoBERTa."""
+    """The settings of RoBERTa."""
 
     vocab_size: int = 50265
     pad_token_id: int = 1
@@ -42,6 +42,13 @@ class RobertaSettings(BertSettings):
         is_text = input_ids != self.pad_token_id
         numbers = jnp.where(is_text, past + jnp.cumsum(is_text, axis=1), 0)
         return numbers + self.pad_token_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class XLMRobertaSettings(RobertaSettings):
+    """The settings of XLM-RoBERTa."""
+
+    vocab_size: int = 30522
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,79 @@
+"""The modules of ved.modeling compute what transformers' Flax classes compute, bit for bit."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from transformers import FlaxVisionEncoderDecoderModel
+
+from tests.modeling import oracle
+from tests.modeling.test_modules import logits_of, module_of, strong_params, text
+from ved.modeling.composite import empty_cache
+from ved.modeling.initial_parameters import composite_module, composite_params
+
+pytestmark = pytest.mark.slow
+
+CASES = dict(oracle.cases())
+ONE_OF_EACH = ("vit-gpt2", "beit-gpt2", "dinov2-gpt2", "vit-bart", "vit-bert", "vit-roberta")
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_modules_give_all_outputs_of_transformers_bit_for_bit(name: str) -> None:
+    config = CASES[name]
+    reference = FlaxVisionEncoderDecoderModel(config, seed=3)
+    assert oracle.digest(composite_params(config.to_dict(), 3)) == oracle.digest(reference.params)
+    module, params = composite_module(config.to_dict()), oracle.strong(reference.params)
+    asked = {"output_attentions": True, "output_hidden_states": True}
+    inputs = (oracle.images(), *map(jnp.asarray, (oracle.IDS, oracle.MASK, oracle.POSITIONS)))
+    expected = reference(*inputs, params=params, **asked)
+    output = module.apply({"params": params}, *inputs, **asked)
+    for field in output._fields:
+        found, wanted = (jax.tree.leaves(getattr(each, field)) for each in (output, expected))
+        for one, other in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(one, other)
+    states = (module.bind({"params": params}).project(output.encoder_last_hidden_state),)
+    cache = reference.init_cache(2, 10, states)
+    assert jax.tree.map(jnp.shape, cache) == jax.tree.map(jnp.shape, empty_cache(module, 2, 10))
+
+
+@pytest.mark.parametrize("name", ["vit-gpt2", "vit-bart", "vit-roberta"])
+def test_decode_gives_the_same_logits_token_by_token(name: str) -> None:
+    module = module_of(name)
+    params = strong_params(module)
+    whole = logits_of(module, params, **text())
+
+    @jax.jit
+    def one_by_one(params: Any, ids: jax.Array) -> jax.Array:
+        variables = {"params": params}
+        states = module.apply(variables, oracle.images(), method="encode").last_hidden_state
+        _, cross = module.apply(
+            variables, states, method="precompute_cross_attention", mutable=["cross"]
+        )
+        cache, logits = empty_cache(module, *ids.shape), []
+        for past in range(ids.shape[1]):
+            output, changed = module.apply(
+                {"params": params, "cache": cache, **cross},
+                ids[:, past : past + 1],
+                past=past,
+                method="decode",
+                mutable=["cache"],
+            )
+            cache = changed["cache"]
+            logits.append(output.logits)
+        return jnp.concatenate(logits, axis=1)
+
+    np.testing.assert_allclose(one_by_one(params, jnp.asarray(oracle.IDS)), whole, atol=2e-5)
+
+
+def test_remat_gives_the_same_gradients() -> None:
+    def gradients(**options: Any) -> Any:
+        module = module_of("vit-bart", **options)
+        return jax.jit(
+            jax.grad(lambda params: module.apply({"params": params}, **text()).logits.std())
+        )(strong_params(module))
+
+    plain, remat = gradients(), gradients(remat=True)
+    for one, other in zip(jax.tree.leaves(plain), jax.tree.leaves(remat), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
