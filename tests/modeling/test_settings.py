@@ -11,14 +11,13 @@ from flax.traverse_util import unflatten_dict
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from transformers import FlaxAutoModel, FlaxAutoModelForCausalLM
 
 from tests.support.building import source
 from tests.support.environments import run_consumer
 from ved.assembly.parts import load_config, source_part
 from ved.errors import ErrorCode, VedError
 from ved.families import DECODERS, ENCODERS, Role
-from ved.modeling.families import decoder_settings
+from ved.modeling.families import decoder_settings, encoder_settings, module_of
 from ved.tensors.tensor import read
 
 CONSUMER = Path(__file__).parents[1] / "consumers" / "settings.py"
@@ -210,20 +209,25 @@ def flax_output(
     assert not part.ledger.warnings
     tensors = dict((*part.copied("flax"), *part.initialized("flax")))
     params = unflatten_dict({path[1:]: jnp.asarray(read(each)) for path, each in tensors.items()})
+    return module_output(role, config.to_dict(), params, pixels, states)
+
+
+def module_output(
+    role: Role,
+    config: dict[str, Any],
+    params: Any,
+    pixels: NDArray[np.float32],
+    states: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Return what a module of ved.modeling computes with a config."""
     if role == "encoder":
-        model = FlaxAutoModel.from_config(config, _do_init=False)
-        output = model(pixels, params=params, return_dict=True).last_hidden_state
-    else:
-        ids = jnp.array(INPUT_IDS)
-        model = FlaxAutoModelForCausalLM.from_config(config, _do_init=False)
-        output = model(
-            ids,
-            position_ids=decoder_settings(config.to_dict()).position_ids(ids),
-            encoder_hidden_states=jnp.asarray(states),
-            params=params,
-            return_dict=True,
-        ).logits
-    return np.asarray(output)
+        vision = encoder_settings(config)
+        encoder = module_of(vision)(vision)
+        return np.asarray(encoder.apply({"params": params}, pixels).last_hidden_state)
+    settings, ids = decoder_settings(config), jnp.array(INPUT_IDS)
+    decoder = module_of(settings)(settings)
+    positions = settings.position_ids(ids)
+    return np.asarray(decoder.apply({"params": params}, ids, positions, None, states).logits)
 
 
 @pytest.mark.slow

@@ -134,12 +134,11 @@ LABELS = Setting(_is_label_table, "a mapping of numbers")
 
 MAPPING = Setting(lambda value: value is None or isinstance(value, dict), "a mapping")
 
-ACTIVATIONS = (
-    *("gelu", "gelu_10", "gelu_accurate", "gelu_fast", "gelu_new", "gelu_python"),
-    *("gelu_python_tanh", "gelu_pytorch_tanh", "laplace", "leaky_relu", "linear", "mish"),
-    *("quick_gelu", "relu", "relu2", "relu6", "sigmoid", "silu", "swish", "tanh"),
+_ACTIVATIONS = (
+    *("gelu", "gelu_new", "gelu_pytorch_tanh", "quick_gelu"),
+    *("relu", "silu", "swish", "tanh"),
 )
-"""The activations of `ved.modeling`, and of PyTorch without those that have parameters."""
+"""The activations of Flax. Source: `ACT2FN` of transformers' modeling_flax_utils."""
 
 _SAME_ACTIVATIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -149,13 +148,13 @@ _SAME_ACTIVATIONS: Mapping[str, str] = MappingProxyType(
         "gelu_python_tanh": "gelu_pytorch_tanh",
     }
 )
-"""Activations that transformers' Flax classes lack, with those of the same formula. Source:
-transformers' activations, whose code for them differs only in rounding."""
+"""Activations that Flax lacks, with those of the same formula. Source: transformers' activations,
+whose code for them differs only in rounding."""
 
 ACTIVATION = Setting(
-    lambda value: isinstance(value, str) and value in ACTIVATIONS,
-    f"one of {', '.join(ACTIVATIONS)}",
-    "`ved.modeling` has no others",
+    lambda value: isinstance(value, str) and value in (*_ACTIVATIONS, *_SAME_ACTIVATIONS),
+    f"one of {', '.join(sorted((*_ACTIVATIONS, *_SAME_ACTIVATIONS)))}",
+    "Flax has no others",
     convert=lambda value: _SAME_ACTIVATIONS.get(value, value),
 )
 
