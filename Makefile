@@ -11,7 +11,7 @@ FUZZ := $(VENV)-fuzz
 REPOSITORY := examples/repository
 WORKFLOWS := .github/workflows/*.yml examples/workflows/*.yml $(REPOSITORY)/.github/workflows/*.yml
 
-.PHONY: demo check test test-unit test-nightly coverage lint fuzz bench schema docs golden lock clean
+.PHONY: demo check test test-unit test-runner test-nightly coverage lint fuzz bench schema docs golden lock clean
 
 # Modules stay in one process each, so what a module prepares is prepared once.
 PYTEST := $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
@@ -33,6 +33,10 @@ endif
 test-unit: $(VENV)/dev.installed ## Run the tests that need no Hub and no model
 	$(PYTEST) -m unit
 
+VED_RUNNER_ENGINE ?= podman
+test-runner: $(VENV)/dev.installed ## Run the action and its workflows under act (needs podman or Docker, and root)
+	VED_RUNNER_ENGINE=$(VED_RUNNER_ENGINE) $(RUN) -m pytest tests/runner --durations 5
+
 test-nightly: lint ## Run all tests, break every request in every way, and show the coverage
 	VED_ALL_FAULTS=1 $(PYTEST) --cov=ved
 
@@ -45,7 +49,7 @@ lint: $(VENV)/dev.installed ## Check style, types, and the files that GitHub rea
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/yamllint --strict .
-	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-actions action.yml
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-actions action.yml tests/runner/artifacts/*/action.yml
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows $(WORKFLOWS)
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*_*.yml
@@ -53,6 +57,7 @@ lint: $(VENV)/dev.installed ## Check style, types, and the files that GitHub rea
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.citation-file-format --force-filetype yaml CITATION.cff
 	PATH=$(VENV)/bin:$$PATH $(VENV)/bin/actionlint $(WORKFLOWS)
 	$(VENV)/bin/hadolint Dockerfile
+	$(VENV)/bin/shellcheck .ci/run .github/*.sh tests/runner/*.sh
 	$(VENV)/bin/check-jsonschema --schemafile schema/pairs.schema.json examples/*/pairs.yaml
 	$(VENV)/bin/zizmor --offline --quiet . examples/workflows/*.yml $(REPOSITORY)
 

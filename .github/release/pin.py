@@ -2,11 +2,14 @@
 
 usage: pin.py check VERSION         is this version ready to be released?
        pin.py commit VERSION IMAGE  pin it to its image, ghcr.io/OWNER/NAME@sha256:..., and tag it
+       pin.py name VERSION REF      name a version, by its commit or tag, in pages and examples
 
 A commit cannot hold its own hash. So there are two: the first pins action.yml to the image, the
-second pins the reusable workflows to the first, and the tags are for the second.
+second pins the reusable workflows to the first, and the tags are for the second. A third one names
+the second in the pages and examples. It is for `main`, on a branch of its own.
 """
 
+import datetime
 import re
 import subprocess
 import sys
@@ -21,6 +24,13 @@ WORKFLOWS = [
 USES_ACTION = "uses: ved-action/ved@"
 USES_MAIN = f"      - {USES_ACTION}main # zizmor: ignore[unpinned-uses] see the top"
 
+CHANGELOG = Path("CHANGELOG.md")
+NO_DATE = "YYYY-MM-DD"
+
+# Before the first release, the commit is 40 zeros.
+NAMED_RELEASE = re.compile(r"(ved-action/ved(?:/[\w./-]+)?@)[0-9a-f]{40} # v[\d.]+")
+NAMING_FILES = ("README.md", "docs/*.md", "examples/**/*.yml", "examples/**/*.md")
+
 
 class NotReadyError(Exception):
     """The checkout is not ready for a release."""
@@ -34,6 +44,8 @@ def main(arguments: list[str]) -> int:
                 check(version)
             case ["commit", version, image]:
                 commit(version, image)
+            case ["name", version, ref]:
+                name(version, ref)
             case _:
                 print(__doc__, file=sys.stderr)
                 return 2
@@ -55,9 +67,8 @@ def check(version: str) -> None:
         raise NotReadyError(f"{version!r} is not a version. Pass one such as 1.2.3.")
     if f'__version__ = "{version}"' not in _lines(Path("ved/__init__.py")):
         raise NotReadyError(f"ved/__init__.py has another version. Set it to {version}.")
-    heading = re.compile(rf"## {re.escape(version)} - \d{{4}}-\d\d-\d\d")
-    if not any(heading.fullmatch(line) for line in _lines(Path("CHANGELOG.md"))):
-        raise NotReadyError(f"CHANGELOG.md has no heading '## {version} - YYYY-MM-DD'. Add it.")
+    if _heading(version) not in _lines(CHANGELOG):
+        raise NotReadyError(f"{CHANGELOG} has no heading {_heading(version)!r}. Add it.")
     if BUILDS_IMAGE not in _lines(ACTION):
         raise NotReadyError(f"{ACTION} has no line {BUILDS_IMAGE!r} to pin. Put it back.")
     for workflow in WORKFLOWS:
@@ -68,7 +79,7 @@ def check(version: str) -> None:
 
 
 def commit(version: str, image: str) -> None:
-    """Make both commits and the tags vX.Y.Z and vX, in this clone alone.
+    """Make the commits, the tags vX.Y.Z and vX and the branch after-vX.Y.Z, in this clone alone.
 
     Raises:
         NotReadyError: as `check` does, or if a branch is checked out or has local changes.
@@ -84,8 +95,12 @@ def commit(version: str, image: str) -> None:
     if _git("status", "--porcelain"):
         raise NotReadyError("The checkout has local changes. Release from a clean checkout.")
 
+    base = _git("rev-parse", "HEAD")
+    date = datetime.datetime.now(datetime.UTC).date()
+    dated = _heading(version).replace(NO_DATE, date.isoformat())
     _replace(ACTION, BUILDS_IMAGE, f"  image: docker://{image}")
-    _git("commit", "--message", f"Pin v{version} to its image", str(ACTION))
+    _replace(CHANGELOG, _heading(version), dated)
+    _git("commit", "--message", f"Pin v{version} to its image", str(ACTION), str(CHANGELOG))
     pinned = _git("rev-parse", "HEAD")
     for workflow in WORKFLOWS:
         _replace(workflow, USES_MAIN, f"      - {USES_ACTION}{pinned} # v{version}")
@@ -93,6 +108,25 @@ def commit(version: str, image: str) -> None:
     major = version.partition(".")[0]
     _git("tag", "--annotate", "--message", f"v{version}", f"v{version}")
     _git("tag", "--annotate", "--message", f"v{version}", "--force", f"v{major}")
+
+    released = _git("rev-parse", "HEAD")
+    _git("switch", "--quiet", "--create", f"after-v{version}", base)
+    _replace(CHANGELOG, _heading(version), dated)
+    name(version, released)
+    _git("commit", "--all", "--message", f"Name v{version} in the pages and examples")
+    _git("switch", "--quiet", "--detach", released)
+
+
+def name(version: str, ref: str) -> None:
+    """Replace the release in every page and example by this one, in the working directory."""
+    for path in (path for pattern in NAMING_FILES for path in Path().glob(pattern)):
+        text = path.read_text(encoding="utf-8")
+        named = NAMED_RELEASE.sub(rf"\g<1>{ref} # v{version}", text)
+        path.write_text(named, encoding="utf-8")
+
+
+def _heading(version: str) -> str:
+    return f"## {version} - {NO_DATE}"
 
 
 def _replace(path: Path, line: str, by: str) -> None:

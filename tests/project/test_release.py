@@ -1,6 +1,9 @@
-"""The release script, and the permissions of the release workflow."""
+"""The release script and the release workflow, up to the tags on a local remote."""
 
+import datetime
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +22,8 @@ PIN = ROOT / ".github/release/pin.py"
 WORKFLOW = ".github/workflows/build-pairs.yml"
 VERSION = "1.2.3"
 JOBS = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]
+UNRELEASED = f"ved-action/ved@{'0' * 40} # v0.1.0"
+NAMES_RELEASE = re.compile(r"ved-action/ved(?:/[\w./-]+)?@(\S+ # v\S+)")
 IMAGE = f"ghcr.io/ved-action/ved@sha256:{'0123456789abcdef' * 4}"
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
@@ -65,7 +70,8 @@ def clone(tmp_path: Path) -> Path:
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
         (clone / name).write_text((ROOT / name).read_text())
     edit(clone / "ved/__init__.py", ved.__version__, VERSION)
-    (clone / "CHANGELOG.md").write_text(f"## Unreleased\n\n## {VERSION} - 2026-01-02\n")
+    (clone / "CHANGELOG.md").write_text(f"## Unreleased\n\n## {VERSION} - YYYY-MM-DD\n")
+    (clone / "README.md").write_text(f"uses: {UNRELEASED}\n")
     git(tmp_path, "init", "--quiet", "--bare", "origin")
     git(clone, "init", "--quiet", "--initial-branch", "main")
     git(clone, "remote", "add", "origin", "../origin")
@@ -90,7 +96,11 @@ def test_pin_commits_image_then_action(clone: Path) -> None:
 
     assert run.returncode == 0, run.stderr
     first = git(clone, "rev-parse", "HEAD~1")
+    today = datetime.datetime.now(datetime.UTC).date()
     assert changed(clone, first) == [
+        "+++ b/CHANGELOG.md",
+        f"-## {VERSION} - YYYY-MM-DD",
+        f"+## {VERSION} - {today}",
         "+++ b/action.yml",
         "-  image: Dockerfile",
         f"+  image: docker://{IMAGE}",
@@ -101,6 +111,60 @@ def test_pin_commits_image_then_action(clone: Path) -> None:
         f"+      - uses: ved-action/ved@{first} # v{VERSION}",
     }
     assert git(clone, "rev-parse", "main") == git(clone, "rev-parse", "HEAD~2")
+
+
+def test_pin_names_release_on_branch_for_main(clone: Path) -> None:
+    pin(clone, "commit", VERSION, IMAGE)
+
+    released = git(clone, "rev-parse", f"v{VERSION}^{{}}")
+    branch = f"after-v{VERSION}"
+    assert git(clone, "rev-parse", f"{branch}~1") == git(clone, "rev-parse", "main")
+    assert git(clone, "show", f"{branch}:README.md") == (
+        f"uses: ved-action/ved@{released} # v{VERSION}"
+    )
+    dated = git(clone, "show", f"v{VERSION}:CHANGELOG.md")
+    assert git(clone, "show", f"{branch}:CHANGELOG.md") == dated
+    assert git(clone, "rev-parse", "HEAD") == released
+    assert git(clone, "status", "--porcelain") == ""
+
+
+def names_of_release(root: Path) -> dict[str, list[str]]:
+    """Return the releases that pages and examples name, by file."""
+    patterns = ("*.md", "docs/*.md", "examples/**/*.md", "examples/**/*.yml")
+    paths = [path for pattern in patterns for path in root.glob(pattern)]
+    return {
+        str(path.relative_to(root)): found
+        for path in paths
+        if (found := NAMES_RELEASE.findall(path.read_text()))
+    }
+
+
+def test_pages_and_examples_name_one_release(tmp_path: Path) -> None:
+    names = names_of_release(ROOT)
+    assert {"README.md", "docs/recipes.md", "examples/workflows/matrix.yml"} <= names.keys()
+    assert len({name for found in names.values() for name in found}) == 1
+
+    for file in names:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / file, tmp_path / file)
+    commit = "0123456789" * 4
+    assert pin(tmp_path, "name", VERSION, commit).returncode == 0
+    assert names_of_release(tmp_path) == {
+        file: [f"{commit} # v{VERSION}"] * len(found) for file, found in names.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        path
+        for pattern in ("README.md", "docs/*.md", "examples/**/*.yml")
+        for path in ROOT.glob(pattern)
+    ],
+    ids=lambda path: path.name,
+)
+def test_workflows_to_copy_use_no_branch(path: Path) -> None:
+    assert not re.search(r"uses: ved-action/ved\S*@main\b", path.read_text())
 
 
 def test_pin_replaces_every_use_of_action(clone: Path) -> None:
@@ -143,7 +207,7 @@ def another_version(clone: Path) -> None:
 
 
 def no_heading(clone: Path) -> None:
-    edit(clone / "CHANGELOG.md", f"## {VERSION} - 2026-01-02", f"## {VERSION}")
+    edit(clone / "CHANGELOG.md", f"## {VERSION} - YYYY-MM-DD", f"## {VERSION} - 2026-01-02")
     save(clone)
 
 
@@ -228,18 +292,41 @@ def test_release_jobs_have_minimal_permissions() -> None:
     assert {name: job["permissions"] for name, job in JOBS.items()} == {
         "test": {"contents": "read"},
         "image": {"contents": "read", "packages": "write"},
+        "index": {"packages": "write"},
         "try": {"contents": "read", "packages": "read"},
-        "attest": {"packages": "read", "id-token": "write", "attestations": "write"},
+        "sbom": {"packages": "read"},
+        "attest": {"id-token": "write", "attestations": "write"},
+        "package": {"contents": "read"},
+        "pypi": {"id-token": "write"},
     }
 
 
+def test_release_jobs_with_identity_run_no_scripts_but_report() -> None:
+    scripts = {
+        name: [step["run"] for step in job["steps"] if "run" in step]
+        for name, job in JOBS.items()
+        if "id-token" in job["permissions"]
+    }
+
+    assert {name: len(found) for name, found in scripts.items()} == {"attest": 1, "pypi": 0}
+    assert scripts["attest"][0].startswith("echo ")
+
+
 def test_release_jobs_review_before_push_and_try_before_attest() -> None:
-    assert JOBS["image"]["environment"] == "release"
+    environments = {name: job.get("environment") for name, job in JOBS.items()}
+    assert {name: each for name, each in environments.items() if each} == {
+        "image": "release",
+        "pypi": "pypi",
+    }
     assert {name: job.get("needs") for name, job in JOBS.items()} == {
         "test": None,
         "image": "test",
-        "try": "image",
-        "attest": ["image", "try"],
+        "index": "image",
+        "try": "index",
+        "sbom": "image",
+        "attest": ["index", "try", "sbom"],
+        "package": "test",
+        "pypi": ["attest", "package"],
     }
 
 

@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     [
-        *(ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md")),
+        *(ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md", "UPGRADING.md")),
         *ROOT.glob("docs/*.md"),
         *ROOT.glob("examples/*/*.md"),
     ]
