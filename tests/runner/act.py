@@ -227,12 +227,6 @@ def copy_of_head(checkout: Path, target: Path, *, keep_digest: bool) -> None:
         ["git", "-C", checkout, "archive", "HEAD"], check=True, stdout=subprocess.PIPE
     )
     subprocess.run(["tar", "-x", "-C", target], input=archive.stdout, check=True)
-    # act has no strategy.job-index: it is empty. A test has at most three shards.
-    indices = {f"{n}/{count}": n - 1 for count in (1, 2, 3) for n in range(1, count + 1)}
-    called = target / ".github/workflows/build-pairs.yml"
-    table = json.dumps(indices, separators=(",", ":"))
-    index = f"fromJSON('{table}')[matrix.shard]"
-    called.write_text(called.read_text().replace("strategy.job-index", index))
     if not keep_digest:
         dockerfile = target / "Dockerfile"
         text = re.sub(r"(?m)^(FROM [^ @]+)@sha256:[0-9a-f]+", r"\1", dockerfile.read_text())

@@ -98,7 +98,7 @@ def test_usage_reports_forgotten_secret(repository: Repository, hub_api: HfApi) 
     run = repository.run("push", WORKFLOW)
 
     assert run.status == 1
-    assert [code for _, code in run.errors] == [ErrorCode.ID_TOKEN_PERMISSION], run.log
+    assert [code for _, code in run.errors] == [ErrorCode.EMPTY_TOKEN], run.log
     assert not hub_api.repo_exists("me/usage-forgotten")
 
 

@@ -32,7 +32,7 @@ def copy_workflow(new_repository: NewRepository, runner_hub: LocalHub) -> CopyWo
     return copy
 
 
-@pytest.mark.parametrize("name", ["pull-request.yml", "matrix.yml"])
+@pytest.mark.parametrize("name", ["pull-request.yml", "matrix.yml", "matrix-keyless.yml"])
 def test_workflow_plans_for_pull_request_of_fork(
     copy_workflow: CopyWorkflow, hub_api: HfApi, name: str
 ) -> None:
