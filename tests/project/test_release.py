@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 PIN = ROOT / ".github/release/pin.py"
 WORKFLOW = ".github/workflows/build-pairs.yml"
+KEYLESS = ".github/workflows/build-pairs-keyless.yml"
 VERSION = "1.2.3"
 JOBS = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]
 UNRELEASED = f"ved-action/ved@{'0' * 40} # v0.1.0"
@@ -66,7 +67,7 @@ def edit(path: Path, old: str, new: str) -> None:
 def clone(tmp_path: Path) -> Path:
     """Create a clone at a commit that is ready for release, with the files that a release reads."""
     clone = tmp_path / "clone"
-    for name in ("action.yml", WORKFLOW, "ved/__init__.py"):
+    for name in ("action.yml", WORKFLOW, KEYLESS, "ved/__init__.py"):
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
         (clone / name).write_text((ROOT / name).read_text())
     edit(clone / "ved/__init__.py", ved.__version__, VERSION)
@@ -107,6 +108,7 @@ def test_pin_commits_image_then_action(clone: Path) -> None:
     ]
     assert set(changed(clone, "HEAD")) == {
         f"+++ b/{WORKFLOW}",
+        f"+++ b/{KEYLESS}",
         "-      - uses: ved-action/ved@main # zizmor: ignore[unpinned-uses] see the top",
         f"+      - uses: ved-action/ved@{first} # v{VERSION}",
     }
@@ -167,11 +169,12 @@ def test_workflows_to_copy_use_no_branch(path: Path) -> None:
     assert not re.search(r"uses: ved-action/ved\S*@main\b", path.read_text())
 
 
-def test_pin_replaces_every_use_of_action(clone: Path) -> None:
+@pytest.mark.parametrize("workflow", [WORKFLOW, KEYLESS])
+def test_pin_replaces_every_use_of_action(clone: Path, workflow: str) -> None:
     pin(clone, "commit", VERSION, IMAGE)
 
     first = git(clone, "rev-parse", "HEAD~1")
-    jobs = yaml.safe_load((clone / WORKFLOW).read_text())["jobs"].values()
+    jobs = yaml.safe_load((clone / workflow).read_text())["jobs"].values()
     uses = [step.get("uses", "") for job in jobs for step in job["steps"]]
     assert {use for use in uses if use.startswith("ved-action/")} == {f"ved-action/ved@{first}"}
 
