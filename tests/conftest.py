@@ -36,11 +36,13 @@ _COMPILED = {
 }
 _COMPILED |= {name: os.environ[name] for name in _COMPILED if name in os.environ}
 # The Hub listens already here: a port that was only chosen could be taken by another process.
-_HUB = LocalHub(Path(_HOME.name, "hub")).__enter__()
+_HUB = LocalHub(Path(_HOME.name, "hub"), xet=True).__enter__()
 environment.prepare(progress_bars=False, endpoint=_HUB.endpoint)
-os.environ.update(_COMPILED)  # VED itself does not honor it
+# VED itself honors neither. hf_xet reads its settings once, so its waits are short in all tests.
+_KEPT = {**_COMPILED, **environment.XET_VARIABLES, "HF_XET_CLIENT_RETRY_BASE_DELAY": "10ms"}
+os.environ.update(_KEPT)
 
-from huggingface_hub import configure_http_backend  # noqa: E402
+from huggingface_hub import configure_http_backend, constants  # noqa: E402
 
 from tests.support import publishing  # noqa: E402
 from tests.support.faults import BROKEN  # noqa: E402
@@ -68,7 +70,7 @@ def isolated(
     for name in [name for name in os.environ if name.startswith(("HF_", "INPUT_", "GITHUB_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf-home"))
-    for name, value in _COMPILED.items():
+    for name, value in _KEPT.items():
         monkeypatch.setenv(name, value)
     for name, value in vars(KNOWN).items():
         monkeypatch.setattr(KNOWN, name, value)  # forgets the secrets of this test at its end
@@ -114,6 +116,13 @@ def hub(module_hub: LocalHub) -> Iterator[LocalHub]:
     with restored(module_hub), restored_cache(SAMPLE_REPOS):
         yield module_hub
     module_hub.faults.clear()
+
+
+@pytest.fixture
+def without_xet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let large files go by LFS, in this process and in those that the test starts."""
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ from ved.hub import account  # noqa: E402
 from ved.hub.access import HubAccess  # noqa: E402
 from ved.hub.http import connect  # noqa: E402
 from ved.hub.oidc import Publisher  # noqa: E402
+from ved.hub.xet import temporary_cache  # noqa: E402
 from ved.manifest.loading import Manifest, ManifestError, load  # noqa: E402
 from ved.manifest.pair_models import Pair, SourceRef  # noqa: E402
 from ved.manifest.settings import CheckpointSettings  # noqa: E402
@@ -126,6 +127,7 @@ def validate(path: Path) -> Manifest:
     return load(path)
 
 
+@temporary_cache()
 def plan(
     manifest: Manifest, options: RunOptions | None = None, api: HfApi | None = None
 ) -> PlanReport:
@@ -151,6 +153,7 @@ def plan(
     return PlanReport(actions, [planned_result(each, api.endpoint) for each in actions])
 
 
+@temporary_cache()
 def build(
     manifest: Manifest,
     options: RunOptions | None = None,
@@ -188,6 +191,7 @@ def build(
     return collector.results
 
 
+@temporary_cache()
 def assemble(
     encoder: SourceRef, decoder: SourceRef, output_directory: Path, api: HfApi | None = None
 ) -> BuiltCheckpoint:
@@ -219,6 +223,7 @@ def assemble(
     )
 
 
+@temporary_cache()
 def verify(checkpoint: str, api: HfApi | None = None, *, allow_local: bool = False) -> Verdict:
     """Rebuild a published checkpoint from its build record, and compare byte for byte.
 

@@ -11,6 +11,35 @@ from collections.abc import Mapping
 THREEFRY_PARTITIONABLE = True
 """How jax draws random numbers; the other setting gives other bits."""
 
+XET_VARIABLES = {
+    # Every source is downloaded once, so a second copy in a cache of chunks only takes disk.
+    "HF_XET_CHUNK_CACHE_SIZE_BYTES": "0",
+    # By default, its log is in HF_HOME.
+    "HF_XET_LOG_DEST": os.devnull,
+    "HF_XET_TELEMETRY_ENABLED": "0",
+    # A storage that cannot be reached gives up within 90 seconds: an upload makes two requests one
+    # after the other, and each waits up to 2, 4 and 8 seconds between four attempts.
+    "HF_XET_CLIENT_CONNECT_TIMEOUT": "5s",
+    "HF_XET_CLIENT_READ_TIMEOUT": "60s",
+    "HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "3",
+    "HF_XET_CLIENT_RETRY_BASE_DELAY": "2s",
+    # Memory: by default, buffers of downloads take up to 8 GB, and uploads keep up to 64 pieces of
+    # 64 MB. `ved.planning.preflight` counts what these settings allow.
+    "HF_XET_RECONSTRUCTION_DOWNLOAD_BUFFER_SIZE": "64mb",
+    "HF_XET_RECONSTRUCTION_DOWNLOAD_BUFFER_PERFILE_SIZE": "16mb",
+    "HF_XET_RECONSTRUCTION_DOWNLOAD_BUFFER_LIMIT": "128mb",
+    "HF_XET_RECONSTRUCTION_MIN_PREFETCH_BUFFER": "64mb",
+    "HF_XET_RECONSTRUCTION_MIN_RECONSTRUCTION_FETCH_SIZE": "64mb",
+    "HF_XET_RECONSTRUCTION_MAX_RECONSTRUCTION_FETCH_SIZE": "128mb",
+    "HF_XET_CLIENT_AC_MAX_DOWNLOAD_CONCURRENCY": "8",
+    "HF_XET_CLIENT_AC_MAX_UPLOAD_CONCURRENCY": "2",
+    "HF_XET_DATA_MAX_CONCURRENT_FILE_INGESTION": "1",
+}
+"""The settings of hf_xet, which transfers large files by Xet.
+
+Source: xet_runtime/src/config in https://github.com/huggingface/xet-core.
+"""
+
 VARIABLES = {
     # Newly initialized parameters must have the same bits wherever VED runs.
     "JAX_PLATFORMS": "cpu",
@@ -20,8 +49,7 @@ VARIABLES = {
     "TRANSFORMERS_VERBOSITY": "error",
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_DISABLE_TELEMETRY": "1",
-    # Every source is downloaded once, so a second copy in a cache of chunks only takes disk.
-    "HF_XET_CHUNK_CACHE_SIZE_BYTES": "0",
+    **XET_VARIABLES,
 }
 
 PREFIXES = (

@@ -76,7 +76,7 @@ def has_arrived(hub: LocalHub, method: str, path: str) -> bool:
 
 @pytest.mark.slow
 def test_cancelled_build_reports_what_was_published(
-    reporting_action: Action, hub: LocalHub
+    reporting_action: Action, hub: LocalHub, without_xet: None
 ) -> None:
     action = reporting_action
     checked, sent = "owner/cancelled-in-check", "owner/cancelled-in-upload"

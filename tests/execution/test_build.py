@@ -523,7 +523,7 @@ def test_build_talks_only_to_the_hub(hub: LocalHub, monkeypatch: pytest.MonkeyPa
 
 
 def test_build_resolves_and_downloads_shared_sources_once(
-    hub: LocalHub, encoder_of_its_own: Path
+    hub: LocalHub, encoder_of_its_own: Path, without_xet: None
 ) -> None:
     pairs = [
         pair("owner/shared-1", encoder="team/of-its-own"),

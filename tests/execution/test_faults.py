@@ -53,7 +53,7 @@ from ved.hub import retries
 from ved.localhub import Exchange, LocalHub
 from ved.results.result import Result
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_xet")]
 
 HUB_ERRORS = {ErrorCode.HUB_DOES_NOT_ANSWER, ErrorCode.RATE_LIMIT, ErrorCode.CHECK_FAILED}
 BEFORE, AFTER = SEEDS["before"], SEEDS["after"]

@@ -26,7 +26,7 @@ from tests.support.faults import ALL_FAULTS
 from tests.support.publishing import client, header_size, publish, sent
 from ved.localhub import LocalHub
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_xet")]
 
 ROOT = Path(__file__).parents[2]
 OWNER, TOKEN = "stopped", "hf_stopped"

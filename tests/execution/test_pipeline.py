@@ -183,7 +183,9 @@ def test_pipeline_keeps_disk_only_for_checkpoints_that_are_run(
 # What is on the disk
 
 
-def test_pipeline_downloads_shared_sources_once(hub: LocalHub, weights: dict[str, Path]) -> None:
+def test_pipeline_downloads_shared_sources_once(
+    hub: LocalHub, weights: dict[str, Path], without_xet: None
+) -> None:
     hub.requests.clear()
     entries = [
         piped(f"owner/sharing-{encoder}-{decoder}", encoder, decoder)
@@ -300,7 +302,7 @@ def test_pipeline_stays_within_its_disk(
 
 
 def test_pipeline_uses_and_leaves_the_clients_cache(
-    hub: LocalHub, weights: dict[str, Path]
+    hub: LocalHub, weights: dict[str, Path], without_xet: None
 ) -> None:
     cached = Path(client(hub).hf_hub_download("team/piped-decoder-4", "model.safetensors"))
     hub.requests.clear()
@@ -406,7 +408,7 @@ def asked(hub: LocalHub, method: str, path: str) -> bool:
 @pytest.mark.slow
 # test_interruption.py interrupts uploads to new repos.
 @pytest.mark.parametrize("is_new", [True, False] if ALL_FAULTS else [False])
-@pytest.mark.parametrize(("method", "path"), [("PUT", "/lfs/"), ("POST", "/commit/")])
+@pytest.mark.parametrize(("method", "path"), [("POST", "/v2/shards"), ("POST", "/commit/")])
 def test_interrupt_of_an_upload_ends_at_once_and_leaves_nothing(
     method: str, path: str, is_new: bool, hub: LocalHub, weights: dict[str, Path], tmp_path: Path
 ) -> None:

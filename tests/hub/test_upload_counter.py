@@ -15,7 +15,7 @@ def sizes(hub: LocalHub, repo: str) -> dict[str, int]:
     return {each.rfilename: each.lfs.size for each in siblings if each.lfs}
 
 
-def test_result_counts_only_files_that_the_hub_lacks(hub: LocalHub) -> None:
+def test_result_counts_only_files_that_the_hub_lacks(hub: LocalHub, without_xet: None) -> None:
     first = build_pair(hub, pair("owner/sent", weights="flax"))
     second = build_pair(hub, pair("owner/sent", weights=["flax", "safetensors"]))
     third = build_pair(hub, pair("owner/sent", weights=["safetensors"]))
@@ -29,6 +29,15 @@ def test_result_counts_only_files_that_the_hub_lacks(hub: LocalHub) -> None:
     assert third.uploaded == 0
 
 
+def test_result_counts_bytes_that_xet_sends(hub: LocalHub) -> None:
+    result = build_pair(hub, pair("owner/sent-by-xet", seed=271828))
+    bodies = [each.bytes_in for each in hub.requests if each.path.startswith("/xet/bucket/")]
+    assert result.uploaded is not None
+    assert result.size > result.uploaded > 0
+    # Beside the content, each chunk has a header of a few bytes; some content is compressed.
+    assert 0.5 * result.uploaded < sum(bodies) < 1.01 * result.uploaded + 1000
+
+
 def test_result_of_card_has_no_count(hub: LocalHub) -> None:
     build_pair(hub, pair("owner/sent-card"))
     renewed = build_pair(hub, pair("owner/sent-card", tags=["new"]))
@@ -40,7 +49,7 @@ def test_result_of_card_has_no_count(hub: LocalHub) -> None:
     [
         (b'{"objects": [{"size": 5}, {"size": 7, "actions": {"upload": {}}}]}', 7),
         (b'{"objects": [], "transfer": "multipart"}', 0),
-        (b'{"objects": [], "transfer": "xet"}', None),
+        (b'{"objects": [], "transfer": "xet"}', 0),
         (b'{"objects": 5}', None),
         (b'{"objects": [{"size": -5, "actions": {}}, {"size": -5, "actions": {"a": 1}}]}', None),
         (b'{"objects": [{"size": 1e400, "actions": {"upload": {}}}]}', None),
@@ -62,8 +71,8 @@ def test_counter_adds_sizes_of_requested_files(
 
 
 def test_counter_is_unknown_after_one_unknown_answer(hub: LocalHub) -> None:
-    for transfer in (b"basic", b"xet", b"basic"):
-        answer = b'{"objects": [{"size": 7, "actions": {}}], "transfer": "%s"}' % transfer
+    for size in (7, -7, 7):
+        answer = b'{"objects": [{"size": %d, "actions": {"upload": {}}}]}' % size
         hub.faults.add("POST", "/batch$", body=answer)
     with count_uploads() as uploads:
         for _ in range(3):

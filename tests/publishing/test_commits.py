@@ -137,8 +137,8 @@ def test_publish_refuses_commit_made_right_after_creation(
 
 
 @pytest.mark.parametrize("status", [400, 403, 501])
-def test_publish_commits_nothing_if_upload_fails(
-    status: int, hub: LocalHub, api: HfApi, checkpoint: Path
+def test_publish_commits_nothing_if_lfs_upload_fails(
+    status: int, hub: LocalHub, api: HfApi, checkpoint: Path, without_xet: None
 ) -> None:
     hub.faults.add("PUT", "/lfs/models/owner/upload/", times=100, status=status)
     with pytest.raises(VedError) as caught:

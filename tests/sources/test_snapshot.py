@@ -66,7 +66,7 @@ def test_fetch_explains_failed_download(
 
 
 def test_fetch_resumes_truncated_download(
-    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_xet: None
 ) -> None:
     monkeypatch.setattr(retries, "FIRST_WAIT", 0.001)
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)
@@ -85,7 +85,7 @@ def test_fetch_resumes_truncated_download(
 
 
 def test_fetch_downloads_damaged_file_again(
-    hub: LocalHub, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    hub: LocalHub, tmp_path: Path, caplog: pytest.LogCaptureFixture, without_xet: None
 ) -> None:
     directory = checkpoints.vit(tmp_path / "vit")
     snapshot = published(hub, "team/flipped", directory)
@@ -94,14 +94,18 @@ def test_fetch_downloads_damaged_file_again(
     assert (fetched / WEIGHTS).read_bytes() == (directory / WEIGHTS).read_bytes()
 
 
-def test_fetch_refuses_file_that_is_damaged_twice(hub: LocalHub, tmp_path: Path) -> None:
+def test_fetch_refuses_file_that_is_damaged_twice(
+    hub: LocalHub, tmp_path: Path, without_xet: None
+) -> None:
     snapshot = published(hub, "team/flipped-twice", checkpoints.vit(tmp_path / "vit"))
     hub.faults.add("GET", "/lfs/models/team/flipped-twice/", times=2, flip_bit=True)
     with raises(ErrorCode.DAMAGED_SOURCE, WEIGHTS, snapshot.sha256[WEIGHTS]):
         snapshot.fetch([WEIGHTS], client(hub), tmp_path / "cache")
 
 
-def test_fetch_checks_no_digest_that_the_hub_does_not_report(hub: LocalHub, tmp_path: Path) -> None:
+def test_fetch_checks_no_digest_that_the_hub_does_not_report(
+    hub: LocalHub, tmp_path: Path, without_xet: None
+) -> None:
     snapshot = published(hub, "team/plain", checkpoints.vit(tmp_path / "vit"))
     hub.faults.add("GET", "/lfs/models/team/plain/", flip_bit=True)
     replace(snapshot, sha256={}).fetch([WEIGHTS], client(hub), tmp_path / "cache")

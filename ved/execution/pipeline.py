@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -30,7 +30,7 @@ from ved.execution.checkpoint_dir import BuiltCheckpoint, build_checkpoint
 from ved.execution.progress import Progress
 from ved.execution.readback import PublishedCommit, check_published, check_published_card
 from ved.execution.reporter import UNCHECKED, Reporter
-from ved.execution.source_store import SourceStore
+from ved.execution.source_store import SourceStore, weights_to_learn
 from ved.hub.access import HubAccess
 from ved.hub.upload_counter import count_uploads
 from ved.interruption import raise_if_interrupted, thread_pool, wait_interruptibly
@@ -60,12 +60,13 @@ _Pending: TypeAlias = "Future[Future[None] | None]"
 
 @dataclass
 class _Work:
-    """A build, the disk that it takes, the directory to build in, and when it started."""
+    """A build, the disk that it takes, its directory, its start, and sources that uploads need."""
 
     action: Build
     need: DiskNeed
     directory: Path
     start: float = 0.0
+    learned: list[Path] = field(default_factory=list)
 
 
 class Pipeline:
@@ -134,8 +135,7 @@ class Pipeline:
 
     def _fetch(self, work: _Work) -> list[Source]:
         """Download the sources of a pair, once there is disk for pair and sources."""
-        sources = [*work.action.sources.values()]
-        missing = self._store.reserve(work.need)
+        sources, missing = [*work.action.sources.values()], self._store.reserve(work.need)
         self._reporter.raise_if_limited()
         work.start = time.monotonic()  # the time of a pair does not include its waiting for others
         if not missing:
@@ -156,6 +156,7 @@ class Pipeline:
                     encoder, decoder, work.directory, self._api, settings, pair, examinations=found
                 )
             work.action = self._reporter.with_warnings(work.action, built.tie_warnings)
+            work.learned = weights_to_learn([encoder, decoder]) if self._options.push else []
             return built
         except Exception as error:
             raise_if_interrupted()
@@ -163,7 +164,8 @@ class Pipeline:
             self._reporter.failed(work.action, error, work.start)
             return None
         finally:
-            self._store.release([*work.action.sources.values()])
+            if not work.learned:
+                self._store.release([*work.action.sources.values()])
 
     def _publish(
         self, work: _Work, built: BuiltCheckpoint, checks: ThreadPoolExecutor
@@ -171,13 +173,15 @@ class Pipeline:
         """Publish a checkpoint, keep it, or both; return its check, if there is one."""
         action, pair, place, commit = work.action, work.action.pair, work.directory, None
         checksums = built.record.checksums()
-        with ExitStack() as owned:
+        with ExitStack() as owned, ExitStack() as reading:
             owned.callback(self._discard, work)
+            if work.learned:
+                reading.callback(self._store.release, [*action.sources.values()])
             try:
                 size = sum(path.stat().st_size for path in place.iterdir())
                 with count_uploads() as uploads:
                     if self._options.push:
-                        commit = self._push(work, size, checksums)
+                        commit = self._push(work, size, checksums, reading)
                 if self._options.output_directory:
                     place = self._options.output_directory / pair.repo
                     replace_output_directory(work.directory, place)
@@ -200,7 +204,9 @@ class Pipeline:
                 until_checked.close()  # other pairs need the disk, and reading back takes none
             return checks.submit(self._check, action, result, check, work.start, until_checked)
 
-    def _push(self, work: _Work, size: int, checksums: Mapping[str, str]) -> str:
+    def _push(
+        self, work: _Work, size: int, checksums: Mapping[str, str], reading: ExitStack
+    ) -> str:
         action, repo = work.action, work.action.pair.repo
         assert action.target is not None
         self._reporter.raise_if_limited()
@@ -213,6 +219,8 @@ class Pipeline:
                 api=self._api,
                 pusher=self._access.client_for,
                 on_commit=on_commit,
+                sources=work.learned,
+                on_sources_read=reading.close,
             )
         url = repos.commit_url(repo, commit, self._api.endpoint)
         log.info("%s: Published as %s", repo, url)
@@ -222,12 +230,11 @@ class Pipeline:
         self, action: RenewCard | SetVisibility, checks: ThreadPoolExecutor
     ) -> "Future[None] | None":
         """Change a repo without its weights; return the check, if there is one."""
-        start = time.monotonic()
+        start, head = time.monotonic(), action.target.head
         try:
             self._reporter.raise_if_limited()
             if isinstance(action, SetVisibility):
                 commits.set_visibility(action.pair.repo, action.private, self._api)
-                head = action.target.head
                 self._reporter.done(self._reporter.result(action, "card-only", start, head))
                 return None
             commit, size, check = self._renew_card(action, start)
@@ -284,11 +291,8 @@ class Pipeline:
         repo = action.pair.repo
         size = result.size if isinstance(action, Build) else 0  # a bar does not count cards
         try:
-            with (
-                owned,
-                self._progress.step(repo, "Checking", size),
-                staging_directory(self._directory) as empty,
-            ):
+            step = self._progress.step(repo, "Checking", size)
+            with owned, step, staging_directory(self._directory) as empty:
                 check(empty, self._access.client_for(repo))
         except Exception as error:
             self._reporter.failed(action, error, start, result.commit)

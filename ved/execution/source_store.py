@@ -8,6 +8,7 @@ from pathlib import Path
 from huggingface_hub import HfApi
 
 from ved.machine import DiskBudget, DiskNeed, is_local
+from ved.publishing import deduplication
 from ved.sources.source import ResolvedSource, Source
 
 
@@ -71,6 +72,16 @@ class SourceStore:
 
     def _path(self, name: str) -> Path:
         return self._directory / name.replace("/", "--")
+
+
+def weights_to_learn(sources: Iterable[Source]) -> list[Path]:
+    """Return the weight files that an upload should read first; see `deduplication`.
+
+    The storage has the files of the Hub, and small ones are not worth a request.
+    """
+    from_hub = (each for each in sources if each.resolved.snapshot.directory is None)
+    paths = (path for each in from_hub for path in each.weight_paths)
+    return [path for path in paths if path.stat().st_size >= deduplication.MIN_BYTES]
 
 
 def _names(sources: Iterable[ResolvedSource]) -> set[str]:

@@ -1,6 +1,5 @@
 """Translate errors of huggingface_hub and of the network into VED's: a cause and a remedy."""
 
-import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from ved.errors import ErrorCode, VedError
 from ved.hub import forbidden, rate_limits
 from ved.hub.addresses import is_loopback
 from ved.hub.answers import MalformedAnswerError, RefusedAnswerError
+from ved.hub.xet_errors import StorageError
 from ved.text import clean, quoted
 
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 401, 403, 404
@@ -48,7 +48,8 @@ _TRANSLATED = (
     OfflineModeIsEnabled,
     XetAuthorizationError,
     XetRefreshTokenError,
-    ConnectionError,  # of uploads by hf_xet
+    ConnectionError,
+    StorageError,
     UploadError,
     MalformedAnswerError,
     RefusedAnswerError,
@@ -132,7 +133,7 @@ def _explain(error: BaseException, repo: str, writing: bool) -> _Why:
             )
         # huggingface_hub reports a failed download as a file that is missing in its cache.
         return _explain(error.__cause__, repo, writing)
-    if isinstance(error, RefusedAnswerError):
+    if isinstance(error, RefusedAnswerError | StorageError):
         return _Why(error.cause, error.remedy, error.code)
     if isinstance(error, _BAD_ADDRESSES):
         return _Why(
@@ -154,6 +155,8 @@ def _explain(error: BaseException, repo: str, writing: bool) -> _Why:
         )
     if isinstance(error, RepositoryNotFoundError | RevisionNotFoundError | EntryNotFoundError):
         return _explain_not_found(error, repo)
+    if isinstance(error, XetAuthorizationError) and isinstance(error.__cause__, HfHubHTTPError):
+        return _explain(error.__cause__, repo, writing)
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return _explain_status(error, error.response.status_code, writing)
     if isinstance(error, requests.RequestException | ConnectionError):
@@ -194,11 +197,6 @@ def _explain_value(error: ValueError) -> _Why:
 def _explain_connection(error: BaseException) -> _Why:
     if isinstance(error, requests.exceptions.JSONDecodeError):
         return _malformed(error)
-    # hf_xet has no class of its own for this error.
-    status = re.search(r"HTTP status \w+ error \((\d{3})", str(error))
-    if status and isinstance(error, ConnectionError):
-        cause = f"the Hub's storage answers with status {status[1]}"
-        return _Why(cause, RETRY_LATER, ErrorCode.HUB_DOES_NOT_ANSWER)
     cause = "the Hub does not answer"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         cause = "the connection was cut"

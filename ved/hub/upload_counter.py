@@ -1,6 +1,7 @@
 """Count the bytes that a commit uploads. The Hub does not request files that it has already.
 
-The counts come from answers of the LFS batch API: an object without actions is stored already.
+Over LFS, the counts come from answers of the batch API: an object without actions is stored
+already. Over Xet, which sends parts of files, hf_xet counts.
 Source of the format: https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md.
 """
 
@@ -11,6 +12,8 @@ from typing import Any
 import requests
 from huggingface_hub.utils import get_session
 
+from ved.hub.xet import counted_uploads
+
 _BATCH = ".git/info/lfs/objects/batch"
 
 
@@ -18,8 +21,8 @@ class UploadCounter:
     """Counts bytes.
 
     Attributes:
-        sent: bytes of the LFS files that the Hub requested; None if unknown. Always unknown with
-            Xet, which uploads parts of files.
+        sent: bytes of the LFS files that the Hub requested, or bytes that Xet sent; None if
+            unknown.
     """
 
     def __init__(self) -> None:
@@ -36,8 +39,12 @@ class UploadCounter:
         except (ValueError, TypeError, KeyError, AttributeError):
             return  # huggingface_hub reads the same answer, and raises an error
         are_valid = all(type(size) is int and 0 <= size < 2**40 for size in sizes)
-        self._is_known &= are_valid and answer.get("transfer") != "xet"
-        self.sent = (self.sent or 0) + sum(sizes) if self._is_known else None
+        self._is_known &= are_valid
+        self.count_bytes(sum(sizes) if are_valid else 0)
+
+    def count_bytes(self, size: int) -> None:
+        """Add a number of bytes."""
+        self.sent = (self.sent or 0) + size if self._is_known else None
 
 
 @contextmanager
@@ -48,6 +55,7 @@ def count_uploads() -> Iterator[UploadCounter]:
     hooks = get_session().hooks["response"]
     hooks.append(uploads.count_answer)
     try:
-        yield uploads
+        with counted_uploads(uploads.count_bytes):
+            yield uploads
     finally:
         hooks.remove(uploads.count_answer)

@@ -22,7 +22,9 @@ from ved.hub.answers import RefusedAnswerError, commit_with, is_commit
 from ved.hub.errors import CONFLICT, PRECONDITION_FAILED, UploadError, status_of, translated_errors
 from ved.hub.rate_limits import is_long_limit
 from ved.hub.repo_info import fetch_repo
+from ved.hub.xet import explained_transfers
 from ved.publishing.content import is_new
+from ved.publishing.deduplication import learn_sources, write_token
 from ved.publishing.repos import TargetRepo, read_repo
 from ved.record import MAX_GIT_BLOB_BYTES
 from ved.redaction import KNOWN, environment_secrets
@@ -65,6 +67,8 @@ def publish(
     on_commit: Callable[[str], None] | None = None,
     message: str = "Publish checkpoint assembled by VED",
     whole: bool = True,
+    sources: Sequence[Path] = (),
+    on_sources_read: Callable[[], None] | None = None,
 ) -> str:
     """Publish the files of a directory in one commit, and return the commit.
 
@@ -82,13 +86,20 @@ def publish(
         message: the commit's message.
         whole: whether `directory` has the whole checkpoint, so that other files of a checkpoint are
             deleted from the repo.
+        sources: the weight files that the checkpoint has tensors of.
+        on_sources_read: called as soon as `sources` are not needed any more.
 
     Raises:
         VisibilityError: the commit was published, but the repo is still private.
         VedError: the Hub refuses, or somebody committed meanwhile. Nothing was committed.
     """
     # Only the owner's token may create a repo.
-    committer = pusher(target.repo) if pusher and target.head else api
+    keyless = pusher if target.head else None
+
+    def client() -> HfApi:
+        return keyless(target.repo) if keyless else api
+
+    committer = client()
     _check_no_secret(directory, message, {api.token or get_token(), committer.token})
     is_new = target.head is None
     if is_new:
@@ -98,12 +109,17 @@ def publish(
         set_visibility(target.repo, private, api)
     names = sorted(path.name for path in directory.iterdir())
     stale = [name for name in target.checkpoint_files() if whole and name not in names]
+    learn_sources(target.repo, sources, committer)
+    if on_sources_read:
+        on_sources_read()
     operations: list[CommitOperation] = [
         *(CommitOperationAdd(name, directory / name) for name in names),
         *(CommitOperationDelete(name) for name in stale),
     ]
+    # An upload may take longer than the token is valid that it began with.
+    renewed = explained_transfers(renew=lambda: write_token(target.repo, client()).token)
     try:
-        with translated_errors(f"publish {target.repo}", target.repo, writing=True):
+        with translated_errors(f"publish {target.repo}", target.repo, writing=True), renewed:
             commit = _commit(target.repo, operations, message, target.head, committer)
     except VedError as error:
         if is_new and is_long_limit(error):

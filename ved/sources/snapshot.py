@@ -15,6 +15,7 @@ from ved.families.family import Role
 from ved.hub.errors import translated_errors
 from ved.hub.responses import file_limit
 from ved.hub.retries import retry_truncated
+from ved.hub.xet import explained_transfers
 from ved.interruption import thread_pool
 from ved.sizes import format_size
 from ved.sources.digests import file_sha256
@@ -145,7 +146,7 @@ class Snapshot:
         action = f"download {name} of {self}"
         # A Hub that reports no size may send as much as for a small file.
         limit = file_limit(self.files[name]) if self.files.get(name) else nullcontext()
-        with translated_errors(action, self.name), limit:
+        with translated_errors(action, self.name), limit, explained_transfers([name]):
             return Path(retry_truncated(download, action))
 
     def _is_intact(self, name: str, path: Path) -> bool:
