@@ -117,7 +117,7 @@ class Pipeline:
             thread_pool(CHECKS) as checks,
         ):
             pending: list[_Pending] = [
-                uploads.submit(self._update, update, checks) for update in updates
+                uploads.submit(self._update, each, checks) for each in updates
             ]
             fetched = [downloads.submit(self._fetch, work) for work in works]
             if works:
@@ -254,9 +254,8 @@ class Pipeline:
         """Publish a new model card; return the commit, its bytes, and what checks it."""
         directory = self._directory / action.pair.repo
         directory.mkdir(parents=True)
-        record = card.renew_card(
-            action.published, action.pair, action.subject.pinned, self._api.endpoint, directory
-        )
+        pinned, endpoint = action.subject.pinned, self._api.endpoint
+        record = card.renew_card(action.published, action.pair, pinned, endpoint, directory)
         size = sum(path.stat().st_size for path in directory.iterdir())
         on_commit = self._reporter.publishing(action, "card-only", start, size)
         with self._progress.step(action.pair.repo, "Publishing the model card", 0):

@@ -1,7 +1,7 @@
 """Explain the errors of hf_xet, which transfers large files between this machine and the storage.
 
-hf_xet raises Python's own exceptions. What failed is only in their texts, which are those of
-release 1.8.0: https://github.com/huggingface/xet-core, hf_xet/src and xet_pkg/src/error.rs.
+hf_xet raises Python's own exceptions. Only their texts have the reason. They are those of release
+1.8.0: https://github.com/huggingface/xet-core, hf_xet/src and xet_pkg/src/error.rs.
 """
 
 import os

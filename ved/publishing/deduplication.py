@@ -65,7 +65,7 @@ def write_token(repo: str, api: HfApi) -> WriteToken:
 def learn_sources(repo: str, sources: Sequence[Path], api: HfApi) -> None:
     """Let hf_xet ask the storage about the sources of a checkpoint. Nothing is published.
 
-    Does nothing if the Hub has no Xet. A failure is no error: the upload then sends more.
+    Does nothing if the Hub has no Xet. After a failure, the upload only sends more.
 
     Args:
         repo: the repo that the checkpoint is published to.
