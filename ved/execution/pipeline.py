@@ -116,9 +116,7 @@ class Pipeline:
             thread_pool(UPLOADS) as uploads,
             thread_pool(CHECKS) as checks,
         ):
-            pending: list[_Pending] = [
-                uploads.submit(self._update, each, checks) for each in updates
-            ]
+            pending = [uploads.submit(self._update, each, checks) for each in updates]
             fetched = [downloads.submit(self._fetch, work) for work in works]
             if works:
                 # Importing jax and transformers takes seconds, in which the first pair downloads.
@@ -204,13 +202,11 @@ class Pipeline:
                 until_checked.close()  # other pairs need the disk, and reading back takes none
             return checks.submit(self._check, action, result, check, work.start, until_checked)
 
-    def _push(
-        self, work: _Work, size: int, checksums: Mapping[str, str], reading: ExitStack
-    ) -> str:
+    def _push(self, work: _Work, size: int, digests: Mapping[str, str], reading: ExitStack) -> str:
         action, repo = work.action, work.action.pair.repo
         assert action.target is not None
         self._reporter.raise_if_limited()
-        on_commit = self._reporter.publishing(action, "built", work.start, size, checksums)
+        on_commit = self._reporter.publishing(action, "built", work.start, size, digests)
         with self._progress.step(repo, "Publishing", size):
             commit = commits.publish(
                 action.target,
