@@ -29,10 +29,7 @@ from huggingface_hub import HfApi  # noqa: E402 - after the environment is prepa
 from ved import execution  # noqa: E402
 from ved.errors import ErrorCode, RequestError, VedError  # noqa: E402
 from ved.execution import BuiltCheckpoint, Verdict  # noqa: E402
-from ved.hub import account  # noqa: E402
-from ved.hub.access import HubAccess  # noqa: E402
-from ved.hub.http import connect  # noqa: E402
-from ved.hub.oidc import Publisher  # noqa: E402
+from ved.hub import HubAccess, Publisher, account, connect  # noqa: E402
 from ved.hub.xet import temporary_cache  # noqa: E402
 from ved.manifest.loading import Manifest, ManifestError, load  # noqa: E402
 from ved.manifest.pair_models import Pair, SourceRef  # noqa: E402
