@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from huggingface_hub import CommitInfo
+from huggingface_hub import CommitInfo, constants
 
 from tests.support.faults import (
     ALL_FAULTS,
@@ -75,6 +75,7 @@ def recorded(
 ) -> Counter[tuple[str, str]]:
     """Return how often a build makes each request; NEW and OLD replace the repos in paths."""
     with pytest.MonkeyPatch.context() as patch, new_case(module_hub, template) as lent:
+        patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         patch.setattr("ved.assembly.assemble.assemble", assembled_once)
         made = "|".join(str(result.commit) for result in lent.build().values())
         return Counter(

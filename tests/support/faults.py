@@ -136,9 +136,10 @@ READING = (
     Request("HEAD", f"^/team/vit/resolve/{SHA}/{FILE}", 5, answers=False),
     Request("HEAD", f"^/team/gpt2/resolve/{SHA}/{FILE}", 15, ("new",), answers=False),
     Request("HEAD", f"^/team/bert/resolve/{SHA}/{FILE}", 11, ("old",), answers=False),
-    Request("GET", f"^/team/vit/resolve/{SHA}/{FILE}", 3),
-    Request("GET", f"^/team/gpt2/resolve/{SHA}/{FILE}", 13, ("new",)),
-    Request("GET", f"^/team/bert/resolve/{SHA}/{FILE}", 9, ("old",)),
+    # Without Xet, the client asks for weights here, and is redirected.
+    Request("GET", f"^/team/vit/resolve/{SHA}/{FILE}", 4),
+    Request("GET", f"^/team/gpt2/resolve/{SHA}/{FILE}", 14, ("new",)),
+    Request("GET", f"^/team/bert/resolve/{SHA}/{FILE}", 10, ("old",)),
     # Weights: the length of the header, the header, the whole file.
     Request("GET", "^/lfs/models/team/vit/", 3),
     Request("GET", "^/lfs/models/team/gpt2/", 3, ("new",)),
