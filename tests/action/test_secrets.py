@@ -314,10 +314,9 @@ def test_token_is_sent_only_to_the_hub(
     action: Action,
     hub: LocalHub,
     sources: dict[str, Path],
-    request: pytest.FixtureRequest,
 ) -> None:
-    if mode == "build":
-        request.getfixturevalue("without_xet")  # only LFS has an address to verify an upload
+    # Only LFS has an address to verify an upload.
+    variables = {**DEBUG, "HF_HUB_DISABLE_XET": "1"} if mode == "build" else DEBUG
     for name in ("vit", "gpt2"):
         shutil.copytree(sources[name], action.workspace / name)
     # Nothing is downloaded of local sources, so that the build goes on to its upload.
@@ -328,7 +327,7 @@ def test_token_is_sent_only_to_the_hub(
         return Answer.of_json({}, 404) if request.path == "/redirect" else Answer.of_json([])
 
     with serving(answer) as other, impostor(hub.endpoint, leading_to(other)) as server:
-        run = action.run([entry], DEBUG, token=TOKEN, endpoint=server.endpoint, mode=mode)
+        run = action.run([entry], variables, token=TOKEN, endpoint=server.endpoint, mode=mode)
         assert server.secrets == {TOKEN}
         asked = {request.path.partition("?")[0] for request in other.requests}
         assert asked == places_asked, run.log
