@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.traverse_util import unflatten_dict
+import safetensors.numpy
+from flax.traverse_util import flatten_dict, unflatten_dict
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -17,7 +19,10 @@ from tests.support.environments import run_consumer
 from ved.assembly.parts import load_config, source_part
 from ved.errors import ErrorCode, VedError
 from ved.families import DECODERS, ENCODERS, Role
+from ved.modeling import names
+from ved.modeling.errors import ModelingError
 from ved.modeling.families import decoder_settings, encoder_settings, module_of
+from ved.modeling.initial_parameters import decoder_params, encoder_params
 from ved.tensors.tensor import read
 
 CONSUMER = Path(__file__).parents[1] / "consumers" / "settings.py"
@@ -230,10 +235,61 @@ def module_output(
     return np.asarray(decoder.apply({"params": params}, ids, positions, None, states).logits)
 
 
+Answers = tuple[dict[str, Any], Mapping[str, NDArray[np.float32]]]
+
+
+@pytest.fixture(scope="module")
+def pytorch(tmp_path_factory: pytest.TempPathFactory) -> Answers:
+    """Return the result of `run_pytorch`."""
+    return run_pytorch(tmp_path_factory.mktemp("settings"))
+
+
+def stored_params(directory: Path, shapes: Any) -> Any:
+    """Return the parameters of a PyTorch checkpoint, with the paths of `shapes`."""
+    stored = safetensors.numpy.load_file(directory / "model.safetensors")
+    paths = flatten_dict(shapes).keys()
+    found, extra = names.find(paths, stored)
+    assert not [name for name in extra if "pooler" not in name]
+    params = {}
+    for path, name in found.items():
+        axes = names.transposition(name, path, stored[name].ndim)
+        params[path] = stored[name] if axes is None else stored[name].transpose(axes)
+    assert all(path in params or "mask_token" in path for path in paths)
+    return unflatten_dict(params)
+
+
 @pytest.mark.slow
-def test_settings_give_the_numbers_of_pytorch_or_are_refused(tmp_path: Path) -> None:
+def test_modules_give_the_numbers_of_pytorch_or_refuse_a_setting(pytorch: Answers) -> None:
+    """The modules compute more than the table of families allows to publish."""
+    sources, arrays = pytorch
+    errors: dict[str, float] = {}
+    refused: set[str] = set()
+    for name, each in sources.items():
+        role, config = each["role"], each["config"]
+        create = encoder_params if role == "encoder" else decoder_params
+        try:
+            shapes = jax.eval_shape(lambda create=create, config=config: create(config, 0))
+        except ModelingError as error:
+            refused.add(str(error).split()[2])
+            continue
+        params = stored_params(Path(each["directory"]), shapes)
+        output = module_output(role, config, params, arrays[f"{name} pixels"], arrays["states"])
+        errors[name] = float(np.abs(output - arrays[name]).max())
+    assert not {name: sources[name]["config"] for name, error in errors.items() if error > 1e-4}
+    assert refused == {"position_embedding_type"}
+    computed = [sources[name]["config"] for name in errors]
+    for setting, value in {
+        "scale_attn_weights": False,
+        "scale_attn_by_inverse_layer_idx": True,
+        "mlp_ratio": 2.5,
+    }.items():
+        assert any(config.get(setting) == value for config in computed), setting
+
+
+@pytest.mark.slow
+def test_settings_give_the_numbers_of_pytorch_or_are_refused(pytorch: Answers) -> None:
     assert STRATEGIES.keys() == ENCODERS.keys() | DECODERS.keys()
-    sources, arrays = run_pytorch(tmp_path)
+    sources, arrays = pytorch
     errors: dict[str, float] = {}
     refusals: list[VedError] = []
     for name, each in sources.items():
