@@ -14,6 +14,7 @@ from ved.modeling.initial_parameters import encoder_params
 pytestmark = pytest.mark.slow
 
 CONSUMER = Path(__file__).parents[1] / "consumers" / "sizes.py"
+SHARED = {"use_shared_relative_position_bias": True}
 SIZES: dict[str, Any] = {
     **{"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2},
     **{"image_size": 32, "patch_size": 8},
