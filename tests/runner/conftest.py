@@ -56,7 +56,8 @@ def engine() -> Iterator[Path]:
             try:
                 while not address.exists():
                     if process.poll() is not None:
-                        pytest.skip(f"podman does not work here: {log.read_text()}")
+                        reason = log.read_text().strip().splitlines()[-1:]
+                        pytest.skip(f"podman does not work here: {reason}; see {log}")
                     time.sleep(0.1)
                 yield address
             finally:
