@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -155,19 +155,28 @@ class Repository:
         self._git("add", "--all")
         self._git("commit", "--quiet", "--allow-empty", "--message", "Change")
 
-    def run(self, event: str, workflow: str, *, head: str = NAME) -> Run:
+    def run(
+        self,
+        event: str,
+        workflow: str,
+        *,
+        head: str = NAME,
+        on_line: Callable[[str], object] = lambda _: None,
+    ) -> Run:
         """Run a workflow, and return what act reports.
 
         Args:
             event: the event, such as `push`.
             workflow: the name of a file in .github/workflows.
             head: the repository that a pull request comes from.
+            on_line: is called with each line of act's log, while the workflow runs.
         """
         payload = self.act.directory / "event.json"
         payload.write_text(json.dumps(self._payload(event, head)))
         path = self.directory / ".github/workflows" / workflow
         started = time.monotonic()
-        run = subprocess.run(
+        entries = []
+        with subprocess.Popen(
             self.act.command(event, path, payload, self.secrets),
             cwd=self.directory,
             env=self.act.environment,
@@ -175,10 +184,12 @@ class Repository:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            check=False,
-        )
-        entries = [_entry(line) for line in run.stdout.splitlines()]
-        return Run(run.returncode, entries, time.monotonic() - started)
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                on_line(line)
+                entries.append(_entry(line.rstrip("\n")))
+        return Run(process.returncode, entries, time.monotonic() - started)
 
     def _payload(self, event: str, head: str) -> dict[str, Any]:
         """Return the part of GitHub's payload that VED and the workflows read."""
