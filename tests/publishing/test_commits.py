@@ -10,7 +10,7 @@ from tests.support.publishing import TOKEN, client, download, heads, publish
 from tests.support.raising import raises
 from ved.errors import ErrorCode, VedError
 from ved.hub import http, retries
-from ved.localhub import LocalHub
+from ved.localhub import ActionLimit, LocalHub
 from ved.publishing import commits, repos
 
 
@@ -82,6 +82,23 @@ def test_publish_deletes_old_weights_and_keeps_other_files(
         *others,
     }
     assert len(api.list_repo_commits("owner/adopted")) == 3
+
+
+@pytest.mark.parametrize("is_theirs", [True, False])
+def test_publish_deletes_only_the_empty_repo_that_it_created(
+    is_theirs: bool,
+    hub: LocalHub,
+    api: HfApi,
+    checkpoint: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    planned = repos.read_repo("owner/limited", api)
+    if is_theirs:  # somebody has created it since the plan
+        api.create_repo("owner/limited", private=True)
+    monkeypatch.setattr(hub.behavior, "commit_limit", ActionLimit(0, "hour"))
+    with raises(ErrorCode.RATE_LIMIT):
+        commits.publish(planned, checkpoint, private=None, api=http.connect(TOKEN))
+    assert api.repo_exists("owner/limited") == is_theirs
 
 
 def test_publish_card_keeps_weights(api: HfApi, checkpoint: Path, tmp_path: Path) -> None:

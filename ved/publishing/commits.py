@@ -101,9 +101,9 @@ def publish(
 
     committer = client()
     _check_no_secret(directory, message, {api.token or get_token(), committer.token})
-    is_new = target.head is None
-    if is_new:
-        target = _create_repo(target.repo, private, api)
+    is_own = False
+    if target.head is None:
+        target, is_own = _create_repo(target.repo, private, api)
     # Private before the commit and public after it: private content is never public.
     if private and not target.private:
         set_visibility(target.repo, private, api)
@@ -122,7 +122,7 @@ def publish(
         with translated_errors(f"publish {target.repo}", target.repo, writing=True), renewed:
             commit = _commit(target.repo, operations, message, target.head, committer)
     except VedError as error:
-        if is_new and is_long_limit(error):
+        if is_own and is_long_limit(error):
             _delete_empty_repo(target, api)
         raise
     if on_commit:
@@ -216,8 +216,8 @@ def _secret_error(place: str) -> VedError:
     )
 
 
-def _create_repo(repo: str, private: bool | None, api: HfApi) -> TargetRepo:
-    """Create a repo, and return its state, which is empty.
+def _create_repo(repo: str, private: bool | None, api: HfApi) -> tuple[TargetRepo, bool]:
+    """Create a repo; return its state, which is empty, and whether this call surely created it.
 
     Raises:
         VedError: the Hub refuses, or somebody else created the repo meanwhile.
@@ -226,10 +226,11 @@ def _create_repo(repo: str, private: bool | None, api: HfApi) -> TargetRepo:
         try:
             api.create_repo(repo, private=private)
         except HfHubHTTPError as error:
-            # The first answer may be lost, so that the retried request meets its own repo.
+            # The first answer may be lost, so that the retried request meets its own repo. It may
+            # also be an empty one that somebody else has created since the plan.
             if status_of(error) != CONFLICT or not is_new(created := read_repo(repo, api), api):
                 raise
-            return created
+            return created, False
     # Read at once: a later change by somebody else is a conflict with this state.
     created = read_repo(repo, api)
     if not is_new(created, api):
@@ -238,7 +239,7 @@ def _create_repo(repo: str, private: bool | None, api: HfApi) -> TargetRepo:
             "Nothing was changed; run again.",
             code=ErrorCode.CHANGED_MEANWHILE,
         )
-    return created
+    return created, True
 
 
 def _delete_empty_repo(created: TargetRepo, api: HfApi) -> None:
