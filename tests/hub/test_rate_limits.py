@@ -46,6 +46,13 @@ def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         ({"RateLimit": USED_UP % 55, "Retry-After": "7"}, 55),
         ({"RateLimit": LEFT % 55, "Retry-After": "7"}, 7),
         ({"RateLimit": '"pages" ; r = 0 ; t = 3'}, 3),
+        ({"RateLimit": f"{LEFT % 20}, {USED_UP % 55}"}, 55),
+        ({"RateLimit": f"{USED_UP % 55}, {USED_UP % 86400}"}, 86400),
+        ({"RateLimit": '"api";pk=:aGk=:;t=55;r=0'}, 55),
+        ({"RateLimit": '"a;r=0;t=9";r=0;t=55'}, 55),
+        ({"RateLimit": "default;r=0;t=55"}, 55),
+        ({"RateLimit": '"api";r=-1;t=55', "Retry-After": "7"}, 7),
+        ({"RateLimit": '"api";r=0;t=-5'}, None),
         ({"Retry-After": "7"}, 7),
         ({"RateLimit": LEFT % 55}, None),
         ({"RateLimit": "soon", "Retry-After": "soon"}, None),
@@ -103,6 +110,18 @@ def test_clock_pauses_before_it_is_refused(waited: list[float]) -> None:
     clock.observe(answer({"RateLimit": USED_UP % 20}, status=200))
     clock.wait("https://hub/api/models")
     assert 20 <= sum(waited) <= 22
+
+
+@pytest.mark.parametrize(
+    "fields", [{"RateLimit": USED_UP % 0}, {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}]
+)
+def test_clock_waits_for_a_window_that_is_about_to_end(
+    fields: Mapping[str, str], waited: list[float]
+) -> None:
+    clock = rate_limits.RateLimitClock()
+    assert clock.pauses_after(answer(fields))
+    clock.wait("https://hub/api/models")
+    assert 1 <= sum(waited) <= 2
 
 
 def test_clock_stops_waiting_on_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,11 @@ MAX_TEXT = 300
 
 _MONTH = 30 * 86_400  # seconds
 
-_RATE_LIMIT = re.compile(r'"[^"]{0,99}"\s*;\s*r\s*=\s*(\d{1,9})\s*;\s*t\s*=\s*(\d{1,9})')
+MIN_WAIT = 1.0
+"""Seconds to wait, at least. A Hub rounds: it asks for 0 seconds just before a window ends."""
+
+_POLICY = re.compile(r'(?:"[^"]{0,99}"|[\w*./:-]{1,99})((?:\s*;[^;,]{1,99}){1,9})')
+_PARAMETER = re.compile(r";\s*([rt])\s*=\s*(\d{1,9})\s*(?=;|$)")
 _LONG_PERIOD = re.compile(r"\b(?:hours?|hourly|days?|daily)\b", re.IGNORECASE)
 
 
@@ -78,13 +82,14 @@ class RateLimitClock:
             url: the address of the request that the Hub refused, or of the last one of a window.
             seconds: the wait that the Hub asks for.
         """
+        seconds = max(seconds, MIN_WAIT)
         # Jobs that wait for the same window do not come back at the same moment.
         seconds += min(1.0, seconds / 10) * random.random()  # noqa: S311 - not a secret
         now, bucket = monotonic(), _bucket(url)
         with self._lock:
             is_new = self._free_at.get(bucket, 0.0) <= now
             self._free_at[bucket] = max(self._free_at.get(bucket, 0.0), now + seconds)
-        if is_new and seconds:
+        if is_new:
             log.info(
                 "The Hub's rate limit is reached. Waiting %g s until it allows more requests.",
                 round(seconds, 1),
@@ -106,9 +111,17 @@ class RateLimitClock:
 
 
 def parse_quota(response: requests.Response) -> Quota | None:
-    """Return what the header `RateLimit` says; None without one, or if it is malformed."""
-    found = _RATE_LIMIT.search(response.headers.get("RateLimit", ""))
-    return Quota(int(found[1]), float(found[2])) if found else None
+    """Return what the header `RateLimit` says; None without one, or if it is malformed.
+
+    A Hub may report several policies. The one that allows the fewest requests counts; of several
+    that allow none, the one that ends last.
+    """
+    quotas = []
+    for policy in _POLICY.finditer(response.headers.get("RateLimit", "")):
+        values = dict(_PARAMETER.findall(policy[1]))
+        if values.keys() == {"r", "t"}:
+            quotas.append(Quota(int(values["r"]), float(values["t"])))
+    return min(quotas, key=lambda each: (each.remaining, -each.seconds), default=None)
 
 
 def parse_retry_after(response: requests.Response) -> float | None:
