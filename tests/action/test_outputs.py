@@ -11,6 +11,7 @@ from hypothesis import given
 
 from tests.action.test_log import TEXTS
 from tests.support.action import (
+    NO_OUTPUTS,
     Action,
     annotations,
     code_of,
@@ -81,6 +82,17 @@ def test_results_file_can_be_read_by_everybody(action: Action) -> None:
     file = action.workspace / "results" / "of" / "plan.json"
     assert json.loads(file.read_text()) == rows_of(run) != []
     assert stat.S_IMODE(file.stat().st_mode) == 0o644
+
+
+def test_results_file_behind_links_in_a_circle_is_an_error(action: Action) -> None:
+    action.workspace.mkdir(parents=True, exist_ok=True)
+    (action.workspace / "circle").symlink_to("circle")
+    run = action.run(REFUSED, mode="plan", results_file="circle/results.json")
+    assert run.status == 2
+    (error,) = annotations(run)
+    assert code_of(error) == ErrorCode.FILE_NOT_WRITABLE
+    assert run.outputs.keys() == NO_OUTPUTS.keys()
+    assert run.summary
 
 
 def test_results_file_is_written_whatever_fails(action: Action) -> None:

@@ -20,7 +20,15 @@ def test_lists_have_the_ids_of_the_hub() -> None:
         ("apache 2", "apache-2.0"),
         ("MIT", "mit"),
         ("cc_by_sa_4.0", "cc-by-sa-4.0"),
+        ("MIT License", "mit"),
+        ("GPLv3", "gpl-3.0"),
+        ("LGPL-2.1-or-later", "lgpl-2.1"),
+        ("The Apache License, Version 2.0", "apache-2.0"),
+        ("BSD-3", "bsd-3-clause"),
+        ("cc-by", "cc-by-4.0"),
+        ("OpenRAIL++", "openrail++"),
         ("my very own license", None),
+        ("---", None),
     ],
 )
 def test_nearest_license(value: str, nearest: str | None) -> None:

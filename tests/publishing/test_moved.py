@@ -47,6 +47,18 @@ def test_build_refuses_moved_target_and_writes_nothing(hub: LocalHub) -> None:
     assert heads(hub) == before
 
 
+def test_build_refuses_moved_target_that_the_plan_did_not_inspect(
+    hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ved.planning.plan.INSPECTED_NEW_REPOS", 0)
+    client(hub).create_repo("owner/before")
+    client(hub).move_repo("owner/before", "team/after")
+    before = heads(hub)
+    result = build_pair(hub, pair("owner/before"))
+    assert (result.action, result.codes) == ("failed", [ErrorCode.REPO_MOVED])
+    assert heads(hub) == before
+
+
 def test_publish_refuses_target_that_moves_after_the_plan(hub: LocalHub, tmp_path: Path) -> None:
     from ved.hub.http import connect
 

@@ -13,9 +13,17 @@ def check_in_workspace(kind: str, name: str) -> None:
         name: its path; symbolic links in it are followed.
 
     Raises:
-        RequestError: the file is outside the workspace.
+        RequestError: the file is outside the workspace, or links in its path form a circle.
     """
-    if not Path(name).resolve().is_relative_to(Path.cwd().resolve()):
+    try:
+        path = Path(name).resolve()
+    except (OSError, RuntimeError) as error:  # depends on the version of Python
+        raise RequestError(
+            f"The {kind} file {name!r} cannot be written: its symbolic links form a circle.",
+            "Give another path inside the workspace.",
+            code=ErrorCode.FILE_NOT_WRITABLE,
+        ) from error
+    if not path.is_relative_to(Path.cwd().resolve()):
         raise RequestError(
             f"The {kind} file {name!r} is outside the workspace.",
             "Give a path inside the workspace.",
@@ -39,5 +47,6 @@ def write_file(kind: str, name: str, content: str) -> None:
     except OSError as error:
         raise RequestError(
             f"The {kind} file cannot be written: {describe_os_error(error)}",
+            "Give another path inside the workspace.",
             code=ErrorCode.FILE_NOT_WRITABLE,
         ) from error

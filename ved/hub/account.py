@@ -7,6 +7,7 @@ import requests
 from huggingface_hub import HfApi, get_token
 
 from ved.errors import ErrorCode, RequestError, VedError
+from ved.hub.answers import MalformedAnswerError
 from ved.hub.connections import is_unreachable
 from ved.hub.errors import translated_errors
 from ved.hub.rights import WRITE, Rights, parse_rights
@@ -70,6 +71,9 @@ def _read_rights(api: HfApi, token: str | bool | None) -> Rights | None:
 def _is_only_this_request(error: VedError) -> bool:
     """Return whether other requests may succeed: the token may be valid, and the Hub answers."""
     cause = error.__cause__
+    # If the endpoint is not a Hub at all, the next request says so.
+    if isinstance(cause, MalformedAnswerError | requests.exceptions.JSONDecodeError):
+        return True
     if isinstance(cause, requests.exceptions.RetryError):
         first = cause.args[0]
         return not (isinstance(first, requests.RequestException) and is_unreachable(first))

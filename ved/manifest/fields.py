@@ -189,15 +189,17 @@ def _known_license(value: str) -> str:
     if value in hub_ids.licenses():
         return value
     near = hub_ids.nearest_license(value)
-    advice = f"did you mean '{near}'?" if near else "use one such as 'apache-2.0' or 'mit'"
-    refuse(value, f"is not a license id of the Hub: {advice} For any other license: 'other'")
+    advice = f"did you mean '{near}'?" if near else "use one such as 'apache-2.0' or 'mit'."
+    refuse(value, f"is not a license id of the Hub: {advice} For any other license, write 'other'.")
 
 
 def _known_language(value: str) -> str:
     if value in hub_ids.languages():
         return value
     near = hub_ids.nearest_language(value)
-    advice = f"did you mean '{near}'?" if near else "use one of ISO 639, such as 'en' or 'no'"
+    name = hub_ids.languages().get(near or "")
+    meant = f"'{near}' ({name})" if name else f"'{near}'"
+    advice = f"did you mean {meant}?" if near else "use one of ISO 639, such as 'en' or 'no'"
     refuse(value, f"is not a language code of the Hub: {advice}")
 
 

@@ -4,12 +4,17 @@ The lists are in the files beside this module, which name their sources.
 """
 
 import difflib
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
 SPECIAL_LANGUAGES = ("code", "multilingual")
 """Values that the Hub accepts in place of a language code."""
+
+_NO_PART_OF_LICENSE_IDS = frozenset(
+    ("the", "gnu", "license", "licence", "version", "v", "only", "or", "later")
+)
 
 
 @cache
@@ -31,8 +36,18 @@ def languages() -> dict[str, str]:
 
 def nearest_license(value: str) -> str | None:
     """Return the license id that an unknown one is most like; None if it is like none."""
-    lowered = value.lower().replace(" ", "-").replace("_", "-")
-    return _nearest(lowered, licenses())
+    lowered = value[:100].lower().replace(" ", "-").replace("_", "-")
+    if lowered in licenses():
+        return lowered
+    # Such as "MIT License", "GPLv3", "The Apache License, Version 2.0" and SPDX's "GPL-3.0-only".
+    words = re.findall(r"\d+(?:\.\d+)*|[a-z]+", lowered)
+    name = "-".join(word for word in words if word not in _NO_PART_OF_LICENSE_IDS)
+    without_version = [
+        each
+        for each in licenses()
+        if name and re.fullmatch(rf"{re.escape(name)}(?:[-.\d]*|-clause)", each)
+    ]
+    return max(without_version, default=None) or _nearest(name, licenses())
 
 
 def nearest_language(value: str) -> str | None:

@@ -51,7 +51,7 @@ listing does not show whether somebody has trained in a repo."""
 
 INSPECTED_NEW_REPOS = 100
 """How many of the repos that the listing of their namespace lacks are inspected. The others cost no
-request: creating a repo that exists after all fails, and changes nothing."""
+request in the plan: a build asks for each before it creates it."""
 
 
 def make_plan(
@@ -127,7 +127,8 @@ def _compare_with_hub(
         if isinstance(action, Refuse) or action.pair.repo in trusted:
             return action
         if isinstance(action, BuildCandidate) and action.pair.repo in new:
-            return BuildCandidate(action.subject, NEW, TargetRepo(action.pair.repo))
+            target = TargetRepo(action.pair.repo, is_inspected=False)
+            return BuildCandidate(action.subject, NEW, target)
         # An account that may push to a repo can also read it.
         to_push = isinstance(action, BuildCandidate)
         findings, compared = Findings(), None

@@ -103,6 +103,8 @@ def publish(
     _check_no_secret(directory, message, {api.token or get_token(), committer.token})
     is_own = False
     if target.head is None:
+        if not target.is_inspected:
+            read_repo(target.repo, api)  # refuses a repo that has moved
         target, is_own = _create_repo(target.repo, private, api)
     # Private before the commit and public after it: private content is never public.
     if private and not target.private:

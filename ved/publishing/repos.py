@@ -83,12 +83,15 @@ class TargetRepo:
         head: the newest commit; None if the repo does not exist.
         files: the files, by name.
         private: whether the repo is private; None if the repo does not exist.
+        is_inspected: whether the Hub was asked for this repo. A listing that lacks it does not tell
+            whether it has moved.
     """
 
     repo: str
     head: str | None = None
     files: Mapping[str, RemoteFile] = field(default_factory=dict)
     private: bool | None = None
+    is_inspected: bool = True
 
     def __str__(self) -> str:
         return f"{self.repo}@{(self.head or '')[:12]}"
