@@ -13,7 +13,7 @@ SPECIAL_LANGUAGES = ("code", "multilingual")
 """Values that the Hub accepts in place of a language code."""
 
 _NO_PART_OF_LICENSE_IDS = frozenset(
-    ("the", "gnu", "license", "licence", "version", "v", "only", "or", "later")
+    ("the", "gnu", "license", "version", "v", "only", "or", "later")
 )
 
 
@@ -40,8 +40,8 @@ def nearest_license(value: str) -> str | None:
     if lowered in licenses():
         return lowered
     # Such as "MIT License", "GPLv3", "The Apache License, Version 2.0" and SPDX's "GPL-3.0-only".
-    words = re.findall(r"\d+(?:\.\d+)*|[a-z]+", lowered)
-    name = "-".join(word for word in words if word not in _NO_PART_OF_LICENSE_IDS)
+    parts = re.findall(r"\d+(?:\.\d+)*|[a-z]+", lowered)
+    name = "-".join(part for part in parts if part not in _NO_PART_OF_LICENSE_IDS)
     without_version = [
         each
         for each in licenses()
