@@ -6,9 +6,10 @@ import pytest
 from huggingface_hub import HfApi
 
 from tests.support.publishing import TOKEN, client
+from tests.support.raising import raises
 from ved.errors import ErrorCode, RequestError, VedError
 from ved.hub import account
-from ved.hub.rights import Organization, Rights
+from ved.hub.rights import COLLECTION_WRITE, WRITE, Organization, Rights, Scope
 from ved.localhub import LocalHub
 
 
@@ -111,6 +112,18 @@ def test_check_rights_refuses_other_namespace() -> None:
     assert caught.value.code == ErrorCode.TOKEN_MAY_NOT_WRITE
     assert "stranger" in caught.value.cause
     assert "owner, team" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "permission"), [("owner/other", WRITE), ("owner/one", COLLECTION_WRITE)]
+)
+def test_check_rights_names_what_a_token_of_one_repo_lacks(name: str, permission: str) -> None:
+    rights = Rights("owner", {}, "fineGrained", (Scope("model", "owner/one", frozenset({WRITE})),))
+    account.check_rights("owner/one", rights)
+    with raises(ErrorCode.TOKEN_MAY_NOT_WRITE) as caught:
+        account.check_rights(name, rights, permission)
+    assert name in caught.value.cause
+    assert permission in caught.value.remedy
 
 
 def test_check_allowed_refuses_other_namespace() -> None:

@@ -97,6 +97,13 @@ def check_rights(repo: str, rights: Rights, permission: str = WRITE) -> None:
     if refusal is None:
         return
     namespace = repo.partition("/")[0]
+    if namespace.lower() in rights.namespaces:  # a token for some repos, or not for collections
+        raise VedError(
+            f"The token may not write to {repo}: {refusal}.",
+            f"Give the token the permission {permission} for {repo} or for all of {namespace}, or "
+            "correct the name in the manifest.",
+            code=ErrorCode.TOKEN_MAY_NOT_WRITE,
+        )
     others = ", ".join(sorted(rights.namespaces))
     remedy = f"use a token that can write to {namespace}."
     if others:

@@ -92,7 +92,7 @@ class Rights:
             if organization.role in _READING_ROLES and not organization.has_groups:
                 return f"its user has the role {organization.role} in {namespace}"
         if self._grants(repo, permission, any_repo) is False:
-            return f"the fine-grained token lacks the permission {permission} for {namespace}"
+            return f"the fine-grained token lacks the permission {permission} for {repo}"
         return None
 
     def doubt(self, repo: str, *, exists: bool) -> str | None:
