@@ -232,6 +232,17 @@ def test_sync_returns_error_of_one_repo_and_adds_the_others(hub: LocalHub) -> No
     assert names_in(read_collection(hub)) == "b"
 
 
+def test_sync_ends_at_a_limit_by_the_hour(hub: LocalHub) -> None:
+    hub.faults.add("POST", "/items$", times=2, status=429, retry_after=3600)
+    failed = sync(hub, "a b")
+    assert {repo: error.code for repo, error in failed.items()} == {
+        "owner/a": ErrorCode.RATE_LIMIT,
+        "owner/b": ErrorCode.RATE_LIMIT,
+    }
+    assert [each.status for each in hub.requests].count(429) == 1
+    hub.faults.clear()
+
+
 def test_sync_returns_error_of_missing_repo(hub: LocalHub) -> None:
     failed = sync(hub, "nowhere")
     assert failed["owner/nowhere"].code == ErrorCode.NO_SUCH_REPO

@@ -12,6 +12,7 @@ from huggingface_hub import Collection, HfApi
 
 from ved.errors import ErrorCode, VedError
 from ved.hub.errors import translated_errors
+from ved.hub.rate_limits import is_long_limit
 from ved.manifest.pair_models import Pair
 from ved.publishing.collections import (
     find_collection,
@@ -57,6 +58,8 @@ def sync_collection(repos: Sequence[str], pairs: Sequence[Pair], api: HfApi) -> 
                 api.add_collection_item(collection.slug, repo, "model", exists_ok=True)
         except VedError as error:
             failed[repo] = error
+            if is_long_limit(error):  # the Hub would refuse all others, too
+                return failed | dict.fromkeys(missing[missing.index(repo) :], error)
     try:
         with translated_errors(f"sort the collection {name}", writing=True):
             if missing:
