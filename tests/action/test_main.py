@@ -289,6 +289,19 @@ def test_missing_manifest_is_explained(files: list[str], action: Action) -> None
     assert text_blocks(run.summary)[1] == "Nothing was done."
 
 
+def test_manifest_outside_of_the_workspace_is_not_read(action: Action, tmp_path: Path) -> None:
+    outside = tmp_path / "environ"
+    outside.write_text("SOMETHING=of the machine\n")
+    action.workspace.mkdir(parents=True)
+    (action.workspace / "linked.yaml").symlink_to(outside)
+    for manifest in ("linked.yaml", str(outside)):
+        run = action.run(None, manifest=manifest)
+        assert run.status == 2
+        (error,) = annotations(run)
+        assert code_of(error) == ErrorCode.OUTSIDE_THE_WORKSPACE
+        assert "SOMETHING" not in run.log + run.summary
+
+
 def test_only_selects_pairs(action: Action) -> None:
     pairs = [pair(f"owner/only-{name}", encoder="team/missing") for name in "abc"]
     run = action.run(pairs, only="owner/only-c,\nowner/only-a")

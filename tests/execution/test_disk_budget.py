@@ -86,7 +86,7 @@ def need_of(*sources: ResolvedSource) -> DiskNeed:
 
 
 def test_store_downloads_a_source_once_and_deletes_it_after_its_last_pair(
-    hub: LocalHub, weights: dict[str, Path], directory: Path
+    hub: LocalHub, weights: dict[str, Path], directory: Path, without_xet: None
 ) -> None:
     one, two, _ = stored(hub, weights)
     size = weights["one"].stat().st_size
@@ -150,7 +150,7 @@ def test_store_uses_and_leaves_the_clients_cache(
 
 
 def test_store_deletes_sources_that_only_later_pairs_need(
-    hub: LocalHub, weights: dict[str, Path], directory: Path
+    hub: LocalHub, weights: dict[str, Path], directory: Path, without_xet: None
 ) -> None:
     """Pairs alternate their sources, so each source is downloaded whenever it is needed."""
     one, two, _ = stored(hub, weights)
@@ -171,7 +171,7 @@ def test_store_deletes_sources_that_only_later_pairs_need(
 
 
 def test_store_keeps_the_sources_of_the_pair_itself(
-    hub: LocalHub, weights: dict[str, Path], directory: Path
+    hub: LocalHub, weights: dict[str, Path], directory: Path, without_xet: None
 ) -> None:
     one, two, three = stored(hub, weights)
     size = weights["one"].stat().st_size

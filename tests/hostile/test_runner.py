@@ -116,7 +116,7 @@ def test_log_has_no_command_of_a_library(case: str, action: Action) -> None:
     assert_only_text(run)
     assert run.status == 1
     assert [code_of(error) for error in annotations(run)] == [ErrorCode.VED_ITSELF_FAILED]
-    assert run.outputs["failed"] == "0"
+    assert run.outputs["failed"] == "1"
     assert f"#{ErrorCode.VED_ITSELF_FAILED}" in run.summary
 
 

@@ -325,7 +325,7 @@ def test_terminal_gets_no_secret(
         status, printed = run_cli(
             capsys, "plan", str(tmp_path / "pairs.yaml"), "--endpoint", server.endpoint
         )
-    assert status == 2
+    assert status == 1
     assert "***" in printed
     assert "hf_of_the_user" not in printed
 

@@ -320,4 +320,4 @@ def test_storage_that_is_not_reached_gives_up(
             "model",
         )
     assert caught.value.code == ErrorCode.HUB_DOES_NOT_ANSWER
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 90  # what users are promised

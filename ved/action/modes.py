@@ -106,6 +106,8 @@ def _plan(inputs: Inputs, outcome: RunOutcome, runner: WorkflowCommands) -> None
 
 def _validate(inputs: Inputs, outcome: RunOutcome) -> tuple[Manifest, RunOptions]:
     """Return the manifest and the options; note the selected pairs, in case that the run fails."""
+    # A link of a pull request could lead to any file, and errors of a manifest quote it.
+    check_in_workspace("manifest", str(inputs.manifest))
     try:
         manifest = commands.validate(inputs.manifest)
     except RequestError as error:

@@ -175,12 +175,12 @@ def test_download_repeats_requests(
 
 
 def test_download_renews_an_expired_address(tmp_path: Path) -> None:
-    with LocalHub(tmp_path, xet=True, address_lifetime=1.0) as hub:
+    with LocalHub(tmp_path, xet=True, address_lifetime=3.0) as hub:
         hub.add_user("alice", token="hf_alice")
         alice = HfApi(hub.endpoint, token="hf_alice")
         alice.create_repo("alice/model")
         upload(alice, "alice/model", WEIGHTS)
-        hub.faults.add("GET", "/xet/xorbs/", delay=1.1)
+        hub.faults.add("GET", "/xet/xorbs/", delay=3.1)
         assert download(hub, "alice/model") == WEIGHTS
         assert next(e.status for e in matching(hub, "GET", "/xet/xorbs/")) == 403
         assert len(matching(hub, "GET", "/v2/reconstructions/")) >= 2
