@@ -26,8 +26,6 @@ WEIGHTS = "model.safetensors"
 HOST = "127.0.0.1"
 _numbers = iter(range(1000))
 
-pytestmark = pytest.mark.hub
-
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
@@ -55,6 +53,7 @@ UPLOAD_REQUESTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "code"),
     [
@@ -77,6 +76,7 @@ def test_upload_explains_status_of_storage(
     assert client(hub).list_repo_files(repo) == [".gitattributes"]
 
 
+@pytest.mark.slow
 def test_upload_explains_connections_that_are_cut(hub: LocalHub, checkpoint: Path) -> None:
     for method, path in UPLOAD_REQUESTS:
         hub.faults.add(method, path, times=100, drop_response=True)
@@ -103,6 +103,7 @@ def test_upload_explains_refused_token_of_the_storage(
         publish_checkpoint(hub, checkpoint)
 
 
+@pytest.mark.hub
 @pytest.mark.parametrize(
     ("status", "code"),
     [(401, ErrorCode.TOKEN_NOT_VALID), (429, ErrorCode.RATE_LIMIT)],
@@ -125,6 +126,7 @@ def test_upload_explains_token_that_is_not_renewed(
             commits.publish(target, checkpoint, private=None, api=api)
 
 
+@pytest.mark.hub
 def test_upload_renews_with_the_token_of_that_moment(tmp_path: Path, checkpoint: Path) -> None:
     """The token of a job may expire during an upload."""
     with LocalHub(tmp_path / "hub", xet=True, xet_token_lifetime=20) as hub:
@@ -199,6 +201,7 @@ def fetch(source: str, hub: LocalHub, tmp_path: Path) -> Any:
     return lambda: snapshot.fetch([WEIGHTS], http.connect(TOKEN), tmp_path / "cache")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/v2/reconstructions/", "/xet/xorbs/"])
 @pytest.mark.parametrize(
     ("status", "code"),
@@ -305,6 +308,7 @@ def test_explain_returns_errors_of_this_machine() -> None:
     assert found.errno == errno.ENOSPC
 
 
+@pytest.mark.slow
 def test_storage_that_is_not_reached_gives_up(
     hub: LocalHub, checkpoint: Path, unused_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
