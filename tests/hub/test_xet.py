@@ -27,6 +27,12 @@ HOST = "127.0.0.1"
 _numbers = iter(range(1000))
 
 
+@pytest.fixture(autouse=True)
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let hf_xet retry quickly, whatever an earlier run in this process has set."""
+    monkeypatch.setenv("HF_XET_CLIENT_RETRY_BASE_DELAY", "10ms")
+
+
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
     """Write a directory to publish, with content that no storage has."""
