@@ -9,7 +9,7 @@ from ved.action.inputs import Inputs
 from ved.action.workflow_commands import WorkflowCommands
 from ved.errors import ErrorCode, RequestError
 from ved.hub import HubAccess, Publisher, offers_identity
-from ved.hub.oidc_errors import empty_token, not_offered
+from ved.hub.oidc_errors import empty_token
 from ved.text import quoted
 
 
@@ -30,16 +30,14 @@ def publisher_of(inputs: Inputs, api: HfApi, runner: WorkflowCommands) -> Publis
             raise empty_token("The input token is empty.")
         return None
     offers = offers_identity(os.environ)
-    if keyless and not offers:
-        raise not_offered(os.environ)
     # Without a token and an identity, the error says what may be missing.
-    if not offers and not has_token and _is_job():
+    if not (offers or keyless or has_token) and _is_job():
         raise empty_token(
             "The input token is empty, and the job may not ask GitHub for an id token.",
             " To publish without a stored token, give the job permissions: {id-token: write, "
             "contents: read}.",
         )
-    return Publisher(api.endpoint, os.environ, runner.mask) if offers else None
+    return Publisher(api.endpoint, os.environ, runner.mask) if offers or keyless else None
 
 
 def check_plan(inputs: Inputs, api: HfApi) -> RequestError | None:

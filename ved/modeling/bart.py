@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jax.nn.initializers import normal
 
 from ved.modeling.activations import ACTIVATIONS
-from ved.modeling.decoder import DecoderSettings
+from ved.modeling.decoder import DecoderSettings, next_token_logits
 from ved.modeling.layers import Attention, Dtype, Initializer
 from ved.modeling.linen import Dense, Dropout, Embed, LayerNorm, Module, compact
 from ved.modeling.settings import Only
@@ -232,10 +232,7 @@ class BartModule(Module):
             deterministic=deterministic,
             **outputs,
         )
-        states = output.last_hidden_state
-        if of.tie_word_embeddings:
-            logits = tokens.attend(states)  # (batch, tokens, vocabulary)
-        else:
-            head = Dense(of.vocab_size, False, self.dtype, kernel_init=of.init, name="lm_head")
-            logits = head(states)
+        logits = next_token_logits(
+            of, output.last_hidden_state, tokens, of.init, self.dtype, "lm_head"
+        )
         return DecoderOutput(logits, *output[1:])

@@ -23,7 +23,7 @@ from ved.modeling.bert_head import BertHead
 from ved.modeling.bert_settings import BertSettings
 from ved.modeling.layers import Attention, Dtype
 from ved.modeling.linen import Dropout, Embed, Module, compact
-from ved.modeling.stack import DecoderOutput, Stack, StackOutput
+from ved.modeling.stack import DecoderOutput, Encoder, StackOutput
 
 
 class BertEmbeddings(Module):
@@ -152,21 +152,6 @@ class BertLayer(Module):
         return states, (weights, cross_weights)
 
 
-class BertEncoder(Module):
-    """The layers; in a checkpoint, their names begin with `encoder.layer`."""
-
-    settings: BertSettings
-    dtype: Dtype
-    remat: bool
-
-    @compact
-    def __call__(self, states: jax.Array, *inputs: jax.Array | None, **flags: bool) -> StackOutput:
-        """Return the states (batch, tokens, width) after all layers; see `Stack`."""
-        of = self.settings
-        stack = Stack(BertLayer, of.num_hidden_layers, of, self.dtype, self.remat, name="layer")
-        return stack(states, *inputs, **flags)
-
-
 class BertTransformer(Module):
     """Embeddings and layers."""
 
@@ -187,7 +172,9 @@ class BertTransformer(Module):
         of = self.settings
         embeddings = BertEmbeddings(of, self.dtype, name="embeddings")
         states, tokens = embeddings(input_ids, position_ids, deterministic)
-        encoder = BertEncoder(of, self.dtype, self.remat, name="encoder")
+        encoder = Encoder(
+            BertLayer, of.num_hidden_layers, of, self.dtype, self.remat, name="encoder"
+        )
         output = encoder(states, *inputs, deterministic=deterministic, **outputs)
         if of.norm_first:
             output = output.with_last(of.norm(self.dtype)(output.last_hidden_state))

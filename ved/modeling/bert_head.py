@@ -12,6 +12,7 @@ from jax.nn.initializers import lecun_normal, zeros
 
 from ved.modeling.activations import ACTIVATIONS
 from ved.modeling.bert_settings import BertSettings
+from ved.modeling.decoder import next_token_logits
 from ved.modeling.layers import Dtype, Initializer
 from ved.modeling.linen import Dense, Embed, Module, compact
 
@@ -68,10 +69,6 @@ def scores(head: Module, states: jax.Array, tokens: Embed, init: Initializer) ->
         (batch, tokens, vocabulary).
     """
     of, dtype = head.settings, head.dtype
-    if of.tie_word_embeddings:
-        logits = tokens.attend(states)
-    else:
-        kernel = Dense(of.vocab_size, False, dtype, kernel_init=init, name="decoder")
-        logits = kernel(states)
+    logits = next_token_logits(of, states, tokens, init, dtype, "decoder")
     bias = head.param("bias", zeros, (of.vocab_size,))
     return logits + bias.astype(dtype)

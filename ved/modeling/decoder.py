@@ -1,10 +1,12 @@
-"""The settings that all decoders share."""
+"""The settings that all decoders share, and the scores of the next token."""
 
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 
+from ved.modeling.layers import Dtype, Initializer
+from ved.modeling.linen import Dense, Embed
 from ved.modeling.settings import Settings
 
 
@@ -42,3 +44,31 @@ class DecoderSettings(Settings):
             int32 (batch, tokens), rows of the position embeddings.
         """
         return jnp.broadcast_to(past + jnp.arange(input_ids.shape[1]), input_ids.shape)
+
+
+def next_token_logits(
+    settings: DecoderSettings,
+    states: jax.Array,
+    tokens: Embed,
+    init: Initializer,
+    dtype: Dtype,
+    name: str,
+) -> jax.Array:
+    """Return the scores of the next token after each state.
+
+    Call it in a module, which gets the kernel if it is not tied.
+
+    Args:
+        settings: the settings of the decoder.
+        states: (batch, tokens, width).
+        tokens: the embeddings of tokens, which are the kernel too if both are tied.
+        init: the initializer of a kernel that is not tied.
+        dtype: the dtype of the computation.
+        name: the name of a kernel that is not tied.
+
+    Returns:
+        (batch, tokens, vocabulary).
+    """
+    if settings.tie_word_embeddings:
+        return tokens.attend(states)
+    return Dense(settings.vocab_size, False, dtype, kernel_init=init, name=name)(states)

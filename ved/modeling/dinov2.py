@@ -19,12 +19,11 @@ from jax.nn.initializers import constant
 from ved.modeling.activations import ACTIVATIONS
 from ved.modeling.layers import DropPath, Dtype
 from ved.modeling.linen import Dense, LayerNorm, Module, compact
-from ved.modeling.stack import StackOutput
+from ved.modeling.stack import Encoder, StackOutput
 from ved.modeling.vit import (
     VisionAttention,
     VisionSettings,
     ViTEmbeddings,
-    ViTEncoder,
     initializer,
 )
 
@@ -128,7 +127,9 @@ class Dinov2Module(Module):
         of = self.settings
         embeddings = ViTEmbeddings(of, self.dtype, of.use_mask_token, name="embeddings")
         states = embeddings(pixel_values, deterministic)
-        encoder = ViTEncoder(of, self.dtype, Dinov2Layer, self.remat, name="encoder")
+        encoder = Encoder(
+            Dinov2Layer, of.num_hidden_layers, of, self.dtype, self.remat, name="encoder"
+        )
         output = encoder(states, deterministic=deterministic, **outputs)
         norm = LayerNorm(of.layer_norm_eps, dtype=self.dtype, name="layernorm")
         return output.with_last(norm(output.last_hidden_state))

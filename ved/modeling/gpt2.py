@@ -24,9 +24,9 @@ import jax.numpy as jnp
 from jax.nn.initializers import normal, zeros
 
 from ved.modeling.activations import ACTIVATIONS
-from ved.modeling.decoder import DecoderSettings
+from ved.modeling.decoder import DecoderSettings, next_token_logits
 from ved.modeling.layers import Attention, Dtype
-from ved.modeling.linen import Dense, Dropout, Embed, LayerNorm, Module, compact
+from ved.modeling.linen import Dropout, Embed, LayerNorm, Module, compact
 from ved.modeling.settings import Only
 from ved.modeling.stack import DecoderOutput, Stack, StackOutput
 
@@ -273,16 +273,8 @@ class GPT2Module(Module):
             deterministic=deterministic,
             **outputs,
         )
-        states = output.last_hidden_state
-        if of.tie_word_embeddings:
-            logits = tokens.attend(states)  # (batch, tokens, vocabulary)
-        else:
-            head = Dense(
-                of.vocab_size,
-                use_bias=False,
-                kernel_init=normal(of.initializer_range),
-                dtype=self.dtype,
-                name="lm_head",
-            )
-            logits = head(states)
+        init = normal(of.initializer_range)
+        logits = next_token_logits(
+            of, output.last_hidden_state, tokens, init, self.dtype, "lm_head"
+        )
         return DecoderOutput(logits, *output[1:])

@@ -196,10 +196,7 @@ class FlaxVisionEncoderDecoderModel(GeneratingModel, SavedModel, CastingModel):
             jnp.asarray(decoder_input_ids, jnp.int32),
             calls.integers(decoder_attention_mask),
             calls.integers(decoder_position_ids),
-            deterministic=not train,
-            output_attentions=self._wants("output_attentions", output_attentions),
-            output_hidden_states=self._wants("output_hidden_states", output_hidden_states),
-            rngs=calls.rngs(dropout_rng, train=train),
+            **self._options(output_attentions, output_hidden_states, dropout_rng, train=train),
         )
         return calls.returned(output, return_dict)
 
@@ -221,10 +218,7 @@ class FlaxVisionEncoderDecoderModel(GeneratingModel, SavedModel, CastingModel):
         output = self.module.apply(
             self._variables(params),
             jnp.asarray(pixel_values),
-            deterministic=not train,
-            output_attentions=self._wants("output_attentions", output_attentions),
-            output_hidden_states=self._wants("output_hidden_states", output_hidden_states),
-            rngs=calls.rngs(dropout_rng, train=train),
+            **self._options(output_attentions, output_hidden_states, dropout_rng, train=train),
             method="encode",
         )
         return calls.returned(output, return_dict)
@@ -267,10 +261,7 @@ class FlaxVisionEncoderDecoderModel(GeneratingModel, SavedModel, CastingModel):
             calls.integers(decoder_attention_mask),
             calls.integers(decoder_position_ids),
             past=pretrained.cache_length(past_key_values) if past_key_values else 0,
-            deterministic=not train,
-            output_attentions=self._wants("output_attentions", output_attentions),
-            output_hidden_states=self._wants("output_hidden_states", output_hidden_states),
-            rngs=calls.rngs(dropout_rng, train=train),
+            **self._options(output_attentions, output_hidden_states, dropout_rng, train=train),
             method="decode",
             mutable=["cache"] if past_key_values else [],
         )
@@ -294,6 +285,22 @@ class FlaxVisionEncoderDecoderModel(GeneratingModel, SavedModel, CastingModel):
 
     def _variables(self, params: Any) -> dict[str, Any]:
         return {"params": self.params if params is None else params}
+
+    def _options(
+        self,
+        output_attentions: bool | None,
+        output_hidden_states: bool | None,
+        dropout_rng: jax.Array | None,
+        *,
+        train: bool,
+    ) -> dict[str, Any]:
+        """Return what every method of the module gets besides its inputs; see `__call__`."""
+        return {
+            "deterministic": not train,
+            "output_attentions": self._wants("output_attentions", output_attentions),
+            "output_hidden_states": self._wants("output_hidden_states", output_hidden_states),
+            "rngs": calls.rngs(dropout_rng, train=train),
+        }
 
     def _wants(self, name: str, asked: bool | None) -> bool:
         """Return whether an output is asked for, here or in the config."""

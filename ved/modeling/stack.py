@@ -96,3 +96,15 @@ class Stack(Module):
             weights.append(of_layer)
         attentions = (*zip(*weights, strict=True),) if output_attentions else ()
         return StackOutput(states, (*between,) if output_hidden_states else None, *attentions)
+
+
+class Encoder(Stack):
+    """A stack whose names begin with `layer`, as in the checkpoints of several families."""
+
+    @compact
+    def __call__(self, states: jax.Array, *inputs: jax.Array | None, **flags: bool) -> StackOutput:
+        """Return the states after all layers; see `Stack`."""
+        stack = Stack(
+            self.layer, self.depth, self.settings, self.dtype, self.rematerialize, name="layer"
+        )
+        return stack(states, *inputs, **flags)

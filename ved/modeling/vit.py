@@ -26,7 +26,7 @@ from ved.modeling.layers import Attention, Dtype, Initializer, PatchEmbeddings
 from ved.modeling.linen import Dense, Dropout, LayerNorm, Module, compact
 from ved.modeling.positions import Grid, interpolate_positions
 from ved.modeling.settings import Settings
-from ved.modeling.stack import Stack, StackOutput
+from ved.modeling.stack import Encoder, StackOutput
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,22 +197,6 @@ class ViTLayer(Module):
         return output(wide, deterministic) + states, (weights,)
 
 
-class ViTEncoder(Module):
-    """The layers; in a checkpoint, their names begin with `encoder.layer`."""
-
-    settings: VisionSettings
-    dtype: Dtype
-    layer: type[Module]
-    remat: bool
-
-    @compact
-    def __call__(self, states: jax.Array, *inputs: jax.Array | None, **flags: bool) -> StackOutput:
-        """Return the states (batch, states, width) after all layers; see `Stack`."""
-        of = self.settings
-        stack = Stack(self.layer, of.num_hidden_layers, of, self.dtype, self.remat, name="layer")
-        return stack(states, *inputs, **flags)
-
-
 class ViTPooler(Module):
     """One state for the whole image, which a decoder does not read."""
 
@@ -255,7 +239,9 @@ class ViTModule(Module):
         """
         of = self.settings
         states = ViTEmbeddings(of, self.dtype, name="embeddings")(pixel_values, deterministic)
-        encoder = ViTEncoder(of, self.dtype, ViTLayer, self.remat, name="encoder")
+        encoder = Encoder(
+            ViTLayer, of.num_hidden_layers, of, self.dtype, self.remat, name="encoder"
+        )
         output = encoder(states, deterministic=deterministic, **outputs)
         norm = LayerNorm(of.layer_norm_eps, dtype=self.dtype, name="layernorm")
         states = norm(output.last_hidden_state)
