@@ -192,12 +192,21 @@ _numbers = count(1)
 
 @dataclass(frozen=True)
 class Case:
-    """Two repos for one test: one that does not exist yet, and one to be built again."""
+    """Two repos for one test: one that does not exist yet, and one to be built again.
+
+    Attributes:
+        hub: the Hub of both.
+        new: the one that does not exist.
+        old: the other one.
+        old_head: its newest commit.
+        after: the seed of both checkpoints after a build.
+    """
 
     hub: LocalHub
     new: str
     old: str
     old_head: str
+    after: int
 
     def in_particular(self, path: str) -> str:
         """Return a path with these repos for NEW and OLD."""
@@ -209,7 +218,7 @@ class Case:
 
     def build(self) -> dict[str, Result]:
         """Build both pairs as the command line does, and return the result of each."""
-        seed = SEEDS["after"]
+        seed = self.after
         pairs = [
             {"repo": self.new, "encoder": "team/vit", "decoder": "team/gpt2", "seed": seed},
             {"repo": self.old, "encoder": "team/vit", "decoder": "team/bert", "seed": seed},
@@ -268,8 +277,8 @@ def forget_downloads() -> None:
 
 
 @contextmanager
-def new_case(hub: LocalHub, template: str) -> Iterator[Case]:
-    """Lend out two repos; the old one is a copy of a template."""
+def new_case(hub: LocalHub, template: str, *, after: int = SEEDS["after"]) -> Iterator[Case]:
+    """Lend out two repos; the old one is a copy of a template. See `Case` for `after`."""
     number = next(_numbers)
     new, old = f"{OWNER}/new-{number}", f"{OWNER}/old-{number}"
     path = hub.repository_path(template)
@@ -277,7 +286,7 @@ def new_case(hub: LocalHub, template: str) -> Iterator[Case]:
     shutil.copytree(path, folder / f"old-{number}.git")
     head = client(hub, TOKEN).model_info(old).sha
     assert head is not None
-    yield Case(hub, new, old, head)
+    yield Case(hub, new, old, head, after)
     for kind in ("new", "old"):
         shutil.rmtree(folder / f"{kind}-{number}.git", ignore_errors=True)
 

@@ -190,7 +190,10 @@ class Wire:
             app = JSONResponse({"error": message}, fault.status, headers)
         elif fault.body is not None:
             app = Response(fault.body, media_type="application/json")
-        await app(scope, call.receive, call.send)
+        if fault.cut_request == 0:  # whether or not the application reads the body
+            call.abort()
+        else:
+            await app(scope, call.receive, call.send)
         if call.is_cut:
             # uvicorn logs an unfinished response as an error unless the connection is closed.
             while (await receive())["type"] != "http.disconnect":
@@ -218,6 +221,11 @@ class _Call:
         self._body_complete = False
         self.is_cut = False
 
+    def abort(self) -> None:
+        """Abort the connection."""
+        self.is_cut = True
+        self._transport.abort()
+
     async def receive(self) -> Message:
         message = await self._receive()
         if message["type"] != "http.request":
@@ -227,8 +235,7 @@ class _Call:
         cut = self._fault.cut_request
         if cut is not None and self._exchange.bytes_in + len(body) >= cut:
             self._exchange.bytes_in = cut
-            self.is_cut = True
-            self._transport.abort()
+            self.abort()
             return {"type": "http.disconnect"}
         if body and self._fault.flip_bit:
             body = self._with_flipped_bit(body)
