@@ -46,7 +46,7 @@ from tests.support.building import (
 from ved.assembly.assemble import Checkpoint
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
-from ved.families.table import ENCODERS
+from ved.families.table import DECODERS, ENCODERS
 from ved.limits import LAYERS
 from ved.manifest.pair_models import SourceRef
 from ved.manifest.settings import CheckpointSettings
@@ -649,7 +649,7 @@ def test_unsupported_family_is_refused_without_weights(
     assert caught.value.code == ErrorCode.UNSUPPORTED_FAMILY
     assert str(directory) in caught.value.cause
     assert repr(model_type) in caught.value.cause
-    works = {"encoder": "beit, dinov2, vit", "decoder": "bart, bert, gpt-sw3, gpt2, roberta"}
+    works = {"encoder": ", ".join(sorted(ENCODERS)), "decoder": ", ".join(sorted(DECODERS))}
     assert works[role] in caught.value.remedy
 
 

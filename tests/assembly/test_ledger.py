@@ -3,20 +3,20 @@
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path as FilePath
-from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
-from transformers import AutoConfig, FlaxAutoModel, FlaxAutoModelForCausalLM
 
 from tests import checkpoints
-from tests.support.building import groups_of
+from tests.support.building import groups_of, read_json
 from ved.assembly.ledger import Ledger, match_parameters
 from ved.errors import ErrorCode, VedError
 from ved.families import lookup
 from ved.families.family import Family, Role
 from ved.families.table import DECODERS
+from ved.modeling.initial_parameters import decoder_params, encoder_params
 from ved.tensors.files import StoredWeight, open_weights
 from ved.tensors.names import UNKNOWN, ParameterPath, pytorch_name
 from ved.tensors.tensor import LazyTensor
@@ -30,6 +30,7 @@ MAY_LACK = {
     "vit": {r"pooler\.dense\.(weight|bias)": "absent from the source"},
     "beit": {r"beit\.pooler\.layernorm\.(weight|bias)": "absent from the source"},
     "dinov2": {r"embeddings\.mask_token": "absent from the source"},
+    "siglip_vision_model": {r"vision_model\.head\..*": "absent from the source"},
     "bert": {r"cls\.predictions\..*": "absent from the source"},
     "roberta": {r"lm_head\..*": "absent from the source"},
     "xlm-roberta": {r"lm_head\..*": "absent from the source"},
@@ -42,12 +43,9 @@ def role_of(family: str) -> Role:
 
 
 def shapes_of(family: str, directory: FilePath) -> dict[ParameterPath, tuple[int, ...]]:
-    config = AutoConfig.from_pretrained(directory)
-    model_class: Any = FlaxAutoModel
-    if role_of(family) == "decoder":
-        config.is_decoder = config.add_cross_attention = True
-        model_class = FlaxAutoModelForCausalLM
-    tree = model_class.from_config(config, _do_init=False).params_shape_tree
+    config = read_json(directory / "config.json")
+    create = encoder_params if role_of(family) == "encoder" else decoder_params
+    tree = jax.eval_shape(lambda: create(config, 0))
     return {path: shape.shape for path, shape in flatten_dict(tree).items()}
 
 

@@ -17,8 +17,16 @@ from tests.checkpoints.families import (
     xlm_roberta,
 )
 from tests.checkpoints.options import DecoderOptions, EncoderOptions, Options
+from tests.checkpoints.vision import clip_vision, siglip_vision
+from ved.families import table
 
-ENCODERS = {"vit": vit, "beit": beit, "dinov2": dinov2}
+ENCODERS = {
+    "vit": vit,
+    "beit": beit,
+    "dinov2": dinov2,
+    "clip_vision_model": clip_vision,
+    "siglip_vision_model": siglip_vision,
+}
 DECODERS = {
     "gpt2": gpt2,
     "bert": bert,
@@ -29,20 +37,31 @@ DECODERS = {
 }
 """By the model_type in config.json."""
 
+WITH_FLAX_CLASS = tuple(
+    name
+    for families, known in ((ENCODERS, table.ENCODERS), (DECODERS, table.DECODERS))
+    for name in families
+    if known[name].has_flax_class
+)
+"""The families that can be compared with the Flax classes of transformers 4.57."""
+
 __all__ = [
     "DECODERS",
     "ENCODERS",
+    "WITH_FLAX_CLASS",
     "DecoderOptions",
     "EncoderOptions",
     "Options",
     "bart",
     "beit",
     "bert",
+    "clip_vision",
     "config_only",
     "dinov2",
     "gpt2",
     "roberta",
     "roberta_prelayernorm",
+    "siglip_vision",
     "vit",
     "xlm_roberta",
 ]

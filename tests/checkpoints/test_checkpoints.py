@@ -130,7 +130,7 @@ def assert_matched_by(patterns: list[str], names: set[str]) -> None:
 
 
 @pytest.mark.hub
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", checkpoints.WITH_FLAX_CLASS)
 def test_weights_load_in_the_flax_class(
     family: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -183,7 +183,10 @@ def test_weights_are_neither_zero_nor_one(family: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("family", "model_size", "processor_size"),
-    [("vit", 16, 16), ("beit", 16, 16), ("dinov2", 32, 16)],
+    [
+        *(("vit", 16, 16), ("beit", 16, 16), ("dinov2", 32, 16)),
+        *(("clip_vision_model", 16, 16), ("siglip_vision_model", 16, 16)),
+    ],
 )
 def test_image_processor_loads(
     family: str, model_size: int, processor_size: int, tmp_path: Path
@@ -262,6 +265,8 @@ def test_extra_tokens_have_no_embedding(family: str, form: str, tmp_path: Path) 
         ("vit", "vit.", "classifier.weight"),
         ("beit", "beit.", "classifier.weight"),
         ("dinov2", "dinov2.", "classifier.weight"),
+        ("clip_vision_model", "vision_model.", "visual_projection.weight"),
+        ("siglip_vision_model", "vision_model.", None),
         ("gpt2", "transformer.", None),
         ("bert", "bert.", "cls.seq_relationship.weight"),
         ("roberta", "roberta.", "lm_head.dense.weight"),

@@ -32,13 +32,10 @@ def train(
     model: Any, inputs: dict[str, torch.Tensor], *, steps: int, learning_rate: float
 ) -> torch.Tensor:
     """Return the loss before every step: float32 (steps,). Labels of -100 are ignored."""
-    # Given labels, the model would compute a wrong loss in transformers 4.57: it shifts them.
-    labels = inputs.pop("labels")
     optimizer = torch.optim.SGD(model.parameters(), learning_rate)
     losses = []
     for _ in range(steps):
-        logits = model(**inputs).logits
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+        loss = loss_of(model, inputs)
         losses.append(loss.item())
         optimizer.zero_grad()
         loss.backward()
@@ -46,7 +43,28 @@ def train(
     return torch.tensor(losses)
 
 
-TASKS = {task.__name__: task for task in (generate, read, train)}
+def loss_of(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return the loss of a text. Labels of -100 are ignored."""
+    # Given labels, the model would compute a wrong loss in transformers 4.57: it shifts them.
+    others = {name: value for name, value in inputs.items() if name != "labels"}
+    logits = model(**others).logits
+    return torch.nn.functional.cross_entropy(logits.flatten(0, 1), inputs["labels"].flatten())
+
+
+def differentiate(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return the length of the gradient of each parameter, sorted: float32 (parameters,).
+
+    Names of parameters differ between versions of transformers.
+    """
+    loss_of(model, inputs).backward()
+    lengths = [
+        0.0 if parameter.grad is None else parameter.grad.norm().item()
+        for parameter in model.parameters()
+    ]
+    return torch.tensor(sorted(lengths))
+
+
+TASKS = {task.__name__: task for task in (generate, read, train, differentiate)}
 
 
 def main(request: str, answer: str) -> None:

@@ -40,8 +40,8 @@ def test_find_family_gives_the_reason_of_each_refused_family() -> None:
 @pytest.mark.parametrize(
     ("role", "supported"),
     [
-        ("encoder", "beit, dinov2, vit."),
-        ("decoder", "bart, bert, gpt-sw3, gpt2, roberta, roberta-prelayernorm, xlm-roberta."),
+        ("encoder", f"{', '.join(sorted(ENCODERS))}."),
+        ("decoder", f"{', '.join(sorted(DECODERS))}."),
     ],
 )
 def test_find_family_refuses_unknown_family_and_lists_supported(role: Role, supported: str) -> None:

@@ -11,7 +11,8 @@ from ved.families import DECODERS, ENCODERS
 from ved.families.setting import ACTIVATION
 
 FAMILIES = {**ENCODERS, **DECODERS}
-VISION = ("vit", "beit", "dinov2")
+VISION = ("vit", "beit", "dinov2", "clip_vision_model", "siglip_vision_model")
+DUAL = ("clip_vision_model", "siglip_vision_model")
 BERT_LIKE = ("bert", "roberta", "xlm-roberta", "roberta-prelayernorm")
 GPT2_LIKE = ("gpt2", "gpt-sw3")
 
@@ -29,8 +30,11 @@ REFUSED: list[tuple[tuple[str, ...], str, tuple[object, ...]]] = [
     (VISION, "hidden_size", (None,)),
     (VISION, "initializer_range", ("0.02", None, True, -0.1, 1e300, 10**60)),
     ((*VISION, *BERT_LIKE), "layer_norm_eps", ("1e-12", None, -1.0, [1e-5])),
-    ((*VISION, *BERT_LIKE), "hidden_dropout_prob", ("0.1", None, 1.5, -0.1)),
-    ((*VISION, *BERT_LIKE), "attention_probs_dropout_prob", ("0.1", 2)),
+    ((*VISION[:3], *BERT_LIKE), "hidden_dropout_prob", ("0.1", None, 1.5, -0.1)),
+    ((*VISION[:3], *BERT_LIKE), "attention_probs_dropout_prob", ("0.1", 2)),
+    (DUAL, "attention_dropout", ("0.1", None, 2)),
+    (("clip_vision_model",), "initializer_factor", (None, "1")),
+    (("siglip_vision_model",), "vision_use_head", (None, 0)),
     ((*VISION, *BERT_LIKE), "hidden_act", ("mish", "GELU", None, ["gelu"], {"gelu": 1})),
     (("vit",), "pooler_act", ("relu6", None)),
     (("vit", "dinov2"), "qkv_bias", (None, "false", 0)),

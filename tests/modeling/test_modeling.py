@@ -34,6 +34,14 @@ PAIRS = [
     *(f"{encoder}-gpt2" for encoder in checkpoints.ENCODERS if encoder != "vit"),
     *("beit-bert", "dinov2-roberta"),
 ]
+FAMILIES_OF = {
+    f"{encoder}-{decoder}": (encoder, decoder)
+    for encoder in checkpoints.ENCODERS
+    for decoder in checkpoints.DECODERS
+}
+WITHOUT_FLAX_CLASS = [
+    pair for pair in PAIRS if not {*FAMILIES_OF[pair]} <= {*checkpoints.WITH_FLAX_CLASS}
+]
 OTHER_PAD = "vit-roberta-other-pad"
 # Start, pad and end token of the samples; in GPT-2, and in no other, they are one.
 TOKENS = {
@@ -164,6 +172,12 @@ QUESTIONS = {
         )
         for decoder in ("gpt2", "roberta")
     },
+    **{
+        f"gradients {pair}": Question(
+            "differentiate", pair, images() | batch(FAMILIES_OF[pair][1], [5, 17, 42, 9], [7, 30])
+        )
+        for pair in WITHOUT_FLAX_CLASS
+    },
 }
 
 
@@ -186,7 +200,8 @@ def read(model: Any, inputs: Arrays) -> Any:
     return jax.jit(lambda params: model(**inputs, params=params).logits)(model.params)
 
 
-def train(model: Any, inputs: Arrays, *, steps: int, learning_rate: float) -> Any:
+def loss_of(model: Any, inputs: Arrays) -> Callable[[Any], jax.Array]:
+    """Return a function of the parameters: the loss of a text."""
     others = {name: array for name, array in inputs.items() if name != "labels"}
     counted = inputs["labels"] != NOT_COUNTED
     labels = np.where(counted, inputs["labels"], 0)[..., None]
@@ -195,6 +210,17 @@ def train(model: Any, inputs: Arrays, *, steps: int, learning_rate: float) -> An
         log_probabilities = jax.nn.log_softmax(model(**others, params=params).logits)
         chosen = jnp.take_along_axis(log_probabilities, labels, axis=-1)[..., 0]
         return -jnp.mean(chosen, where=counted)
+
+    return loss
+
+
+def differentiate(model: Any, inputs: Arrays) -> Any:
+    slopes = jax.tree.leaves(jax.jit(jax.grad(loss_of(model, inputs)))(model.params))
+    return jnp.sort(jnp.stack([jnp.linalg.norm(slope) for slope in slopes]))
+
+
+def train(model: Any, inputs: Arrays, *, steps: int, learning_rate: float) -> Any:
+    loss = loss_of(model, inputs)
 
     @jax.jit
     def step(params: Any) -> tuple[Any, jax.Array]:
@@ -208,7 +234,9 @@ def train(model: Any, inputs: Arrays, *, steps: int, learning_rate: float) -> An
     return jnp.stack(losses)
 
 
-TASKS: dict[str, Callable[..., Any]] = {"generate": generate, "read": read, "train": train}
+TASKS: dict[str, Callable[..., Any]] = {
+    each.__name__: each for each in (generate, read, train, differentiate)
+}
 
 
 def stronger(source: Path) -> Path:
@@ -232,7 +260,7 @@ def directories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         name: stronger(write(folder / name)) for name, write in checkpoints.ENCODERS.items()
     }
     for pair in PAIRS:
-        encoder, _, decoder = pair.partition("-")
+        encoder, decoder = FAMILIES_OF[pair]
         write = checkpoints.DECODERS[decoder]
         source = write(folder / f"{pair}-source", hidden_size=48, config=strong)
         assemble_pair(encoders[encoder], stronger(source), folder / pair)
@@ -379,6 +407,14 @@ def test_training_gives_the_losses_of_pytorch(
 
     np.testing.assert_allclose(losses, pytorch(f"training {decoder}"), atol=TOLERANCE)
     assert (np.diff(losses) < 0).all()
+
+
+@pytest.mark.parametrize("pair", WITHOUT_FLAX_CLASS)
+def test_gradients_are_those_of_pytorch(pair: str, flax: Answers, pytorch: Answers) -> None:
+    lengths, expected = flax(f"gradients {pair}"), pytorch(f"gradients {pair}")
+
+    np.testing.assert_allclose(lengths, expected, atol=1e-3, rtol=1e-3)
+    assert (lengths > 0).mean() > 0.8
 
 
 def test_decode_after_encode_gives_the_logits_of_call(directories: dict[str, Path]) -> None:

@@ -160,7 +160,7 @@ def test_decoder_settings_refuse_by_name(name: str) -> None:
         decoder_settings(REFUSED[name])
 
 
-@pytest.mark.parametrize("model_type", ["beit", "dinov2"])
+@pytest.mark.parametrize("model_type", ["beit", "dinov2", "clip_vision_model"])
 def test_encoder_settings_refuse_positions_of_images_that_are_not_square(model_type: str) -> None:
     config = {"model_type": model_type, "image_size": [224, 448]}
     relative = {"use_relative_position_bias": True} if model_type == "beit" else {}

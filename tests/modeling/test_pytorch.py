@@ -17,6 +17,7 @@ from tests import checkpoints
 from tests.support.building import assemble_pair, parameters_in
 from tests.support.environments import run_consumer
 from tests.support.reference import parameters
+from ved import modeling
 
 pytestmark = pytest.mark.slow
 
@@ -38,11 +39,12 @@ class Assembled:
     directory: Path
     pixel_values: NDArray[np.float32]
     positions_from: int
+    flax_class: Any
 
     @cached_property
     def flax_logits(self) -> NDArray[np.float32]:
-        """The logits of transformers' Flax class with the position ids of PyTorch."""
-        model = FlaxVisionEncoderDecoderModel.from_pretrained(self.directory)
+        """The logits of the Flax class with the position ids of PyTorch."""
+        model = self.flax_class.from_pretrained(self.directory)
         ids = jnp.array(DECODER_INPUT_IDS)
         positions = self.positions_from + jnp.broadcast_to(jnp.arange(ids.shape[1]), ids.shape)
 
@@ -71,7 +73,14 @@ def assemble_sample(folder: Path, encoder: str, decoder: str) -> Assembled:
     images = [generator.integers(0, 256, (24, 24, 3), dtype=np.uint8) for _ in range(2)]
     pixel_values = processor(images, return_tensors="np").pixel_values.astype(np.float32)
     shifted = "roberta" in decoder
-    return Assembled(directory, pixel_values, checkpoint.token_ids.pad.id + 1 if shifted else 0)
+    first_position = checkpoint.token_ids.pad.id + 1 if shifted else 0
+    return Assembled(directory, pixel_values, first_position, flax_class(encoder, decoder))
+
+
+def flax_class(*families: str) -> Any:
+    """Return the class of transformers if it has the families; that of ved.modeling otherwise."""
+    known = {*families} <= {*checkpoints.WITH_FLAX_CLASS}
+    return FlaxVisionEncoderDecoderModel if known else modeling.FlaxVisionEncoderDecoderModel
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +134,7 @@ def test_flax_reads_the_same_bits_from_safetensors(
     msgpack = directory / "flax_model.msgpack"
     msgpack.rename(directory / "aside")
     try:
-        model = FlaxVisionEncoderDecoderModel.from_pretrained(directory)
+        model = assembled[pair].flax_class.from_pretrained(directory)
     finally:
         (directory / "aside").rename(msgpack)
 

@@ -69,6 +69,17 @@ VISION = COMMON | {
     "attention_probs_dropout_prob": RATE,
     "chunk_size_feed_forward": st.just(0),  # tokens are an odd number
 }
+# The PyTorch classes take no list as a size.
+DUAL = {
+    name: strategy
+    for name, strategy in VISION.items()
+    if name not in ("hidden_dropout_prob", "attention_probs_dropout_prob")
+} | {
+    "image_size": st.just(16),
+    "patch_size": st.sampled_from((8, 5)),
+    "intermediate_size": st.sampled_from((16, 24)),
+    "attention_dropout": RATE,
+}
 TEXT = COMMON | {"vocab_size": st.just(32), "tie_word_embeddings": st.just(True)}
 BERT = TEXT | {
     "hidden_size": st.just(16),
@@ -130,6 +141,8 @@ STRATEGIES: Mapping[str, dict[str, st.SearchStrategy[Any]]] = {
         "use_mask_token": FLAG,
         "apply_layernorm": FLAG,
     },
+    "clip_vision_model": DUAL | {"projection_dim": st.just(8)},
+    "siglip_vision_model": DUAL | {"vision_use_head": FLAG},
     "gpt2": GPT2,
     "gpt-sw3": GPT2,
     "bart": TEXT

@@ -31,6 +31,10 @@ ENCODERS: dict[str, tuple[dict[str, Any], tuple[int, int], dict[str, Any]]] = {
         {},
     ),
     "dinov2": ({"model_type": "dinov2"}, (24, 40), {}),
+    **{
+        name: ({"model_type": name}, (24, 40), {"interpolate_pos_encoding": True})
+        for name in ("clip_vision_model", "siglip_vision_model")
+    },
 }
 
 

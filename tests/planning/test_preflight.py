@@ -52,6 +52,8 @@ def _wide(write: Callable[..., Path], **options: Any) -> Write:
 vit = partial(_wide, checkpoints.vit)
 beit = partial(_wide, checkpoints.beit)
 dinov2 = partial(_wide, checkpoints.dinov2)
+clip_vision = partial(_wide, checkpoints.clip_vision)
+siglip_vision = partial(_wide, checkpoints.siglip_vision)
 gpt2 = partial(_wide, checkpoints.gpt2)
 bert = partial(_wide, checkpoints.bert)
 roberta = partial(_wide, checkpoints.roberta)
@@ -133,6 +135,8 @@ CASES = {
             "32 x 32",
         ),
     ),
+    "clip_vision_model": encoder(clip_vision()),
+    "siglip_vision_model": encoder(siglip_vision()),
     "gpt2": decoder(gpt2(), PAD_IS_EOS),
     "bert": decoder(bert()),
     "roberta": decoder(roberta()),
@@ -146,6 +150,15 @@ CASES = {
     ),
     "beit without a prefix and a head": encoder(beit(prefix=False)),
     "bart without a prefix": decoder(bart(prefix=False)),
+    "clip without a prefix, and another image size": encoder(
+        clip_vision(prefix=False, processor_size=24),
+        ("warning", "encoder", ErrorCode.IMAGE_SIZE, "24 x 24", "16 x 16"),
+    ),
+    "siglip without a head": encoder(siglip_vision(config={"vision_use_head": False})),
+    "siglip whose head is missing": encoder(
+        siglip_vision(without=("vision_model.head.",)),
+        ("warning", "encoder", ErrorCode.RANDOM_PARAMETERS, "head"),
+    ),
     "vit with a prefix, a head, and no pooler": encoder(
         vit(prefix=True),
         ("warning", "encoder", ErrorCode.RANDOM_PARAMETERS, "pooler"),

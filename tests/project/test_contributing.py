@@ -23,19 +23,21 @@ def distinct(families: Mapping[str, Family]) -> set[str]:
 
 ALL = {**ENCODERS, **DECODERS}
 TESTED = distinct(ALL)
+WITH_FLAX_CLASS = {name for name in TESTED if ALL[name].has_flax_class}
 
 # For each place in the guide: the names that it assigns, and the families that these contain.
 PLACES: Mapping[str, tuple[tuple[str, ...], set[str]]] = {
     "ved/families/table.py": (("ENCODERS", "DECODERS"), {*ALL}),
     "ved/modeling/families.py": (("ENCODERS", "DECODERS"), {*ALL}),
     "tests/checkpoints/__init__.py": (("ENCODERS", "DECODERS"), TESTED),
-    "tests/checkpoints/test_checkpoints.py": (("UNEXPECTED",), TESTED),
-    "tests/assembly/test_assemble.py": (("PAIRS",), TESTED),
+    "tests/checkpoints/test_checkpoints.py": (("UNEXPECTED",), WITH_FLAX_CLASS),
+    "tests/assembly/test_assemble.py": (("PAIRS",), WITH_FLAX_CLASS),
     "tests/assembly/test_ledger.py": (
         ("MAY_LACK",),
         {name for name in TESTED if ALL[name].optional},
     ),
     "tests/planning/test_preflight.py": (("CASES",), TESTED),
+    "tests/modeling/test_settings.py": (("STRATEGIES",), {*ALL}),
     "tests/modeling/test_modeling.py": (("TOKENS",), distinct(DECODERS)),
     "tests/record/test_snippets.py": (("PAIRS",), TESTED),
     "README.md": (("Which pairs work",), {*ALL}),

@@ -33,8 +33,8 @@ PAIRS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("beit", "bert"): {"weights": "safetensors", "token_ids": {"pad": 3}},
     ("dinov2", "roberta"): {},
     ("vit", "xlm-roberta"): {"weights": "flax", "dtype": "float16"},
-    ("beit", "roberta-prelayernorm"): {"dtype": "bfloat16", "weights": "safetensors"},
-    ("dinov2", "bart"): {"dtype": "float16"},
+    ("clip_vision_model", "roberta-prelayernorm"): {"dtype": "bfloat16", "weights": "safetensors"},
+    ("siglip_vision_model", "bart"): {"dtype": "float16"},
 }
 # One layer, because compiling takes most of the time.
 SMALL = {"num_hidden_layers": 1}

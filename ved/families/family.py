@@ -67,6 +67,10 @@ class Family:
     """Why logits of transformers' own Flax class differ from PyTorch's; empty if they do not.
     Markdown for the end of a sentence in the card."""
 
+    has_flax_class: bool = True
+    """Whether transformers 4.57 has a Flax class of the family that loads in a vision
+    encoder-decoder model. `ved.modeling` has one of every family."""
+
     counts_from_pad: bool = False
     """Whether the decoder's first token has position `pad_token_id + 1` instead of 0. Source:
     `create_position_ids_from_input_ids` of RoBERTa."""

@@ -8,8 +8,15 @@ name: each difference between families is a field of `Family`. Source of all fac
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ved.families import settings
+from ved.families import settings, vision
 from ved.families.family import Family
+from ved.families.vision import (
+    BUFFER,
+    COMMON_IMAGE_PROCESSORS,
+    OTHER_HEAD,
+    VISION_UNUSED,
+    first,
+)
 
 # Family.generate_fails and Family.flax_differs
 _BERT_DECODE = "`decode` passes the encoder's states to the decoder as token type ids"
@@ -23,24 +30,9 @@ _DINOV2_INTERPOLATION = (
 )
 
 # Reasons of Family.unused
-_BUFFER = "a buffer, computed from the config"
-_OTHER_HEAD = "a head for another task"
 _POOLER = "a decoder does not use a pooler"
-_NOT_CONFIGURED = "the encoder's config does not use it"
 
-_VISION_UNUSED = MappingProxyType(
-    {
-        ".classifier.": _OTHER_HEAD,
-        ".decoder.": _OTHER_HEAD,
-        ".lm_head.": _OTHER_HEAD,
-        ".relative_position_index": _BUFFER,
-        ".mask_token": "it replaces masked patches, in pretraining only",
-        ".layernorm.": _NOT_CONFIGURED,
-        ".pooler.": _NOT_CONFIGURED,
-    }
-)
-
-# Family.tokenizers and Family.image_processors. Checkpoints of every family have tokenizers of
+# Family.tokenizers. Checkpoints of every family have tokenizers of
 # other families. None of these classes reads a file that is not a vocabulary in the same directory.
 _COMMON_TOKENIZERS = (
     "AlbertTokenizer",
@@ -59,29 +51,17 @@ _COMMON_TOKENIZERS = (
     "TokenizersBackend",
     "XLMRobertaTokenizer",
 )
-_COMMON_IMAGE_PROCESSORS = (
-    "BeitImageProcessor",
-    "BitImageProcessor",
-    "CLIPImageProcessor",
-    "DeiTImageProcessor",
-    "ViTImageProcessor",
-)
-
-
-def _first(first: str, *others: str) -> tuple[str, ...]:
-    """Return names without repetition, with a certain one first."""
-    return tuple(dict.fromkeys((first, *others)))
 
 
 def _roberta(prefix: str, tokenizer: str = "RobertaTokenizer") -> Family:
     """Return the family of RoBERTa or of one of its relatives."""
     return Family(
-        tokenizers=_first(tokenizer, *_COMMON_TOKENIZERS, "BertweetTokenizer", "PhobertTokenizer"),
+        tokenizers=first(tokenizer, *_COMMON_TOKENIZERS, "BertweetTokenizer", "PhobertTokenizer"),
         prefix=prefix,
         unused={
-            ".position_ids": _BUFFER,
+            ".position_ids": BUFFER,
             ".pooler.": _POOLER,
-            ".classifier.": _OTHER_HEAD,
+            ".classifier.": OTHER_HEAD,
         },
         settings=settings.ROBERTA,
         optional=("lm_head.",),
@@ -101,15 +81,15 @@ def _roberta(prefix: str, tokenizer: str = "RobertaTokenizer") -> Family:
 
 _GPT2 = Family(
     prefix="transformer",
-    tokenizers=_first("GPT2Tokenizer", *_COMMON_TOKENIZERS, "GPTSw3Tokenizer"),
+    tokenizers=first("GPT2Tokenizer", *_COMMON_TOKENIZERS, "GPTSw3Tokenizer"),
     cross_attention=(".crossattention.", ".ln_cross_attn."),
     aliases={"wte.weight": ("lm_head.weight",), "lm_head.weight": ("wte.weight",)},
     head="lm_head.weight",
     unused={
-        ".attn.bias": _BUFFER,
-        ".attn.masked_bias": _BUFFER,
-        ".score.": _OTHER_HEAD,
-        ".multiple_choice_head.": _OTHER_HEAD,
+        ".attn.bias": BUFFER,
+        ".attn.masked_bias": BUFFER,
+        ".score.": OTHER_HEAD,
+        ".multiple_choice_head.": OTHER_HEAD,
     },
     settings=settings.GPT2,
 )
@@ -120,25 +100,27 @@ ENCODERS: Mapping[str, Family] = MappingProxyType(
             prefix="vit",
             settings=settings.VIT,
             optional=("pooler.",),
-            unused=_VISION_UNUSED,
-            image_processors=_first("ViTImageProcessor", *_COMMON_IMAGE_PROCESSORS),
+            unused=VISION_UNUSED,
+            image_processors=first("ViTImageProcessor", *COMMON_IMAGE_PROCESSORS),
         ),
         "beit": Family(
             prefix="beit",
             settings=settings.BEIT,
             optional=("pooler.",),
-            unused=_VISION_UNUSED,
-            image_processors=_first("BeitImageProcessor", *_COMMON_IMAGE_PROCESSORS),
+            unused=VISION_UNUSED,
+            image_processors=first("BeitImageProcessor", *COMMON_IMAGE_PROCESSORS),
         ),
         "dinov2": Family(
             prefix="dinov2",
-            image_processors=_first("BitImageProcessor", *_COMMON_IMAGE_PROCESSORS),
+            image_processors=first("BitImageProcessor", *COMMON_IMAGE_PROCESSORS),
             optional=("embeddings.mask_token",),
-            unused=_VISION_UNUSED,
+            unused=VISION_UNUSED,
             settings=settings.DINOV2,
             takes_any_size=True,
             flax_differs=_DINOV2_INTERPOLATION,
         ),
+        "clip_vision_model": vision.CLIP_VISION,
+        "siglip_vision_model": vision.SIGLIP_VISION,
     }
 )
 
@@ -149,7 +131,7 @@ DECODERS: Mapping[str, Family] = MappingProxyType(
         "bart": Family(
             prefix="model",
             settings=settings.BART,
-            tokenizers=_first("BartTokenizer", *_COMMON_TOKENIZERS),
+            tokenizers=first("BartTokenizer", *_COMMON_TOKENIZERS),
             cross_attention=(".encoder_attn.", ".encoder_attn_layer_norm."),
             aliases={
                 "decoder.embed_tokens.weight": ("shared.weight", "lm_head.weight"),
@@ -159,15 +141,15 @@ DECODERS: Mapping[str, Family] = MappingProxyType(
             unused={
                 ".encoder.": "the other half of the source",
                 ".final_logits_bias": "the Flax decoder adds no bias to its logits",
-                ".classification_head.": _OTHER_HEAD,
-                ".qa_outputs.": _OTHER_HEAD,
+                ".classification_head.": OTHER_HEAD,
+                ".qa_outputs.": OTHER_HEAD,
             },
             layers="decoder_layers",
             heads="decoder_attention_heads",
         ),
         "bert": Family(
             prefix="bert",
-            tokenizers=_first("BertTokenizer", *_COMMON_TOKENIZERS),
+            tokenizers=first("BertTokenizer", *_COMMON_TOKENIZERS),
             optional=("cls.predictions.",),
             cross_attention=(".crossattention.",),
             aliases={
@@ -178,11 +160,11 @@ DECODERS: Mapping[str, Family] = MappingProxyType(
             head="cls.predictions.decoder.weight",
             head_biases=("cls.predictions.bias", "cls.predictions.decoder.bias"),
             unused={
-                ".position_ids": _BUFFER,
+                ".position_ids": BUFFER,
                 ".pooler.": _POOLER,
-                ".cls.seq_relationship.": _OTHER_HEAD,
-                ".classifier.": _OTHER_HEAD,
-                ".qa_outputs.": _OTHER_HEAD,
+                ".cls.seq_relationship.": OTHER_HEAD,
+                ".classifier.": OTHER_HEAD,
+                ".qa_outputs.": OTHER_HEAD,
             },
             settings=settings.BERT,
             generate_fails=_BERT_DECODE,

@@ -8,6 +8,7 @@ from ved.modeling.bart import BartModule, BartSettings
 from ved.modeling.beit import BeitModule, BeitSettings
 from ved.modeling.bert import BertModule
 from ved.modeling.bert_settings import BertSettings
+from ved.modeling.clip import CLIPVisionModule, CLIPVisionSettings
 from ved.modeling.decoder import DecoderSettings
 from ved.modeling.dinov2 import Dinov2Module, Dinov2Settings
 from ved.modeling.errors import ModelingError
@@ -21,6 +22,7 @@ from ved.modeling.roberta import (
     XLMRobertaSettings,
 )
 from ved.modeling.settings import Settings
+from ved.modeling.siglip import SiglipVisionModule, SiglipVisionSettings
 from ved.modeling.vit import VisionSettings, ViTModule, ViTSettings
 
 
@@ -43,6 +45,8 @@ ENCODERS: Mapping[str, EncoderFamily] = MappingProxyType(
         "vit": EncoderFamily(ViTSettings, ViTModule),
         "beit": EncoderFamily(BeitSettings, BeitModule),
         "dinov2": EncoderFamily(Dinov2Settings, Dinov2Module),
+        "clip_vision_model": EncoderFamily(CLIPVisionSettings, CLIPVisionModule),
+        "siglip_vision_model": EncoderFamily(SiglipVisionSettings, SiglipVisionModule),
     }
 )
 

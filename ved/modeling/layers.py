@@ -176,6 +176,30 @@ class Attention(Module):
         return jnp.arange(key.shape[1]) <= positions[:, None]
 
 
+class ProjectedAttention(Attention):
+    """Attention with a projection after it, in the same module.
+
+    Attributes:
+        output_name: the name of the projection.
+        output_bias: whether it has a bias.
+    """
+
+    output_name: str = "out_proj"
+    output_bias: bool = True
+
+    def output(self, read: jax.Array, deterministic: bool) -> jax.Array:
+        """Return (batch, states, width)."""
+        assert self.kernel_init is not None
+        project = Dense(
+            self.width,
+            use_bias=self.output_bias,
+            kernel_init=self.kernel_init,
+            dtype=self.dtype,
+            name=self.output_name,
+        )
+        return project(read)
+
+
 def _add_masks(
     bias: jax.Array | None, mask: jax.Array | None, causal: jax.Array | None, dtype: Dtype
 ) -> jax.Array | None:
@@ -191,8 +215,44 @@ def _add_masks(
     return masked if bias is None else bias + masked
 
 
+def embed_patches(project: Conv, pixel_values: jax.Array) -> jax.Array:
+    """Cut an image into patches, and project the pixels of each patch to one state.
+
+    Args:
+        project: a convolution; see `patch_projection`.
+        pixel_values: (batch, channels, height, width in pixels).
+
+    Returns:
+        (batch, patches, width), row by row.
+    """
+    pixels = jnp.transpose(pixel_values, (0, 2, 3, 1))  # Flax has the channels last
+    patches = project(pixels)  # (batch, rows, columns, width)
+    return patches.reshape(patches.shape[0], -1, patches.shape[-1])
+
+
+def patch_projection(
+    width: int,
+    patch_size: tuple[int, int],
+    kernel_init: Initializer,
+    dtype: Dtype,
+    name: str,
+    use_bias: bool = True,
+) -> Conv:
+    """Return a convolution whose windows are the patches of an image."""
+    return Conv(
+        width,
+        kernel_size=patch_size,
+        strides=patch_size,
+        padding="VALID",
+        use_bias=use_bias,
+        kernel_init=kernel_init,
+        dtype=dtype,
+        name=name,
+    )
+
+
 class PatchEmbeddings(Module):
-    """Cut an image into patches, and project the pixels of each patch to one state."""
+    """The states of patches; in a checkpoint, the convolution has a module of its own."""
 
     width: int
     patch_size: tuple[int, int]
@@ -201,26 +261,11 @@ class PatchEmbeddings(Module):
 
     @compact
     def __call__(self, pixel_values: jax.Array) -> jax.Array:
-        """Return one state for each patch.
-
-        Args:
-            pixel_values: (batch, channels, height, width in pixels).
-
-        Returns:
-            (batch, patches, width), row by row.
-        """
-        pixels = jnp.transpose(pixel_values, (0, 2, 3, 1))  # Flax has the channels last
-        project = Conv(
-            self.width,
-            kernel_size=self.patch_size,
-            strides=self.patch_size,
-            padding="VALID",
-            kernel_init=self.kernel_init,
-            dtype=self.dtype,
-            name="projection",
+        """Return (batch, patches, width) for pixels; see `embed_patches`."""
+        project = patch_projection(
+            self.width, self.patch_size, self.kernel_init, self.dtype, "projection"
         )
-        patches = project(pixels)  # (batch, rows, columns, width)
-        return patches.reshape(patches.shape[0], -1, self.width)
+        return embed_patches(project, pixel_values)
 
 
 class DropPath(Module):

@@ -22,7 +22,7 @@ _PYTORCH_LEAF = {
 
 _BASE_MODELS = frozenset(
     {
-        *("vit", "beit", "dinov2", "dinov2_with_registers", "deit"),
+        *("vit", "beit", "dinov2", "dinov2_with_registers", "deit", "vision_model"),
         *("transformer", "bert", "roberta", "roberta_prelayernorm", "model"),
     }
 )
@@ -59,7 +59,7 @@ _BUFFERS = (
 )
 """Ends of the names of stored tensors that are not parameters."""
 
-_UNUSED = (".pooler.", ".mask_token")
+_UNUSED = (".pooler.", ".mask_token", ".vision_model.head.")
 """Parts of the names of parameters that a decoder never reads; a checkpoint may lack them."""
 
 _TO_FLAX = {2: (1, 0), 4: (2, 3, 1, 0)}

@@ -17,16 +17,24 @@ Grid = tuple[int, int]
 """How many rows and columns of patches an image has."""
 
 
-def interpolate_positions(embeddings: jax.Array, old: Grid, new: Grid) -> jax.Array:
+Method = Callable[[int, int], NDArray[np.float32]]
+"""Returns a matrix that resamples a line, such as `bicubic`."""
+
+
+def interpolate_positions(
+    embeddings: jax.Array, old: Grid, new: Grid, method: Method | None = None
+) -> jax.Array:
     """Return position embeddings for another grid.
 
     Args:
-        embeddings: (1, 1 + patches of `old`, width); the first one is that of the whole image.
+        embeddings: (1, tokens + patches of `old`, width); the tokens are states of other things,
+            such as the class token, and keep their positions.
         old: the grid of the config.
         new: the grid of an image.
+        method: how to resize; None: `bicubic`.
 
     Returns:
-        (1, 1 + patches of `new`, width).
+        (1, tokens + patches of `new`, width).
 
     Raises:
         ModelingError: the old grid is not a square, so PyTorch does not resize it.
@@ -38,14 +46,12 @@ def interpolate_positions(embeddings: jax.Array, old: Grid, new: Grid) -> jax.Ar
             f"The image has {new} patches instead of the {old} of the config. Use images of the "
             "config's size: the positions of this model are not a square."
         )
-    patches = resize(embeddings[0, 1:].reshape(*old, -1), new, bicubic)  # (*new, width)
-    patches = patches.reshape(1, new[0] * new[1], -1)
-    return jnp.concatenate((embeddings[:, :1], patches), axis=1)
+    tokens, patches = jnp.split(embeddings, (embeddings.shape[1] - old[0] * old[1],), axis=1)
+    patches = resize(patches.reshape(*old, -1), new, method or bicubic)  # (*new, width)
+    return jnp.concatenate((tokens, patches.reshape(1, new[0] * new[1], -1)), axis=1)
 
 
-def resize(
-    grid: jax.Array, new: Grid, method: Callable[[int, int], NDArray[np.float32]]
-) -> jax.Array:
+def resize(grid: jax.Array, new: Grid, method: Method) -> jax.Array:
     """Return a grid (rows, columns, width) with other rows and columns, computed in float32."""
     resized = jnp.einsum(
         "ih,jw,hwd->ijd",

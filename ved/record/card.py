@@ -120,6 +120,11 @@ def render_card(record: BuildRecord) -> str:
             weights={name: format_size(file.size) for name, file in record.weight_files.items()},
             differs=[each.flax_differs for each in (encoder, decoder) if each.flax_differs],
             generate_fails=decoder.generate_fails,
+            without_flax_class=[
+                record.sources[role].family
+                for role, family in zip(roles, (encoder, decoder), strict=True)
+                if not family.has_flax_class
+            ],
             snippets=snippets,
             also="".join(f" {package}" for package in record.packages or ()),
             files={role: _files(ledger) for role, ledger in record.ledger.items()},
@@ -194,7 +199,10 @@ def _card_text() -> list[object]:
     assert loader is not None
     texts = [loader.get_source(environment, name)[0] for name in environment.list_templates()]
     families = {**ENCODERS, **DECODERS}
-    known = [(name, each.generate_fails, each.flax_differs) for name, each in families.items()]
+    known = [
+        (name, each.generate_fails, each.flax_differs, each.has_flax_class)
+        for name, each in families.items()
+    ]
     return [texts, known, TAGS, _HUB, _INSTALL_VED]
 
 
