@@ -17,6 +17,16 @@ from tests.checkpoints.families import (
     xlm_roberta,
 )
 from tests.checkpoints.options import DecoderOptions, EncoderOptions, Options
+from tests.checkpoints.twins import (
+    camembert,
+    data2vec_text,
+    data2vec_vision,
+    distilbert,
+    electra,
+    ernie,
+    vit_mae,
+    vit_msn,
+)
 from tests.checkpoints.vision import clip_vision, siglip_vision
 from ved.families import table
 
@@ -44,10 +54,21 @@ WITH_FLAX_CLASS = tuple(
     if known[name].has_flax_class
 )
 """The families that can be compared with the Flax classes of transformers 4.57."""
+TWIN_ENCODERS = {"vit_mae": vit_mae, "vit_msn": vit_msn, "data2vec-vision": data2vec_vision}
+TWIN_DECODERS = {
+    "camembert": camembert,
+    "data2vec-text": data2vec_text,
+    "distilbert": distilbert,
+    "electra": electra,
+    "ernie": ernie,
+}
+"""The families that are published as another one, by the model_type in config.json."""
 
 __all__ = [
     "DECODERS",
     "ENCODERS",
+    "TWIN_DECODERS",
+    "TWIN_ENCODERS",
     "WITH_FLAX_CLASS",
     "DecoderOptions",
     "EncoderOptions",

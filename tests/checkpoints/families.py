@@ -126,8 +126,14 @@ def _with_norm_first(name: str) -> str:
     return name.replace(".output.LayerNorm.", ".intermediate.LayerNorm.")
 
 
-@functools.cache
 def _xlm_roberta_tokenizer() -> SampleTokenizer:
+    return SampleTokenizer(
+        XLMRobertaTokenizerFast, {"sentencepiece.bpe.model": sentencepiece_model()}
+    )
+
+
+@functools.cache
+def sentencepiece_model() -> bytes:
     """Return a unigram model, trained by sentencepiece.
 
     The Unigram trainer of `tokenizers` is not deterministic. Real XLM-RoBERTa tokenizers normalize
@@ -144,4 +150,4 @@ def _xlm_roberta_tokenizer() -> SampleTokenizer:
         num_threads=1,
         minloglevel=2,
     )
-    return SampleTokenizer(XLMRobertaTokenizerFast, {"sentencepiece.bpe.model": model.getvalue()})
+    return model.getvalue()

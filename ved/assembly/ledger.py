@@ -14,6 +14,7 @@ from typing import Literal
 
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Family, Role
+from ved.families.wholes import Half
 from ved.tensors.files import StoredWeight
 from ved.tensors.names import (
     DIFFERS,
@@ -30,8 +31,9 @@ from ved.tensors.names import (
 from ved.tensors.tensor import FLOATING, have_same_values
 from ved.text import join_limited
 
-Reason = Literal["cross-attention", "projection", "absent from the source"]
-"""Why a parameter is newly initialized."""
+Reason = Literal["cross-attention", "projection", "absent from the source", "always zero"]
+"""Why a parameter is newly initialized. One that is always zero changes nothing: the source, whose
+family has a twin, computes without it."""
 
 KEPT_BYTES = 128 * 2**20
 """Newly initialized parameters of a part are kept in memory up to this size, in bytes.
@@ -68,7 +70,7 @@ class Ledger:
             of the source.
         initialized: why each other parameter is newly initialized, by path.
         unused: why each unused source tensor is not in the checkpoint, by name, in the order of the
-            source; `UNKNOWN` if the family's table has no reason.
+            source, those outside of a half last; `UNKNOWN` if the family's table has no reason.
         ties: the unused tensors that are tied to tensors in use.
         has_own_head: whether the config does not tie the language-model head to the embeddings.
         second_names: the second name that PyTorch has for a parameter, by path.
@@ -187,6 +189,7 @@ def match_parameters(
     family: Family,
     origin: str,
     config_origin: str,
+    half: Half | None = None,
 ) -> Ledger:
     """Find the origin of every parameter of an encoder or decoder.
 
@@ -197,12 +200,13 @@ def match_parameters(
         family: the family of the source.
         origin: the source, for errors.
         config_origin: the source of the config, for errors.
+        half: the half of the source that is used; None for all of it.
 
     Raises:
         VedError: a tensor has the wrong shape or is not floating-point, or a required parameter is
             missing. One error lists all parameters with the same problem.
     """
-    names = SourceNames(weights, family, origin)
+    names = SourceNames(weights, family, origin, half)
     own_head = has_own_head(shapes, family)
     found = {path: names.find(path, own_head=own_head) for path in shapes}
     copied = {match.path: match for match in names.in_source_order(found.values())}
@@ -216,6 +220,8 @@ def match_parameters(
             initialized[path] = "cross-attention"
         elif names.canonical(path).startswith(family.optional):
             initialized[path] = "absent from the source"
+        elif family.twin and names.canonical(path) in family.twin.zeros:
+            initialized[path] = "always zero"
         else:
             missing.append(pytorch_name(path))
     if any(_is_cross_attention(path, family) for path in copied):

@@ -84,9 +84,12 @@ class Part:
 
     def initialized(self, layout: Layout) -> Iterator[tuple[ParameterPath, Tensor]]:
         """Yield the path and tensor of each newly initialized parameter, which is drawn lazily."""
-        for path in self.ledger.initialized:
+        for path, reason in self.ledger.initialized.items():
             drawn = self.initialization.shapes[path]
-            tensor: Tensor = LazyTensor(drawn.shape, drawn.dtype, partial(self._draw, path))
+            draw = partial(self._draw, path)
+            if reason == "always zero":
+                draw = partial(np.zeros, drawn.shape, drawn.dtype)
+            tensor: Tensor = LazyTensor(drawn.shape, drawn.dtype, draw)
             if layout == "pytorch" and path[-1] == "kernel":
                 tensor = transpose_kernel(tensor, layout)
             for name in self._names(path, layout):
@@ -169,8 +172,9 @@ def source_part(source: Source, config: Any, seed: int) -> Part:
         OSError: a file cannot be read.
     """
     resolved = source.resolved
-    weights = open_weights(source.weight_paths)
-    check_model_size(config, resolved, weights)
+    weights, half = open_weights(source.weight_paths), resolved.half
+    own = [each for each in weights if half is None or half.has(each.name)]
+    check_model_size(config, resolved, own)
     try:
         initialization = _initialize(resolved.role, _traced_settings(config), seed)
     except Exception as error:  # a wrong config makes jax and flax raise anything
@@ -189,6 +193,7 @@ def source_part(source: Source, config: Any, seed: int) -> Part:
         resolved.family,
         str(resolved.snapshot),
         str(resolved.config_snapshot),
+        half,
     )
     return Part(matched, initialization, (resolved.role,))
 

@@ -14,7 +14,7 @@ from ved.assembly.prepared import PreparedSource
 from ved.assembly.processing_files import ImageProcessorFiles, TokenizerFiles
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
-from ved.families.lookup import find_family
+from ved.families.lookup import find_family, find_twin
 from ved.sources import CONFIG, PROCESSING_FILES, Pinned, ResolvedSource, Snapshot, Source
 
 ANSWER_BYTES = 64 * 2**20
@@ -67,7 +67,9 @@ class Request(_Plain):
         role: whether it is an encoder or a decoder.
         snapshot: its name.
         config_snapshot: the name of the origin of its config.
-        family: `model_type` of its config.
+        family: `model_type` of its config, before that of a twin took its place.
+        is_twin: whether the checkpoint has that of a twin.
+        whole: the `model_type` of the whole model of which it is a half; empty if it is none.
         weights: the names of its weight files, in order.
         processing: the names of the files of its image processor or tokenizer.
         config: the content of its config.json.
@@ -77,6 +79,8 @@ class Request(_Plain):
     snapshot: SnapshotName
     config_snapshot: SnapshotName
     family: str
+    is_twin: bool = False
+    whole: str = ""
     weights: list[str]
     processing: list[str]
     config: dict[str, JsonValue]
@@ -88,7 +92,9 @@ class Request(_Plain):
             role=resolved.role,
             snapshot=SnapshotName.of(resolved.snapshot),
             config_snapshot=SnapshotName.of(resolved.config_snapshot),
-            family=str(resolved.config["model_type"]),
+            family=resolved.model_type,
+            is_twin=resolved.family.twin is not None,
+            whole=resolved.whole,
             weights=[*resolved.weights],
             processing=resolved.processing,
             config=dict(resolved.config),
@@ -102,8 +108,12 @@ class Request(_Plain):
         """
         files = dict.fromkeys((*self.weights, *self.processing), 0)
         pinned = Pinned(self.snapshot.snapshot(files), self.config_snapshot.snapshot({}), False)
-        family = find_family(self.role, self.family, self.snapshot.name)
-        resolved = ResolvedSource(self.role, pinned, self.config, family, tuple(self.weights))
+        family = find_twin(self.role, self.family) if self.is_twin else None
+        family = family or find_family(self.role, self.family, self.snapshot.name)
+        weights = tuple(self.weights)
+        resolved = ResolvedSource(
+            self.role, pinned, self.config, family, self.family, weights, self.whole
+        )
         return Source(resolved, directory, directory / CONFIG)
 
 

@@ -228,5 +228,5 @@ def _second_names(record: BuildRecord) -> set[str]:
     """Return the names of tensors in PyTorch's layout that repeat another tensor."""
     ledger = record.ledger["decoder"]
     paths = [tuple(path.split("/")) for path in (*ledger.copied, *ledger.initialized)]
-    family = find_family("decoder", record.sources["decoder"].family, "decoder")
+    family = find_family("decoder", record.sources["decoder"].published_family, "decoder")
     return {".".join(("decoder", *path)) for path in second_names(paths, family).values()}

@@ -1,13 +1,60 @@
 """The facts that VED needs about one encoder or decoder family."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from ved.families.setting import Setting
 
 Role = Literal["encoder", "decoder"]
+
+
+def _always(_: Mapping[str, Any]) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Twin:
+    """How a checkpoint of one family becomes one of another family, which computes the same.
+
+    Attributes:
+        of: the `model_type` of the other family, which the checkpoint has.
+        prefix: the base model's name in the source; empty if it is that of the other family.
+        accepts: whether the two compute the same with the settings of a config.
+        setting_names: the other family's names of settings, by their names in the source.
+        defaults: settings of the other family whose value in a config that lacks them is not the
+            default of the other family's class. Source: both configuration classes.
+        tensor_names: parts of names of tensors, each with the other family's. Parts match within
+            `.` + name.
+        zeros: the names of parameters of the other family that have to be zero, because the source
+            computes without them.
+    """
+
+    of: str
+    prefix: str = ""
+    accepts: Callable[[Mapping[str, Any]], bool] = _always
+    setting_names: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    defaults: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    tensor_names: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    zeros: tuple[str, ...] = ()
+
+    def config(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings of a source as those of the other family.
+
+        Args:
+            settings: the published settings of the source.
+        """
+        renamed = {self.setting_names.get(name, name): value for name, value in settings.items()}
+        renamed.pop("architectures", None)  # they name a class of the source's family
+        return {**self.defaults, **renamed, "model_type": self.of}
+
+    def tensor_name(self, name: str) -> str:
+        """Return the other family's name of a tensor, without a prefix."""
+        dotted = f".{name.removeprefix(f'{self.prefix}.')}"
+        for part, other in self.tensor_names.items():
+            dotted = dotted.replace(part, other)
+        return dotted[1:]
 
 
 @dataclass(frozen=True)
@@ -86,3 +133,7 @@ class Family:
     image_processors: tuple[str, ...] = ()
     """The classes that an encoder's image processor may have, without the suffix `Fast`. The first
     one is the class of an image processor that names none."""
+
+    twin: Twin | None = None
+    """How a checkpoint becomes one of another family; None if it keeps its family. All names above,
+    except those of `settings`, are then those of the other family."""

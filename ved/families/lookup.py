@@ -1,10 +1,12 @@
 """Find the family of a config, or explain why it is not supported."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Family, Role
 from ved.families.table import DECODERS, ENCODERS, REFUSED_DECODERS, REFUSED_ENCODERS
+from ved.families.twins import TWIN_DECODERS, TWIN_ENCODERS
 from ved.text import quoted
 
 _BY_ROLE: Mapping[Role, tuple[Mapping[str, Family], Mapping[str, str]]] = {
@@ -13,12 +15,41 @@ _BY_ROLE: Mapping[Role, tuple[Mapping[str, Family], Mapping[str, str]]] = {
 }
 
 
-def find_family(role: Role, model_type: object, origin: str) -> Family:
-    """Return the family of a checkpoint.
+_TWINS: Mapping[Role, Mapping[str, Family]] = {
+    "encoder": TWIN_ENCODERS,
+    "decoder": TWIN_DECODERS,
+}
+
+
+def find_source_family(role: Role, config: Mapping[str, Any], origin: str) -> Family:
+    """Return the family of a source, which may have a twin; see `find_family`.
 
     Args:
-        role: the role of the checkpoint in the pair.
-        model_type: `model_type` of its config.json.
+        role: the role of the source in the pair.
+        config: the content of its config.json.
+        origin: its name, for the error.
+
+    Raises:
+        VedError: the family cannot have that role in a Flax vision encoder-decoder model.
+    """
+    model_type = config.get("model_type")
+    twin = find_twin(role, model_type) if isinstance(model_type, str) else None
+    if twin is not None and twin.twin is not None and twin.twin.accepts(config):
+        return twin
+    return find_family(role, model_type, origin)
+
+
+def find_twin(role: Role, model_type: str) -> Family | None:
+    """Return the family that is published as another one; None if the name is that of none."""
+    return _TWINS[role].get(model_type)
+
+
+def find_family(role: Role, model_type: object, origin: str) -> Family:
+    """Return the family of one half of a checkpoint, which has classes of its own.
+
+    Args:
+        role: the role of the half.
+        model_type: `model_type` of its config.
         origin: its name, for the error message.
 
     Raises:
@@ -27,13 +58,13 @@ def find_family(role: Role, model_type: object, origin: str) -> Family:
     families, refused = _BY_ROLE[role]
     if isinstance(model_type, str) and model_type in families:
         return families[model_type]
-    remedy = f"These families can be the {role}: {', '.join(sorted(families))}."
+    remedy = f"These families can be the {role}: {', '.join(sorted((*families, *_TWINS[role])))}."
     if not isinstance(model_type, str):
         cause = f"The config.json of {origin} names no model_type."
         advice = f"Name a repo with a complete config as well: {role}: {{model: ..., config: ...}}."
         raise VedError(cause, f"{advice} {remedy}", code=ErrorCode.CONFIG_NOT_USABLE)
     other: Role = "decoder" if role == "encoder" else "encoder"
-    if model_type in _BY_ROLE[other][0]:
+    if model_type in {*_BY_ROLE[other][0], *_TWINS[other]}:
         remedy = f"It can be the {other}: are encoder and decoder swapped? {remedy}"
     reason = refused.get(model_type, "transformers has no Flax classes that fit")
     raise VedError(

@@ -41,6 +41,31 @@ def _all(setting: Setting, *names: str) -> Settings:
     return dict.fromkeys(names, setting)
 
 
+GENERATION: Settings = {
+    **_all(HARMLESS, "bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "use_cache"),
+    **_all(HARMLESS, "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id"),
+    **_all(HARMLESS, "max_length", "min_length", "do_sample", "early_stopping", "num_beams"),
+    **_all(HARMLESS, "num_beam_groups", "diversity_penalty", "temperature", "top_k", "top_p"),
+    **_all(HARMLESS, "typical_p", "repetition_penalty", "length_penalty", "bad_words_ids"),
+    **_all(HARMLESS, "no_repeat_ngram_size", "encoder_no_repeat_ngram_size"),
+    **_all(HARMLESS, "num_return_sequences", "output_scores", "return_dict_in_generate"),
+    **_all(HARMLESS, "remove_invalid_values", "exponential_decay_length_penalty"),
+    **_all(HARMLESS, "suppress_tokens", "begin_suppress_tokens", "forced_decoder_ids"),
+    **_all(HARMLESS, "max_new_tokens", "min_new_tokens", "max_time", "min_p", "stop_strings"),
+    **_all(HARMLESS, "epsilon_cutoff", "eta_cutoff", "penalty_alpha", "guidance_scale"),
+    **_all(HARMLESS, "encoder_repetition_penalty", "renormalize_logits", "force_words_ids"),
+    **_all(HARMLESS, "sequence_bias", "constraints", "low_memory", "cache_implementation"),
+    **_all(HARMLESS, "assistant_confidence_threshold", "assistant_early_exit", "cache_config"),
+    **_all(HARMLESS, "assistant_lookbehind", "target_lookbehind", "is_assistant"),
+    **_all(HARMLESS, "decoder_input_ids", "disable_compile", "dola_layers", "generation_config"),
+    **_all(HARMLESS, "max_matching_ngram_size", "num_assistant_tokens", "output_logits"),
+    **_all(HARMLESS, "num_assistant_tokens_schedule", "prefill_chunk_size"),
+    **_all(HARMLESS, "prompt_lookup_num_tokens", "return_legacy_cache", "token_healing"),
+    "watermarking_config": HARMLESS,
+}
+"""The settings of generation. Source: `_get_global_generation_defaults` of transformers'
+PretrainedConfig, and GenerationConfig of 4.57 and older releases."""
+
 _COMMON: Settings = {
     **_all(HARMLESS, "model_type", "architectures", "transformers_version", "tokenizer_class"),
     **_all(HARMLESS, "image_processor_type", "feature_extractor_type"),
@@ -69,28 +94,7 @@ _COMMON: Settings = {
     ),
     "adapters": ADAPTERS,
     "tie_word_embeddings": FLAG,
-    # Generation. Source: `_get_global_generation_defaults` of transformers' PretrainedConfig, and
-    # GenerationConfig of 4.57 and older releases.
-    **_all(HARMLESS, "bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "use_cache"),
-    **_all(HARMLESS, "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id"),
-    **_all(HARMLESS, "max_length", "min_length", "do_sample", "early_stopping", "num_beams"),
-    **_all(HARMLESS, "num_beam_groups", "diversity_penalty", "temperature", "top_k", "top_p"),
-    **_all(HARMLESS, "typical_p", "repetition_penalty", "length_penalty", "bad_words_ids"),
-    **_all(HARMLESS, "no_repeat_ngram_size", "encoder_no_repeat_ngram_size"),
-    **_all(HARMLESS, "num_return_sequences", "output_scores", "return_dict_in_generate"),
-    **_all(HARMLESS, "remove_invalid_values", "exponential_decay_length_penalty"),
-    **_all(HARMLESS, "suppress_tokens", "begin_suppress_tokens", "forced_decoder_ids"),
-    **_all(HARMLESS, "max_new_tokens", "min_new_tokens", "max_time", "min_p", "stop_strings"),
-    **_all(HARMLESS, "epsilon_cutoff", "eta_cutoff", "penalty_alpha", "guidance_scale"),
-    **_all(HARMLESS, "encoder_repetition_penalty", "renormalize_logits", "force_words_ids"),
-    **_all(HARMLESS, "sequence_bias", "constraints", "low_memory", "cache_implementation"),
-    **_all(HARMLESS, "assistant_confidence_threshold", "assistant_early_exit", "cache_config"),
-    **_all(HARMLESS, "assistant_lookbehind", "target_lookbehind", "is_assistant"),
-    **_all(HARMLESS, "decoder_input_ids", "disable_compile", "dola_layers", "generation_config"),
-    **_all(HARMLESS, "max_matching_ngram_size", "num_assistant_tokens", "output_logits"),
-    **_all(HARMLESS, "num_assistant_tokens_schedule", "prefill_chunk_size"),
-    **_all(HARMLESS, "prompt_lookup_num_tokens", "return_legacy_cache", "token_healing"),
-    "watermarking_config": HARMLESS,
+    **GENERATION,
 }
 
 _SIZES = _all(SIZE, "hidden_size", "num_hidden_layers", "num_attention_heads")

@@ -108,7 +108,9 @@ def render_card(record: BuildRecord) -> str:
     """Return the card of a record that has a manifest's entry."""
     assert record.pair is not None
     roles: tuple[Role, ...] = ("encoder", "decoder")
-    encoder, decoder = (find_family(role, record.sources[role].family, role) for role in roles)
+    encoder, decoder = (
+        find_family(role, record.sources[role].published_family, role) for role in roles
+    )
     sources = [record.sources[role] for role in roles]
     initialized = dict(_initialized(record))
     text = (
@@ -121,7 +123,7 @@ def render_card(record: BuildRecord) -> str:
             differs=[each.flax_differs for each in (encoder, decoder) if each.flax_differs],
             generate_fails=decoder.generate_fails,
             without_flax_class=[
-                record.sources[role].family
+                record.sources[role].published_family
                 for role, family in zip(roles, (encoder, decoder), strict=True)
                 if not family.has_flax_class
             ],
@@ -233,7 +235,7 @@ def _has_own_head(record: BuildRecord) -> bool:
     """Return whether the weights of the language-model head are not the token embeddings."""
     ledger = record.ledger["decoder"]
     paths = [tuple(path.split("/")) for path in (*ledger.copied, *ledger.initialized)]
-    family = find_family("decoder", record.sources["decoder"].family, "decoder")
+    family = find_family("decoder", record.sources["decoder"].published_family, "decoder")
     return has_own_head(paths, family)
 
 

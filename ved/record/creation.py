@@ -86,7 +86,9 @@ def _source(source: Source, config: Any) -> RecordedSource:
     return RecordedSource(
         **_snapshot(resolved.snapshot),
         config=RecordedSnapshot(**_snapshot(resolved.config_snapshot)),
-        family=str(resolved.config["model_type"]),
+        family=resolved.model_type,
+        published_as=resolved.family.twin.of if resolved.family.twin else None,
+        half_of=resolved.whole or None,
         architecture=_architecture(resolved.family, config),
         metadata=resolved.snapshot.metadata,
         files=source.digests(),

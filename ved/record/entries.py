@@ -92,12 +92,17 @@ SettingName = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,59}$")]
 """The name of a setting in a config."""
 
 
+ModelType = Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,59}$")]
+
+
 class RecordedSource(RecordedSnapshot):
     """A source of the checkpoint.
 
     Attributes:
         config: the repo or directory of its config.
         family: the config's `model_type`.
+        published_as: the `model_type` in the checkpoint, if it is that of the family's twin.
+        half_of: the `model_type` of the whole model of which a half is used, if it is one.
         architecture: its size.
         metadata: the metadata of its repo.
         files: the sha256 of every file that was used, by name.
@@ -106,10 +111,17 @@ class RecordedSource(RecordedSnapshot):
 
     config: RecordedSnapshot
     family: str
+    published_as: ModelType | None = None
+    half_of: ModelType | None = None
     architecture: Architecture
     metadata: SourceMetadata
     files: Mapping[SourceFileName, Digest]
     left_out: tuple[SettingName, ...] = ()
+
+    @property
+    def published_family(self) -> str:
+        """The `model_type` in the checkpoint."""
+        return self.published_as or self.family
 
 
 class RecordedTokenId(RecordModel):

@@ -8,13 +8,14 @@ from huggingface_hub import HfApi
 
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Family, Role
-from ved.families.lookup import find_family
+from ved.families.lookup import find_source_family
 from ved.sources.config_settings import (
     convert_settings,
     published_settings,
     unknown_settings,
 )
 from ved.sources.config_sizes import check_sizes
+from ved.sources.halves import select_half
 from ved.sources.repo_kinds import check_config_kind, unusable_repo
 from ved.sources.snapshot import CONFIG, Snapshot, read_json
 
@@ -27,11 +28,17 @@ class ReadConfig:
         settings: the settings of its config.json that the checkpoint gets, with values that Flax
             supports.
         family: the family that it names.
+        model_type: its own name of that family; the checkpoint may have that of a twin.
+        whole: the `model_type` of the whole model that the source is; empty if it is none.
+        generation: the settings of generation in the config of the whole model.
         warning: which of its settings VED does not know; empty if it knows all.
     """
 
     settings: Mapping[str, Any]
     family: Family
+    model_type: str
+    whole: str
+    generation: Mapping[str, Any]
     warning: str
 
 
@@ -49,11 +56,19 @@ def read_config(role: Role, snapshot: Snapshot, api: HfApi) -> ReadConfig:
             "with config:.",
             code=ErrorCode.CONFIG_NOT_USABLE,
         )
-    config = read_json(snapshot, CONFIG, api)
-    check_config_kind(role, config, snapshot)
-    family = find_family(role, config.get("model_type"), str(snapshot))
+    whole_config = read_json(snapshot, CONFIG, api)
+    check_config_kind(whole_config, snapshot)
+    selected = select_half(role, whole_config, snapshot)
+    config = selected.content
+    family = find_source_family(role, config, str(snapshot))
     converted = convert_settings(role, config, family, snapshot)
     check_sizes(converted, snapshot)
+    settings = published_settings(converted, family)
     return ReadConfig(
-        published_settings(converted, family), family, unknown_settings(config, family)
+        family.twin.config(settings) if family.twin else settings,
+        family,
+        str(config["model_type"]),
+        selected.whole,
+        selected.generation,
+        unknown_settings(config, family),
     )

@@ -11,7 +11,6 @@ import requests
 from huggingface_hub import HfApi
 
 from ved.errors import ErrorCode, VedError
-from ved.families.family import Role
 from ved.hub.answers import MalformedAnswerError
 from ved.hub.pages import fetch_json
 from ved.manifest.fields import is_repo_id
@@ -79,7 +78,6 @@ _FORMATS = {
     ".pt": "PyTorch, without transformers",
 }
 
-_COMPOSITES = ("vision-encoder-decoder", "encoder-decoder", "speech-encoder-decoder")
 _QUANTIZED = {"quantize_config.json": "gptq", "quant_config.json": "awq"}
 """Files of quantized checkpoints that say nothing of it in config.json, and their methods."""
 
@@ -121,16 +119,15 @@ def unusable_repo(snapshot: Snapshot, api: HfApi) -> VedError | None:
     return None
 
 
-def check_config_kind(role: Role, config: Mapping[str, Any], snapshot: Snapshot) -> None:
+def check_config_kind(config: Mapping[str, Any], snapshot: Snapshot) -> None:
     """Refuse a config that shows that the repo is not one pretrained encoder or decoder.
 
     Args:
-        role: the role of the source in the pair.
         config: the content of config.json.
         snapshot: the repo or directory of the config.
 
     Raises:
-        VedError: it is a timm model, a whole encoder-decoder, or quantized.
+        VedError: it is a timm model, or quantized.
     """
     model_type = config.get("model_type")
     if model_type is None and "pretrained_cfg" in config:
@@ -138,14 +135,6 @@ def check_config_kind(role: Role, config: Mapping[str, Any], snapshot: Snapshot)
             snapshot,
             "is a timm model",
             "Name a vision encoder of transformers, such as google/vit-base-patch16-224-in21k.",
-        )
-    if model_type in _COMPOSITES:
-        names = [_name_of(config.get(part)) for part in ("encoder", "decoder")]
-        known = " and ".join(name for name in names if name)
-        raise VedError(
-            f"{snapshot} is a whole {model_type} model, not one {role}.",
-            f"Name the models that it was built from{f': {known}' if known else ''}.",
-            code=ErrorCode.UNSUPPORTED_FAMILY,
         )
     method = _quantization(config.get("quantization_config"), snapshot)
     if method:
@@ -191,11 +180,6 @@ def _adapter(snapshot: Snapshot, api: HfApi) -> VedError:
         "Merge it into its base model first, with merge_and_unload of PEFT, and name the result.",
         has=[_ADAPTER],
     )
-
-
-def _name_of(config: object) -> str | None:
-    """Return the repo that a part of a composite config was created from."""
-    return _repo_or_none(config.get("_name_or_path")) if isinstance(config, dict) else None
 
 
 def _repo_or_none(name: object) -> str | None:

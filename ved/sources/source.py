@@ -13,6 +13,7 @@ from typing import Any
 from huggingface_hub import HfApi
 
 from ved.families.family import Family, Role
+from ved.families.wholes import WHOLES, Half
 from ved.manifest.pair_models import SourceRef
 from ved.sources.config import read_config
 from ved.sources.digests import file_sha256
@@ -29,8 +30,11 @@ class ResolvedSource:
         pinned: the checkpoint, and where its config comes from.
         config: the settings of its config.json that the checkpoint gets.
         family: the family that the config names.
+        model_type: the config's own name of that family; `config` may have that of a twin.
         weights: the names of the weight files, in order.
-        generation: the content of a decoder's generation_config.json; empty if it has none.
+        whole: the `model_type` of the whole model of which it is a half; empty if it is none.
+        generation: the content of a decoder's generation_config.json, and of the config of the
+            whole model; empty if it has none.
         config_warning: which settings of its config.json VED does not know; empty if it knows all.
     """
 
@@ -38,12 +42,19 @@ class ResolvedSource:
     pinned: Pinned
     config: Mapping[str, Any]
     family: Family
+    model_type: str
     weights: tuple[str, ...]
+    whole: str = ""
     generation: Mapping[str, Any] = field(default_factory=dict)
     config_warning: str = ""
 
     def __str__(self) -> str:
         return str(self.snapshot)
+
+    @property
+    def half(self) -> Half | None:
+        """The half of a whole model that it is; None if it is all of a model."""
+        return WHOLES[self.whole][self.role] if self.whole else None
 
     @property
     def key(self) -> str:
@@ -139,15 +150,17 @@ def inspect_source(role: Role, pinned: Pinned, api: HfApi) -> ResolvedSource:
             in a Flax vision encoder-decoder model.
     """
     config = read_config(role, pinned.config_snapshot, api)
-    generation = {}
+    generation = dict(config.generation)
     if role == "decoder" and GENERATION_CONFIG in pinned.snapshot.files:
-        generation = read_json(pinned.snapshot, GENERATION_CONFIG, api)
+        generation |= read_json(pinned.snapshot, GENERATION_CONFIG, api)
     return ResolvedSource(
         role,
         pinned,
         config.settings,
         config.family,
+        config.model_type,
         pinned.weight_files(api),
+        config.whole,
         generation,
         config.warning,
     )

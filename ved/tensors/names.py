@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Family
+from ved.families.wholes import UNUSED_HALF, Half
 from ved.tensors.files import Layout, StoredWeight
 from ved.tensors.tensor import Tensor, Transposed
 from ved.text import quoted
@@ -126,15 +127,27 @@ class SourceNames:
         weights: all tensors of one source.
         family: the family of the source.
         origin: the source, for errors.
+        half: the half of the source that is used; None for all of it.
 
     Raises:
         VedError: a tensor is there twice, with and without the family's prefix.
     """
 
-    def __init__(self, weights: Iterable[StoredWeight], family: Family, origin: str) -> None:
+    def __init__(
+        self,
+        weights: Iterable[StoredWeight],
+        family: Family,
+        origin: str,
+        half: Half | None = None,
+    ) -> None:
         self.family = family
+        self._half = half
         self._weights: dict[str, StoredWeight] = {}
+        self._outside: list[str] = []
         for weight in weights:
+            if half is not None and not half.has(weight.name):
+                self._outside.append(weight.name)
+                continue
             name = self._stored(weight)
             if name in self._weights:
                 raise VedError(
@@ -194,7 +207,7 @@ class SourceNames:
             weight.name: NOT_COMPARED if weight.name in tied else self._reason(name)
             for name, weight in self._weights.items()
             if weight.name not in taken
-        }
+        } | dict.fromkeys(self._outside, UNUSED_HALF)
 
     def canonical(self, path: ParameterPath) -> str:
         """Return the PyTorch name of the parameter at `path`, without the family's prefix."""
@@ -211,10 +224,12 @@ class SourceNames:
 
     def _stored(self, weight: StoredWeight) -> str:
         """Return the name of a stored tensor in the form of `canonical`."""
-        *parents, leaf = weight.name.split(".")
+        name = weight.name if self._half is None else self._half.without_prefix(weight.name)
+        *parents, leaf = name.split(".")
         if weight.layout == "flax":
             leaf = _PYTORCH_LEAF.get(leaf, leaf)
-        return _without_prefix(".".join((*parents, _OLD_LEAF.get(leaf, leaf))), self.family)
+        name = _without_prefix(".".join((*parents, _OLD_LEAF.get(leaf, leaf))), self.family)
+        return self.family.twin.tensor_name(name) if self.family.twin else name
 
 
 def _without_prefix(name: str, family: Family) -> str:
