@@ -35,6 +35,8 @@ class ErrorCode(StrEnum):
     UNSUPPORTED_SETTINGS = "unsupported-settings"
     UNKNOWN_SETTINGS = "unknown-settings"
     UNSUPPORTED_FAMILY = "unsupported-family"
+    TWIN_FAMILY = "twin-family"
+    HALF_OF_A_MODEL = "half-of-a-model"
     UNSUPPORTED_WEIGHTS = "unsupported-weights"
     NO_USABLE_WEIGHTS = "no-usable-weights"
     SEVERAL_WEIGHT_FORMATS = "several-weight-formats"

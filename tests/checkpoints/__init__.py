@@ -29,6 +29,7 @@ from tests.checkpoints.twins import (
 )
 from tests.checkpoints.vision import clip_vision, siglip_vision
 from ved.families import table
+from tests.checkpoints.wholes import whole
 
 ENCODERS = {
     "vit": vit,
@@ -77,12 +78,21 @@ __all__ = [
     "beit",
     "bert",
     "clip_vision",
+    "camembert",
     "config_only",
+    "data2vec_text",
+    "data2vec_vision",
     "dinov2",
+    "distilbert",
+    "electra",
+    "ernie",
     "gpt2",
     "roberta",
     "roberta_prelayernorm",
     "siglip_vision",
     "vit",
+    "vit_mae",
+    "vit_msn",
+    "whole",
     "xlm_roberta",
 ]

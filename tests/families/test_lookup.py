@@ -42,6 +42,12 @@ def test_find_family_gives_the_reason_of_each_refused_family() -> None:
     [
         ("encoder", f"{', '.join(sorted(ENCODERS))}."),
         ("decoder", f"{', '.join(sorted(DECODERS))}."),
+        ("encoder", "beit, data2vec-vision, dinov2, vit, vit_mae, vit_msn."),
+        (
+            "decoder",
+            "bart, bert, camembert, data2vec-text, distilbert, electra, ernie, gpt-sw3, gpt2, "
+            "roberta, roberta-prelayernorm, xlm-roberta.",
+        ),
     ],
 )
 def test_find_family_refuses_unknown_family_and_lists_supported(role: Role, supported: str) -> None:

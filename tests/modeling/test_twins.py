@@ -1,6 +1,7 @@
 """A family is published as its twin, and computes what the class of its source computes."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,10 @@ from ved.families.family import Role
 pytestmark = pytest.mark.slow
 
 CONSUMER = Path(__file__).parents[1] / "consumers" / "twins.py"
-TWINS = [*checkpoints.TWIN_ENCODERS, *checkpoints.TWIN_DECODERS]
+TWINS: dict[str, Callable[..., Path]] = {
+    **checkpoints.TWIN_ENCODERS,
+    **checkpoints.TWIN_DECODERS,
+}
 
 
 @pytest.fixture(scope="module")
@@ -22,14 +26,12 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Pat
     folder = tmp_path_factory.mktemp("twins")
     vit, gpt2 = checkpoints.vit(folder / "vit"), checkpoints.gpt2(folder / "gpt2")
     made: dict[str, tuple[Path, Path, Role]] = {}
-    for family, write in checkpoints.TWIN_ENCODERS.items():
+    for family, write in TWINS.items():
         source = write(folder / f"{family}-source")
-        assemble_pair(source, gpt2, folder / family)
-        made[family] = folder / family, source, "encoder"
-    for family, write in checkpoints.TWIN_DECODERS.items():
-        source = write(folder / f"{family}-source")
-        assemble_pair(vit, source, folder / family)
-        made[family] = folder / family, source, "decoder"
+        role: Role = "encoder" if family in checkpoints.TWIN_ENCODERS else "decoder"
+        halves = (source, gpt2) if role == "encoder" else (vit, source)
+        assemble_pair(*halves, folder / family)
+        made[family] = folder / family, source, role
     return made
 
 

@@ -94,6 +94,16 @@ def lacking(write: Write, *patterns: str) -> Write:
     return written
 
 
+def whole_of_two(directory: Path) -> Path:
+    """Write a whole vision encoder-decoder."""
+    with tempfile.TemporaryDirectory() as folder:
+        halves = {
+            "encoder": ("encoder", checkpoints.vit(Path(folder, "vit"), hidden_size=64)),
+            "decoder": ("decoder", checkpoints.gpt2(Path(folder, "gpt2"), hidden_size=64)),
+        }
+        return checkpoints.whole(directory, "vision-encoder-decoder", halves)
+
+
 TOKENIZER = ("tokenizer*.json", "vocab.*", "merges.txt", "special_tokens_map.json")
 
 PAD_IS_EOS: Expected = ("notice", "token_ids", ErrorCode.TOKEN_IDS, "384")
@@ -121,6 +131,28 @@ def decoder(write: Write, *findings: Expected, **keys: Any) -> Case:
     return Case("decoder", write, findings, keys)
 
 
+def twin(write: Callable[..., Path], of: str, *findings: Expected) -> Case:
+    """Return a case of a family that is published as another one."""
+    role: Role = "encoder" if write in checkpoints.TWIN_ENCODERS.values() else "decoder"
+    notice = ("notice", role, ErrorCode.TWIN_FAMILY, f"'{of}'")
+    return Case(role, _wide(write), (notice, *findings))
+
+
+NO_POOLER: Expected = ("warning", "encoder", ErrorCode.RANDOM_PARAMETERS, "pooler")
+TWINS = {
+    "vit_mae": twin(checkpoints.vit_mae, "vit", NO_POOLER),
+    "vit_msn": twin(checkpoints.vit_msn, "vit", NO_POOLER),
+    "data2vec-vision": twin(checkpoints.data2vec_vision, "beit"),
+    "camembert": twin(checkpoints.camembert, "roberta"),
+    "data2vec-text": twin(checkpoints.data2vec_text, "roberta"),
+    "distilbert": twin(checkpoints.distilbert, "bert"),
+    "electra": twin(checkpoints.electra, "bert"),
+    "ernie": twin(checkpoints.ernie, "bert"),
+    "a half of a whole model": encoder(
+        whole_of_two, ("notice", "encoder", ErrorCode.HALF_OF_A_MODEL, "encoder.*")
+    ),
+}
+
 CASES = {
     # As they are in their real repositories.
     "vit": encoder(vit()),
@@ -143,6 +175,7 @@ CASES = {
     "xlm-roberta": decoder(xlm_roberta()),
     "roberta-prelayernorm": decoder(roberta_prelayernorm()),
     "bart": decoder(bart()),
+    **TWINS,
     # Names.
     "gpt2 with a prefix, and buffers": decoder(gpt2(prefix=True), PAD_IS_EOS),
     "dinov2 with a prefix and a head": encoder(

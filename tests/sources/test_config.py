@@ -56,7 +56,7 @@ def test_read_config_refuses_unusable_config(
     ("role", "model_type"),
     [
         ("encoder", "swin"),
-        ("encoder", "clip"),
+        ("encoder", "resnet"),
         ("encoder", "gpt2"),
         ("decoder", "llama"),
         ("decoder", "vit"),

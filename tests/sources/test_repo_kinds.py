@@ -74,20 +74,24 @@ def write(directory: Path, **files: JSON | bytes) -> Path:
             ("timm",),
         ),
         (
-            {
-                "config__json": {
-                    "model_type": "vision-encoder-decoder",
-                    "encoder": VISION,
-                    "decoder": TEXT,
-                }
-            },
-            "unsupported-family",
-            ("google/vit-base-patch16-224-in21k and openai-community/gpt2",),
+            {"config__json": {"model_type": "vision-encoder-decoder", "encoder": [], "decoder": 1}},
+            "config-not-usable",
+            ("vision-encoder-decoder", "decoder", "config: ..."),
         ),
         (
-            {"config__json": {"model_type": "vision-encoder-decoder", "encoder": [], "decoder": 1}},
+            {"config__json": {"model_type": "encoder-decoder", "decoder": {"hidden_size": 768}}},
+            "config-not-usable",
+            ("encoder-decoder", "decoder", "config: ..."),
+        ),
+        (
+            {"config__json": {"model_type": "vision-encoder-decoder", "decoder": VISION}},
             "unsupported-family",
-            ("vision-encoder-decoder",),
+            ("'vit'", "swapped"),
+        ),
+        (
+            {"config__json": {"model_type": "clip", "vision_config": {}, "text_config": {}}},
+            "unsupported-family",
+            ("whole clip model", "encoder"),
         ),
         ({"config__json": VISION}, "unsupported-family", ("encoder", "swapped")),
         ({"config__json": {"hidden_size": 128}}, "config-not-usable", ("config: ...",)),

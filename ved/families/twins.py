@@ -26,6 +26,11 @@ def _unused(of: Family, **reasons: str) -> Mapping[str, str]:
     return MappingProxyType({**own, **of.unused, **own})
 
 
+def _first(tokenizer: str, of: Family) -> tuple[str, ...]:
+    """Return the tokenizers of a twin, with a certain one first."""
+    return tuple(dict.fromkeys((tokenizer, *of.tokenizers)))
+
+
 def _has_no_projection(config: Mapping[str, Any]) -> bool:
     """Return whether ELECTRA's embeddings are as wide as its layers. Defaults: ElectraConfig."""
     return bool(config.get("embedding_size", 128) == config.get("hidden_size", 256))
@@ -52,7 +57,7 @@ TWIN_DECODERS: Mapping[str, Family] = MappingProxyType(
     {
         "camembert": replace(
             _ROBERTA,
-            tokenizers=("CamembertTokenizer", *_ROBERTA.tokenizers),
+            tokenizers=_first("CamembertTokenizer", _ROBERTA),
             twin=Twin("roberta", defaults=_ROBERTA_ROWS),
         ),
         "data2vec-text": replace(
@@ -67,7 +72,7 @@ TWIN_DECODERS: Mapping[str, Family] = MappingProxyType(
         "electra": replace(
             _BERT,
             settings=twin_settings.ELECTRA,
-            tokenizers=("ElectraTokenizer", *_BERT.tokenizers),
+            tokenizers=_first("ElectraTokenizer", _BERT),
             unused=_unused(_BERT, discriminator_predictions=_DISCRIMINATOR),
             twin=Twin(
                 "bert",
@@ -84,7 +89,7 @@ TWIN_DECODERS: Mapping[str, Family] = MappingProxyType(
         "distilbert": replace(
             _BERT,
             settings=twin_settings.DISTILBERT,
-            tokenizers=("DistilBertTokenizer", *_BERT.tokenizers),
+            tokenizers=_first("DistilBertTokenizer", _BERT),
             unused=_unused(_BERT, pre_classifier="a head for another task"),
             twin=Twin(
                 "bert",

@@ -203,6 +203,7 @@ class Preflight:
                 report.findings.warn(
                     role, report.resolved.config_warning, code=ErrorCode.UNKNOWN_SETTINGS
                 )
+            source_checks.check_origin(report.resolved, report.findings)
             folder = self._examiner.new_folder()
             collect_files(report.resolved, folder, self._api)
             report.folder = folder

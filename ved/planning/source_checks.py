@@ -28,6 +28,25 @@ def check_weight_formats(source: ResolvedSource, findings: Findings) -> None:
         )
 
 
+def check_origin(source: ResolvedSource, findings: Findings) -> None:
+    """Mention that a source is half of a whole model, or published as another family."""
+    role, half, twin = source.role, source.half, source.family.twin
+    if half is not None:
+        findings.notice(
+            role,
+            f"{source} is a whole {source.whole} model. VED takes its {role}: the tensors "
+            f"{half.prefix}.*.",
+            code=ErrorCode.HALF_OF_A_MODEL,
+        )
+    if twin is not None:
+        findings.notice(
+            role,
+            f"The {role} is published as {quoted(twin.of)}, which is the same computation as "
+            f"{quoted(source.model_type)} under other names.",
+            code=ErrorCode.TWIN_FAMILY,
+        )
+
+
 def check_licenses(pair: Pair, pinned: Iterable[Pinned], findings: Findings) -> None:
     """Warn if the licenses of the sources and the license of the pair do not fit together."""
     repos = [each.snapshot for each in pinned if each.snapshot.commit]

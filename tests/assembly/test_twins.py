@@ -1,0 +1,211 @@
+"""Families with a twin, and halves of whole models, become checkpoints like any other source."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from huggingface_hub import HfApi
+from numpy.typing import NDArray
+from transformers import CONFIG_MAPPING, AutoTokenizer
+
+from tests import checkpoints
+from tests.checkpoints.wholes import whole
+from tests.support.building import (
+    assemble_pair,
+    assert_same_parameters,
+    edit_json,
+    groups_of,
+    parameters_in,
+    read_json,
+    source,
+)
+from tests.support.publishing import manifest, pair
+from tests.support.raising import raises
+from ved.assembly.assemble import Checkpoint
+from ved.assembly.generation_settings import left_out
+from ved.errors import ErrorCode
+from ved.execution.checkpoint_dir import build_checkpoint
+from ved.families.family import Role
+from ved.families.lookup import find_twin
+from ved.families.wholes import UNUSED_HALF
+from ved.manifest.settings import CheckpointSettings
+from ved.record import card
+from ved.record.build_record import parse_record
+from ved.tensors.names import NOT_COMPARED, SAME, UNKNOWN
+
+pytestmark = pytest.mark.hub
+
+TWINS: list[tuple[Role, str]] = [
+    *(("encoder", name) for name in checkpoints.TWIN_ENCODERS),
+    *(("decoder", name) for name in checkpoints.TWIN_DECODERS),
+]
+WRITE: dict[str, Callable[..., Path]] = {**checkpoints.TWIN_ENCODERS, **checkpoints.TWIN_DECODERS}
+TEXT = "a woman doesn't ride 2 horses."
+# The parameters that a source of the family has no tensors for
+INITIALIZED = {
+    "vit_mae": {"pooler": "absent from the source"},
+    "vit_msn": {"pooler": "absent from the source"},
+    "distilbert": {"bert/embeddings/token_type_embeddings": "always zero"},
+}
+
+
+def assemble_half(role: Role, half: Path, folder: Path) -> Checkpoint:
+    """Assemble a source with a good one in the other role."""
+    if role == "encoder":
+        return assemble_pair(half, checkpoints.gpt2(folder / "gpt2"), folder / "checkpoint")
+    return assemble_pair(checkpoints.vit(folder / "vit"), half, folder / "checkpoint")
+
+
+@pytest.mark.parametrize(("role", "family"), TWINS)
+def test_twins_give_their_parameters_to_a_checkpoint_of_the_twin(
+    role: Role, family: str, tmp_path: Path
+) -> None:
+    directory = WRITE[family](tmp_path / "source")
+    checkpoint = assemble_half(role, directory, tmp_path)
+    found = find_twin(role, family)
+    assert found is not None
+    assert found.twin is not None
+    config = read_json(tmp_path / "checkpoint" / "config.json")[role]
+    assert config["model_type"] == found.twin.of
+    ledger = {each.role: each for each in checkpoint.ledgers}[role]
+    assert UNKNOWN not in ledger.unused.values()
+    groups = {
+        group: reason for group, reason in groups_of(ledger).items() if reason != "cross-attention"
+    }
+    assert groups == INITIALIZED.get(family, {})
+    if role == "decoder":
+        own, published = (
+            AutoTokenizer.from_pretrained(each) for each in (directory, tmp_path / "checkpoint")
+        )
+        assert dict(published(TEXT)) == dict(own(TEXT))
+
+
+@pytest.mark.parametrize(("role", "family"), TWINS)
+def test_twins_have_the_defaults_of_their_own_class(role: Role, family: str) -> None:
+    found = find_twin(role, family)
+    assert found is not None
+    twin = found.twin
+    assert twin is not None
+    own = CONFIG_MAPPING[family]().to_dict()
+    stated = twin.config({name: own[name] for name in own if name in found.settings})
+    read = CONFIG_MAPPING[twin.of].from_dict(twin.config({})).to_dict()
+    ignored = {"model_type", "out_indices", "out_features", "stage_names"}
+    differing = {
+        name: (read[name], stated[name])
+        for name in read.keys() & stated.keys() - ignored
+        if read[name] != stated[name]
+    }
+    assert not differing
+
+
+def test_electra_with_a_projection_is_not_a_twin(tmp_path: Path) -> None:
+    directory = checkpoints.electra(tmp_path / "electra")
+    edit_json(directory / "config.json", embedding_size=16)
+    with raises(ErrorCode.UNSUPPORTED_FAMILY, "electra"):
+        source("decoder", directory)
+
+
+def test_ernie_with_task_types_is_refused(tmp_path: Path) -> None:
+    directory = checkpoints.ernie(tmp_path / "ernie")
+    edit_json(directory / "config.json", use_task_id=True)
+    with raises(ErrorCode.UNSUPPORTED_SETTINGS, "use_task_id"):
+        source("decoder", directory)
+
+
+# Halves of whole models
+
+
+Tensors = dict[tuple[str, ...], NDArray[Any]]
+
+
+def halves_in(directory: Path) -> Tensors:
+    """Return the parameters of encoder and decoder by path, without those between them."""
+    return {
+        path: array
+        for path, array in parameters_in(directory).items()
+        if path[0] in ("encoder", "decoder")
+    }
+
+
+@pytest.mark.parametrize("other", ["model.safetensors", "flax_model.msgpack"])
+def test_halves_of_a_checkpoint_of_ved_are_copied_as_they_are(other: str, tmp_path: Path) -> None:
+    encoder = checkpoints.vit(tmp_path / "vit")
+    decoder = checkpoints.roberta(tmp_path / "roberta", hidden_size=48)
+    assemble_pair(encoder, decoder, tmp_path / "first")
+    expected = halves_in(tmp_path / "first")
+    (tmp_path / "first" / other).unlink()
+    checkpoint = assemble_pair(tmp_path / "first", tmp_path / "first", tmp_path / "second")
+    assert_same_parameters(halves_in(tmp_path / "second"), expected)
+    for ledger in checkpoint.ledgers[:2]:
+        assert not ledger.initialized
+        assert {*ledger.unused.values()} - {NOT_COMPARED, SAME} == {UNUSED_HALF}
+    first, second = (read_json(tmp_path / name / "config.json") for name in ("first", "second"))
+    for content in (first, second):
+        del content["encoder"]["_name_or_path"]
+    names = ("encoder", "decoder_start_token_id", "pad_token_id", "eos_token_id")
+    assert [first[name] for name in names] == [second[name] for name in names]
+
+
+def test_half_with_a_part_of_its_cross_attention_is_refused(tmp_path: Path) -> None:
+    assemble_pair(checkpoints.vit(tmp_path / "a"), checkpoints.bert(tmp_path / "b"), tmp_path / "c")
+    weights = tmp_path / "c" / "model.safetensors"
+    tensors = safetensors.numpy.load_file(weights)
+    (lost,) = {name for name in tensors if "0.crossattention.self.query.bias" in name}
+    del tensors[lost]
+    safetensors.numpy.save_file(tensors, weights, {"format": "pt"})
+    with raises(ErrorCode.WEIGHTS_DO_NOT_FIT, "crossattention.self.query.bias"):
+        assemble_pair(tmp_path / "a", tmp_path / "c", tmp_path / "d")
+
+
+def test_halves_of_a_dual_encoder_are_an_encoder_and_a_decoder(tmp_path: Path) -> None:
+    vit, bert = checkpoints.vit(tmp_path / "vit"), checkpoints.bert(tmp_path / "bert")
+    dual = whole(
+        tmp_path / "dual",
+        "vision-text-dual-encoder",
+        {"vision_config": ("vision_model", vit), "text_config": ("text_model", bert)},
+        others={"logit_scale": np.ones((), np.float32)},
+    )
+    checkpoint = assemble_pair(dual, dual, tmp_path / "of-halves")
+    assemble_pair(vit, bert, tmp_path / "of-models")
+    for name in ("model.safetensors", "flax_model.msgpack"):
+        one, other = (tmp_path / each / name for each in ("of-halves", "of-models"))
+        assert one.read_bytes() == other.read_bytes()
+    assert all(ledger.unused["logit_scale"] == UNUSED_HALF for ledger in checkpoint.ledgers)
+
+
+def test_half_takes_what_the_whole_model_says_of_tokens(tmp_path: Path) -> None:
+    vit, gpt2 = checkpoints.vit(tmp_path / "vit"), checkpoints.gpt2(tmp_path / "gpt2")
+    (gpt2 / "generation_config.json").unlink()
+    halves = {"encoder": ("encoder", vit), "decoder": ("decoder", gpt2)}
+    composite = whole(tmp_path / "whole", "vision-encoder-decoder", halves, num_beams=4)
+    edit_json(composite / "config.json", decoder_start_token_id=384, eos_token_id=None)
+    half = source("decoder", composite).resolved
+    assert half.generation == {"decoder_start_token_id": 384, "num_beams": 4}
+    assert "num_beams" in left_out(half.config, half.generation, 385)
+    assert source("encoder", composite).resolved.generation == {}
+
+
+def test_record_and_card_name_the_half_and_the_twin(tmp_path: Path) -> None:
+    mae, distilbert = checkpoints.vit_mae(tmp_path / "a"), checkpoints.distilbert(tmp_path / "b")
+    halves = {"encoder": ("encoder", mae), "decoder": ("decoder", distilbert)}
+    composite = whole(tmp_path / "whole", "vision-encoder-decoder", halves)
+    (entry,) = manifest(pair("owner/name")).pairs
+    (tmp_path / "c").mkdir()
+    sources = source("encoder", composite), source("decoder", composite)
+    settings = CheckpointSettings.of(entry)
+    record = build_checkpoint(*sources, tmp_path / "c", HfApi(), settings, entry).record
+    assert parse_record(record.encoded(), "c") == record
+    found = {
+        role: (each.family, each.published_as, each.half_of)
+        for role, each in record.sources.items()
+    }
+    assert found == {
+        "encoder": ("vit_mae", "vit", "vision-encoder-decoder"),
+        "decoder": ("distilbert", "bert", "vision-encoder-decoder"),
+    }
+    text = (tmp_path / "c" / card.FILE_NAME).read_text()
+    for name in ("`vit_mae`", "`vit`", "`distilbert`", "`bert`", "`vision-encoder-decoder`"):
+        assert name in text
