@@ -88,6 +88,8 @@ def camembert(directory: Path, options: DecoderOptions) -> None:
         CamembertTokenizerFast, {"sentencepiece.bpe.model": sentencepiece_model()}
     )
     sample = build_roberta(options.of_sample, CamembertConfig, tokenizer)
+    # The vocabulary of fairseq comes first, whose own tokens are not used.
+    sample.config.bos_token_id, sample.config.eos_token_id = 5, 6
     write_decoder(directory, replace(sample, language="fr"), options)
 
 

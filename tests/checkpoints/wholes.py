@@ -36,7 +36,7 @@ def whole(
         stored = safetensors.numpy.load_file(half / "model.safetensors")
         tensors |= {f"{prefix}.{name}": tensor for name, tensor in stored.items()}
         for path in half.iterdir():
-            if path.name not in ("README.md", "config.json", "model.safetensors"):
+            if path.name not in ("config.json", "model.safetensors"):
                 shutil.copyfile(path, directory / path.name)
     (directory / "config.json").write_text(json.dumps(content))
     safetensors.numpy.save_file(tensors, directory / "model.safetensors", {"format": "pt"})
