@@ -165,7 +165,7 @@ def test_halves_of_a_dual_encoder_are_an_encoder_and_a_decoder(tmp_path: Path) -
     dual = whole(
         tmp_path / "dual",
         "vision-text-dual-encoder",
-        {"vision_config": ("vision_model", vit), "text_config": ("text_model", bert)},
+        {"vision_config": ("vision_model.", vit), "text_config": ("text_model.", bert)},
         others={"logit_scale": np.ones((), np.float32)},
     )
     checkpoint = assemble_pair(dual, dual, tmp_path / "of-halves")
@@ -176,10 +176,37 @@ def test_halves_of_a_dual_encoder_are_an_encoder_and_a_decoder(tmp_path: Path) -
     assert all(ledger.unused["logit_scale"] == UNUSED_HALF for ledger in checkpoint.ledgers)
 
 
+@pytest.mark.parametrize("model_type", ["clip", "siglip"])
+def test_half_of_a_dual_model_is_its_encoder_of_images(model_type: str, tmp_path: Path) -> None:
+    write = {"clip": checkpoints.clip_vision, "siglip": checkpoints.siglip_vision}[model_type]
+    vision, gpt2 = write(tmp_path / "vision"), checkpoints.gpt2(tmp_path / "gpt2")
+    dual = whole(
+        tmp_path / "dual",
+        model_type,
+        {"vision_config": ("", vision)},
+        others={"text_model.final_layer_norm.bias": np.ones(8, np.float32)},
+        text_config={"hidden_size": 8},
+    )
+    # Their configs may omit the model_type of each half, and old ones have settings twice.
+    content = read_json(dual / "config.json")["vision_config"]
+    del content["model_type"]
+    later = {"vision_config_dict": {"layer_norm_eps": content.pop("layer_norm_eps", 1e-5)}}
+    edit_json(dual / "config.json", vision_config=content, **later)
+    checkpoint = assemble_pair(dual, gpt2, tmp_path / "of-half")
+    assemble_pair(vision, gpt2, tmp_path / "of-model")
+    one, other = (tmp_path / each / "model.safetensors" for each in ("of-half", "of-model"))
+    assert one.read_bytes() == other.read_bytes()
+    assert checkpoint.ledgers[0].unused["text_model.final_layer_norm.bias"] == UNUSED_HALF
+    configs = [read_json(each.parent / "config.json")["encoder"] for each in (one, other)]
+    for config in configs:
+        del config["_name_or_path"]
+    assert configs[0] == configs[1]
+
+
 def test_half_takes_what_the_whole_model_says_of_tokens(tmp_path: Path) -> None:
     vit, gpt2 = checkpoints.vit(tmp_path / "vit"), checkpoints.gpt2(tmp_path / "gpt2")
     (gpt2 / "generation_config.json").unlink()
-    halves = {"encoder": ("encoder", vit), "decoder": ("decoder", gpt2)}
+    halves = {"encoder": ("encoder.", vit), "decoder": ("decoder.", gpt2)}
     composite = whole(tmp_path / "whole", "vision-encoder-decoder", halves, num_beams=4)
     edit_json(composite / "config.json", decoder_start_token_id=384, eos_token_id=None)
     half = source("decoder", composite).resolved
@@ -190,7 +217,7 @@ def test_half_takes_what_the_whole_model_says_of_tokens(tmp_path: Path) -> None:
 
 def test_record_and_card_name_the_half_and_the_twin(tmp_path: Path) -> None:
     mae, distilbert = checkpoints.vit_mae(tmp_path / "a"), checkpoints.distilbert(tmp_path / "b")
-    halves = {"encoder": ("encoder", mae), "decoder": ("decoder", distilbert)}
+    halves = {"encoder": ("encoder.", mae), "decoder": ("decoder.", distilbert)}
     composite = whole(tmp_path / "whole", "vision-encoder-decoder", halves)
     (entry,) = manifest(pair("owner/name")).pairs
     (tmp_path / "c").mkdir()

@@ -28,8 +28,8 @@ from tests.checkpoints.twins import (
     vit_msn,
 )
 from tests.checkpoints.vision import clip_vision, siglip_vision
-from ved.families import table
 from tests.checkpoints.wholes import whole
+from ved.families import table
 
 ENCODERS = {
     "vit": vit,
@@ -55,6 +55,7 @@ WITH_FLAX_CLASS = tuple(
     if known[name].has_flax_class
 )
 """The families that can be compared with the Flax classes of transformers 4.57."""
+
 TWIN_ENCODERS = {"vit_mae": vit_mae, "vit_msn": vit_msn, "data2vec-vision": data2vec_vision}
 TWIN_DECODERS = {
     "camembert": camembert,
@@ -77,8 +78,8 @@ __all__ = [
     "bart",
     "beit",
     "bert",
-    "clip_vision",
     "camembert",
+    "clip_vision",
     "config_only",
     "data2vec_text",
     "data2vec_vision",

@@ -34,7 +34,7 @@ def whole(
     for key, (prefix, half) in halves.items():
         content[key] = json.loads((half / "config.json").read_text())
         stored = safetensors.numpy.load_file(half / "model.safetensors")
-        tensors |= {f"{prefix}.{name}": tensor for name, tensor in stored.items()}
+        tensors |= {f"{prefix}{name}": tensor for name, tensor in stored.items()}
         for path in half.iterdir():
             if path.name not in ("config.json", "model.safetensors"):
                 shutil.copyfile(path, directory / path.name)

@@ -98,8 +98,8 @@ def whole_of_two(directory: Path) -> Path:
     """Write a whole vision encoder-decoder."""
     with tempfile.TemporaryDirectory() as folder:
         halves = {
-            "encoder": ("encoder", checkpoints.vit(Path(folder, "vit"), hidden_size=64)),
-            "decoder": ("decoder", checkpoints.gpt2(Path(folder, "gpt2"), hidden_size=64)),
+            "encoder": ("encoder.", checkpoints.vit(Path(folder, "vit"), hidden_size=64)),
+            "decoder": ("decoder.", checkpoints.gpt2(Path(folder, "gpt2"), hidden_size=64)),
         }
         return checkpoints.whole(directory, "vision-encoder-decoder", halves)
 
