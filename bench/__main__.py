@@ -9,11 +9,12 @@ from ved import environment
 
 environment.prepare(progress_bars=False)  # before the imports that read it
 
-from bench import assembly, modeling, pairs, plan, results, suite  # noqa: E402
+from bench import assembly, modeling, pairs, plan, results, suite, transfers  # noqa: E402
 
 SECTIONS: Mapping[str, tuple[str, Callable[[Path, Path], Iterator[str]]]] = {
     "assembly": (assembly.TITLE, assembly.measure),
     "pairs": (pairs.TITLE, pairs.measure),
+    "transfers": (transfers.TITLE, transfers.measure),
     "plan": (plan.TITLE, plan.measure),
     "modeling": (modeling.TITLE, modeling.measure),
     "tests": (suite.TITLE, suite.measure),

@@ -34,15 +34,16 @@ class HubProcess:
 
 
 @contextmanager
-def hub_process(root: Path) -> Iterator[HubProcess]:
+def hub_process(root: Path, *, xet: bool = False) -> Iterator[HubProcess]:
     """Serve a Hub, with `OWNER` on it, until the block ends.
 
     Args:
         root: where its repos are kept.
+        xet: whether it stores large files by Xet.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(root, theirs), daemon=True)
+    process = context.Process(target=_serve, args=(root, theirs, xet), daemon=True)
     process.start()
     theirs.close()
     try:
@@ -52,8 +53,8 @@ def hub_process(root: Path) -> Iterator[HubProcess]:
         process.join()
 
 
-def _serve(root: Path, pipe: "Connection[list[Exchange] | str, float | None]") -> None:
-    with LocalHub(root) as hub:
+def _serve(root: Path, pipe: "Connection[list[Exchange] | str, float | None]", xet: bool) -> None:
+    with LocalHub(root, xet=xet) as hub:
         hub.add_user(OWNER, token=TOKEN)
         pipe.send(hub.endpoint)
         while True:

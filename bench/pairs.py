@@ -1,30 +1,20 @@
 """Building many pairs, from a Hub and to it, against what its bandwidth alone would take."""
 
-import json
-import os
-import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from huggingface_hub import HfApi
-
 from bench import sources
-from bench.hub import OWNER, TOKEN, hub_process
-from bench.measure import DidNotFinishError
+from bench.building import BuildCost, build, manifest_of, publish
+from bench.hub import hub_process
 from ved.localhub import Exchange
 from ved.manifest.fields import WeightFormat
 
 TITLE = "Many pairs"
 HEADER_BYTES = 10**6
 """What is less of a weight file was its header."""
-
-_SAMPLING = 0.1
-"""Seconds between two looks at the disk."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +41,11 @@ class _Run:
     """What a build took.
 
     Attributes:
-        wall: seconds from its start to its end, imports and all.
-        cpu: seconds of its processor time, in user and in system mode.
-        disk: bytes of disk at its peak.
+        cost: what its process took.
         exchanges: what passed between it and the Hub.
     """
 
-    wall: float
-    cpu: float
-    disk: int
+    cost: BuildCost
     exchanges: Sequence[Exchange]
 
 
@@ -105,10 +91,10 @@ def _section(case: _Case, run: _Run) -> str:
         "down": f"{down / 1e6:,.0f} MB",
         "up": f"{up / 1e6:,.0f} MB",
         "bound": f"{bound:.1f} s",
-        "wall": f"{run.wall:.1f} s",
-        "wall, of the bound": f"{run.wall / bound:.2f}",
-        "CPU": f"{run.cpu:.1f} s",
-        "peak disk": f"{run.disk / 1e6:,.0f} MB",
+        "wall": f"{run.cost.wall:.1f} s",
+        "wall, of the bound": f"{run.cost.wall / bound:.2f}",
+        "CPU": f"{run.cost.cpu:.1f} s",
+        "peak disk": f"{run.cost.disk / 1e6:,.0f} MB",
         "limit of disk": f"{case.max_disk / 1e6:,.0f} MB",
         "downloads of a source's weights, at most": str(_most_downloads(run.exchanges)),
     }
@@ -128,86 +114,10 @@ def _most_downloads(exchanges: Sequence[Exchange]) -> int:
 def _run(case: _Case, folder: Path) -> _Run:
     folder.mkdir()
     with hub_process(folder / "hub") as hub:
-        _publish(case.pairs, HfApi(hub.endpoint, token=TOKEN))
+        publish({each for pair in case.pairs for each in pair}, hub.endpoint)
         manifest = folder / "pairs.yaml"
-        manifest.write_text(_manifest(case))  # JSON is YAML
+        manifest.write_text(manifest_of(case.pairs, case.weights))
         hub.reset(case.bandwidth)
         limit = ("--max-disk", str(case.max_disk))
-        wall, cpu, disk = _build((manifest, "--endpoint", hub.endpoint, *limit), folder / "scratch")
-        return _Run(wall, cpu, disk, hub.reset(None))
-
-
-def _publish(pairs: Sequence[tuple[Path, Path]], api: HfApi) -> None:
-    for directory in sorted({directory for pair in pairs for directory in pair}):
-        api.create_repo(f"{OWNER}/{directory.name}")
-        api.upload_folder(repo_id=f"{OWNER}/{directory.name}", folder_path=directory)
-
-
-def _manifest(case: _Case) -> str:
-    return json.dumps(
-        {
-            "namespace": OWNER,
-            "defaults": {"weights": case.weights},
-            "pairs": [
-                {
-                    "repo": f"{encoder.name}-{decoder.name}",
-                    "encoder": f"{OWNER}/{encoder.name}",
-                    "decoder": f"{OWNER}/{decoder.name}",
-                }
-                for encoder, decoder in case.pairs
-            ],
-        }
-    )
-
-
-def _build(arguments: Sequence[str | Path], scratch: Path) -> tuple[float, float, int]:
-    """Run `ved build`, and return its seconds, its seconds of processor time and its peak of disk.
-
-    Args:
-        scratch: a directory to make, where all that it writes goes.
-
-    Raises:
-        DidNotFinishError: it failed.
-    """
-    homes = {"TMPDIR": scratch / "temporary", "HF_HOME": scratch / "cache"}
-    for home in homes.values():
-        home.mkdir(parents=True)
-    variables = {
-        **os.environ,
-        "HF_TOKEN": TOKEN,
-        **{name: str(path) for name, path in homes.items()},
-    }
-    command = [sys.executable, "-m", "ved", "build", *map(str, arguments)]
-    disk = 0
-    log = scratch.with_name("log")
-    os.sync()  # what was written before does not slow this down
-    start = time.perf_counter()
-    with (
-        log.open("w") as output,
-        subprocess.Popen(
-            command, env=variables, stdout=output, stderr=subprocess.STDOUT
-        ) as process,
-    ):
-        while True:
-            disk = max(disk, _disk_usage(scratch))
-            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
-            if ended:
-                break
-            time.sleep(_SAMPLING)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    wall = time.perf_counter() - start
-    if process.returncode:
-        raise DidNotFinishError(log.read_text())
-    return wall, usage.ru_utime + usage.ru_stime, disk
-
-
-def _disk_usage(folder: Path) -> int:
-    """Return how many bytes of disk a directory takes; what vanishes meanwhile takes none."""
-    total = 0
-    for path, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += Path(path, name).lstat().st_blocks * 512
-            except FileNotFoundError:
-                continue
-    return total
+        cost = build((manifest, "--endpoint", hub.endpoint, *limit), folder / "scratch")
+        return _Run(cost, hub.reset(None))

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from transformers import VisionEncoderDecoderModel
 
 
@@ -52,16 +53,15 @@ def loss_of(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
 
 
 def differentiate(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return the length of the gradient of each parameter, sorted: float32 (parameters,).
-
-    Names of parameters differ between versions of transformers.
-    """
+    """Return the gradient of the loss by the stored parameters, in the order of their names."""
     loss_of(model, inputs).backward()
-    lengths = [
-        0.0 if parameter.grad is None else parameter.grad.norm().item()
-        for parameter in model.parameters()
-    ]
-    return torch.tensor(sorted(lengths))
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    with safe_open(Path(model.name_or_path, "model.safetensors"), "pt") as file:
+        stored = sorted({*file.keys()} & parameters.keys())  # without buffers
+    gradients = ((parameters[name], parameters[name].grad) for name in stored)
+    return torch.cat(
+        [(torch.zeros_like(of) if found is None else found).flatten() for of, found in gradients]
+    )
 
 
 TASKS = {task.__name__: task for task in (generate, read, train, differentiate)}
