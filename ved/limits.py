@@ -81,6 +81,8 @@ TOKEN_TYPES = 1024
 IMAGE_SIZE = 8192
 PATCH_SIZE = 1024
 CHANNELS = 256
+WINDOW = 4096
+STAGES = 16
 MLP_RATIO = 64
 LABELS = 100_000
 
@@ -103,6 +105,11 @@ CONFIG_SIZES: Mapping[str, tuple[int, int]] = {
     "vocab_size": (1, VOCABULARY),
     **dict.fromkeys(("max_position_embeddings", "n_positions", "n_ctx"), (1, POSITIONS)),
     "type_vocab_size": (0, TOKEN_TYPES),
+    "embed_dim": (1, WIDTH),
+    "depths": (1, LAYERS),
+    "num_heads": (1, HEADS),
+    "window_size": (1, WINDOW),
+    "pretrained_window_sizes": (0, WINDOW),
     "image_size": (1, IMAGE_SIZE),
     "patch_size": (1, PATCH_SIZE),
     "num_channels": (1, CHANNELS),
@@ -111,6 +118,12 @@ CONFIG_SIZES: Mapping[str, tuple[int, int]] = {
 """The smallest and the largest value of settings that are sizes, under all of their names: classes
 of transformers read a size under its general name, too."""
 
+CONFIG_SIZE_LISTS: Mapping[str, int] = {
+    **dict.fromkeys(("depths", "num_heads", "pretrained_window_sizes"), STAGES),
+    **dict.fromkeys(("image_size", "patch_size"), 2),
+}
+"""The most members of sizes that may be lists. Only some families take these lists."""
+
 CONFIG_LISTS: Mapping[str, int] = {"id2label": LABELS, "label2id": LABELS}
 """The most members of settings that are mappings or lists; all others may have `LIST_LENGTH`."""
 
@@ -118,6 +131,9 @@ LIST_LENGTH = 10_000
 
 PATCHES = 65_536
 """The most patches of an image. A model of 640 x 640 pixels has 1,600."""
+
+WINDOW_PATCHES = 2**20
+"""The same for an encoder whose attention stays in windows. Donut has 307,200."""
 
 POSITION_INDEX_BYTES = 512 * 2**20
 """The largest index of relative positions of all layers, in bytes: it grows with the square of the

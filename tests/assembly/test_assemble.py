@@ -636,7 +636,7 @@ def test_index_that_names_a_pickle_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("role", "model_type"),
     [
-        *(("encoder", name) for name in ("clip", "resnet", "swin", "gpt2")),
+        *(("encoder", name) for name in ("clip", "resnet", "cvt", "gpt2")),
         *(("decoder", name) for name in ("llama", "electra", "xglm", "vit")),
     ],
 )

@@ -29,6 +29,7 @@ from tests.checkpoints.twins import (
 )
 from tests.checkpoints.vision import clip_vision, siglip_vision
 from tests.checkpoints.wholes import whole
+from tests.checkpoints.windows import donut_swin, swin, swinv2
 from ved.families import table
 
 ENCODERS = {
@@ -37,6 +38,9 @@ ENCODERS = {
     "dinov2": dinov2,
     "clip_vision_model": clip_vision,
     "siglip_vision_model": siglip_vision,
+    "swin": swin,
+    "swinv2": swinv2,
+    "donut-swin": donut_swin,
 }
 DECODERS = {
     "gpt2": gpt2,
@@ -85,12 +89,15 @@ __all__ = [
     "data2vec_vision",
     "dinov2",
     "distilbert",
+    "donut_swin",
     "electra",
     "ernie",
     "gpt2",
     "roberta",
     "roberta_prelayernorm",
     "siglip_vision",
+    "swin",
+    "swinv2",
     "vit",
     "vit_mae",
     "vit_msn",

@@ -1,4 +1,4 @@
-"""Create encoders and compute the states of images of other sizes, without VED.
+"""Create encoders, and compute states and gradients for images of other sizes, without VED.
 
 usage: sizes.py REQUEST.json ANSWER.npz
 """
@@ -12,9 +12,11 @@ import torch
 from transformers import CONFIG_MAPPING, AutoModel
 
 
-@torch.no_grad()
 def main(request: str, answer: str) -> None:
-    """Write a checkpoint for every config, and the states for an image of the asked size."""
+    """Write a checkpoint for every config, and the states for an image of the asked size.
+
+    The gradients are those of the mean of the squared states.
+    """
     asked = json.loads(Path(request).read_text())
     arrays = {}
     for name, each in asked["encoders"].items():
@@ -22,11 +24,20 @@ def main(request: str, answer: str) -> None:
         settings = dict(each["config"])
         model = AutoModel.from_config(CONFIG_MAPPING[settings["model_type"]].from_dict(settings))
         for parameter in model.parameters():
-            parameter.normal_(std=0.25)
+            torch.nn.init.normal_(parameter, std=0.25)
         model.save_pretrained(each["directory"])
         pixels = torch.randn(2, 3, *each["size"])
         output = model.eval()(pixels, **each["arguments"])
-        arrays[f"{name} pixels"], arrays[name] = pixels.numpy(), output.last_hidden_state.numpy()
+        states = output.last_hidden_state
+        arrays[f"{name} pixels"], arrays[name] = pixels.numpy(), states.detach().numpy()
+        if each["gradients"]:
+            states.square().mean().backward()
+            gradients = {key: one.grad for key, one in model.named_parameters()}
+            arrays |= {
+                f"{name} gradient {key}": one.numpy()
+                for key, one in gradients.items()
+                if one is not None
+            }
     np.savez(answer, **arrays)
 
 

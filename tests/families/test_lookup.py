@@ -46,7 +46,7 @@ def test_find_family_gives_the_reason_of_each_refused_family() -> None:
     ],
 )
 def test_find_family_refuses_unknown_family_and_lists_supported(role: Role, supported: str) -> None:
-    error = refusal(role, "swin")
+    error = refusal(role, "cvt")
     assert error.code == "unsupported-family"
     assert supported in error.remedy
 

@@ -13,6 +13,7 @@ from ved.families.setting import ACTIVATION
 FAMILIES = {**ENCODERS, **DECODERS}
 VISION = ("vit", "beit", "dinov2", "clip_vision_model", "siglip_vision_model")
 DUAL = ("clip_vision_model", "siglip_vision_model")
+WINDOWS = ("swin", "swinv2", "donut-swin")
 BERT_LIKE = ("bert", "roberta", "xlm-roberta", "roberta-prelayernorm")
 GPT2_LIKE = ("gpt2", "gpt-sw3")
 
@@ -45,6 +46,21 @@ REFUSED: list[tuple[tuple[str, ...], str, tuple[object, ...]]] = [
     (("dinov2",), "mlp_ratio", (2.5, None)),
     (("dinov2",), "layerscale_value", (None, "1.0")),
     (("dinov2",), "use_swiglu_ffn", (None, 1)),
+    (WINDOWS, "image_size", ([16], [8, 8, 8], None, "16")),
+    (WINDOWS, "patch_size", ([], {}, 4.0)),
+    (WINDOWS, "depths", (2, None, [], {"0": 2})),
+    (WINDOWS, "num_heads", (2, None, [])),
+    (WINDOWS, "embed_dim", (None,)),
+    (WINDOWS, "window_size", (None,)),
+    (WINDOWS, "mlp_ratio", (None,)),
+    (WINDOWS, "hidden_act", ("mish", None)),
+    (WINDOWS, "qkv_bias", (None, 0)),
+    (WINDOWS, "drop_path_rate", ("0.1", 1.1)),
+    (WINDOWS, "layer_norm_eps", ("1e-5", None)),
+    (WINDOWS, "use_absolute_embeddings", (True, None, 0)),
+    (WINDOWS, "path_norm", (False, None)),
+    (WINDOWS, "patch_norm", (False,)),
+    (("swinv2",), "pretrained_window_sizes", (None, 12, [])),
     (GPT2_LIKE, "scale_attn_weights", (False, None, 1)),
     (GPT2_LIKE, "scale_attn_by_inverse_layer_idx", (True, None, 0)),
     (GPT2_LIKE, "normalize_attention_scores", (False,)),
@@ -74,6 +90,9 @@ CONVERTED: list[tuple[tuple[str, ...], str, object, object]] = [
     (("gpt2",), "activation_function", "gelu_accurate", "gelu_new"),
     (("bart",), "activation_function", "gelu_python_tanh", "gelu_pytorch_tanh"),
     (("dinov2",), "mlp_ratio", 4.0, 4),
+    (WINDOWS, "image_size", [16, 16], 16),
+    (WINDOWS, "image_size", [24, 16], [24, 16]),
+    (WINDOWS, "mlp_ratio", 4, 4.0),
     (("dinov2",), "layerscale_value", 1e-5, 1.0),
 ]
 

@@ -184,7 +184,7 @@ QUESTIONS = {
 def generate(model: Any, inputs: Arrays, **arguments: Any) -> Any:
     pixel_values = inputs["pixel_values"]
     others = {name: array for name, array in inputs.items() if name != "pixel_values"}
-    # The states of all encoders have one shape, so each decoder is compiled once.
+    # The states of most encoders have one shape, so each decoder is compiled once or twice.
     asked = (model.config.decoder.model_type, *others, repr(arguments))
     if asked not in COMPILED:
         COMPILED[asked] = jax.jit(

@@ -109,6 +109,20 @@ GPT2 = TEXT | {
     "scale_attn_by_inverse_layer_idx": st.sampled_from((False, False, True)),
     "reorder_and_upcast_attn": FLAG,
 }
+WINDOWS = {
+    **{name: each for name, each in VISION.items() if "hidden_layers" not in name},
+    "image_size": st.sampled_from((16, [16, 16], [24, 16])),
+    "patch_size": st.sampled_from((2, [2, 2], 3)),
+    "embed_dim": st.just(8),
+    "depths": st.sampled_from(([2, 1], [1, 2], [2, 2])),
+    "num_heads": st.sampled_from(([1, 2], [2, 2], [4, 1])),
+    "window_size": st.sampled_from((1, 2, 3)),
+    "mlp_ratio": st.sampled_from((2, 2.5)),
+    "qkv_bias": FLAG,
+    "drop_path_rate": RATE,
+    "use_absolute_embeddings": st.just(False),
+    "out_indices": st.sampled_from((None, [1])),
+}
 STRATEGIES: Mapping[str, dict[str, st.SearchStrategy[Any]]] = {
     "vit": VISION
     | {
@@ -143,6 +157,13 @@ STRATEGIES: Mapping[str, dict[str, st.SearchStrategy[Any]]] = {
     },
     "clip_vision_model": DUAL | {"projection_dim": st.just(8)},
     "siglip_vision_model": DUAL | {"vision_use_head": FLAG},
+    "swin": WINDOWS,
+    "donut-swin": {name: each for name, each in WINDOWS.items() if name != "out_indices"},
+    "swinv2": WINDOWS
+    | {
+        "window_size": st.sampled_from((1, 3, 5, 20)),
+        "pretrained_window_sizes": st.sampled_from(([0, 0], [3, 2], [6, 0])),
+    },
     "gpt2": GPT2,
     "gpt-sw3": GPT2,
     "bart": TEXT
@@ -165,7 +186,7 @@ STRATEGIES: Mapping[str, dict[str, st.SearchStrategy[Any]]] = {
         BERT | {"pad_token_id": st.sampled_from((0, 1, 3))},
     ),
 }
-FEWER = ("gpt-sw3", "xlm-roberta")
+FEWER = ("gpt-sw3", "xlm-roberta", "donut-swin")
 """Families that share their code and their table with another one."""
 
 

@@ -54,6 +54,9 @@ beit = partial(_wide, checkpoints.beit)
 dinov2 = partial(_wide, checkpoints.dinov2)
 clip_vision = partial(_wide, checkpoints.clip_vision)
 siglip_vision = partial(_wide, checkpoints.siglip_vision)
+swin = partial(_wide, checkpoints.swin)
+swinv2 = partial(_wide, checkpoints.swinv2)
+donut_swin = partial(_wide, checkpoints.donut_swin)
 gpt2 = partial(_wide, checkpoints.gpt2)
 bert = partial(_wide, checkpoints.bert)
 roberta = partial(_wide, checkpoints.roberta)
@@ -169,6 +172,21 @@ CASES = {
     ),
     "clip_vision_model": encoder(clip_vision()),
     "siglip_vision_model": encoder(siglip_vision()),
+    "swin": encoder(swin()),
+    "swinv2": encoder(swinv2()),
+    "donut-swin": encoder(donut_swin()),
+    "swin with a processor of other images": encoder(
+        swin(processor_size=24),
+        ("notice", "encoder", ErrorCode.IMAGE_SIZE, "24 x 24", "16 x 16"),
+    ),
+    "swin with a processor of images smaller than a window": encoder(
+        swin(processor_size=12),
+        ("warning", "encoder", ErrorCode.IMAGE_SIZE, "12 x 12", "16 x 16", "window"),
+    ),
+    "swin whose window is larger than the map": encoder(
+        configured(swin(), window_size=5),
+        ("error", "encoder", ErrorCode.CONFIG_NOT_USABLE, "window"),
+    ),
     "gpt2": decoder(gpt2(), PAD_IS_EOS),
     "bert": decoder(bert()),
     "roberta": decoder(roberta()),
@@ -574,7 +592,7 @@ def test_preflight_agrees_with_assembly_on_refusal(
 
 
 CANNOT_WORK: dict[Role, Sequence[str]] = {
-    "encoder": ["clip", "siglip", "resnet", "regnet", "swin", "deit", "t5"],
+    "encoder": ["resnet", "regnet", "cvt", "deit", "t5"],
     "decoder": [
         *("bloom", "gemma", "gpt_neo", "gptj", "llama", "mistral", "opt"),
         *("electra", "big_bird", "xglm", "t5"),

@@ -32,9 +32,11 @@ PAIRS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("vit", "gpt2"): {},
     ("beit", "bert"): {"weights": "safetensors", "token_ids": {"pad": 3}},
     ("dinov2", "roberta"): {},
-    ("vit", "xlm-roberta"): {"weights": "flax", "dtype": "float16"},
+    ("swin", "xlm-roberta"): {"weights": "flax", "dtype": "float16"},
     ("clip_vision_model", "roberta-prelayernorm"): {"dtype": "bfloat16", "weights": "safetensors"},
     ("siglip_vision_model", "bart"): {"dtype": "float16"},
+    ("donut-swin", "bart"): {"dtype": "float16"},
+    ("swinv2", "gpt2"): {},
 }
 # One layer, because compiling takes most of the time.
 SMALL = {"num_hidden_layers": 1}

@@ -55,7 +55,7 @@ def test_read_config_refuses_unusable_config(
 @pytest.mark.parametrize(
     ("role", "model_type"),
     [
-        ("encoder", "swin"),
+        ("encoder", "cvt"),
         ("encoder", "resnet"),
         ("encoder", "gpt2"),
         ("decoder", "llama"),

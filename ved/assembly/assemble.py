@@ -178,7 +178,7 @@ def _write_weights(
 def _tensors(
     parts: Sequence[Part], layout: Layout, dtypes: OutputDtypes
 ) -> Iterator[tuple[ParameterPath, Tensor]]:
-    """Yield path and tensor of every parameter.
+    """Yield path and tensor of every parameter, and of every buffer of this layout.
 
     Copied parameters come first, in the order of the sources: storage that finds equal blocks, such
     as Xet, then finds those of the sources again.
@@ -189,6 +189,8 @@ def _tensors(
     for part in parts:
         for path, tensor in part.initialized(layout):
             yield path, _cast(path, tensor, dtypes.initialized)
+    for part in parts:
+        yield from part.stored_buffers(layout)
 
 
 def _cast(path: ParameterPath, tensor: Tensor, dtype: np.dtype[Any]) -> Tensor:

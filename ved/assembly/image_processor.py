@@ -24,7 +24,7 @@ _SIDES = (
     "max_height",
     "max_width",
 )
-_MAX_SIDE = 2048
+_MAX_SIDE = 4096
 _MAX_CHANNELS = 4
 
 
@@ -50,12 +50,15 @@ def _channels(value: object) -> Any:
 
 SETTINGS: Mapping[str, Check] = {
     "crop_size": _size,
+    "do_align_long_axis": boolean,
     "do_center_crop": boolean,
     "do_convert_rgb": boolean,
     "do_normalize": boolean,
+    "do_pad": boolean,
     "do_reduce_labels": boolean,
     "do_rescale": boolean,
     "do_resize": boolean,
+    "do_thumbnail": boolean,
     "image_mean": _channels,
     "image_std": _channels,
     "resample": integer(0, 5),

@@ -44,38 +44,61 @@ def check_model_size(config: Any, source: ResolvedSource, weights: Sequence[Stor
 
 def _problem(config: Any, family: Family, weights: Sequence[StoredWeight]) -> str:
     """Return what does not fit, as the end of a sentence; empty if nothing."""
-    layers, heads = getattr(config, family.layers), getattr(config, family.heads)
-    if config.hidden_size % heads:
-        return f"its width {config.hidden_size} is not a multiple of the {heads} attention heads"
+    stages = _stages(config, family)
+    for _, width, heads in stages:
+        if width % heads:
+            return f"its width {width} is not a multiple of the {heads} attention heads"
+    layers = sum(depth for depth, _, _ in stages)
     sizes = [prod(weight.tensor.shape) for weight in weights]
     # Tensors without elements cost nothing, so a source can have any number of them.
     tensors = sum(size > 0 for size in sizes)
     if layers * limits.LAYER_TENSORS > tensors:
         return f"it has {layers} layers, but the weights are {tensors} tensors that have elements"
-    parameters = _fewest_parameters(config, layers)
+    parameters = _fewest_parameters(config, stages)
     if parameters > limits.MISFIT * sum(sizes):
         return f"it has {parameters} parameters or more, but the weights have {sum(sizes)} numbers"
     return _patches_problem(config, layers)
 
 
-def _fewest_parameters(config: Any, layers: int) -> int:
+def _stages(config: Any, family: Family) -> list[tuple[int, int, int]]:
+    """Return layers, width and attention heads of each stage. Most families have one stage."""
+    layers, heads = getattr(config, family.layers), getattr(config, family.heads)
+    if not isinstance(layers, list | tuple):
+        return [(layers, config.hidden_size, heads)]
+    widths = [config.embed_dim * 2**stage for stage in range(len(layers))]
+    return [*zip(layers, widths, heads, strict=True)]
+
+
+def _fewest_parameters(config: Any, stages: list[tuple[int, int, int]]) -> int:
     """Return a number of parameters that every supported model of these sizes exceeds."""
-    width = config.hidden_size
-    attention = 4 * width**2  # query, key, value and output
+    _, first_width, _ = stages[0]
+    # Query, key, value and output
+    attention = sum(layers * 4 * width**2 for layers, width, _ in stages)
     embeddings = 0
     if hasattr(config, "patch_size"):
-        embeddings += config.num_channels * config.patch_size**2
+        embeddings += config.num_channels * prod(height_and_width(config.patch_size))
     else:
         embeddings += config.vocab_size + config.max_position_embeddings
-    return int(layers * attention + embeddings * width)
+    return int(attention + embeddings * first_width)
+
+
+def height_and_width(size: Any) -> tuple[int, int]:
+    """Return a size that a config may give as one number."""
+    height, width = size if isinstance(size, list | tuple) else (size, size)
+    return int(height), int(width)
 
 
 def _patches_problem(config: Any, layers: int) -> str:
     if not hasattr(config, "patch_size"):
         return ""
-    patches = (config.image_size // config.patch_size) ** 2
-    if not 0 < patches <= limits.PATCHES:
-        return f"its images have {patches} patches instead of 1 to {limits.PATCHES}"
+    image, patch = height_and_width(config.image_size), height_and_width(config.patch_size)
+    patches = (image[0] // patch[0]) * (image[1] // patch[1])
+    window = getattr(config, "window_size", 0)
+    most = limits.WINDOW_PATCHES if window else limits.PATCHES
+    if not 0 < patches <= most:
+        return f"its images have {patches} patches instead of 1 to {most}"
+    if 8 * layers * window**4 > limits.POSITION_INDEX_BYTES:
+        return f"its windows of {window} are too large for relative positions"
     indexes = layers if getattr(config, "use_relative_position_bias", False) else 0
     indexes += bool(getattr(config, "use_shared_relative_position_bias", False))
     if 4 * indexes * (patches + 1) ** 2 > limits.POSITION_INDEX_BYTES:

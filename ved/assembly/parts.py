@@ -8,7 +8,7 @@ import copy
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache, partial
 from math import prod
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from ved.assembly.model_size import check_model_size
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.manifest.fields import Dtype
+from ved.modeling.families import encoder_settings
 from ved.sources.source import Source
 from ved.tensors.files import Layout, open_weights
 from ved.tensors.names import ParameterPath, transpose_kernel
@@ -56,11 +57,13 @@ class Part:
         ledger: the origin of its parameters.
         initialization: the initial values of its parameters.
         prefix: the start of its parameters' paths in the checkpoint.
+        buffers: what PyTorch stores beside its parameters, by path inside the part.
     """
 
     ledger: Ledger
     initialization: Initialization
     prefix: ParameterPath = ()
+    buffers: Mapping[ParameterPath, Array] = field(default_factory=dict)
 
     def summary(self, dtypes: OutputDtypes) -> PartSummary:
         """Return counts and dtypes of its parameters."""
@@ -94,6 +97,14 @@ class Part:
                 tensor = transpose_kernel(tensor, layout)
             for name in self._names(path, layout):
                 yield name, tensor
+
+    def stored_buffers(self, layout: Layout) -> Iterator[tuple[ParameterPath, Tensor]]:
+        """Yield the path and array of each buffer, which only PyTorch's layout has."""
+        for path, array in self.buffers.items() if layout == "pytorch" else ():
+            yield (
+                (*self.prefix, *path),
+                LazyTensor(array.shape, array.dtype, partial(np.asarray, array)),
+            )
 
     def _names(self, path: ParameterPath, layout: Layout) -> list[ParameterPath]:
         """Return the paths in the checkpoint of the parameter at a path."""
@@ -195,7 +206,13 @@ def source_part(source: Source, config: Any, seed: int) -> Part:
         str(resolved.config_snapshot),
         half,
     )
-    return Part(matched, initialization, (resolved.role,))
+    return Part(matched, initialization, (resolved.role,), _buffers(resolved.role, config))
+
+
+def _buffers(role: Role, config: Any) -> dict[ParameterPath, Array]:
+    """Return what PyTorch stores beside the parameters of an encoder, by path."""
+    found = encoder_settings(config.to_dict()).buffers if role == "encoder" else {}
+    return {tuple(name.split(".")): array for name, array in found.items()}
 
 
 def _traced_settings(config: Any) -> str:

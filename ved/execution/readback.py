@@ -29,7 +29,7 @@ from ved.record.snippets import needs_mecab
 from ved.sources import headers
 from ved.sources.digests import file_sha256
 from ved.sources.snapshot import Snapshot
-from ved.tensors import DTYPES, Layout, open_weights, pytorch_name, second_names
+from ved.tensors import DTYPES, Layout, buffers, open_weights, pytorch_name, second_names
 from ved.text import join_limited
 
 log = logging.getLogger("ved")
@@ -191,24 +191,29 @@ def _check_parameters(record: BuildRecord, served: Path) -> None:
             continue
         found = {weight.name: weight.tensor for weight in open_weights(paths)}
         second = _second_names(record) if layout == "pytorch" else set()
-        names = second | {
-            pytorch_name(path) if layout == "pytorch" else ".".join(path)
-            for path in _parameters(record)
-        }
+        extra = _buffers(record) if layout == "pytorch" else set()
+        names = (
+            second
+            | extra
+            | {
+                pytorch_name(path) if layout == "pytorch" else ".".join(path)
+                for path in _parameters(record)
+            }
+        )
         other = sorted(found.keys() ^ names)
         if other:
             raise VedError(
                 f"The {suffix} file and its record differ in {join_limited(other)}.",
                 code=ErrorCode.CHECK_FAILED,
             )
-        dtypes = {tensor.dtype for tensor in found.values()}
+        dtypes = {tensor.dtype for name, tensor in found.items() if name not in extra}
         if record.dtype != "source" and dtypes != {DTYPES[record.dtype]}:
             names_of_dtypes = join_limited(sorted(map(str, dtypes)))
             raise VedError(
                 f"The {suffix} file has parameters of {names_of_dtypes}, not {record.dtype}.",
                 code=ErrorCode.CHECK_FAILED,
             )
-        count = sum(prod(each.shape) for name, each in found.items() if name not in second)
+        count = sum(prod(each.shape) for name, each in found.items() if name not in second | extra)
         if count != record.num_parameters:
             raise VedError(
                 f"The {suffix} file has {count} numbers, not {record.num_parameters}.",
@@ -222,6 +227,13 @@ def _parameters(record: BuildRecord) -> Iterator[tuple[str, ...]]:
         start = () if role == "projection" else (role,)
         for path in (*ledger.copied, *ledger.initialized):
             yield (*start, *path.split("/"))
+
+
+def _buffers(record: BuildRecord) -> set[str]:
+    """Return the names of tensors in PyTorch's layout that are not parameters."""
+    paths = [tuple(path.split("/")) for path in record.ledger["encoder"].copied]
+    family = find_family("encoder", record.sources["encoder"].published_family, "encoder")
+    return {".".join(("encoder", *path)) for path in buffers(paths, family)}
 
 
 def _second_names(record: BuildRecord) -> set[str]:

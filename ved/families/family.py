@@ -101,10 +101,16 @@ class Family:
 
     layers: str = "num_hidden_layers"
     """The config's name for the number of layers, of the decoder where the model has both halves.
-    Source: the family's configuration class."""
+    An encoder with stages has a list, with a number for each stage. Source: the family's
+    configuration class."""
 
     heads: str = "num_attention_heads"
-    """The config's name for the number of attention heads per layer. Source: as `layers`."""
+    """The config's name for the number of attention heads per layer; a list as for `layers`."""
+
+    buffers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """For the last part of a parameter's name, that of the buffer which transformers 4.57 stores
+    beside it, and misses in a file without it. `buffers` of the settings in `ved.modeling` has the
+    numbers. Source: `register_buffer` in the PyTorch class."""
 
     generate_fails: str = ""
     """Why `generate` of transformers' own Flax class fails with this decoder; empty if it works.
@@ -123,8 +129,13 @@ class Family:
     `create_position_ids_from_input_ids` of RoBERTa."""
 
     takes_any_size: bool = False
-    """Whether the encoder interpolates its position embeddings for images whose size is not the
-    config's `image_size`."""
+    """Whether the encoder takes images whose size is not the config's `image_size`."""
+
+    other_sizes: str = "position embeddings are interpolated"
+    """A clause about such images, for a notice in the plan, if the encoder takes them."""
+
+    needs_whole_windows: bool = False
+    """Whether PyTorch fails with images that have less than a window in the last stage."""
 
     tokenizers: tuple[str, ...] = ()
     """The classes that a decoder's tokenizer may have, without the suffix `Fast`. The first one is

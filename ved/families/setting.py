@@ -100,6 +100,25 @@ SQUARE = Setting(
 )
 """A height and width. The classes of PyTorch also take a list of two."""
 
+SIDES = Setting(
+    lambda value: type(value) is int or (isinstance(value, list) and len(value) == 2),
+    "a number, or a list of height and width",
+    convert=lambda value: value[0] if isinstance(value, list) and _is_square(value) else value,
+)
+"""A height and width that may differ. `ved.sources.config_sizes` checks the numbers."""
+
+SIZE_LIST = Setting(
+    lambda value: isinstance(value, list) and bool(value), "a list of a number for each stage"
+)
+"""A number for each stage of an encoder, which `ved.sources.config_sizes` checks."""
+
+RATIO = Setting(
+    lambda value: value is not None,
+    "a number",
+    convert=lambda value: float(value) if type(value) is int else value,
+)
+"""A number that `ved.sources.config_sizes` checks. transformers 5 requires a fraction."""
+
 OPTIONAL_SIZE = Setting()
 """A size that may be null, which `ved.sources.config_sizes` checks."""
 

@@ -20,8 +20,11 @@ from ved.families.setting import (
     NUMBER,
     OPTIONAL_SIZE,
     RATE,
+    RATIO,
     REMOVED,
+    SIDES,
     SIZE,
+    SIZE_LIST,
     SQUARE,
     TOKEN_TYPES,
     WHOLE_RATIO,
@@ -154,6 +157,31 @@ DINOV2: Settings = MappingProxyType(
         "apply_layernorm": HARMLESS,
     }
 )
+
+SWIN: Settings = MappingProxyType(
+    {
+        **{name: _VISION[name] for name in _VISION if name not in _SIZES},
+        **_BACKBONE,
+        **_all(SIDES, "image_size", "patch_size"),
+        **_all(SIZE, "embed_dim", "window_size"),
+        **_all(SIZE_LIST, "depths", "num_heads"),
+        "mlp_ratio": RATIO,
+        "drop_path_rate": RATE,
+        "qkv_bias": FLAG,
+        "use_absolute_embeddings": only(
+            False, "PyTorch with transformers 4.57 fails to add these positions"
+        ),
+        **_all(
+            only(True, "transformers has no code for it", published=False),
+            *("path_norm", "patch_norm"),
+        ),
+        "encoder_stride": HARMLESS,
+        # The class computes them from the others.
+        **_all(REMOVED, *_SIZES, "num_layers"),
+    }
+)
+
+SWINV2: Settings = MappingProxyType({**SWIN, "pretrained_window_sizes": SIZE_LIST})
 
 GPT2: Settings = MappingProxyType(
     {

@@ -8,7 +8,7 @@ name: each difference between families is a field of `Family`. Source of all fac
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ved.families import settings, vision
+from ved.families import settings, vision, windows
 from ved.families.family import Family
 from ved.families.vision import (
     BUFFER,
@@ -119,6 +119,9 @@ ENCODERS: Mapping[str, Family] = MappingProxyType(
             takes_any_size=True,
             flax_differs=_DINOV2_INTERPOLATION,
         ),
+        "swin": windows.SWIN,
+        "swinv2": windows.SWINV2,
+        "donut-swin": windows.DONUT_SWIN,
         "clip_vision_model": vision.CLIP_VISION,
         "siglip_vision_model": vision.SIGLIP_VISION,
     }

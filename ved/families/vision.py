@@ -20,6 +20,8 @@ VISION_UNUSED = MappingProxyType(
         ".decoder.": OTHER_HEAD,
         ".lm_head.": OTHER_HEAD,
         ".relative_position_index": BUFFER,
+        ".relative_coords_table": BUFFER,
+        ".attn_mask": BUFFER,
         ".mask_token": "it replaces masked patches, in pretraining only",
         ".layernorm.": _NOT_CONFIGURED,
         ".pooler.": _NOT_CONFIGURED,

@@ -32,10 +32,10 @@ from jax.nn.initializers import normal
 from ved.modeling.decoder import DecoderSettings
 from ved.modeling.errors import ModelingError
 from ved.modeling.families import module_of
+from ved.modeling.image_settings import ImageSettings
 from ved.modeling.layers import Dtype
 from ved.modeling.linen import Dense, Module
 from ved.modeling.stack import DecoderOutput, StackOutput, States
-from ved.modeling.vit import VisionSettings
 
 
 class CompositeOutput(NamedTuple):
@@ -70,7 +70,7 @@ class VisionEncoderDecoderModule(Module):
         remat: whether training computes the inside of each layer twice, to save memory.
     """
 
-    encoder_settings: VisionSettings
+    encoder_settings: ImageSettings
     decoder_settings: DecoderSettings
     dtype: Dtype = jnp.float32
     remat: bool = False

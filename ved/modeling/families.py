@@ -13,6 +13,7 @@ from ved.modeling.decoder import DecoderSettings
 from ved.modeling.dinov2 import Dinov2Module, Dinov2Settings
 from ved.modeling.errors import ModelingError
 from ved.modeling.gpt2 import GPT2Module, GPT2Settings
+from ved.modeling.image_settings import ImageSettings
 from ved.modeling.linen import Module
 from ved.modeling.roberta import (
     RobertaModule,
@@ -23,13 +24,15 @@ from ved.modeling.roberta import (
 )
 from ved.modeling.settings import Settings
 from ved.modeling.siglip import SiglipVisionModule, SiglipVisionSettings
-from ved.modeling.vit import VisionSettings, ViTModule, ViTSettings
+from ved.modeling.swin import DonutSwinSettings, SwinModule, SwinSettings
+from ved.modeling.swinv2 import Swinv2Module, Swinv2Settings
+from ved.modeling.vit import ViTModule, ViTSettings
 
 
 class EncoderFamily(NamedTuple):
     """The classes of a family of encoders."""
 
-    settings: type[VisionSettings]
+    settings: type[ImageSettings]
     module: type[Module]
 
 
@@ -47,6 +50,9 @@ ENCODERS: Mapping[str, EncoderFamily] = MappingProxyType(
         "dinov2": EncoderFamily(Dinov2Settings, Dinov2Module),
         "clip_vision_model": EncoderFamily(CLIPVisionSettings, CLIPVisionModule),
         "siglip_vision_model": EncoderFamily(SiglipVisionSettings, SiglipVisionModule),
+        "swin": EncoderFamily(SwinSettings, SwinModule),
+        "swinv2": EncoderFamily(Swinv2Settings, Swinv2Module),
+        "donut-swin": EncoderFamily(DonutSwinSettings, SwinModule),
     }
 )
 
@@ -65,7 +71,7 @@ DECODERS: Mapping[str, DecoderFamily] = MappingProxyType(
 )
 
 
-def encoder_settings(config: Mapping[str, Any]) -> VisionSettings:
+def encoder_settings(config: Mapping[str, Any]) -> ImageSettings:
     """Return the settings of an encoder's config.
 
     Raises:

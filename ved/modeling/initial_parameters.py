@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from ved.modeling.composite import VisionEncoderDecoderModule, initial_params
 from ved.modeling.families import decoder_settings, encoder_settings, module_of
-from ved.modeling.vit import VisionSettings
+from ved.modeling.image_settings import ImageSettings
 
 
 def encoder_params(config: Mapping[str, Any], seed: int) -> Any:
@@ -61,5 +61,5 @@ def module_params(module: VisionEncoderDecoderModule, seed: int) -> Any:
     return initial_params(module, seed, pixels, jnp.zeros((1, 1), jnp.int32))
 
 
-def _pixels(settings: VisionSettings) -> jax.Array:
+def _pixels(settings: ImageSettings) -> jax.Array:
     return jnp.zeros((1, settings.num_channels, *settings.image_size))

@@ -278,10 +278,9 @@ class DropPath(Module):
 
     @compact
     def __call__(self, states: jax.Array, deterministic: bool = True) -> jax.Array:
-        """Return the states (batch, states, width), or zeros for some of the batch."""
+        """Return the states (batch, ..., width), or zeros for some of the batch."""
         if deterministic or not self.rate:
             return states
-        kept = jax.random.bernoulli(
-            self.make_rng("dropout"), 1 - self.rate, (states.shape[0], 1, 1)
-        )
+        shape = (states.shape[0], *(1,) * (states.ndim - 1))
+        kept = jax.random.bernoulli(self.make_rng("dropout"), 1 - self.rate, shape)
         return states * kept / (1 - self.rate)

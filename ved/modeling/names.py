@@ -23,6 +23,7 @@ _PYTORCH_LEAF = {
 _BASE_MODELS = frozenset(
     {
         *("vit", "beit", "dinov2", "dinov2_with_registers", "deit", "vision_model"),
+        *("swin", "swinv2", "donut"),
         *("transformer", "bert", "roberta", "roberta_prelayernorm", "model"),
     }
 )
@@ -55,6 +56,8 @@ _BUFFERS = (
     ".position_ids",
     ".token_type_ids",
     ".relative_position_index",
+    ".relative_coords_table",
+    ".attn_mask",
     ".final_logits_bias",
 )
 """Ends of the names of stored tensors that are not parameters."""

@@ -15,6 +15,7 @@ from safetensors.flax import save_file
 
 from ved.modeling import names
 from ved.modeling.config import Config
+from ved.modeling.families import encoder_settings
 from ved.modeling.files import MSGPACK, SAFETENSORS
 
 SHARD_BYTES = 10 * 10**9
@@ -107,6 +108,8 @@ def save(
     _write_json(directory / "generation_config.json", generation_config)
     if safe_serialization:
         tensors, name, write = _pytorch(params), SAFETENSORS, _write_safetensors
+        buffers = encoder_settings(config["encoder"]).buffers
+        tensors |= {f"encoder.{name}": array for name, array in buffers.items()}
     else:
         flat = {"/".join(path): array for path, array in flatten_dict(params).items()}
         tensors, name, write = flat, MSGPACK, _write_msgpack

@@ -53,7 +53,7 @@ class Settings:
 
     The type of a field's default is the type of the setting: a bool is a flag, an int a size, a
     float a number, and a str an activation. None is optional. A pair of ints is a height and
-    width, which a config may give as one number.
+    width, which a config may give as one number. A longer tuple is a list of any length.
     """
 
     ALIASES: ClassVar[Mapping[str, str]] = {}
@@ -122,6 +122,10 @@ def _read(name: str, value: object, field: Field[Any]) -> Any:
             valid = type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
         case str():
             valid = isinstance(value, str) and value in ACTIVATIONS
+        case tuple() as default if len(default) > 2:
+            value = tuple(value) if isinstance(value, list) else value
+            valid = isinstance(value, tuple) and bool(value)
+            valid = valid and all(type(each) is int and each >= 0 for each in value)  # type: ignore[attr-defined]
         case tuple():
             sides = value if isinstance(value, list | tuple) else (value, value)
             value = tuple(sides)

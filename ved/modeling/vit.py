@@ -21,51 +21,23 @@ import jax.numpy as jnp
 from jax.nn.initializers import variance_scaling
 
 from ved.modeling.activations import ACTIVATIONS
-from ved.modeling.errors import ModelingError
+from ved.modeling.image_settings import ImageSettings
 from ved.modeling.layers import Attention, Dtype, Initializer, PatchEmbeddings
 from ved.modeling.linen import Dense, Dropout, LayerNorm, Module, compact
-from ved.modeling.positions import Grid, interpolate_positions
-from ved.modeling.settings import Settings
+from ved.modeling.positions import interpolate_positions
 from ved.modeling.stack import Encoder, StackOutput
 
 
 @dataclass(frozen=True, kw_only=True)
-class VisionSettings(Settings):
-    """The settings that encoders of images share."""
+class VisionSettings(ImageSettings):
+    """The settings of encoders whose states all have one width."""
 
     hidden_size: int = 768
     num_hidden_layers: int = 12
     num_attention_heads: int = 12
-    hidden_act: str = "gelu"
-    hidden_dropout_prob: float = 0.0
-    attention_probs_dropout_prob: float = 0.0
-    initializer_range: float = 0.02
-    layer_norm_eps: float = 1e-12
-    image_size: tuple[int, int] = (224, 224)
-    patch_size: tuple[int, int] = (16, 16)
-    num_channels: int = 3
-
-    IGNORED: ClassVar[tuple[str, ...]] = ("tie_word_embeddings", "cross_attention_hidden_size")
 
     def __post_init__(self) -> None:
         self._divide(self.hidden_size, self.num_attention_heads)
-
-    def _only_square(self) -> None:
-        """Refuse images that are not square, whose positions PyTorch computes wrongly."""
-        if self.grid[0] != self.grid[1]:
-            raise ModelingError(
-                f"The setting image_size gives {self.grid} patches, which are not a square. "
-                "Use a config with square images: PyTorch cannot compute these positions."
-            )
-
-    @property
-    def grid(self) -> Grid:
-        """How many rows and columns of patches an image of the config's size has."""
-        return self.grid_of(*self.image_size)
-
-    def grid_of(self, height: int, width: int) -> Grid:
-        """Return how many rows and columns of patches an image has; its size is in pixels."""
-        return height // self.patch_size[0], width // self.patch_size[1]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from ved.assembly.processing_files import ImageProcessorFiles, TokenizerFiles
 from ved.assembly.special_tokens import DecoderSettings
 from ved.assembly.token_search import resolve_special_tokens
 from ved.errors import ErrorCode
+from ved.families.family import Family
 from ved.manifest.pair_models import Pair
 from ved.manifest.settings import CheckpointSettings
 from ved.planning.findings import Findings
@@ -125,12 +126,25 @@ def check_image_size(
     if processed is not None and (processed[0] < patch[0] or processed[1] < patch[1]):
         message = f"{text}: such images have no patch of {patch[0]} x {patch[1]}."
         findings.warn("encoder", message, code=ErrorCode.IMAGE_SIZE)
+    elif processed is not None and _misses_window(source.family, config, processed):
+        message = f"{text}: such images have less than one window in the last stage."
+        findings.warn("encoder", message, code=ErrorCode.IMAGE_SIZE)
     elif source.family.takes_any_size:
-        message = f"{text}: position embeddings are interpolated."
+        message = f"{text}: {source.family.other_sizes}."
         findings.notice("encoder", message, code=ErrorCode.IMAGE_SIZE)
     else:
         message = f"{text}: the model will refuse such images."
         findings.warn("encoder", message, code=ErrorCode.IMAGE_SIZE)
+
+
+def _misses_window(family: Family, config: Any, size: tuple[int, int]) -> bool:
+    """Return whether PyTorch fails with images of a size, in pixels: see `Family`."""
+    if not family.needs_whole_windows:
+        return False
+    sides = zip(size, _height_and_width(config.patch_size), strict=True)
+    smallest = min(-(-pixels // patch) for pixels, patch in sides)  # rounded up
+    last: int = -(-smallest // 2 ** (len(config.depths) - 1))
+    return last < int(config.window_size)
 
 
 def check_channels(config: Any, image_processor: ImageProcessorFiles, findings: Findings) -> None:

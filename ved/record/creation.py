@@ -101,13 +101,18 @@ def _source(source: Source, config: Any) -> RecordedSource:
 def _architecture(family: Family, config: Any) -> Architecture:
     """Return the size of a model by its transformers config."""
     return Architecture(
-        num_hidden_layers=getattr(config, family.layers),
+        num_hidden_layers=sum(_stages(getattr(config, family.layers))),
         hidden_size=config.hidden_size,
-        num_attention_heads=getattr(config, family.heads),
+        num_attention_heads=_stages(getattr(config, family.heads))[-1],
         vocab_size=getattr(config, "vocab_size", None),
         image_size=getattr(config, "image_size", None),
         patch_size=getattr(config, "patch_size", None),
     )
+
+
+def _stages(setting: Any) -> tuple[int, ...]:
+    """Return a number for each stage of an encoder; most encoders have one stage."""
+    return (*setting,) if isinstance(setting, list | tuple) else (setting,)
 
 
 def _token_id(found: TokenId) -> RecordedTokenId:

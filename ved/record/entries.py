@@ -72,9 +72,9 @@ class Architecture(RecordModel):
     """The size of a part, under the names that most configs of transformers use.
 
     Attributes:
-        num_hidden_layers: how many layers.
+        num_hidden_layers: how many layers, in all stages together.
         hidden_size: the width of the hidden states.
-        num_attention_heads: heads in each layer.
+        num_attention_heads: heads in each layer, of the last stage.
         vocab_size: rows of the token embeddings; None for an encoder.
         image_size: (height, width) in pixels; None for a decoder.
         patch_size: (height, width) in pixels; None for a decoder.

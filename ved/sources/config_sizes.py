@@ -48,8 +48,11 @@ def _problems(config: Mapping[str, Any]) -> Iterator[str]:
             continue
         if name in limits.CONFIG_SIZES:
             low, high = limits.CONFIG_SIZES[name]
+            members = value if isinstance(value, list) else [value]
+            most = limits.CONFIG_SIZE_LISTS.get(name, 0) if members is value else 1
             # True is an int, too.
-            if type(value) is not int or not low <= value <= high:
+            valid = all(type(each) is int and low <= each <= high for each in members)
+            if not valid or len(members) > most:
                 yield f"{name} is {quoted_value(value)} instead of an integer from {low} to {high}"
         elif name == "mlp_ratio":
             if type(value) not in (int, float) or not 0 < value <= limits.MLP_RATIO:

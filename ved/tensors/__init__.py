@@ -5,7 +5,7 @@ formats, and `files` opens any of them. `names` finds the source tensor of each 
 """
 
 from ved.tensors.files import Layout, StoredWeight, open_weights
-from ved.tensors.names import Match, ParameterPath, pytorch_name, second_names
+from ved.tensors.names import Match, ParameterPath, buffers, pytorch_name, second_names
 from ved.tensors.tensor import DTYPES, Array, Tensor, as_bytes, nbytes, read
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "StoredWeight",
     "Tensor",
     "as_bytes",
+    "buffers",
     "nbytes",
     "open_weights",
     "pytorch_name",

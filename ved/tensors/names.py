@@ -120,6 +120,11 @@ def second_names(
     return {first: second} if first in paths else {}
 
 
+def buffers(paths: Iterable[ParameterPath], family: Family) -> list[ParameterPath]:
+    """Return the paths of the buffers that PyTorch stores beside parameters; see `Family`."""
+    return [(*path[:-1], family.buffers[path[-1]]) for path in paths if path[-1] in family.buffers]
+
+
 class SourceNames:
     """The tensors of a source, indexed by the name of the parameter.
 
