@@ -597,6 +597,8 @@ CANNOT_WORK: dict[Role, Sequence[str]] = {
         *("bloom", "gemma", "gpt_neo", "gptj", "llama", "mistral", "opt"),
         *("electra", "big_bird", "xglm", "t5"),
     ],
+    "encoder": ["resnet", "convnext", "videomae", "detr", "blip", "llava", "t5"],
+    "decoder": ["opt", "llama", "biogpt", "t5", "albert", "clip"],
 }
 
 

@@ -5,14 +5,12 @@ from typing import Any
 
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Family, Role
-from ved.families.table import DECODERS, ENCODERS, REFUSED_DECODERS, REFUSED_ENCODERS
+from ved.families.refusals import REFUSED_BY_ROLE, UNKNOWN
+from ved.families.table import DECODERS, ENCODERS
 from ved.families.twins import TWIN_DECODERS, TWIN_ENCODERS
 from ved.text import quoted
 
-_BY_ROLE: Mapping[Role, tuple[Mapping[str, Family], Mapping[str, str]]] = {
-    "encoder": (ENCODERS, REFUSED_ENCODERS),
-    "decoder": (DECODERS, REFUSED_DECODERS),
-}
+_FAMILIES: Mapping[Role, Mapping[str, Family]] = {"encoder": ENCODERS, "decoder": DECODERS}
 
 
 _TWINS: Mapping[Role, Mapping[str, Family]] = {
@@ -30,7 +28,7 @@ def find_source_family(role: Role, config: Mapping[str, Any], origin: str) -> Fa
         origin: its name, for the error.
 
     Raises:
-        VedError: the family cannot have that role in a Flax vision encoder-decoder model.
+        VedError: the family cannot have that role in a vision encoder-decoder.
     """
     model_type = config.get("model_type")
     twin = find_twin(role, model_type) if isinstance(model_type, str) else None
@@ -53,9 +51,9 @@ def find_family(role: Role, model_type: object, origin: str) -> Family:
         origin: its name, for the error message.
 
     Raises:
-        VedError: the family cannot have that role in a Flax vision encoder-decoder model.
+        VedError: the family cannot have that role in a vision encoder-decoder.
     """
-    families, refused = _BY_ROLE[role]
+    families = _FAMILIES[role]
     if isinstance(model_type, str) and model_type in families:
         return families[model_type]
     remedy = f"These families can be the {role}: {', '.join(sorted((*families, *_TWINS[role])))}."
@@ -64,12 +62,14 @@ def find_family(role: Role, model_type: object, origin: str) -> Family:
         advice = f"Name a repo with a complete config as well: {role}: {{model: ..., config: ...}}."
         raise VedError(cause, f"{advice} {remedy}", code=ErrorCode.CONFIG_NOT_USABLE)
     other: Role = "decoder" if role == "encoder" else "encoder"
-    if model_type in {*_BY_ROLE[other][0], *_TWINS[other]}:
-        remedy = f"It can be the {other}: are encoder and decoder swapped? {remedy}"
-    reason = refused.get(model_type, "transformers has no Flax classes that fit")
+    reason, use = REFUSED_BY_ROLE[role].get(model_type, UNKNOWN[role])
+    advice = f"Use {use}, for instance."
+    if model_type in {*_FAMILIES[other], *_TWINS[other]}:
+        reason = f"it is an {other}" if other == "encoder" else f"it is a {other}"
+        advice = f"It can be the {other}: are encoder and decoder swapped?"
     raise VedError(
-        f"{origin} is a {quoted(model_type)} checkpoint, which cannot be the {role} of a Flax "
-        f"vision encoder-decoder model: {reason}.",
-        remedy,
+        f"{origin} is a {quoted(model_type)} checkpoint, which cannot be the {role} of a vision "
+        f"encoder-decoder: {reason}.",
+        f"{advice} {remedy}",
         code=ErrorCode.UNSUPPORTED_FAMILY,
     )

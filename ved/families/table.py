@@ -1,4 +1,4 @@
-"""The supported encoder and decoder families, and the reasons why others are refused: one table.
+"""The supported encoder and decoder families: one table.
 
 The keys are values of `model_type` in config.json. No other module of VED distinguishes families by
 name: each difference between families is a field of `Family`. Source of all facts: transformers
@@ -175,35 +175,6 @@ DECODERS: Mapping[str, Family] = MappingProxyType(
         "roberta": _roberta("roberta"),
         "xlm-roberta": _roberta("roberta", "XLMRobertaTokenizer"),
         "roberta-prelayernorm": _roberta("roberta_prelayernorm"),
-    }
-)
-
-# Reasons why a family is refused: ends of a sentence
-_DUAL = (
-    "it is a dual model of text and image, and transformers has no Flax class for its image half"
-)
-_POOLED = "its output is a feature map, not a sequence that a decoder can attend to"
-_NO_CROSS_ATTENTION = "transformers' Flax class for it has no cross-attention"
-_NO_TYPE_IDS = (
-    "it needs token type ids, which transformers' Flax vision encoder-decoder does not pass"
-)
-
-REFUSED_ENCODERS: Mapping[str, str] = MappingProxyType(
-    {
-        **dict.fromkeys(("clip", "vision-text-dual-encoder", "siglip"), _DUAL),
-        **dict.fromkeys(("resnet", "regnet"), _POOLED),
-        **dict.fromkeys((*DECODERS, "t5", "mt5"), "it reads text, not images"),
-    }
-)
-
-REFUSED_DECODERS: Mapping[str, str] = MappingProxyType(
-    {
-        **dict.fromkeys(
-            ("bloom", "gemma", "gpt_neo", "gptj", "llama", "mistral", "opt"), _NO_CROSS_ATTENTION
-        ),
-        **dict.fromkeys(("electra", "big_bird"), _NO_TYPE_IDS),
-        "xglm": "its config lacks settings that transformers' Flax vision encoder-decoder reads",
-        **dict.fromkeys(ENCODERS, "it reads images, not text"),
     }
 )
 

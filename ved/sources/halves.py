@@ -44,8 +44,8 @@ def select_half(role: Role, config: Mapping[str, Any], snapshot: Snapshot) -> Se
     if half is None:
         (other,) = WHOLES[whole]
         raise VedError(
-            f"{snapshot} is a whole {whole} model, and only its {other} can be part of a Flax "
-            f"vision encoder-decoder model: it has no half that can be the {role}.",
+            f"{snapshot} is a whole {whole} model, and only its {other} can be used: it has no "
+            f"half that can be the {role} of a vision encoder-decoder.",
             f"Use another {role}.",
             code=ErrorCode.UNSUPPORTED_FAMILY,
         )
