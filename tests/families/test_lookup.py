@@ -53,7 +53,6 @@ def test_find_family_gives_the_reason_of_each_refused_family() -> None:
     ],
 )
 def test_find_family_refuses_unknown_family_and_lists_supported(role: Role, supported: str) -> None:
-    error = refusal(role, "cvt")
     error = refused(role, "focalnet")
     assert error.code == "unsupported-family"
     assert supported in error.remedy
