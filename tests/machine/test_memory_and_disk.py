@@ -1,13 +1,14 @@
 """The free disk and the available memory of the machine."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
 from ved.machine.disk import free_disk
-from ved.machine.memory import available_memory
+from ved.machine.memory import available_memory, return_freed_memory
 
 GB = 10**9
 MEMINFO = "MemTotal:       9765625 kB\nMemFree:          97656 kB\nMemAvailable:    7812500 kB\n"
@@ -107,3 +108,21 @@ def test_free_disk_is_that_of_the_nearest_directory_that_exists(tmp_path: Path) 
 def test_free_disk_of_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert free_disk(Path("not/yet")) > 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux says")
+def test_return_freed_memory_gives_it_back_to_the_system() -> None:
+    # Below glibc's threshold for mappings of their own. What stays is above all that is freed.
+    *freed, _kept = [bytearray(100_000) for _ in range(1000)]
+    del freed
+    before = resident()
+
+    return_freed_memory()
+
+    assert before - resident() > 50_000_000
+
+
+def resident() -> int:
+    """Return the bytes of this process that are in memory."""
+    (found,) = re.findall(r"(?m)^RssAnon:\s+(\d+) kB$", Path("/proc/self/status").read_text())
+    return int(found) * 1024

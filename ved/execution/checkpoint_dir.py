@@ -10,6 +10,7 @@ from ved.examination.examine_sources import examine_sources
 from ved.examination.report import Examination
 from ved.families.family import Role
 from ved.interruption import thread_pool
+from ved.machine.memory import return_freed_memory
 from ved.manifest.pair_models import Pair
 from ved.manifest.settings import CheckpointSettings
 from ved.record import BuildRecord, build_record, card, creation
@@ -73,6 +74,7 @@ def build_checkpoint(
         checkpoint = assemble(encoder, decoder, directory, settings, prepared)
         for each in digests:
             each.result()
+    return_freed_memory()  # of transposed kernels; the upload needs some, too
     snapshots = [source.resolved.snapshot for source in (encoder, decoder)]
     digest = card.card_digest(pair, snapshots, api.endpoint) if pair else None
     record = creation.create_record(encoder, decoder, checkpoint, api, pair, digest)

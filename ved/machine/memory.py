@@ -1,5 +1,6 @@
-"""Measure the memory that this process may still use."""
+"""The memory that this process may still use, and what it gives back to the system."""
 
+import ctypes
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,16 @@ def available_memory(root: Path = Path("/")) -> int | None:
     machine = _fields(root / "proc/meminfo").get("MemAvailable")
     known = [] if machine is None else [machine * 1024]
     return min((*known, *_left_by_cgroups(root)), default=None)
+
+
+def return_freed_memory() -> None:
+    """Give memory that was freed back to the system, which glibc does only when asked.
+
+    Does nothing with another C library.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ from ved.planning.tie_checks import check_ties
 from ved.sources import Pinned, ResolvedSource, inspect_source
 from ved.tensors.tensor import DTYPES, FLOATING
 
-PROCESS_BYTES = 800 * 10**6
+PROCESS_BYTES = 500 * 10**6
 """Memory, in bytes, of a process that has imported jax and transformers and traced a model, and
 transfers files by Xet within the limits of `ved.environment.XET_VARIABLES`."""
 
