@@ -10,6 +10,7 @@ from docs import layers, python_api, reference
 from docs.keyless_workflow import keyless_workflow
 from docs.tables import code, table
 from ved import environment
+from ved.families.overview import overview
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,6 +24,7 @@ def pages() -> dict[Path, str]:
     tables = {
         "inputs": _inputs(action["inputs"]),
         "outputs": _described("output", action["outputs"]),
+        "families": _families(),
     }
     of_called = {
         "inputs": _inputs(called["inputs"]),
@@ -50,6 +52,20 @@ def _load(path: Path) -> dict[str, Any]:
     """Read YAML with every scalar as text: YAML 1.1 reads the key `on` as true."""
     value: dict[str, Any] = yaml.load(path.read_text("utf-8"), yaml.BaseLoader)  # noqa: S506
     return value
+
+
+def _families() -> str:
+    rows = [
+        (
+            code(each.family),
+            each.role,
+            code(each.published_as),
+            each.flax_class.replace("generate", "`generate`"),
+            f"[{each.model}](https://huggingface.co/{each.model})",
+        )
+        for each in overview()
+    ]
+    return table(("family", "role", "published as", "transformers' Flax class", "example"), rows)
 
 
 def _inputs(inputs: dict[str, dict[str, str]]) -> str:

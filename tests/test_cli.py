@@ -21,11 +21,13 @@ from tests import checkpoints
 from tests.support.publishing import TOKEN, files_of, heads, pair
 from ved.cli import main
 from ved.errors import ErrorCode
+from ved.families.table import DECODERS, ENCODERS
+from ved.families.twins import TWIN_DECODERS, TWIN_ENCODERS
 from ved.localhub import LocalHub
 from ved.results.rows import Row
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("validate", "plan", "build", "assemble", "verify", "localhub")
+COMMANDS = ("validate", "families", "plan", "build", "assemble", "verify", "localhub")
 
 
 @dataclass(frozen=True)
@@ -633,3 +635,22 @@ def test_assemble_accepts_revisions(run: Run, hub: LocalHub, tmp_path: Path) -> 
         *("--decoder_model_name_or_path", "team/gpt2", "--output_dir", tmp_path / "out"),
     )
     assert outcome.status == 0
+
+
+@pytest.mark.unit
+def test_families_prints_every_family_and_what_runs_it(run: Run) -> None:
+    outcome = run("families", "--json")
+    assert outcome.status == 0
+    found = {(each["role"], each["family"]): each for each in json.loads(outcome.out)}
+    expected = {
+        "encoder": {**ENCODERS, **TWIN_ENCODERS},
+        "decoder": {**DECODERS, **TWIN_DECODERS},
+    }
+    assert found.keys() == {(role, name) for role, names in expected.items() for name in names}
+    assert found["decoder", "distilbert"]["published_as"] == "bert"
+    works = {each["name"]: each["works"] for each in found["decoder", "bert"]["runs"]}
+    assert works["Flax, transformers' class: `generate`"] is False
+    assert sum(works.values()) == len(works) - 1
+    text = run("families").out
+    for _, name in found:
+        assert re.search(rf"^{name} +(en|de)coder ", text, re.MULTILINE)

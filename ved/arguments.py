@@ -14,6 +14,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ved {ved.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_validate(commands)
+    _add_families(commands)
     _add_plan(commands)
     _add_build(commands)
     _add_assemble(commands)
@@ -30,6 +31,13 @@ def _add_validate(commands: _Commands) -> None:
     command = commands.add_parser("validate", help=help_text, description=help_text)
     command.add_argument("manifest", type=Path, help="such as pairs.yaml")
     command.set_defaults(command="validate")
+
+
+def _add_families(commands: _Commands) -> None:
+    help_text = "print the families that can be encoder or decoder, and what runs their checkpoints"
+    command = commands.add_parser("families", help=help_text, description=help_text)
+    command.add_argument("--json", action="store_true", help="print the table as JSON")
+    command.set_defaults(command="families")
 
 
 def _add_plan(commands: _Commands) -> None:

@@ -74,6 +74,13 @@ def _validate(options: argparse.Namespace) -> int:
     return ExitStatus.WELL
 
 
+def _families(options: argparse.Namespace) -> int:
+    from ved.families.overview import format_table, overview, to_json
+
+    print(to_json(overview()) if options.json else format_table(overview()))
+    return ExitStatus.WELL
+
+
 def _plan(options: argparse.Namespace) -> int:
     from ved.planning import check_shard_count
 
@@ -220,6 +227,7 @@ def _localhub(options: argparse.Namespace) -> int:
 
 _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "validate": _validate,
+    "families": _families,
     "plan": _plan,
     "build": _build,
     "assemble": _assemble,

@@ -12,7 +12,6 @@ from ved.families.table import DECODERS, ENCODERS
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-README = (ROOT / "README.md").read_text("utf-8")
 
 
 def distinct(families: Mapping[str, Family]) -> set[str]:
@@ -40,7 +39,7 @@ PLACES: Mapping[str, tuple[tuple[str, ...], set[str]]] = {
     "tests/modeling/test_settings.py": (("STRATEGIES",), {*ALL}),
     "tests/modeling/test_modeling.py": (("TOKENS",), distinct(DECODERS)),
     "tests/record/test_snippets.py": (("PAIRS",), TESTED),
-    "README.md": (("Which pairs work",), {*ALL}),
+    "ved/families/overview.py": (("MODELS",), {*ALL}),
 }
 
 
@@ -51,9 +50,6 @@ def section(page: str, heading: str) -> str:
 
 def families_in(path: str, names: tuple[str, ...]) -> set[str]:
     """Return the families among the strings that a module assigns to some names."""
-    if path.endswith(".md"):
-        words = {*re.findall(r"`([^`]+)`", section(README, *names))}
-        return words & {*ALL}
     tree = ast.parse((ROOT / path).read_text("utf-8"))
     found: set[str] = set()
     for node in tree.body:

@@ -15,6 +15,7 @@ from ved.assembly.ledger import initialized_groups, unused_groups
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.families.lookup import find_family
+from ved.families.runtimes import runtimes
 from ved.families.table import DECODERS, ENCODERS
 from ved.manifest.pair_models import Pair
 from ved.markdown import code_span
@@ -120,13 +121,13 @@ def render_card(record: BuildRecord) -> str:
             record=record,
             pair=record.pair,
             weights={name: format_size(file.size) for name, file in record.weight_files.items()},
-            differs=[each.flax_differs for each in (encoder, decoder) if each.flax_differs],
-            generate_fails=decoder.generate_fails,
-            without_flax_class=[
-                record.sources[role].published_family
-                for role, family in zip(roles, (encoder, decoder), strict=True)
-                if not family.has_flax_class
-            ],
+            runtimes=runtimes(
+                {
+                    source.published_family: family
+                    for source, family in zip(sources, (encoder, decoder), strict=True)
+                },
+                has_pytorch=snippets.has_pytorch(record),
+            ),
             snippets=snippets,
             also="".join(f" {package}" for package in record.packages or ()),
             files={role: _files(ledger) for role, ledger in record.ledger.items()},
@@ -201,10 +202,7 @@ def _card_text() -> list[object]:
     assert loader is not None
     texts = [loader.get_source(environment, name)[0] for name in environment.list_templates()]
     families = {**ENCODERS, **DECODERS}
-    known = [
-        (name, each.generate_fails, each.flax_differs, each.has_flax_class)
-        for name, each in families.items()
-    ]
+    known = [(name, runtimes({name: each})) for name, each in families.items()]
     return [texts, known, TAGS, _HUB, _INSTALL_VED]
 
 

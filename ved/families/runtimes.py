@@ -1,0 +1,58 @@
+"""What runs where: the runtimes of a checkpoint, for `ved families` and the model card."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from ved.families.family import Family
+
+_LABELS_SHIFTED = (
+    "its own `loss` is wrong in 4.57, which shifts the labels twice; compute it from `logits` as "
+    "below"
+)
+
+
+class Runtime(NamedTuple):
+    """A class of models, and whether it runs a checkpoint.
+
+    Attributes:
+        name: the class and what it is for.
+        works: whether it works.
+        remark: Markdown for a cell of a table; empty if there is nothing to say.
+    """
+
+    name: str
+    works: bool
+    remark: str = ""
+
+
+def runtimes(halves: Mapping[str, Family], *, has_pytorch: bool = True) -> list[Runtime]:
+    """Return what runs a checkpoint.
+
+    Args:
+        halves: the families of its halves, by their `model_type` in the checkpoint. One of a half
+            alone is enough to know what the half would prevent.
+        has_pytorch: whether the checkpoint has weights that PyTorch reads.
+    """
+    differs = "; ".join(each.flax_differs for each in halves.values() if each.flax_differs)
+    fails = "; ".join(each.generate_fails for each in halves.values() if each.generate_fails)
+    without = [name for name, each in halves.items() if not each.has_flax_class]
+    if without:
+        names = " and ".join(f"`{name}`" for name in without)
+        reason = f"transformers has no Flax class for {names}"
+        flax = [Runtime("Flax, transformers' class: all tasks", False, reason)]
+    else:
+        remark = f"its logits differ from PyTorch's: {differs}" if differs else ""
+        generating = fails or ("its logits differ as above" if differs else "")
+        flax = [
+            Runtime("Flax, transformers' class: forward pass and training", True, remark),
+            Runtime("Flax, transformers' class: `generate`", not fails, generating),
+        ]
+    defects = (differs or fails) and not without
+    remark = "without the defects above" if defects else ""
+    flax.append(Runtime("Flax, VED's class (`ved.modeling`): all of these", True, remark))
+    missing = "" if has_pytorch else "there are only Flax weights"
+    pytorch = [
+        Runtime(f"PyTorch, transformers {version}: all of these", has_pytorch, missing or remark)
+        for version, remark in ((4, _LABELS_SHIFTED), (5, ""))
+    ]
+    return [*flax, *pytorch]
