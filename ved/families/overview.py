@@ -55,7 +55,7 @@ EVERYWHERE = (
     "Checkpoints of every family run in Flax with ved.modeling, and in PyTorch with transformers "
     "4.57 and 5."
 )
-"""What the overview does not say for each family."""
+"""A sentence about all families, which the columns leave out."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What runs where: the runtimes of a checkpoint, for `ved families` and the model card."""
+"""The runtimes of a checkpoint, for `ved families` and the model card: what runs where."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
