@@ -636,8 +636,8 @@ def test_index_that_names_a_pickle_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("role", "model_type"),
     [
-        *(("encoder", name) for name in ("clip", "resnet", "cvt", "gpt2")),
-        *(("decoder", name) for name in ("llama", "electra", "xglm", "vit")),
+        *(("encoder", name) for name in ("regnet", "resnet", "cvt", "gpt2")),
+        *(("decoder", name) for name in ("llama", "big_bird", "xglm", "vit")),
     ],
 )
 def test_unsupported_family_is_refused_without_weights(
@@ -649,8 +649,8 @@ def test_unsupported_family_is_refused_without_weights(
     assert caught.value.code == ErrorCode.UNSUPPORTED_FAMILY
     assert str(directory) in caught.value.cause
     assert repr(model_type) in caught.value.cause
-    works = {"encoder": ", ".join(sorted(ENCODERS)), "decoder": ", ".join(sorted(DECODERS))}
-    assert works[role] in caught.value.remedy
+    works = {"encoder": ENCODERS, "decoder": DECODERS}
+    assert all(name in caught.value.remedy for name in works[role])
 
 
 def test_config_without_a_model_type_is_refused(tmp_path: Path) -> None:

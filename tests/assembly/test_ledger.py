@@ -35,6 +35,8 @@ MAY_LACK = {
     "roberta": {r"lm_head\..*": "absent from the source"},
     "xlm-roberta": {r"lm_head\..*": "absent from the source"},
     "roberta-prelayernorm": {r"lm_head\..*": "absent from the source"},
+    "electra": {r"generator_(predictions|lm_head)\..*": "absent from the source"},
+    "bert-generation": {r"lm_head\..*": "absent from the source"},
 }
 
 

@@ -17,6 +17,7 @@ from tests.checkpoints.families import (
     xlm_roberta,
 )
 from tests.checkpoints.options import DecoderOptions, EncoderOptions, Options
+from tests.checkpoints.text_families import bert_generation, electra_small, mbart, trocr
 from tests.checkpoints.twins import (
     camembert,
     data2vec_text,
@@ -49,6 +50,10 @@ DECODERS = {
     "xlm-roberta": xlm_roberta,
     "roberta-prelayernorm": roberta_prelayernorm,
     "bart": bart,
+    "mbart": mbart,
+    "trocr": trocr,
+    "electra": electra_small,
+    "bert-generation": bert_generation,
 }
 """By the model_type in config.json."""
 
@@ -82,6 +87,7 @@ __all__ = [
     "bart",
     "beit",
     "bert",
+    "bert_generation",
     "camembert",
     "clip_vision",
     "config_only",
@@ -91,13 +97,16 @@ __all__ = [
     "distilbert",
     "donut_swin",
     "electra",
+    "electra_small",
     "ernie",
     "gpt2",
+    "mbart",
     "roberta",
     "roberta_prelayernorm",
     "siglip_vision",
     "swin",
     "swinv2",
+    "trocr",
     "vit",
     "vit_mae",
     "vit_msn",

@@ -220,7 +220,9 @@ def test_tokenizer_decodes_what_it_encodes(family: str, form: str, tmp_path: Pat
     assert len(tokenizer) == AutoConfig.from_pretrained(tmp_path).vocab_size
 
 
-@pytest.mark.parametrize("family", ["roberta", "xlm-roberta", "roberta-prelayernorm", "bart"])
+@pytest.mark.parametrize(
+    "family", ["roberta", "xlm-roberta", "roberta-prelayernorm", "bart", "mbart", "trocr"]
+)
 def test_tokenizer_of_fairseq_has_its_special_ids(family: str, tmp_path: Path) -> None:
     FAMILIES[family](tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
@@ -277,6 +279,10 @@ def test_extra_tokens_have_no_embedding(family: str, form: str, tmp_path: Path) 
         ("xlm-roberta", "roberta.", "lm_head.dense.weight"),
         ("roberta-prelayernorm", "roberta_prelayernorm.", "lm_head.dense.weight"),
         ("bart", "model.", "final_logits_bias"),
+        ("mbart", "model.", "final_logits_bias"),
+        ("trocr", "model.", None),
+        ("electra", "electra.", "generator_predictions.dense.weight"),
+        ("bert-generation", "bert.", "lm_head.bias"),
     ],
 )
 def test_prefix_is_before_the_names_of_the_base_model(
@@ -528,13 +534,13 @@ def test_layout_pickle_aligns_storages(tmp_path: Path) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_hidden_size_and_config_set_width_and_depth(family: str, tmp_path: Path) -> None:
     depth: dict[str, Any] = {"num_hidden_layers": 1, "depths": [1]}
-    if family == "bart":
+    if family in ("bart", "mbart"):
         depth = {"decoder_layers": 1}
     FAMILIES[family](tmp_path, hidden_size=48, config=depth)
     config = AutoConfig.from_pretrained(tmp_path)
     assert config.hidden_size == 48
     names = tensors_of(tmp_path).keys()
-    within = {name for name in names if "decoder" in name} if family == "bart" else names
+    within = {name for name in names if "decoder" in name} if family in ("bart", "mbart") else names
     within = {name for name in within if "position_bias_mlp" not in name}  # not a layer
     assert {number for name in within for number in re.findall(r"\.(\d)\.", f".{name}")} == {"0"}
 
@@ -563,9 +569,11 @@ def test_license_is_in_the_readme(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_generation_config_exists_for_gpt2_and_bart(family: str, tmp_path: Path) -> None:
+def test_generation_config_exists_for_gpt2_and_those_with_encoders(
+    family: str, tmp_path: Path
+) -> None:
     has_one = (FAMILIES[family](tmp_path) / "generation_config.json").exists()
-    assert has_one == (family in {"gpt2", "bart"})
+    assert has_one == (family in {"gpt2", "bart", "mbart"})
 
 
 @pytest.mark.parametrize("model_type", ["cvt", "clip", "llama", "t5"])

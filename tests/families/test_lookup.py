@@ -49,7 +49,7 @@ def test_find_family_gives_the_reason_of_each_refused_family() -> None:
     ("role", "supported"),
     [
         ("encoder", f"{', '.join(sorted((*ENCODERS, *TWIN_ENCODERS)))}."),
-        ("decoder", f"{', '.join(sorted((*DECODERS, *TWIN_DECODERS)))}."),
+        ("decoder", f"{', '.join(sorted({*DECODERS, *TWIN_DECODERS}))}."),
     ],
 )
 def test_find_family_refuses_unknown_family_and_lists_supported(role: Role, supported: str) -> None:

@@ -14,7 +14,9 @@ FAMILIES = {**ENCODERS, **DECODERS}
 VISION = ("vit", "beit", "dinov2", "clip_vision_model", "siglip_vision_model")
 DUAL = ("clip_vision_model", "siglip_vision_model")
 WINDOWS = ("swin", "swinv2", "donut-swin")
-BERT_LIKE = ("bert", "roberta", "xlm-roberta", "roberta-prelayernorm")
+ROBERTA_LIKE = ("roberta", "xlm-roberta", "roberta-prelayernorm")
+BERT_LIKE = ("bert", *ROBERTA_LIKE, "electra")
+BART_LIKE = ("bart", "mbart")
 GPT2_LIKE = ("gpt2", "gpt-sw3")
 
 REFUSED: list[tuple[tuple[str, ...], str, tuple[object, ...]]] = [
@@ -69,18 +71,27 @@ REFUSED: list[tuple[tuple[str, ...], str, tuple[object, ...]]] = [
     (GPT2_LIKE, "layer_norm_epsilon", (None, "x")),
     (("bart",), "normalize_before", (True,)),
     (("bart",), "add_final_layer_norm", (True,)),
-    (("bart",), "add_bias_logits", (True,)),
-    (("bart",), "static_position_embeddings", (True,)),
-    (("bart",), "do_blenderbot_90_layernorm", (True,)),
-    (("bart",), "normalize_embedding", (False,)),
-    (("bart",), "extra_pos_embeddings", (0, 1)),
-    (("bart",), "scale_embedding", (None, "x")),
-    (("bart",), "activation_function", ("linear",)),
-    (("bart",), "decoder_layerdrop", ("x", 2)),
-    (("bart",), "init_std", ("x", -1)),
-    (BERT_LIKE, "position_embedding_type", ("relative_key", "relative_key_query", None)),
+    (("mbart",), "normalize_before", (False,)),
+    (("mbart",), "add_final_layer_norm", (False,)),
+    (BART_LIKE, "add_bias_logits", (True,)),
+    (BART_LIKE, "static_position_embeddings", (True,)),
+    (BART_LIKE, "do_blenderbot_90_layernorm", (True,)),
+    (BART_LIKE, "normalize_embedding", (False,)),
+    (BART_LIKE, "extra_pos_embeddings", (0, 1)),
+    ((*BART_LIKE, "trocr"), "scale_embedding", (None, "x")),
+    ((*BART_LIKE, "trocr"), "activation_function", ("linear",)),
+    ((*BART_LIKE, "trocr"), "decoder_layerdrop", ("x", 2)),
+    ((*BART_LIKE, "trocr"), "init_std", ("x", -1)),
+    (("trocr",), "use_learned_position_embeddings", (False, None, 1)),
+    (("trocr",), "layernorm_embedding", (None, "x")),
+    (("electra",), "embedding_size", (None,)),
+    (
+        (*BERT_LIKE, "bert-generation"),
+        "position_embedding_type",
+        ("relative_key", "relative_key_query", None),
+    ),
     (BERT_LIKE, "type_vocab_size", (0, None)),
-    (BERT_LIKE[1:], "pad_token_id", (None, -1, "1", 1.0)),
+    (ROBERTA_LIKE, "pad_token_id", (None, -1, "1", 1.0)),
 ]
 CONVERTED: list[tuple[tuple[str, ...], str, object, object]] = [
     (VISION, "image_size", [16, 16], 16),

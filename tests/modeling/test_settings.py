@@ -123,6 +123,30 @@ WINDOWS = {
     "use_absolute_embeddings": st.just(False),
     "out_indices": st.sampled_from((None, [1])),
 }
+BART = TEXT | {
+    "d_model": st.just(16),
+    "decoder_layers": st.sampled_from((1, 2)),
+    "decoder_attention_heads": st.sampled_from((1, 2, 4)),
+    "decoder_ffn_dim": st.sampled_from((16, 24)),
+    # The class of transformers 4.57 sizes its cache by the layers of the encoder.
+    "encoder_layers": st.just(2),
+    "max_position_embeddings": st.just(40),
+    "activation_function": ACTIVATION,
+    "scale_embedding": FLAG,
+    "decoder_layerdrop": RATE,
+    "dropout": RATE,
+}
+TROCR = TEXT | {
+    "d_model": st.just(16),
+    "decoder_layers": st.sampled_from((1, 2)),
+    "decoder_attention_heads": st.sampled_from((1, 2, 4)),
+    "decoder_ffn_dim": st.sampled_from((16, 24)),
+    "max_position_embeddings": st.just(40),
+    "activation_function": ACTIVATION,
+    **dict.fromkeys(("scale_embedding", "layernorm_embedding"), FLAG),
+    "use_learned_position_embeddings": st.sampled_from((True, True, False)),
+    "dropout": RATE,
+}
 STRATEGIES: Mapping[str, dict[str, st.SearchStrategy[Any]]] = {
     "vit": VISION
     | {
@@ -166,19 +190,12 @@ STRATEGIES: Mapping[str, dict[str, st.SearchStrategy[Any]]] = {
     },
     "gpt2": GPT2,
     "gpt-sw3": GPT2,
-    "bart": TEXT
-    | {
-        "d_model": st.just(16),
-        "decoder_layers": st.sampled_from((1, 2)),
-        "decoder_attention_heads": st.sampled_from((1, 2, 4)),
-        "decoder_ffn_dim": st.sampled_from((16, 24)),
-        # The class of transformers 4.57 sizes its cache by the layers of the encoder.
-        "encoder_layers": st.just(2),
-        "max_position_embeddings": st.just(40),
-        "activation_function": ACTIVATION,
-        "scale_embedding": FLAG,
-        "decoder_layerdrop": RATE,
-        "dropout": RATE,
+    "bart": BART,
+    "mbart": BART,
+    "trocr": TROCR,
+    "electra": BERT | {"embedding_size": st.sampled_from((16, 8))},
+    "bert-generation": {
+        name: strategy for name, strategy in BERT.items() if name != "type_vocab_size"
     },
     "bert": BERT,
     **dict.fromkeys(

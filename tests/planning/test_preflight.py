@@ -63,6 +63,10 @@ roberta = partial(_wide, checkpoints.roberta)
 xlm_roberta = partial(_wide, checkpoints.xlm_roberta)
 roberta_prelayernorm = partial(_wide, checkpoints.roberta_prelayernorm)
 bart = partial(_wide, checkpoints.bart)
+mbart = partial(_wide, checkpoints.mbart)
+trocr = partial(_wide, checkpoints.trocr)
+electra_small = partial(_wide, checkpoints.DECODERS["electra"])
+bert_generation = partial(_wide, checkpoints.bert_generation)
 
 
 def configured(write: Write, file: str = "config.json", **settings: Any) -> Write:
@@ -193,6 +197,10 @@ CASES = {
     "xlm-roberta": decoder(xlm_roberta()),
     "roberta-prelayernorm": decoder(roberta_prelayernorm()),
     "bart": decoder(bart()),
+    "mbart": decoder(mbart()),
+    "trocr": decoder(trocr()),
+    "electra with narrow embeddings": decoder(_wide(checkpoints.DECODERS["electra"])),
+    "bert-generation": decoder(bert_generation()),
     **TWINS,
     # Names.
     "gpt2 with a prefix, and buffers": decoder(gpt2(prefix=True), PAD_IS_EOS),
@@ -225,6 +233,25 @@ CASES = {
     "roberta without a language-model head": decoder(
         roberta(prefix=False),
         ("warning", "decoder", ErrorCode.RANDOM_PARAMETERS, "lm_head"),
+    ),
+    "electra that discriminates": decoder(
+        electra_small(prefix=False),
+        ("warning", "decoder", ErrorCode.RANDOM_PARAMETERS, "generator_lm_head"),
+        ("warning", "decoder", ErrorCode.RANDOM_PARAMETERS, "generator_predictions"),
+    ),
+    "bert-generation without a head, like the real one": decoder(
+        bert_generation(prefix=False),
+        ("warning", "decoder", ErrorCode.RANDOM_PARAMETERS, "lm_head"),
+    ),
+    "trocr with sinusoids": decoder(
+        trocr(config={"use_learned_position_embeddings": False}),
+        ("error", "decoder", ErrorCode.UNSUPPORTED_SETTINGS, "use_learned_position_embeddings"),
+    ),
+    "trocr whose encoder had another width": decoder(
+        trocr(
+            config={"cross_attention_hidden_size": 40},
+            without=("model.decoder.layers.0.encoder_attn.k",),  # it is not read
+        ),
     ),
     "bert with modern names": decoder(
         bert(rename={"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"})

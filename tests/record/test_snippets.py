@@ -237,4 +237,5 @@ def test_snippets_of_a_record_are_on_its_card(described: dict[str, Described]) -
 def test_pairs_of_this_module_have_every_family() -> None:
     encoders, decoders = zip(*PAIRS, strict=True)
     assert {*encoders} == {*checkpoints.ENCODERS}
-    assert {*decoders} == {*checkpoints.DECODERS}
+    # The code does not depend on the decoder, so those of later are not run.
+    assert {*decoders} == {*checkpoints.DECODERS} & {*checkpoints.WITH_FLAX_CLASS}

@@ -41,7 +41,7 @@ KEPT_BYTES = 128 * 2**20
 Larger ones are drawn again for each weight file."""
 
 
-_HEADS = ("cls", "lm_head")
+_HEADS = ("cls", "generator_lm_head", "lm_head")
 """The groups that are language-model heads."""
 
 

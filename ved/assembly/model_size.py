@@ -79,7 +79,7 @@ def _fewest_parameters(config: Any, stages: list[tuple[int, int, int]]) -> int:
         embeddings += config.num_channels * prod(height_and_width(config.patch_size))
     else:
         embeddings += config.vocab_size + config.max_position_embeddings
-    return int(attention + embeddings * first_width)
+    return int(attention + embeddings * getattr(config, "embedding_size", first_width))
 
 
 def height_and_width(size: Any) -> tuple[int, int]:

@@ -8,7 +8,7 @@ import copy
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache, partial
 from math import prod
 from typing import Any, Literal
@@ -24,8 +24,8 @@ from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.manifest.fields import Dtype
 from ved.modeling.families import encoder_settings
-from ved.sources.source import Source
-from ved.tensors.files import Layout, open_weights
+from ved.sources.source import ResolvedSource, Source
+from ved.tensors.files import Layout, StoredWeight, open_weights
 from ved.tensors.names import ParameterPath, transpose_kernel
 from ved.tensors.tensor import DTYPES, Array, LazyTensor, Tensor
 
@@ -34,6 +34,9 @@ _GENERATION = {
     *(f"{name}_token_id" for name in ("bos", "eos", "pad", "sep", "decoder_start")),
 }
 """Settings that no parameter depends on."""
+
+_OTHER_WIDTH = "it reads the states of an encoder of another width"
+"""Why the cross-attention of a source is unused."""
 
 
 @dataclass(frozen=True)
@@ -197,15 +200,18 @@ def source_part(source: Source, config: Any, seed: int) -> Part:
         ) from error
     if resolved.role == "decoder":
         config.is_encoder_decoder = False  # only the decoder of BART is in the checkpoint
+        _count_layers_of_decoder(config)
+    dropped = _attention_to_other_width(resolved, config, weights)
     matched = ledger.match_parameters(
         resolved.role,
         {path: shape.shape for path, shape in initialization.shapes.items()},
-        weights,
+        [weight for weight in weights if weight.name not in dropped],
         resolved.family,
         str(resolved.snapshot),
         str(resolved.config_snapshot),
         half,
     )
+    matched = replace(matched, unused={**matched.unused, **dropped})
     return Part(matched, initialization, (resolved.role,), _buffers(resolved.role, config))
 
 
@@ -213,6 +219,30 @@ def _buffers(role: Role, config: Any) -> dict[ParameterPath, Array]:
     """Return what PyTorch stores beside the parameters of an encoder, by path."""
     found = encoder_settings(config.to_dict()).buffers if role == "encoder" else {}
     return {tuple(name.split(".")): array for name, array in found.items()}
+
+
+def _count_layers_of_decoder(config: Any) -> None:
+    """Let a config of BART have at least as many layers for its encoder as for its decoder.
+
+    PyTorch with transformers 4.57 sizes the cache of the decoder by the layers of the encoder,
+    which is not in the checkpoint.
+    """
+    layers = getattr(config, "decoder_layers", 0)
+    if getattr(config, "encoder_layers", layers) < layers:
+        config.encoder_layers = config.num_hidden_layers = layers
+
+
+def _attention_to_other_width(
+    source: ResolvedSource, config: Any, weights: Iterable[StoredWeight]
+) -> dict[str, str]:
+    """Return why cross-attention is unused that reads states of another width, by tensor.
+
+    In a checkpoint, a projection gives the encoder's states the width of the decoder.
+    """
+    if source.config.get("cross_attention_hidden_size") in (None, config.hidden_size):
+        return {}
+    parts, names = source.family.cross_attention, [weight.name for weight in weights]
+    return {name: _OTHER_WIDTH for name in names if any(part in f".{name}" for part in parts)}
 
 
 def _traced_settings(config: Any) -> str:

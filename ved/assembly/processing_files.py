@@ -47,7 +47,8 @@ class TokenizerFiles:
         tokenizer_json: the content of tokenizer.json; None if the source's file is copied, or if
             the class of the tokenizer has none.
         tokens: the text of each token, by id; None for an id without a token.
-        token_ids: the ids of the tokens that the settings name, such as `pad` or `cls`.
+        token_ids: the ids of the tokens that the settings name, such as `pad` or `cls`; `last` is
+            the one that ends each text, if the decoder starts with it.
         notices: what VED leaves out and somebody could miss, a sentence each.
         packages: what people have to install for it, besides transformers.
     """

@@ -22,6 +22,29 @@ class NamedTokens(Protocol):
 
 
 @dataclass(frozen=True)
+class TokenNames:
+    """The names of a role's id.
+
+    Attributes:
+        settings: in the files, best first; the last one is compared with the tokenizer.
+        named: the name of the tokenizer for the same token.
+        substitute: the name of the tokenizer's token that does the same work in other families.
+    """
+
+    settings: tuple[str, ...]
+    named: str
+    substitute: str | None = None
+
+
+# A decoder may start with any special token: BART starts with its eos token.
+TOKEN_NAMES: Mapping[TokenRole, TokenNames] = {
+    "decoder_start": TokenNames(("decoder_start_token_id", "bos_token_id"), "bos", "cls"),
+    "eos": TokenNames(("eos_token_id",), "eos", "sep"),
+    "pad": TokenNames(("pad_token_id",), "pad"),
+}
+
+
+@dataclass(frozen=True)
 class DecoderSettings:
     """The settings of a decoder.
 

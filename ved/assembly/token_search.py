@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ved.assembly.special_tokens import (
+    TOKEN_NAMES,
     DecoderSettings,
     NamedTokens,
     SpecialTokens,
@@ -27,29 +28,6 @@ class _Statement:
 
     ids: tuple[int, ...]
     origin: str
-
-
-@dataclass(frozen=True)
-class _Names:
-    """The names of a role's id.
-
-    Attributes:
-        settings: in the files, best first; the last one is compared with the tokenizer.
-        named: the name of the tokenizer for the same token.
-        substitute: the name of the tokenizer's token that does the same work in other families.
-    """
-
-    settings: tuple[str, ...]
-    named: str
-    substitute: str | None = None
-
-
-# A decoder may start with any special token: BART starts with its eos token.
-_ROLES: Mapping[TokenRole, _Names] = {
-    "decoder_start": _Names(("decoder_start_token_id", "bos_token_id"), "bos", "cls"),
-    "eos": _Names(("eos_token_id",), "eos", "sep"),
-    "pad": _Names(("pad_token_id",), "pad"),
-}
 
 
 def resolve_special_tokens(
@@ -71,7 +49,7 @@ def resolve_special_tokens(
     problems: list[str] = []
     warnings: list[str] = []
     found: dict[TokenRole, TokenId] = {}
-    for role in _ROLES:
+    for role in TOKEN_NAMES:
         try:
             found[role], reported = search.find(role)
             warnings += reported
@@ -132,7 +110,7 @@ class _Search:
 
     def _in_source(self, role: TokenRole) -> tuple[TokenId, list[str]]:
         """Return the token of a role that the decoder's own files give, and warnings."""
-        names = _ROLES[role]
+        names = TOKEN_NAMES[role]
         for setting in names.settings:
             statements = [*self._statements(setting)]
             if not statements:
@@ -177,7 +155,7 @@ class _Search:
         Raises:
             ValueError: there is none.
         """
-        names = _ROLES[role]
+        names = TOKEN_NAMES[role]
         for name in (names.named, names.substitute):
             number = None if name is None else self._named(name)
             if name is not None and number is not None:
@@ -214,7 +192,7 @@ class _Search:
             compared: whether the tokenizer's own name of the role counts, too.
         """
         others = self._others(token.id, statements)
-        name = _ROLES[role].named
+        name = TOKEN_NAMES[role].named
         number = self.tokenizer.token_ids.get(name, token.id)
         if compared and number != token.id:
             # Only a token without a row in the embedding is not taken.
@@ -255,6 +233,10 @@ class _Search:
             ids = tuple(each for each in values if each is not None)
             if ids:
                 yield _Statement(ids, origin)
+        last = self._named("last")
+        is_unstated = all(content.get(setting) is None for content in files.values())
+        if setting == "decoder_start_token_id" and is_unstated and last is not None:
+            yield _Statement((last,), "the last token of each encoded text")
 
     def _check(self, role: TokenRole, statement: _Statement) -> None:
         """Refuse a statement without a token of the tokenizer that has a row in the embedding.
@@ -267,7 +249,7 @@ class _Search:
         rows, number = self.settings.loaded.vocab_size, statement.ids[0]
         is_inside = 0 <= number < rows
         problem = "unknown to the tokenizer" if is_inside else f"outside the vocabulary of {rows}"
-        name = _ROLES[role].named
+        name = TOKEN_NAMES[role].named
         named = self._named(name)
         other = "" if named is None else f", and {_token_of(name)} is {self._describe(named)}"
         raise ValueError(f"{role} {number} (from {statement.origin}) is {problem}{other}")

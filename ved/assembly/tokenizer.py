@@ -8,6 +8,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ _DIFFERENT_DEFAULTS = (
 """Settings whose defaults differ between classes or releases."""
 
 _PACKAGES: Mapping[str, tuple[Package, ...]] = {
+    "BertGenerationTokenizer": ("sentencepiece",),
     "BertweetTokenizer": ("emoji",),
     "GPTSw3Tokenizer": ("sentencepiece",),
 }
@@ -78,7 +80,10 @@ def prepare_tokenizer(
             loading = settings | japanese.WITHOUT_WORDS
         with tempfile.TemporaryDirectory(prefix=".ved-tokenizer-") as copy:
             tokenizer, copied = _load(directory, name, loading, Path(copy))
-            return _describe(tokenizer, copied, directory, raw, settings)
+            files = _describe(tokenizer, copied, directory, raw, settings)
+            added = tokenizer("").input_ids if family.starts_with_last else []
+            last = {"last": added[-1]} if added else {}
+            return replace(files, token_ids={**files.token_ids, **last})
     except VedError:
         raise
     except Exception as error:  # a damaged file makes transformers and tokenizers raise anything

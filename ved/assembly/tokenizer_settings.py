@@ -29,6 +29,8 @@ SETTINGS: Mapping[str, Check] = {
     "padding_side": _SIDE,
     "split_special_tokens": json_settings.boolean,
     "truncation_side": _SIDE,
+    # The codes of languages that mBART's classes put beside a text
+    **dict.fromkeys(("src_lang", "tgt_lang"), json_settings.token_text),
     # The classes of single families have these. tokenizer.json has their effect.
     "add_bos_token": json_settings.boolean,
     "add_eos_token": json_settings.boolean,

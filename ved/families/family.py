@@ -87,6 +87,10 @@ class Family:
     if the config has `tie_word_embeddings: false`. Source: `_tied_weights_keys` of the PyTorch
     class."""
 
+    starts_with_last: bool = False
+    """Whether a decoder whose files name no start token starts with the last token of each encoded
+    text, such as the code of its language. Source: `shift_tokens_right` of the PyTorch module."""
+
     head_biases: tuple[str, str] | None = None
     """Two names of the bias of the language-model head. They are one parameter in Flax. In PyTorch,
     transformers 5 computes with the second one, and ties it to the first one only if it ties the

@@ -56,7 +56,7 @@ def find_family(role: Role, model_type: object, origin: str) -> Family:
     families = _FAMILIES[role]
     if isinstance(model_type, str) and model_type in families:
         return families[model_type]
-    remedy = f"These families can be the {role}: {', '.join(sorted((*families, *_TWINS[role])))}."
+    remedy = f"These families can be the {role}: {', '.join(sorted({*families, *_TWINS[role]}))}."
     if not isinstance(model_type, str):
         cause = f"The config.json of {origin} names no model_type."
         advice = f"Name a repo with a complete config as well: {role}: {{model: ..., config: ...}}."

@@ -50,6 +50,8 @@ MODELS: Mapping[str, str] = MappingProxyType(
 )
 """A model on the Hub for each family, by `model_type`."""
 
+_WITHOUT_TWIN: Mapping[str, str] = MappingProxyType({"electra": "google/electra-small-generator"})
+"""Models of families of which only some checkpoints have a twin."""
 
 EVERYWHERE = (
     "Checkpoints of every family run in Flax with ved.modeling, and in PyTorch with transformers "
@@ -124,6 +126,5 @@ def _of(
 ) -> Iterator[FamilyOverview]:
     for name, family in (*families.items(), *twins.items()):
         published = family.twin.of if family.twin else name
-        yield FamilyOverview(
-            name, role, MODELS[name], published, tuple(runtimes({published: family}))
-        )
+        model = MODELS[name] if family.twin else _WITHOUT_TWIN.get(name, MODELS[name])
+        yield FamilyOverview(name, role, model, published, tuple(runtimes({published: family})))

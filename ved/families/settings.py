@@ -37,6 +37,7 @@ Settings = Mapping[str, Setting]
 
 _DTYPE = one_of(None, "float32", "float16", "bfloat16", "float64")
 _ONLY_SCALED = "Flax always divides attention by the square root of the head's width"
+_SINUSOIDS_ARE_LOST = "transformers 5 loses the sinusoids of this class when it loads a checkpoint"
 _ONLY_BART = "current transformers has no code for it"
 
 
@@ -210,29 +211,49 @@ GPT2: Settings = MappingProxyType(
     }
 )
 
+_BART: Settings = {
+    **_COMMON,
+    **_all(SIZE, "vocab_size", "max_position_embeddings", "d_model", "hidden_size"),
+    **_all(SIZE, "decoder_layers", "decoder_attention_heads", "decoder_ffn_dim"),
+    # The other half of the source
+    **_all(SIZE, "encoder_layers", "encoder_attention_heads", "encoder_ffn_dim"),
+    **_all(SIZE, "num_hidden_layers", "num_attention_heads"),
+    "encoder_layerdrop": RATE,
+    "activation_function": ACTIVATION,
+    "init_std": NUMBER,
+    "scale_embedding": FLAG,
+    **_all(RATE, "dropout", "attention_dropout", "activation_dropout", "decoder_layerdrop"),
+    **_all(HARMLESS, "classifier_dropout", "classif_dropout", "save_step"),
+    "force_bos_token_to_be_generated": HARMLESS,
+    # Relics of older classes
+    **_all(
+        only(False, _ONLY_BART),
+        *("add_bias_logits", "static_position_embeddings", "do_blenderbot_90_layernorm"),
+    ),
+    "normalize_embedding": only(True, _ONLY_BART),
+    "extra_pos_embeddings": only(2, _ONLY_BART),
+}
+
 BART: Settings = MappingProxyType(
+    {**_BART, **_all(only(False, _ONLY_BART), "normalize_before", "add_final_layer_norm")}
+)
+
+MBART: Settings = MappingProxyType(
+    {**_BART, **_all(only(True, _ONLY_BART), "normalize_before", "add_final_layer_norm")}
+)
+
+TROCR: Settings = MappingProxyType(
     {
         **_COMMON,
         **_all(SIZE, "vocab_size", "max_position_embeddings", "d_model", "hidden_size"),
         **_all(SIZE, "decoder_layers", "decoder_attention_heads", "decoder_ffn_dim"),
-        # The other half of the source
-        **_all(SIZE, "encoder_layers", "encoder_attention_heads", "encoder_ffn_dim"),
         **_all(SIZE, "num_hidden_layers", "num_attention_heads"),
-        "encoder_layerdrop": RATE,
         "activation_function": ACTIVATION,
         "init_std": NUMBER,
-        "scale_embedding": FLAG,
+        **_all(FLAG, "scale_embedding", "layernorm_embedding"),
+        "use_learned_position_embeddings": only(True, _SINUSOIDS_ARE_LOST),
         **_all(RATE, "dropout", "attention_dropout", "activation_dropout", "decoder_layerdrop"),
-        **_all(HARMLESS, "classifier_dropout", "classif_dropout", "save_step"),
-        "force_bos_token_to_be_generated": HARMLESS,
-        # Relics of older classes
-        **_all(
-            only(False, _ONLY_BART),
-            *("normalize_before", "add_final_layer_norm", "add_bias_logits"),
-            *("static_position_embeddings", "do_blenderbot_90_layernorm"),
-        ),
-        "normalize_embedding": only(True, _ONLY_BART),
-        "extra_pos_embeddings": only(2, _ONLY_BART),
+        "classifier_dropout": HARMLESS,
     }
 )
 
@@ -253,5 +274,16 @@ BERT: Settings = MappingProxyType(
         **_all(HARMLESS, "pooler_num_fc_layers", "pooler_size_per_head", "pooler_type"),
     }
 )
+
+ELECTRA: Settings = MappingProxyType(
+    {
+        **BERT,
+        "embedding_size": SIZE,
+        **_all(HARMLESS, "summary_type", "summary_use_proj", "summary_activation"),
+        "summary_last_dropout": HARMLESS,
+    }
+)
+
+BERT_GENERATION: Settings = MappingProxyType({**BERT, "type_vocab_size": HARMLESS})
 
 ROBERTA: Settings = MappingProxyType({**BERT, "pad_token_id": FIRST_POSITION})

@@ -8,8 +8,9 @@ name: each difference between families is a field of `Family`. Source of all fac
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ved.families import settings, vision, windows
+from ved.families import settings, text, vision, windows
 from ved.families.family import Family
+from ved.families.text import COMMON_TOKENIZERS
 from ved.families.vision import (
     BUFFER,
     COMMON_IMAGE_PROCESSORS,
@@ -32,31 +33,11 @@ _DINOV2_INTERPOLATION = (
 # Reasons of Family.unused
 _POOLER = "a decoder does not use a pooler"
 
-# Family.tokenizers. Checkpoints of every family have tokenizers of
-# other families. None of these classes reads a file that is not a vocabulary in the same directory.
-_COMMON_TOKENIZERS = (
-    "AlbertTokenizer",
-    "BarthezTokenizer",
-    "BartTokenizer",
-    "BertJapaneseTokenizer",
-    "BertTokenizer",
-    "CamembertTokenizer",
-    "DistilBertTokenizer",
-    "ElectraTokenizer",
-    "GPT2Tokenizer",
-    "HerbertTokenizer",
-    "PreTrainedTokenizer",
-    "RobertaTokenizer",
-    "T5Tokenizer",
-    "TokenizersBackend",
-    "XLMRobertaTokenizer",
-)
-
 
 def _roberta(prefix: str, tokenizer: str = "RobertaTokenizer") -> Family:
     """Return the family of RoBERTa or of one of its relatives."""
     return Family(
-        tokenizers=first(tokenizer, *_COMMON_TOKENIZERS, "BertweetTokenizer", "PhobertTokenizer"),
+        tokenizers=first(tokenizer, *COMMON_TOKENIZERS, "BertweetTokenizer", "PhobertTokenizer"),
         prefix=prefix,
         unused={
             ".position_ids": BUFFER,
@@ -81,7 +62,7 @@ def _roberta(prefix: str, tokenizer: str = "RobertaTokenizer") -> Family:
 
 _GPT2 = Family(
     prefix="transformer",
-    tokenizers=first("GPT2Tokenizer", *_COMMON_TOKENIZERS, "GPTSw3Tokenizer"),
+    tokenizers=first("GPT2Tokenizer", *COMMON_TOKENIZERS, "GPTSw3Tokenizer"),
     cross_attention=(".crossattention.", ".ln_cross_attn."),
     aliases={"wte.weight": ("lm_head.weight",), "lm_head.weight": ("wte.weight",)},
     head="lm_head.weight",
@@ -131,28 +112,10 @@ DECODERS: Mapping[str, Family] = MappingProxyType(
     {
         "gpt2": _GPT2,
         "gpt-sw3": _GPT2,
-        "bart": Family(
-            prefix="model",
-            settings=settings.BART,
-            tokenizers=first("BartTokenizer", *_COMMON_TOKENIZERS),
-            cross_attention=(".encoder_attn.", ".encoder_attn_layer_norm."),
-            aliases={
-                "decoder.embed_tokens.weight": ("shared.weight", "lm_head.weight"),
-                "lm_head.weight": ("shared.weight", "decoder.embed_tokens.weight"),
-            },
-            head="lm_head.weight",
-            unused={
-                ".encoder.": "the other half of the source",
-                ".final_logits_bias": "the Flax decoder adds no bias to its logits",
-                ".classification_head.": OTHER_HEAD,
-                ".qa_outputs.": OTHER_HEAD,
-            },
-            layers="decoder_layers",
-            heads="decoder_attention_heads",
-        ),
+        "bart": text.BART,
         "bert": Family(
             prefix="bert",
-            tokenizers=first("BertTokenizer", *_COMMON_TOKENIZERS),
+            tokenizers=first("BertTokenizer", *COMMON_TOKENIZERS),
             optional=("cls.predictions.",),
             cross_attention=(".crossattention.",),
             aliases={
@@ -175,6 +138,10 @@ DECODERS: Mapping[str, Family] = MappingProxyType(
         "roberta": _roberta("roberta"),
         "xlm-roberta": _roberta("roberta", "XLMRobertaTokenizer"),
         "roberta-prelayernorm": _roberta("roberta_prelayernorm"),
+        "mbart": text.MBART,
+        "trocr": text.TROCR,
+        "electra": text.ELECTRA,
+        "bert-generation": text.BERT_GENERATION,
     }
 )
 

@@ -2,7 +2,8 @@
 
 BART has an encoder of texts and a decoder. Only the decoder is used here: its cross-attention was
 trained on texts, and learns to read images. A norm follows each attention and each feed-forward.
-Positions begin at row 2 of their table.
+Its relatives have the norms before (`norm_first`), and one more at the end. Positions begin at row
+2 of their table.
 
     tokens    (batch, tokens)
     states    (batch, tokens, width)
@@ -11,89 +12,15 @@ Positions begin at row 2 of their table.
 Source: https://arxiv.org/abs/1910.13461, and BartForCausalLM of transformers.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import ClassVar
-
 import jax
 import jax.numpy as jnp
-from jax.nn.initializers import normal
 
 from ved.modeling.activations import ACTIVATIONS
-from ved.modeling.decoder import DecoderSettings, next_token_logits
-from ved.modeling.layers import Attention, Dtype, Initializer
+from ved.modeling.bart_settings import EPSILON, BartSettings
+from ved.modeling.decoder import next_token_logits
+from ved.modeling.layers import Attention, Dtype
 from ved.modeling.linen import Dense, Dropout, Embed, LayerNorm, Module, compact
-from ved.modeling.settings import Only
 from ved.modeling.stack import DecoderOutput, Stack, StackOutput
-
-_FIRST_POSITION = 2
-_EPSILON = 1e-5
-
-
-@dataclass(frozen=True, kw_only=True)
-class BartSettings(DecoderSettings):
-    """The settings of the decoder of BART."""
-
-    vocab_size: int = 50265
-    max_position_embeddings: int = 1024
-    d_model: int = 1024
-    decoder_layers: int = 12
-    decoder_attention_heads: int = 16
-    decoder_ffn_dim: int = 4096
-    decoder_layerdrop: float = 0.0
-    activation_function: str = "gelu"
-    dropout: float = 0.1
-    attention_dropout: float = 0.0
-    activation_dropout: float = 0.0
-    init_std: float = 0.02
-    initializer_range: float | None = None
-    scale_embedding: bool = False
-
-    ALIASES: ClassVar[Mapping[str, str]] = MappingProxyType({"hidden_size": "d_model"})
-    ONLY: ClassVar[Only] = MappingProxyType(
-        {
-            "add_bias_logits": (False,),
-            "add_final_layer_norm": (False,),
-            "do_blenderbot_90_layernorm": (False,),
-            "normalize_before": (False,),
-            "static_position_embeddings": (False,),
-            "normalize_embedding": (True,),
-            "extra_pos_embeddings": (2,),
-        }
-    )
-    IGNORED: ClassVar[tuple[str, ...]] = (
-        *("encoder_layers", "encoder_attention_heads", "encoder_ffn_dim", "encoder_layerdrop"),
-        *("num_hidden_layers", "num_attention_heads", "classif_dropout", "save_step"),
-        "force_bos_token_to_be_generated",
-    )
-
-    def __post_init__(self) -> None:
-        self._divide(self.d_model, self.decoder_attention_heads)
-
-    @property
-    def width(self) -> int:
-        """See `DecoderSettings`."""
-        return self.d_model
-
-    @property
-    def positions(self) -> int:
-        """See `DecoderSettings`."""
-        return self.max_position_embeddings
-
-    @property
-    def projection_range(self) -> float:
-        """See `DecoderSettings`."""
-        return self.init_std if self.initializer_range is None else self.initializer_range
-
-    @property
-    def init(self) -> Initializer:
-        """The initializer of kernels and embeddings."""
-        return normal(self.init_std)
-
-    def dense(self, width: int, name: str, dtype: Dtype) -> Dense:
-        """Return a projection to a width."""
-        return Dense(width, kernel_init=self.init, dtype=dtype, name=name)
 
 
 class BartAttention(Attention):
@@ -124,31 +51,37 @@ class BartLayer(Module):
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         """Return the states and the weights of both attentions; see `GPT2Layer`."""
         of = self.settings
-
-        def add(new: jax.Array, states: jax.Array, norm: str) -> jax.Array:
-            states = states + Dropout(of.dropout)(new, deterministic)
-            return LayerNorm(_EPSILON, dtype=self.dtype, name=norm)(states)
-
         before = states
-        attention = self._attention("self_attn", causal=True)
-        read, weights = attention(states, None, mask, None, deterministic)
-        states = add(read, states, "self_attn_layer_norm")
-        attention = self._attention("encoder_attn", causal=False)
-        read, cross_weights = attention(states, source, source_mask, None, deterministic)
-        states = add(read, states, "encoder_attn_layer_norm")
-        wide = of.dense(of.decoder_ffn_dim, "fc1", self.dtype)(states)
+        states, weights = self._attend("self_attn", states, None, mask, deterministic, causal=True)
+        states, cross_weights = self._attend(
+            "encoder_attn", states, source, source_mask, deterministic, causal=False
+        )
+        norm = LayerNorm(EPSILON, dtype=self.dtype, name="final_layer_norm")
+        wide = norm(states) if of.norm_first else states
+        wide = of.dense(of.decoder_ffn_dim, "fc1", self.dtype)(wide)
         wide = ACTIVATIONS[of.activation_function](wide)  # (batch, tokens, decoder_ffn_dim)
         wide = Dropout(of.activation_dropout)(wide, deterministic)
         new = of.dense(of.d_model, "fc2", self.dtype)(wide)
-        states = add(new, states, "final_layer_norm")
+        states = states + Dropout(of.dropout)(new, deterministic)
+        states = states if of.norm_first else norm(states)
         if of.decoder_layerdrop and not deterministic:  # training sometimes leaves out the layer
             dropped = jax.random.bernoulli(self.make_rng("dropout"), of.decoder_layerdrop)
             states = jnp.where(dropped, before, states)
         return states, (weights, cross_weights)
 
-    def _attention(self, name: str, *, causal: bool) -> BartAttention:
+    def _attend(
+        self,
+        name: str,
+        states: jax.Array,
+        source: jax.Array | None,
+        mask: jax.Array | None,
+        deterministic: bool,
+        *,
+        causal: bool,
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return the states with what they read, and the weights; see `Attention`."""
         of = self.settings
-        return BartAttention(
+        attention = BartAttention(
             of.d_model,
             of.decoder_attention_heads,
             of.init,
@@ -158,6 +91,11 @@ class BartLayer(Module):
             dtype=self.dtype,
             name=name,
         )
+        norm = LayerNorm(EPSILON, dtype=self.dtype, name=f"{name}_layer_norm")
+        reader = norm(states) if of.norm_first else states
+        read, weights = attention(reader, source, mask, None, deterministic)
+        states = states + Dropout(of.dropout)(read, deterministic)
+        return (states if of.norm_first else norm(states)), weights
 
 
 class BartDecoder(Module):
@@ -178,18 +116,18 @@ class BartDecoder(Module):
     ) -> tuple[StackOutput, Embed]:
         """Return the states (batch, tokens, width), and the embeddings of tokens."""
         of = self.settings
-        tokens = self._embed(of.vocab_size, "embed_tokens")
-        positions = self._embed(of.max_position_embeddings + _FIRST_POSITION, "embed_positions")
+        tokens = of.embed(of.vocab_size, "embed_tokens", self.dtype)
         states = tokens(input_ids) * (of.d_model**0.5 if of.scale_embedding else 1.0)
-        states = states + positions(position_ids + _FIRST_POSITION)  # (batch, tokens, width)
-        states = LayerNorm(_EPSILON, dtype=self.dtype, name="layernorm_embedding")(states)
+        states = states + of.position_states(position_ids, self.dtype)  # (batch, tokens, width)
+        if of.norms_embeddings:
+            states = LayerNorm(EPSILON, dtype=self.dtype, name="layernorm_embedding")(states)
         states = Dropout(of.dropout)(states, deterministic)
         stack = Stack(BartLayer, of.decoder_layers, of, self.dtype, self.remat, name="layers")
-        return stack(states, *inputs, deterministic=deterministic, **outputs), tokens
-
-    def _embed(self, size: int, name: str) -> Embed:
-        of = self.settings
-        return Embed(size, of.d_model, self.dtype, embedding_init=of.init, name=name)
+        output = stack(states, *inputs, deterministic=deterministic, **outputs)
+        if of.norm_first:
+            norm = LayerNorm(EPSILON, dtype=self.dtype, name="layer_norm")
+            output = output.with_norm(norm)
+        return output, tokens
 
 
 class BartWrapper(Module):
@@ -233,6 +171,6 @@ class BartModule(Module):
             **outputs,
         )
         logits = next_token_logits(
-            of, output.last_hidden_state, tokens, of.init, self.dtype, "lm_head"
+            of, output.last_hidden_state, tokens, of.init, self.dtype, of.head
         )
         return DecoderOutput(logits, *output[1:])

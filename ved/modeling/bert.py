@@ -36,7 +36,7 @@ class BertEmbeddings(Module):
     def __call__(
         self, input_ids: jax.Array, position_ids: jax.Array, deterministic: bool
     ) -> tuple[jax.Array, Embed]:
-        """Return states (batch, tokens, width), and the embeddings of tokens.
+        """Return states (batch, tokens, embedding_width), and the embeddings of tokens.
 
         Args:
             input_ids: int32 (batch, tokens).
@@ -45,15 +45,17 @@ class BertEmbeddings(Module):
         """
         of = self.settings
         tokens = self._embed(of.vocab_size, "word_embeddings")
-        types = self._embed(of.type_vocab_size, "token_type_embeddings")
         positions = self._embed(of.max_position_embeddings, "position_embeddings")
-        states = tokens(input_ids) + types(jnp.zeros_like(input_ids)) + positions(position_ids)
-        states = of.norm(self.dtype)(states)  # (batch, tokens, width)
+        states = tokens(input_ids)  # (batch, tokens, embedding_width)
+        if of.has_types:
+            types = self._embed(of.type_vocab_size, "token_type_embeddings")
+            states = states + types(jnp.zeros_like(input_ids))
+        states = of.norm(self.dtype)(states + positions(position_ids))
         return Dropout(of.hidden_dropout_prob)(states, deterministic), tokens
 
     def _embed(self, size: int, name: str) -> Embed:
         of = self.settings
-        return Embed(size, of.hidden_size, self.dtype, embedding_init=of.init, name=name)
+        return Embed(size, of.embedding_width, self.dtype, embedding_init=of.init, name=name)
 
 
 class BertOutput(Module):
@@ -172,6 +174,8 @@ class BertTransformer(Module):
         of = self.settings
         embeddings = BertEmbeddings(of, self.dtype, name="embeddings")
         states, tokens = embeddings(input_ids, position_ids, deterministic)
+        if of.embedding_width != of.hidden_size:
+            states = of.dense(of.hidden_size, "embeddings_project", self.dtype)(states)
         encoder = Encoder(
             BertLayer, of.num_hidden_layers, of, self.dtype, self.remat, name="encoder"
         )
@@ -210,5 +214,15 @@ class BertModule(Module):
             deterministic=deterministic,
             **outputs,
         )
-        head = self.head(of, self.dtype, name=self.parts[1])
-        return DecoderOutput(head(output.last_hidden_state, tokens), *output[1:])
+        return DecoderOutput(self.scores(output.last_hidden_state, tokens), *output[1:])
+
+    def scores(self, states: jax.Array, tokens: Embed) -> jax.Array:
+        """Return the scores of all tokens: (batch, tokens, vocabulary).
+
+        Args:
+            states: (batch, tokens, width).
+            tokens: the embeddings of tokens.
+        """
+        head = self.head(self.settings, self.dtype, name=self.parts[1])
+        logits: jax.Array = head(states, tokens)
+        return logits

@@ -32,6 +32,9 @@ class BertSettings(DecoderSettings):
     norm_first: ClassVar[bool] = False
     """Whether norms come before attention and feed-forward, and one more at the end."""
 
+    has_types: ClassVar[bool] = True
+    """Whether the embeddings have types of tokens."""
+
     # Current PyTorch computes no relative positions.
     ONLY: ClassVar[Only] = MappingProxyType({"position_embedding_type": ("absolute", None)})
     IGNORED: ClassVar[tuple[str, ...]] = (
@@ -45,6 +48,11 @@ class BertSettings(DecoderSettings):
     @property
     def width(self) -> int:
         """See `DecoderSettings`."""
+        return self.hidden_size
+
+    @property
+    def embedding_width(self) -> int:
+        """The width of the embeddings; another one than that of the states needs a projection."""
         return self.hidden_size
 
     @property

@@ -46,6 +46,23 @@ class DecoderSettings(Settings):
         return jnp.broadcast_to(past + jnp.arange(input_ids.shape[1]), input_ids.shape)
 
 
+def positions_from_pad(input_ids: jax.Array, past: jax.Array | int, pad: int) -> jax.Array:
+    """Return positions that begin after the id of the pad token; pad tokens have that id.
+
+    Like PyTorch, this counts pad tokens among those that come before, but not among new ones.
+
+    Args:
+        input_ids: int32 (batch, tokens).
+        past: how many tokens come before: those in the cache.
+        pad: the id of the pad token.
+
+    Returns:
+        int32 (batch, tokens).
+    """
+    is_text = input_ids != pad
+    return jnp.where(is_text, past + jnp.cumsum(is_text, axis=1), 0) + pad
+
+
 def next_token_logits(
     settings: DecoderSettings,
     states: jax.Array,

@@ -4,17 +4,21 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from ved.modeling.bart import BartModule, BartSettings
+from ved.modeling.bart import BartModule
+from ved.modeling.bart_settings import BartSettings
 from ved.modeling.beit import BeitModule, BeitSettings
 from ved.modeling.bert import BertModule
+from ved.modeling.bert_generation import BertGenerationModule, BertGenerationSettings
 from ved.modeling.bert_settings import BertSettings
 from ved.modeling.clip import CLIPVisionModule, CLIPVisionSettings
 from ved.modeling.decoder import DecoderSettings
 from ved.modeling.dinov2 import Dinov2Module, Dinov2Settings
+from ved.modeling.electra import ElectraModule, ElectraSettings
 from ved.modeling.errors import ModelingError
 from ved.modeling.gpt2 import GPT2Module, GPT2Settings
 from ved.modeling.image_settings import ImageSettings
 from ved.modeling.linen import Module
+from ved.modeling.mbart import MBartSettings
 from ved.modeling.roberta import (
     RobertaModule,
     RobertaPreLayerNormModule,
@@ -26,6 +30,7 @@ from ved.modeling.settings import Settings
 from ved.modeling.siglip import SiglipVisionModule, SiglipVisionSettings
 from ved.modeling.swin import DonutSwinSettings, SwinModule, SwinSettings
 from ved.modeling.swinv2 import Swinv2Module, Swinv2Settings
+from ved.modeling.trocr import TrOCRSettings
 from ved.modeling.vit import ViTModule, ViTSettings
 
 
@@ -67,6 +72,10 @@ DECODERS: Mapping[str, DecoderFamily] = MappingProxyType(
         "roberta-prelayernorm": DecoderFamily(
             RobertaPreLayerNormSettings, RobertaPreLayerNormModule
         ),
+        "mbart": DecoderFamily(MBartSettings, BartModule),
+        "trocr": DecoderFamily(TrOCRSettings, BartModule),
+        "electra": DecoderFamily(ElectraSettings, ElectraModule),
+        "bert-generation": DecoderFamily(BertGenerationSettings, BertGenerationModule),
     }
 )
 

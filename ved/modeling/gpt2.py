@@ -235,10 +235,7 @@ class GPT2Transformer(Module):
         stack = Stack(GPT2Layer, of.n_layer, of, self.dtype, self.remat, name="h")
         output = stack(states, *inputs, deterministic=deterministic, **outputs)
         norm = LayerNorm(of.layer_norm_epsilon, dtype=self.dtype, name="ln_f")
-        states = norm(output.last_hidden_state)
-        if output.hidden_states is not None:  # GPT-2's last ones are those after the norm
-            output = output._replace(hidden_states=(*output.hidden_states[:-1], states))
-        return output.with_last(states), tokens
+        return output.with_norm(norm), tokens
 
 
 class GPT2Module(Module):

@@ -24,7 +24,7 @@ _BASE_MODELS = frozenset(
     {
         *("vit", "beit", "dinov2", "dinov2_with_registers", "deit", "vision_model"),
         *("swin", "swinv2", "donut"),
-        *("transformer", "bert", "roberta", "roberta_prelayernorm", "model"),
+        *("transformer", "bert", "roberta", "roberta_prelayernorm", "model", "electra"),
     }
 )
 """The names of base models: `base_model_prefix` of transformers' PyTorch classes."""
@@ -32,10 +32,12 @@ _BASE_MODELS = frozenset(
 _TIED = (
     ("wte.weight", "lm_head.weight"),
     ("decoder.embed_tokens.weight", "shared.weight", "lm_head.weight"),
+    ("decoder.embed_tokens.weight", "output_projection.weight"),
     (
         "embeddings.word_embeddings.weight",
         "cls.predictions.decoder.weight",
         "lm_head.decoder.weight",
+        "generator_lm_head.weight",
     ),
     ("cls.predictions.bias", "cls.predictions.decoder.bias"),
     ("lm_head.bias", "lm_head.decoder.bias"),
@@ -59,6 +61,7 @@ _BUFFERS = (
     ".relative_coords_table",
     ".attn_mask",
     ".final_logits_bias",
+    ".embed_positions._float_tensor",
 )
 """Ends of the names of stored tensors that are not parameters."""
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import jax
-import jax.numpy as jnp
 
 from ved.modeling.activations import ACTIVATIONS
 from ved.modeling.bert import BertModule
 from ved.modeling.bert_head import scores
 from ved.modeling.bert_settings import BertSettings
+from ved.modeling.decoder import positions_from_pad
 from ved.modeling.layers import Dtype
 from ved.modeling.linen import Embed, Module, compact
 
@@ -35,13 +35,8 @@ class RobertaSettings(BertSettings):
         return self.max_position_embeddings - self.pad_token_id - 1
 
     def position_ids(self, input_ids: jax.Array, past: jax.Array | int = 0) -> jax.Array:
-        """Return the position of each token: int32 (batch, tokens); see `DecoderSettings`.
-
-        Like PyTorch, this counts pad tokens among those that come before, but not among new ones.
-        """
-        is_text = input_ids != self.pad_token_id
-        numbers = jnp.where(is_text, past + jnp.cumsum(is_text, axis=1), 0)
-        return numbers + self.pad_token_id
+        """Return the position of each token: int32 (batch, tokens); see `DecoderSettings`."""
+        return positions_from_pad(input_ids, past, self.pad_token_id)
 
 
 @dataclass(frozen=True, kw_only=True)

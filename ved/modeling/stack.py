@@ -31,6 +31,13 @@ class StackOutput(NamedTuple):
         """Return the output with other states after the last layer: those after a norm."""
         return self._replace(last_hidden_state=states)
 
+    def with_norm(self, norm: Callable[[jax.Array], jax.Array]) -> "StackOutput":
+        """Return the output with a norm after the last layer, also in `hidden_states`."""
+        states, between = norm(self.last_hidden_state), self.hidden_states
+        if between is not None:
+            between = (*between[:-1], states)
+        return self._replace(last_hidden_state=states, hidden_states=between)
+
 
 class DecoderOutput(NamedTuple):
     """The output of a decoder.

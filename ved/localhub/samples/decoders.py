@@ -153,10 +153,29 @@ def bart(options: SampleOptions = DEFAULT_OPTIONS) -> SampleCheckpoint:
 
     Its token embeddings, `model.shared.weight`, are tied to encoder, decoder and head.
     """
-    tokenizer = bart_tokenizer()
+    return build_bart(options, BartConfig, bart_tokenizer())
+
+
+def build_bart(
+    options: SampleOptions,
+    config_class: Any,
+    tokenizer: SampleTokenizer,
+    *,
+    last_norm: bool = False,
+    **family: Any,
+) -> SampleCheckpoint:
+    """Build a checkpoint with the tensors of BART.
+
+    Args:
+        options: the options.
+        config_class: the config class of BART, or of a family with the same tensors.
+        tokenizer: the tokenizer.
+        last_norm: whether a norm follows the last layer of each half.
+        family: values of the family for config.json.
+    """
     inner = 4 * options.hidden_size
     config = options.build_config(
-        BartConfig,
+        config_class,
         vocab_size=tokenizer.size,
         max_position_embeddings=MAX_LENGTH,
         encoder_layers=2,
@@ -165,6 +184,7 @@ def bart(options: SampleOptions = DEFAULT_OPTIONS) -> SampleCheckpoint:
         decoder_attention_heads=2,
         encoder_ffn_dim=inner,
         decoder_ffn_dim=inner,
+        **family,
     )
     random = RandomTensors(options.seed)
     shared = random.small(config.vocab_size, config.d_model)
@@ -174,16 +194,20 @@ def bart(options: SampleOptions = DEFAULT_OPTIONS) -> SampleCheckpoint:
         **under("encoder", _bart_stack(random, config, shared, layers[0])),
         **under("decoder", _bart_stack(random, config, shared, layers[1], cross=True)),
     }
+    if last_norm:
+        base |= random.norm("encoder.layer_norm", config.d_model)
+        base |= random.norm("decoder.layer_norm", config.d_model)
+    name = config_class.__name__.removesuffix("Config")
     return SampleCheckpoint(
         options=options,
         config=config,
         base=base,
-        base_architecture="BartModel",
+        base_architecture=f"{name}Model",
         heads={
             "final_logits_bias": random.small(1, config.vocab_size),
             "lm_head.weight": shared,
         },
-        head_architecture="BartForConditionalGeneration",
+        head_architecture=f"{name}ForConditionalGeneration",
         prefix="model",
         has_heads=True,
         license="apache-2.0",
