@@ -160,7 +160,7 @@ def _add_localhub(commands: _Commands) -> None:
     command.add_argument(
         "--like-production",
         action="store_true",
-        help="answer as https://huggingface.co does where a plain Hub differs",
+        help="answer as https://huggingface.co does where a plain Hub differs; includes --xet",
     )
     command.set_defaults(command="localhub")
 

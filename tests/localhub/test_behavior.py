@@ -14,8 +14,13 @@ pytestmark = pytest.mark.hub
 
 
 def test_like_production_switches_on_what_the_real_hub_does(tmp_path: Path) -> None:
-    hub = LocalHub(tmp_path, like_production=True)
-    assert hub.behavior == Behavior.of_production() != Behavior()
+    with LocalHub(tmp_path, like_production=True) as hub:
+        assert hub.behavior == Behavior.of_production() != Behavior()
+        hub.add_user("alice", token="hf_alice")
+        api = HfApi(hub.endpoint, token="hf_alice")
+        api.create_repo("alice/large")
+        api.upload_file(path_or_fileobj=bytes(9), path_in_repo="a.bin", repo_id="alice/large")
+        assert any(each.path.endswith("/v2/shards") for each in hub.requests)
 
 
 @pytest.mark.parametrize("private", [False, True])

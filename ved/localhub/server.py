@@ -44,7 +44,7 @@ class LocalHub:
         address_lifetime: in seconds, for the signed URLs of LFS objects and xorbs.
         xet: whether large files go by Xet. Clients that only know LFS are served too.
         xet_token_lifetime: in seconds, for the tokens of the Xet storage.
-        like_production: whether the hub answers as https://huggingface.co does; see `Behavior`.
+        like_production: whether it answers as https://huggingface.co, with Xet; see `Behavior`.
 
     Attributes:
         behavior: how the hub answers where Hubs differ. It may be changed at any time.
@@ -118,7 +118,7 @@ class LocalHub:
             address_lifetime=address_lifetime,
             multipart_threshold=multipart_threshold,
             page_size=page_size,
-            xet=Xet.open(storage, xet_token_lifetime) if xet else None,
+            xet=Xet.open(storage, xet_token_lifetime) if xet or like_production else None,
         )
         self._thread: threading.Thread | None = None
         self.faults = Faults()
