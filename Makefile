@@ -13,8 +13,10 @@ WORKFLOWS := .github/workflows/*.yml examples/workflows/*.yml $(REPOSITORY)/.git
 
 .PHONY: demo check test test-unit test-runner test-nightly coverage lint fuzz bench schema docs golden lock clean
 
-# Modules stay in one process each, so what a module prepares is prepared once.
-PYTEST := $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+# Modules stay in one process each, so what a module prepares is prepared once. Many tests wait for
+# other processes, so there is one process more than processors.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+PYTEST := $(RUN) -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 demo: $(VENV)/demo.installed ## Run the action on a local Hub: sources in, checkpoints out
 	$(RUN) -m examples.demo

@@ -69,7 +69,6 @@ TASKS = {task.__name__: task for task in (generate, read, train, differentiate)}
 
 def main(request: str, answer: str) -> None:
     """Answer every question with a newly loaded model."""
-    torch.set_num_threads(1)  # more threads are slower with such small tensors
     arrays = {}
     for label, question in json.loads(Path(request).read_text()).items():
         model = VisionEncoderDecoderModel.from_pretrained(

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from tests.support.environments import quick_compilation
+from tests.support.environments import quick_models
 from tests.support.publishing import (
     asked_for,
     build_locally,
@@ -349,7 +349,7 @@ def test_card_run_ignores_code_of_the_description(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(card_run, "VARIABLES", VARIABLES | quick_compilation())
+    monkeypatch.setattr(card_run, "VARIABLES", VARIABLES | quick_models())
     caplog.set_level(logging.INFO, "ved")
     mark = tmp_path / "mark"
     code = f"```python\nopen({str(mark)!r}, 'w')\n```"
@@ -364,7 +364,7 @@ def test_card_run_ignores_code_of_the_description(
 def test_card_run_needs_no_dictionary_for_a_japanese_tokenizer(
     hub: LocalHub, repo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(card_run, "VARIABLES", VARIABLES | quick_compilation())
+    monkeypatch.setattr(card_run, "VARIABLES", VARIABLES | quick_models())
     publish(hub, "team/japanese", japanese_bert(tmp_path / "decoder"))
     result = build_pair(hub, pair(repo, decoder="team/japanese", check="generate"))
     assert result.action == "built", result.reason

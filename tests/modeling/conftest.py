@@ -14,6 +14,13 @@ def quick_compilation() -> Iterator[None]:
     _set_optimizations(disabled=False)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def forget_programs() -> Iterator[None]:
+    """Free what a module compiled, after the module: it may be a gigabyte."""
+    yield
+    jax.clear_caches()  # type: ignore[no-untyped-call]
+
+
 def _set_optimizations(*, disabled: bool) -> None:
     jax.config.update("jax_disable_most_optimizations", disabled)  # type: ignore[no-untyped-call]
     # jax reuses what it compiled with the other setting, and other modules compare bits.

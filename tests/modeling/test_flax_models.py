@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from tests import checkpoints
 from tests.support.building import assemble_pair
-from tests.support.environments import python, quick_compilation
+from tests.support.environments import python, quick_models
 from ved.modeling import FlaxVisionEncoderDecoderModel
 from ved.modeling.errors import ModelingError
 
@@ -208,7 +208,7 @@ def run(interpreter: str | Path, code: str, folder: Path, *options: str, **varia
     environment = {name: os.environ[name] for name in ("PATH", "HOME")}
     return subprocess.check_output(
         [interpreter, *options, "-c", code],
-        env={**environment, "HF_HUB_OFFLINE": "1", **quick_compilation(), **variables},
+        env={**environment, "HF_HUB_OFFLINE": "1", **quick_models(), **variables},
         cwd=folder,
         text=True,
     )

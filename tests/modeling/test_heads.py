@@ -8,14 +8,13 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-import transformers
 from numpy.typing import NDArray
 
 from tests import checkpoints
+from tests.support import reference
 from tests.support.building import assemble_pair, assert_same_parameters, parameters_in, read_json
 from tests.support.environments import run_consumer
 from tests.support.heads import change_tensors, decoder_with_head
-from tests.support.reference import parameters
 from ved.families.table import DECODERS
 from ved.modeling import FlaxVisionEncoderDecoderModel
 
@@ -111,5 +110,5 @@ def test_untied_head_is_published_untied(
     shutil.copytree(checkpoint, tmp_path / "safetensors")
     (tmp_path / "safetensors" / "flax_model.msgpack").unlink()
     for directory in (checkpoint, tmp_path / "safetensors"):
-        model = transformers.FlaxVisionEncoderDecoderModel.from_pretrained(directory)
-        assert_same_parameters(parameters(model), expected)
+        model = reference.load(directory)
+        assert_same_parameters(reference.parameters(model), expected)

@@ -17,9 +17,9 @@ import transformers
 from numpy.typing import NDArray
 
 from tests import checkpoints
+from tests.support import reference
 from tests.support.building import assemble_pair, assert_same_parameters
 from tests.support.environments import run_consumer
-from tests.support.reference import parameters
 from ved.manifest.settings import CheckpointSettings
 from ved.modeling import FlaxVisionEncoderDecoderModel
 
@@ -447,13 +447,10 @@ def test_call_uses_given_position_ids_unchanged(directories: dict[str, Path]) ->
     positions = {"decoder_position_ids": np.array([[2, 3, 4, 5, 6, 7, 8]] * 2)}
     ours, theirs = (
         read(
-            model_class.from_pretrained(directories["vit-roberta"]),
+            load(directories["vit-roberta"]),
             images() | padded_text("roberta") | positions,
         )
-        for model_class in (
-            FlaxVisionEncoderDecoderModel,
-            transformers.FlaxVisionEncoderDecoderModel,
-        )
+        for load in (FlaxVisionEncoderDecoderModel.from_pretrained, reference.load)
     )
 
     np.testing.assert_array_equal(ours, theirs)
@@ -497,8 +494,8 @@ def test_save_pretrained_writes_a_checkpoint_that_transformers_loads(
     model = FlaxVisionEncoderDecoderModel.from_pretrained(directories["vit-roberta"])
     model.save_pretrained(tmp_path, safe_serialization=safe_serialization)
 
-    theirs = transformers.FlaxVisionEncoderDecoderModel.from_pretrained(tmp_path)
+    theirs = reference.load(tmp_path)
 
-    assert_same_parameters(parameters(theirs), parameters(model))
+    assert_same_parameters(reference.parameters(theirs), reference.parameters(model))
     assert theirs.config.decoder_start_token_id == model.config.decoder_start_token_id
     assert theirs.generation_config.eos_token_id == model.generation_config["eos_token_id"]

@@ -1,6 +1,7 @@
 """PyTorch reads model.safetensors with transformers 4 and 5, each in its own environment."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from transformers import AutoImageProcessor, FlaxVisionEncoderDecoderModel
+from transformers import AutoImageProcessor
 
 from tests import checkpoints
+from tests.support import reference
 from tests.support.building import assemble_pair, parameters_in
 from tests.support.environments import run_consumer
-from tests.support.reference import parameters
 from ved import modeling
 
 pytestmark = pytest.mark.slow
@@ -39,12 +40,12 @@ class Assembled:
     directory: Path
     pixel_values: NDArray[np.float32]
     positions_from: int
-    flax_class: Any
+    load_flax: Callable[[Path], Any]
 
     @cached_property
     def flax_logits(self) -> NDArray[np.float32]:
         """The logits of the Flax class with the position ids of PyTorch."""
-        model = self.flax_class.from_pretrained(self.directory)
+        model = self.load_flax(self.directory)
         ids = jnp.array(DECODER_INPUT_IDS)
         positions = self.positions_from + jnp.broadcast_to(jnp.arange(ids.shape[1]), ids.shape)
 
@@ -74,13 +75,14 @@ def assemble_sample(folder: Path, encoder: str, decoder: str) -> Assembled:
     pixel_values = processor(images, return_tensors="np").pixel_values.astype(np.float32)
     shifted = "roberta" in decoder
     first_position = checkpoint.token_ids.pad.id + 1 if shifted else 0
-    return Assembled(directory, pixel_values, first_position, flax_class(encoder, decoder))
+    return Assembled(directory, pixel_values, first_position, flax_loader(encoder, decoder))
 
 
-def flax_class(*families: str) -> Any:
-    """Return the class of transformers if it has the families; that of ved.modeling otherwise."""
+def flax_loader(*families: str) -> Callable[[Path], Any]:
+    """Return how to load the class of transformers if it has the families, or ved.modeling's."""
     known = {*families} <= {*checkpoints.WITH_FLAX_CLASS}
-    return FlaxVisionEncoderDecoderModel if known else modeling.FlaxVisionEncoderDecoderModel
+    load: Callable[[Path], Any] = modeling.FlaxVisionEncoderDecoderModel.from_pretrained
+    return reference.load if known else load
 
 
 @pytest.fixture(scope="module")
@@ -134,10 +136,10 @@ def test_flax_reads_the_same_bits_from_safetensors(
     msgpack = directory / "flax_model.msgpack"
     msgpack.rename(directory / "aside")
     try:
-        model = assembled[pair].flax_class.from_pretrained(directory)
+        model = assembled[pair].load_flax(directory)
     finally:
         (directory / "aside").rename(msgpack)
 
-    read = parameters(model)
+    read = reference.parameters(model)
     assert read.keys() == expected.keys()
     assert all(np.array_equal(read[path], expected[path]) for path in expected)

@@ -17,7 +17,7 @@ from huggingface_hub import HfApi
 import ved
 from tests import checkpoints
 from tests.support.building import source
-from tests.support.environments import python, quick_compilation
+from tests.support.environments import python, quick_models
 from tests.support.publishing import manifest, markdown, pair
 from ved.execution.checkpoint_dir import build_checkpoint
 from ved.manifest.settings import CheckpointSettings
@@ -118,7 +118,7 @@ def outcomes(
     environment = {
         **{variable: os.environ[variable] for variable in ("PATH", "HOME")},
         "HF_HUB_OFFLINE": "1",
-        **quick_compilation(),
+        **quick_models(),
         # As if VED was installed.
         "PYTHONPATH": str(Path(ved.__file__).parents[1]) if interpreter == sys.executable else "",
     }

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 _COMPILATION_CACHE = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+"""The environment variable for PyTorch, whose other threads take time even while they wait."""
+
 HOSTILE_VARIABLES = {
     "EAGER_CONSTANT_FOLDING": "1",
     "FLAX_FIX_RNG_SEPARATOR": "1",
@@ -101,18 +104,18 @@ def run_consumer(
     subprocess.run(
         [python(environment), program, folder / "request.json", folder / "answer.npz"],
         # The process of a user has none of the settings of VED's process.
-        env={name: os.environ[name] for name in ("PATH", "HOME")},
+        env={**{name: os.environ[name] for name in ("PATH", "HOME")}, **ONE_THREAD},
         check=True,
     )
     with np.load(folder / "answer.npz") as answer:
         return dict(answer)
 
 
-def quick_compilation() -> dict[str, str]:
-    """Return environment variables with which a process spends less time on compiling with XLA.
+def quick_models() -> dict[str, str]:
+    """Return environment variables with which a process spends less time on small models.
 
-    Most of the time of a small model goes into compiling. Processes of one run of the tests share
-    what they compiled.
+    Most of the time of a small model goes into compiling with XLA. Processes of one run of the
+    tests share what they compiled.
     """
     cache = {name: value for name, value in os.environ.items() if name in _COMPILATION_CACHE}
-    return {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", **cache}
+    return {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", **ONE_THREAD, **cache}

@@ -12,7 +12,7 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from tests.support.environments import quick_compilation
+from tests.support.environments import quick_models
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,6 @@ def environment(folder: Path, root: Path, interpreter: Path) -> dict[str, str]:
         "PATH": f"{programs}:{interpreter.parent}:{os.environ['PATH']}",
         "HOME": str(folder),
         "PYTHONPATH": str(installed),
-        **quick_compilation(),
+        **quick_models(),
         **{f"GIT_{role}_{key}": who[key] for role in ("AUTHOR", "COMMITTER") for key in who},
     }

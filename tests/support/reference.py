@@ -1,11 +1,14 @@
-"""The reference of VED: the steps of transformers' create_model_from_encoder_decoder_models.
+"""The reference of VED: transformers' Flax class, and the steps of its script.
 
-It instantiates the models, like the script.
+The script is create_model_from_encoder_decoder_models. It instantiates the models.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import jax
 import numpy as np
 from flax.traverse_util import flatten_dict
 from transformers import (
@@ -49,3 +52,22 @@ def create_model(
 def parameters(model: Any) -> dict[tuple[str, ...], np.ndarray[Any, Any]]:
     """Return a model's parameters by path."""
     return {path: np.asarray(value) for path, value in flatten_dict(model.params).items()}
+
+
+_init_weights = FlaxVisionEncoderDecoderModel.init_weights
+
+
+def load(directory: Path) -> Any:
+    """Return the model with the parameters of a checkpoint.
+
+    The class would draw initial parameters first, which takes seconds, and replace them. Here they
+    are zero, and so is a parameter that the checkpoint lacks.
+    """
+    with mock.patch.object(FlaxVisionEncoderDecoderModel, "init_weights", _zeros):
+        return FlaxVisionEncoderDecoderModel.from_pretrained(directory)
+
+
+def _zeros(model: Any, rng: jax.Array, input_shape: Any, params: Any = None) -> Any:
+    assert params is None
+    shapes = jax.eval_shape(partial(_init_weights, model, input_shape=input_shape), rng)
+    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
