@@ -87,19 +87,21 @@ MLP_RATIO = 64
 LABELS = 100_000
 
 CONFIG_SIZES: Mapping[str, tuple[int, int]] = {
-    **dict.fromkeys(("hidden_size", "n_embd", "d_model"), (1, WIDTH)),
+    **dict.fromkeys(("hidden_size", "n_embd", "d_model", "dim"), (1, WIDTH)),
     **dict.fromkeys(
-        ("num_hidden_layers", "n_layer", "decoder_layers", "encoder_layers"), (1, LAYERS)
+        ("num_hidden_layers", "n_layer", "n_layers", "decoder_layers", "encoder_layers"),
+        (1, LAYERS),
     ),
     **dict.fromkeys(
         (
-            *("num_attention_heads", "n_head"),
+            *("num_attention_heads", "n_head", "n_heads"),
             *("decoder_attention_heads", "encoder_attention_heads"),
         ),
         (1, HEADS),
     ),
     **dict.fromkeys(
-        ("intermediate_size", "n_inner", "decoder_ffn_dim", "encoder_ffn_dim"), (1, INNER_WIDTH)
+        ("intermediate_size", "n_inner", "hidden_dim", "decoder_ffn_dim", "encoder_ffn_dim"),
+        (1, INNER_WIDTH),
     ),
     "pooler_output_size": (0, WIDTH),
     "vocab_size": (1, VOCABULARY),

@@ -1,5 +1,6 @@
 """Families with a twin, and halves of whole models, become checkpoints like any other source."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -177,10 +178,14 @@ def test_halves_of_a_dual_encoder_are_an_encoder_and_a_decoder(tmp_path: Path) -
     assert all(ledger.unused["logit_scale"] == UNUSED_HALF for ledger in checkpoint.ledgers)
 
 
-@pytest.mark.parametrize("model_type", ["clip", "siglip"])
+@pytest.mark.parametrize("model_type", ["clip", "chinese_clip", "siglip"])
 def test_half_of_a_dual_model_is_its_encoder_of_images(model_type: str, tmp_path: Path) -> None:
-    write = {"clip": checkpoints.clip_vision, "siglip": checkpoints.siglip_vision}[model_type]
-    vision, gpt2 = write(tmp_path / "vision"), checkpoints.gpt2(tmp_path / "gpt2")
+    write: dict[str, Callable[..., Path]] = {
+        "clip": checkpoints.clip_vision,
+        "chinese_clip": checkpoints.chinese_clip_vision,
+        "siglip": checkpoints.siglip_vision,
+    }
+    vision, gpt2 = write[model_type](tmp_path / "vision"), checkpoints.gpt2(tmp_path / "gpt2")
     dual = whole(
         tmp_path / "dual",
         model_type,
@@ -237,3 +242,15 @@ def test_record_and_card_name_the_half_and_the_twin(tmp_path: Path) -> None:
     text = (tmp_path / "c" / card.FILE_NAME).read_text()
     for name in ("`vit_mae`", "`vit`", "`distilbert`", "`bert`", "`vision-encoder-decoder`"):
         assert name in text
+
+
+def test_half_has_the_image_processor_of_a_model_that_transformers_5_saved(tmp_path: Path) -> None:
+    vit, gpt2 = checkpoints.vit(tmp_path / "vit"), checkpoints.gpt2(tmp_path / "gpt2")
+    assemble_pair(vit, gpt2, tmp_path / "expected")
+    settings = read_json(vit / "preprocessor_config.json")
+    (vit / "preprocessor_config.json").unlink()
+    content = {"image_processor": settings, "processor_class": "TrOCRProcessor"}
+    (vit / "processor_config.json").write_text(json.dumps(content))
+    assemble_pair(vit, gpt2, tmp_path / "found")
+    one, other = (tmp_path / each / "preprocessor_config.json" for each in ("found", "expected"))
+    assert one.read_bytes() == other.read_bytes()

@@ -20,6 +20,7 @@ from tests.checkpoints.options import DecoderOptions, EncoderOptions, Options
 from tests.checkpoints.text_families import bert_generation, electra_small, mbart, trocr
 from tests.checkpoints.twins import (
     camembert,
+    chinese_clip_vision,
     data2vec_text,
     data2vec_vision,
     distilbert,
@@ -65,7 +66,12 @@ WITH_FLAX_CLASS = tuple(
 )
 """The families that can be compared with the Flax classes of transformers 4.57."""
 
-TWIN_ENCODERS = {"vit_mae": vit_mae, "vit_msn": vit_msn, "data2vec-vision": data2vec_vision}
+TWIN_ENCODERS = {
+    "vit_mae": vit_mae,
+    "vit_msn": vit_msn,
+    "chinese_clip_vision_model": chinese_clip_vision,
+    "data2vec-vision": data2vec_vision,
+}
 TWIN_DECODERS = {
     "camembert": camembert,
     "data2vec-text": data2vec_text,
@@ -89,6 +95,7 @@ __all__ = [
     "bert",
     "bert_generation",
     "camembert",
+    "chinese_clip_vision",
     "clip_vision",
     "config_only",
     "data2vec_text",

@@ -1,5 +1,6 @@
 """One function for each family that has a twin, which writes a checkpoint of it."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from transformers import (
 from tests.checkpoints.families import sentencepiece_model
 from tests.checkpoints.options import DecoderOptions, EncoderOptions, takes
 from tests.checkpoints.variants import write_decoder, write_encoder
+from tests.checkpoints.vision import clip_vision
 from ved.families.twins import TWIN_DECODERS
 from ved.localhub import samples
 from ved.localhub.samples import SampleCheckpoint
@@ -79,6 +81,26 @@ def data2vec_vision(directory: Path, options: EncoderOptions) -> None:
         prefix="data2vec_vision",
     )
     write_encoder(directory, sample, options)
+
+
+def chinese_clip_vision(directory: Path, **options: Any) -> Path:
+    """Write the vision half of a model like OFA-Sys/chinese-clip-vit-base-patch16."""
+    clip_vision(directory, **options)
+    processor = json.loads((directory / "preprocessor_config.json").read_text())
+    own = {
+        "config.json": {
+            "model_type": "chinese_clip_vision_model",
+            "architectures": ["ChineseCLIPVisionModel"],
+        },
+        "preprocessor_config.json": {
+            "image_processor_type": "ChineseCLIPImageProcessor",
+            "size": processor["crop_size"],
+        },
+    }
+    for name, settings in own.items():
+        content = json.loads((directory / name).read_text())
+        (directory / name).write_text(json.dumps(content | settings))
+    return directory
 
 
 @takes(DecoderOptions)

@@ -149,6 +149,7 @@ NO_POOLER: Expected = ("warning", "encoder", ErrorCode.RANDOM_PARAMETERS, "poole
 TWINS = {
     "vit_mae": twin(checkpoints.vit_mae, "vit", NO_POOLER),
     "vit_msn": twin(checkpoints.vit_msn, "vit", NO_POOLER),
+    "chinese_clip_vision_model": twin(checkpoints.chinese_clip_vision, "clip_vision_model"),
     "data2vec-vision": twin(checkpoints.data2vec_vision, "beit"),
     "camembert": twin(checkpoints.camembert, "roberta"),
     "data2vec-text": twin(checkpoints.data2vec_text, "roberta"),

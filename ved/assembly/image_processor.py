@@ -11,7 +11,11 @@ from PIL import Image
 
 from ved.assembly import json_settings
 from ved.assembly.json_settings import Check, boolean, integer
-from ved.assembly.processing_files import IMAGE_PROCESSOR_CONFIG, ImageProcessorFiles
+from ved.assembly.processing_files import (
+    IMAGE_PROCESSOR_CONFIG,
+    PROCESSOR_CONFIG,
+    ImageProcessorFiles,
+)
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Family
 from ved.text import first_line, quoted
@@ -82,15 +86,14 @@ def prepare_image_processor(
     Raises:
         VedError: the source has no image processor that VED can publish.
     """
-    path = directory / IMAGE_PROCESSOR_CONFIG
-    if not path.is_file():
-        raise VedError(
-            f"{origin} has no image processor ({IMAGE_PROCESSOR_CONFIG}).",
-            "Use an encoder checkpoint that has one.",
-            code=ErrorCode.PROCESSOR_NOT_USABLE,
-        )
     try:
-        raw = json_settings.read_object(path)
+        raw = _read(directory)
+        if raw is None:
+            raise VedError(
+                f"{origin} has no image processor ({IMAGE_PROCESSOR_CONFIG}).",
+                "Use an encoder checkpoint that has one.",
+                code=ErrorCode.PROCESSOR_NOT_USABLE,
+            )
         name = _class_name(raw, config, family, origin)
         return _describe(name, raw)
     except VedError:
@@ -101,6 +104,20 @@ def prepare_image_processor(
             "Use an encoder checkpoint whose image processor works with transformers.",
             code=ErrorCode.PROCESSOR_NOT_USABLE,
         ) from error
+
+
+def _read(directory: Path) -> dict[str, Any] | None:
+    """Return the settings of the image processor; None if there is none.
+
+    Raises:
+        ValueError: a file is not JSON.
+    """
+    if (directory / IMAGE_PROCESSOR_CONFIG).is_file():
+        return json_settings.read_object(directory / IMAGE_PROCESSOR_CONFIG)
+    if not (directory / PROCESSOR_CONFIG).is_file():
+        return None
+    nested = json_settings.read_object(directory / PROCESSOR_CONFIG).get("image_processor")
+    return nested if isinstance(nested, dict) else None
 
 
 def _class_name(

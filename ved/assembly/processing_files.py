@@ -17,7 +17,8 @@ from ved.sources.snapshot import PROCESSING_FILES
 TOKENIZER_CONFIG = "tokenizer_config.json"
 TOKENIZER_JSON = "tokenizer.json"
 SPECIAL_TOKENS_MAP = "special_tokens_map.json"
-(IMAGE_PROCESSOR_CONFIG,) = PROCESSING_FILES["encoder"]
+IMAGE_PROCESSOR_CONFIG, PROCESSOR_CONFIG = PROCESSING_FILES["encoder"]
+"""The second one has the image processor of a whole model that transformers 5 saved."""
 
 SPECIAL_TOKENS = (
     "bos_token",

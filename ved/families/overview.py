@@ -14,6 +14,7 @@ MODELS: Mapping[str, str] = MappingProxyType(
     {
         # Encoders
         "beit": "microsoft/beit-base-patch16-224-pt22k",
+        "chinese_clip_vision_model": "OFA-Sys/chinese-clip-vit-base-patch16",
         "clip_vision_model": "openai/clip-vit-base-patch32",
         "data2vec-vision": "facebook/data2vec-vision-base",
         "deit": "facebook/deit-base-distilled-patch16-224",

@@ -70,7 +70,7 @@ REFUSED_ENCODERS: Mapping[str, Refusal] = MappingProxyType(
         **_each(("timm_wrapper",), "its model is one of timm, not of transformers", _VIT),
         **_each(
             (
-                *("align", "altclip", "blip", "chinese_clip", "clipseg", "flava", "groupvit"),
+                *("align", "altclip", "blip", "clipseg", "flava", "groupvit"),
                 *("metaclip_2", "owlv2", "owlvit", "siglip2", "xclip"),
             ),
             "it is a whole model of images and texts, whose half of images VED has no model for",

@@ -36,7 +36,7 @@ def _has_no_projection(config: Mapping[str, Any]) -> bool:
     return bool(config.get("embedding_size", 128) == config.get("hidden_size", 256))
 
 
-_VIT, _BEIT = ENCODERS["vit"], ENCODERS["beit"]
+_VIT, _BEIT, _CLIP = ENCODERS["vit"], ENCODERS["beit"], ENCODERS["clip_vision_model"]
 _BERT, _ROBERTA = DECODERS["bert"], DECODERS["roberta"]
 _ROBERTA_ROWS = {"vocab_size": 30522}  # of Camembert's and data2vec's classes
 
@@ -49,6 +49,11 @@ TWIN_ENCODERS: Mapping[str, Family] = MappingProxyType(
             twin=Twin("vit"),
         ),
         "vit_msn": replace(_VIT, twin=Twin("vit", defaults={"layer_norm_eps": 1e-6})),
+        "chinese_clip_vision_model": replace(
+            _CLIP,
+            image_processors=("ChineseCLIPImageProcessor", *_CLIP.image_processors),
+            twin=Twin("clip_vision_model"),
+        ),
         "data2vec-vision": replace(_BEIT, twin=Twin("beit", "data2vec_vision")),
     }
 )

@@ -42,6 +42,9 @@ WHOLES: Mapping[str, Mapping[Role, Half]] = MappingProxyType(
         "encoder-decoder": {"decoder": _DECODER},
         "speech-encoder-decoder": {"decoder": _DECODER},
         "clip": {"encoder": Half("vision_config", "vision_model", "clip_vision_model")},
+        "chinese_clip": {
+            "encoder": Half("vision_config", "vision_model", "chinese_clip_vision_model")
+        },
         "siglip": {"encoder": Half("vision_config", "vision_model", "siglip_vision_model")},
         "vision-text-dual-encoder": {
             "encoder": Half("vision_config", "vision_model"),

@@ -34,7 +34,7 @@ PICKLED_WEIGHTS = ("pytorch_model.bin",)
 """Weight files that VED reads only if the manifest allows it, because a pickle is a program."""
 
 PROCESSING_FILES: Mapping[Role, tuple[str, ...]] = {
-    "encoder": ("preprocessor_config.json",),
+    "encoder": ("preprocessor_config.json", "processor_config.json"),
     "decoder": (
         "added_tokens.json",
         "bpe.codes",
