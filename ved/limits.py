@@ -83,6 +83,7 @@ PATCH_SIZE = 1024
 CHANNELS = 256
 WINDOW = 4096
 STAGES = 16
+REGISTERS = 1024
 MLP_RATIO = 64
 LABELS = 100_000
 
@@ -115,6 +116,7 @@ CONFIG_SIZES: Mapping[str, tuple[int, int]] = {
     "image_size": (1, IMAGE_SIZE),
     "patch_size": (1, PATCH_SIZE),
     "num_channels": (1, CHANNELS),
+    "num_register_tokens": (0, REGISTERS),
     "num_labels": (0, LABELS),
 }
 """The smallest and the largest value of settings that are sizes, under all of their names: classes

@@ -29,7 +29,7 @@ from tests.checkpoints.twins import (
     vit_mae,
     vit_msn,
 )
-from tests.checkpoints.vision import clip_vision, siglip_vision
+from tests.checkpoints.vision import clip_vision, deit, dinov2_with_registers, dinov3, siglip_vision
 from tests.checkpoints.wholes import whole
 from tests.checkpoints.windows import donut_swin, swin, swinv2
 from ved.families import table
@@ -43,6 +43,9 @@ ENCODERS = {
     "swin": swin,
     "swinv2": swinv2,
     "donut-swin": donut_swin,
+    "deit": deit,
+    "dinov2_with_registers": dinov2_with_registers,
+    "dinov3_vit": dinov3,
 }
 DECODERS = {
     "gpt2": gpt2,
@@ -100,7 +103,10 @@ __all__ = [
     "config_only",
     "data2vec_text",
     "data2vec_vision",
+    "deit",
     "dinov2",
+    "dinov2_with_registers",
+    "dinov3",
     "distilbert",
     "donut_swin",
     "electra",

@@ -24,6 +24,8 @@ def write_encoder(directory: Path, sample: SampleCheckpoint, options: EncoderOpt
         sample.image_processor.crop_size = {"height": size, "width": size}
     elif size is not None:
         sample.image_processor.size = {"height": size, "width": size}
+        if getattr(sample.image_processor, "do_center_crop", False):
+            sample.image_processor.crop_size = {"height": size, "width": size}
     sample = _with_options(sample, options)
     sample.write_settings(directory)
     _write_weights(directory, sample, without_tied_names(sample.tensors), options)

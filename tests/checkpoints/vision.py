@@ -1,18 +1,26 @@
 """Encoders that transformers has no usable Flax class for: a function for each family."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from transformers import (
+    BitImageProcessor,
     CLIPImageProcessor,
     CLIPVisionConfig,
+    DeiTConfig,
+    DeiTImageProcessor,
+    Dinov2WithRegistersConfig,
+    DINOv3ViTConfig,
     SiglipImageProcessor,
     SiglipVisionConfig,
 )
 
 from tests.checkpoints.options import EncoderOptions, takes
 from tests.checkpoints.variants import write_encoder
+from tests.support.building import edit_json
+from ved.localhub import samples
 from ved.localhub.samples.checkpoint import SampleCheckpoint
 from ved.localhub.samples.weights import RandomTensors, Tensors, under
 
@@ -95,6 +103,107 @@ def siglip_vision(directory: Path, options: EncoderOptions) -> None:
     write_encoder(directory, checkpoint, options)
 
 
+@takes(EncoderOptions)
+def deit(directory: Path, options: EncoderOptions) -> None:
+    """Write a DeiT like facebook/deit-base-distilled-patch16-224: with two heads."""
+    sample = samples.vit(replace(options.of_sample, seed=_other(options.seed)))
+    config = options.of_sample.build_config(
+        DeiTConfig, intermediate_size=4 * options.hidden_size, **SMALL
+    )
+    width, random = config.hidden_size, RandomTensors(_other(options.seed) + 1)
+    base = {
+        **sample.base,
+        "embeddings.distillation_token": random.small(1, 1, width),
+        "embeddings.position_embeddings": random.small(1, 2 + _patches(config), width),
+    }
+    heads = {
+        name: tensor
+        for head in ("cls_classifier", "distillation_classifier")
+        for name, tensor in random.linear(head, width, config.num_labels).items()
+    }
+    size = config.image_size
+    checkpoint = replace(
+        sample,
+        config=config,
+        base=base,
+        base_architecture="DeiTModel",
+        heads=heads,
+        head_architecture="DeiTForImageClassificationWithTeacher",
+        prefix="deit",
+        image_processor=DeiTImageProcessor(size=_square(size * 8 // 7), crop_size=_square(size)),
+    )
+    write_encoder(directory, checkpoint, options)
+
+
+@takes(EncoderOptions)
+def dinov2_with_registers(directory: Path, options: EncoderOptions) -> None:
+    """Write a DINOv2 like facebook/dinov2-with-registers-base."""
+    sample = samples.dinov2(options.of_sample)
+    config = options.of_sample.build_config(Dinov2WithRegistersConfig, image_size=32, patch_size=8)
+    random = RandomTensors(options.seed + 1)
+    registers = random.small(1, config.num_register_tokens, config.hidden_size)
+    checkpoint = replace(
+        sample,
+        config=config,
+        base={**sample.base, "embeddings.register_tokens": registers},
+        base_architecture="Dinov2WithRegistersModel",
+        head_architecture="Dinov2WithRegistersForImageClassification",
+        prefix="dinov2_with_registers",
+    )
+    write_encoder(directory, checkpoint, options)
+
+
+@takes(EncoderOptions)
+def dinov3(directory: Path, options: EncoderOptions) -> None:
+    """Write a DINOv3 like facebook/dinov3-vits16-pretrain-lvd1689m.
+
+    The class of its image processor needs torch, so the file is that of another one with its name.
+    """
+    sample = options.of_sample
+    config = sample.build_config(
+        DINOv3ViTConfig,
+        intermediate_size=4 * options.hidden_size,
+        **{"num_register_tokens": 2, **SMALL},
+    )
+    width, random = config.hidden_size, RandomTensors(_other(options.seed))
+    base = {
+        "embeddings.cls_token": random.small(1, 1, width),
+        "embeddings.mask_token": random.small(1, 1, width),
+        "embeddings.register_tokens": random.small(1, config.num_register_tokens, width),
+        "embeddings.patch_embeddings.weight": _kernel(random, config),
+        "embeddings.patch_embeddings.bias": random.small(width),
+        **_dinov3_layers(random, config),
+        **random.norm("norm", width),
+    }
+    checkpoint = SampleCheckpoint(
+        options=sample,
+        config=config,
+        base=base,
+        base_architecture="DINOv3ViTModel",
+        heads={},
+        head_architecture="DINOv3ViTModel",
+        prefix="dinov3_vit",
+        has_heads=False,
+        license="apache-2.0",
+        image_processor=BitImageProcessor(
+            do_center_crop=False,
+            size=_square(config.image_size),
+            resample=2,
+            image_mean=[0.485, 0.456, 0.406],
+            image_std=[0.229, 0.224, 0.225],
+        ),
+    )
+    write_encoder(directory, checkpoint, options)
+    edit_json(
+        directory / "preprocessor_config.json", image_processor_type="DINOv3ViTImageProcessorFast"
+    )
+
+
+def _other(seed: int) -> int:
+    """Return a seed with which two images of noise give two texts; with most they give one."""
+    return seed + 1
+
+
 def _square(size: int) -> dict[str, int]:
     return {"height": size, "width": size}
 
@@ -140,3 +249,25 @@ def _siglip_head(random: RandomTensors, config: Any) -> Tensors:
         **random.norm("layernorm", width),
         **_feed_forward(random, config),
     }
+
+
+def _dinov3_layers(random: RandomTensors, config: Any) -> Tensors:
+    width, inner = config.hidden_size, config.intermediate_size
+    biases = {"q": config.query_bias, "k": config.key_bias, "v": config.value_bias}
+    layers: Tensors = {}
+    for number in range(config.num_hidden_layers):
+        gate = random.linear("mlp.gate_proj", width, inner, bias=config.mlp_bias)
+        layers |= under(
+            f"layer.{number}",
+            *(
+                random.linear(f"attention.{name}_proj", width, width, bias=bias)
+                for name, bias in biases.items()
+            ),
+            random.linear("attention.o_proj", width, width, bias=config.proj_bias),
+            random.linear("mlp.up_proj", width, inner, bias=config.mlp_bias),
+            gate if config.use_gated_mlp else {},
+            random.linear("mlp.down_proj", inner, width, bias=config.mlp_bias),
+            *(random.norm(f"norm{each}", width) for each in (1, 2)),
+            {f"layer_scale{each}.lambda1": random.near_one(width) for each in (1, 2)},
+        )
+    return layers

@@ -11,7 +11,10 @@ from ved.families import DECODERS, ENCODERS
 from ved.families.setting import ACTIVATION
 
 FAMILIES = {**ENCODERS, **DECODERS}
-VISION = ("vit", "beit", "dinov2", "clip_vision_model", "siglip_vision_model")
+VISION = (
+    *("vit", "beit", "dinov2", "clip_vision_model", "siglip_vision_model", "deit"),
+    *("dinov2_with_registers", "dinov3_vit"),
+)
 DUAL = ("clip_vision_model", "siglip_vision_model")
 WINDOWS = ("swin", "swinv2", "donut-swin")
 ROBERTA_LIKE = ("roberta", "xlm-roberta", "roberta-prelayernorm")
@@ -36,6 +39,11 @@ REFUSED: list[tuple[tuple[str, ...], str, tuple[object, ...]]] = [
     ((*VISION[:3], *BERT_LIKE), "hidden_dropout_prob", ("0.1", None, 1.5, -0.1)),
     ((*VISION[:3], *BERT_LIKE), "attention_probs_dropout_prob", ("0.1", 2)),
     (DUAL, "attention_dropout", ("0.1", None, 2)),
+    (("dinov3_vit",), "rope_theta", (0, None, "100")),
+    (("dinov3_vit",), "use_gated_mlp", (None, 1)),
+    (("dinov3_vit",), "pos_embed_rescale", (0, "2", -1)),
+    (("dinov3_vit",), "pos_embed_shift", ("2", -1)),
+    (("dinov2_with_registers", "dinov3_vit"), "num_register_tokens", (None,)),
     (("clip_vision_model",), "initializer_factor", (None, "1")),
     (("siglip_vision_model",), "vision_use_head", (None, 0)),
     ((*VISION, *BERT_LIKE), "hidden_act", ("mish", "GELU", None, ["gelu"], {"gelu": 1})),

@@ -65,7 +65,7 @@ def assemble_sample(folder: Path, encoder: str, decoder: str) -> Assembled:
     sized = checkpoints.ENCODERS[encoder](
         folder / f"{encoder}-sized", processor_size=16, config={"image_size": 16}
     )
-    source = sized if encoder == "dinov2" else source
+    source = sized if encoder.startswith("dinov2") else source
     text = checkpoints.DECODERS[decoder](folder / decoder, hidden_size=48, config=STRONG)
     directory = folder / f"{encoder}-{decoder}"
     checkpoint = assemble_pair(source, text, directory)

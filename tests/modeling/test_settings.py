@@ -69,6 +69,21 @@ VISION = COMMON | {
     "attention_probs_dropout_prob": RATE,
     "chunk_size_feed_forward": st.just(0),  # tokens are an odd number
 }
+VIT = VISION | {
+    "intermediate_size": st.sampled_from((16, 24)),
+    "qkv_bias": FLAG,
+    "pooler_act": ACTIVATION,
+    "pooler_output_size": st.sampled_from((None, 8)),
+}
+DINOV2 = VISION | {
+    "mlp_ratio": st.sampled_from((2, 2.0, 2.5)),
+    "layerscale_value": st.sampled_from((1.0, 0.1, 1e-5)),
+    "drop_path_rate": RATE,
+    "qkv_bias": FLAG,
+    "use_swiglu_ffn": FLAG,
+    "use_mask_token": FLAG,
+    "apply_layernorm": FLAG,
+}
 # The PyTorch classes take no list as a size.
 DUAL = {
     name: strategy
@@ -148,13 +163,7 @@ TROCR = TEXT | {
     "dropout": RATE,
 }
 STRATEGIES: Mapping[str, dict[str, st.SearchStrategy[Any]]] = {
-    "vit": VISION
-    | {
-        "intermediate_size": st.sampled_from((16, 24)),
-        "qkv_bias": FLAG,
-        "pooler_act": ACTIVATION,
-        "pooler_output_size": st.sampled_from((None, 8)),
-    },
+    "vit": VIT,
     "beit": VISION
     | {
         "intermediate_size": st.sampled_from((16, 24)),
@@ -169,16 +178,7 @@ STRATEGIES: Mapping[str, dict[str, st.SearchStrategy[Any]]] = {
         "use_shared_relative_position_bias": FLAG,
         "out_indices": st.sampled_from((None, [1])),
     },
-    "dinov2": VISION
-    | {
-        "mlp_ratio": st.sampled_from((2, 2.0, 2.5)),
-        "layerscale_value": st.sampled_from((1.0, 0.1, 1e-5)),
-        "drop_path_rate": RATE,
-        "qkv_bias": FLAG,
-        "use_swiglu_ffn": FLAG,
-        "use_mask_token": FLAG,
-        "apply_layernorm": FLAG,
-    },
+    "dinov2": DINOV2,
     "clip_vision_model": DUAL | {"projection_dim": st.just(8)},
     "siglip_vision_model": DUAL | {"vision_use_head": FLAG},
     "swin": WINDOWS,
@@ -187,6 +187,23 @@ STRATEGIES: Mapping[str, dict[str, st.SearchStrategy[Any]]] = {
     | {
         "window_size": st.sampled_from((1, 3, 5, 20)),
         "pretrained_window_sizes": st.sampled_from(([0, 0], [3, 2], [6, 0])),
+    },
+    "deit": VIT,
+    "dinov2_with_registers": {
+        name: strategy for name, strategy in DINOV2.items() if name != "use_mask_token"
+    }
+    | {"num_register_tokens": st.sampled_from((0, 1, 4))},
+    "dinov3_vit": DUAL
+    | {
+        "num_register_tokens": st.sampled_from((0, 1, 4)),
+        "rope_theta": st.sampled_from((100.0, 3)),
+        **dict.fromkeys(("query_bias", "key_bias", "value_bias", "proj_bias", "mlp_bias"), FLAG),
+        "use_gated_mlp": FLAG,
+        "layerscale_value": st.sampled_from((1.0, 1e-5)),
+        "drop_path_rate": RATE,
+        "pos_embed_shift": st.sampled_from((None, 0.5)),
+        "pos_embed_jitter": st.sampled_from((None, 2)),
+        "pos_embed_rescale": st.sampled_from((None, 2.0)),
     },
     "gpt2": GPT2,
     "gpt-sw3": GPT2,
@@ -203,8 +220,15 @@ STRATEGIES: Mapping[str, dict[str, st.SearchStrategy[Any]]] = {
         BERT | {"pad_token_id": st.sampled_from((0, 1, 3))},
     ),
 }
-FEWER = ("gpt-sw3", "xlm-roberta", "donut-swin")
-"""Families that share their code and their table with another one."""
+FEWER = (
+    "gpt-sw3",
+    "xlm-roberta",
+    "donut-swin",
+    "siglip_vision_model",
+    "deit",
+    "dinov2_with_registers",
+)
+"""Families that share most of their code with another one."""
 
 
 def draw_configs(model_type: str) -> list[dict[str, Any]]:

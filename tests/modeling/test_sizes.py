@@ -44,7 +44,7 @@ ENCODERS: dict[str, tuple[dict[str, Any], tuple[int, int], dict[str, Any]]] = {
     "dinov2": ({"model_type": "dinov2"}, (24, 40), {}),
     **{
         name: ({"model_type": name}, (24, 40), {"interpolate_pos_encoding": True})
-        for name in ("clip_vision_model", "siglip_vision_model")
+        for name in ("clip_vision_model", "siglip_vision_model", "deit")
     },
     # Patches, windows and groups of four that are not complete
     "swin": ({"model_type": "swin", **WINDOWS}, (37, 54), {}),
@@ -64,6 +64,8 @@ ENCODERS: dict[str, tuple[dict[str, Any], tuple[int, int], dict[str, Any]]] = {
         (50, 61),
         {},
     ),
+    "dinov2_with_registers": ({"model_type": "dinov2_with_registers"}, (24, 40), {}),
+    "dinov3_vit": ({"model_type": "dinov3_vit", "num_register_tokens": 2}, (24, 40), {}),
 }
 WITH_GRADIENTS = ("donut", "swinv2")
 

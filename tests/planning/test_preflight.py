@@ -57,6 +57,9 @@ siglip_vision = partial(_wide, checkpoints.siglip_vision)
 swin = partial(_wide, checkpoints.swin)
 swinv2 = partial(_wide, checkpoints.swinv2)
 donut_swin = partial(_wide, checkpoints.donut_swin)
+deit = partial(_wide, checkpoints.deit)
+dinov2_with_registers = partial(_wide, checkpoints.dinov2_with_registers)
+dinov3 = partial(_wide, checkpoints.dinov3)
 gpt2 = partial(_wide, checkpoints.gpt2)
 bert = partial(_wide, checkpoints.bert)
 roberta = partial(_wide, checkpoints.roberta)
@@ -113,6 +116,12 @@ def whole_of_two(directory: Path) -> Path:
 
 TOKENIZER = ("tokenizer*.json", "vocab.*", "merges.txt", "special_tokens_map.json")
 
+DINOV3_PROCESSOR: Expected = (
+    "notice",
+    "encoder",
+    ErrorCode.PROCESSOR_NOT_USABLE,
+    "BitImageProcessor",
+)
 PAD_IS_EOS: Expected = ("notice", "token_ids", ErrorCode.TOKEN_IDS, "384")
 
 
@@ -192,6 +201,12 @@ CASES = {
         configured(swin(), window_size=5),
         ("error", "encoder", ErrorCode.CONFIG_NOT_USABLE, "window"),
     ),
+    "deit": encoder(deit()),
+    "dinov2_with_registers": encoder(
+        dinov2_with_registers(),
+        ("notice", "encoder", ErrorCode.IMAGE_SIZE, "16 x 16", "32 x 32"),
+    ),
+    "dinov3_vit": encoder(dinov3(), DINOV3_PROCESSOR),
     "gpt2": decoder(gpt2(), PAD_IS_EOS),
     "bert": decoder(bert()),
     "roberta": decoder(roberta()),
@@ -218,6 +233,10 @@ CASES = {
     "siglip whose head is missing": encoder(
         siglip_vision(without=("vision_model.head.",)),
         ("warning", "encoder", ErrorCode.RANDOM_PARAMETERS, "head"),
+    ),
+    "deit with two heads": encoder(
+        deit(prefix=True, without=("deit.pooler.",)),
+        ("warning", "encoder", ErrorCode.RANDOM_PARAMETERS, "pooler"),
     ),
     "vit with a prefix, a head, and no pooler": encoder(
         vit(prefix=True),

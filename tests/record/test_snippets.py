@@ -37,6 +37,10 @@ PAIRS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("siglip_vision_model", "bart"): {"dtype": "float16"},
     ("donut-swin", "bart"): {"dtype": "float16"},
     ("swinv2", "gpt2"): {},
+    **{
+        (encoder, "gpt2"): {"weights": "flax"}
+        for encoder in ("deit", "dinov2_with_registers", "dinov3_vit")
+    },
 }
 # One layer, because compiling takes most of the time.
 SMALL = {"num_hidden_layers": 1}

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import transformers
@@ -70,6 +70,34 @@ SETTINGS: Mapping[str, Check] = {
     "size": _size,
 }
 """The settings that an image processor is created with. None of them names a file or code."""
+
+
+class _Replacement(NamedTuple):
+    """A class without torch that does the same as one that needs torch, except for rounding.
+
+    Attributes:
+        name: the class.
+        defaults: the defaults of the class that needs torch.
+    """
+
+    name: str
+    defaults: Mapping[str, Any]
+
+
+_REPLACEMENTS: Mapping[str, _Replacement] = {
+    "DINOv3ViTImageProcessor": _Replacement(
+        "BitImageProcessor",
+        {
+            "size": {"height": 224, "width": 224},
+            "resample": 2,
+            "do_center_crop": False,
+            "image_mean": [0.485, 0.456, 0.406],
+            "image_std": [0.229, 0.224, 0.225],
+        },
+    )
+}
+"""Classes that transformers has only for torch. Source: DINOv3ViTImageProcessorFast, which resizes
+numbers from 0 to 1; the replacement rounds the resized pixels to 256 values before."""
 
 
 def prepare_image_processor(
@@ -147,15 +175,22 @@ def _class_name(
 
 def _describe(name: str, raw: Mapping[str, Any]) -> ImageProcessorFiles:
     """Return all settings of an image processor, and try it."""
-    loader: Any = getattr(transformers, name)
+    notices = []
     known = json_settings.known_settings(raw, SETTINGS)
+    if name in _REPLACEMENTS:
+        notices.append(
+            f"{name} needs torch, so the image processor is {_REPLACEMENTS[name].name} with the "
+            "same settings. Its pixels differ by rounding to 256 values."
+        )
+        given = {key: value for key, value in known.items() if value is not None}
+        name, known = _REPLACEMENTS[name].name, {**_REPLACEMENTS[name].defaults, **given}
+    loader: Any = getattr(transformers, name)
     parameters = inspect.signature(loader.__init__).parameters
     processor = loader(**{key: value for key, value in known.items() if key in parameters})
     # Defaults differ between releases, so all are written. The class has given names to sizes.
     values = {key: getattr(processor, key) for key in SETTINGS if key in parameters}
     values = {key: value for key, value in values.items() if value is not None}
     settings = json_settings.known_settings(_plain(values), SETTINGS)
-    notices = []
     if "auto_map" in raw:
         notices.append(f"VED does not run the image processor's own code, and uses {name} instead.")
     size, channels = _try(processor)

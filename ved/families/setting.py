@@ -136,6 +136,19 @@ FLAG = Setting(lambda value: type(value) is bool, "True or False")
 
 NUMBER = Setting(_is_number, f"a number from 0 to {_LARGEST}")
 
+POSITIVE_NUMBER = Setting(
+    lambda value: _is_number(value) and value > 0, f"a positive number up to {_LARGEST}"
+)
+
+OPTIONAL_NUMBER = Setting(
+    lambda value: value is None or _is_number(value), f"None or {NUMBER.expected}"
+)
+
+OPTIONAL_POSITIVE_NUMBER = Setting(
+    lambda value: value is None or not POSITIVE_NUMBER.problem(value),
+    f"None or {POSITIVE_NUMBER.expected}",
+)
+
 RATE = Setting(lambda value: _is_number(value, 1), "a number from 0 to 1")
 """A probability of dropout. Training uses it."""
 

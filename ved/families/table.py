@@ -104,6 +104,9 @@ ENCODERS: Mapping[str, Family] = MappingProxyType(
         "swinv2": windows.SWINV2,
         "donut-swin": windows.DONUT_SWIN,
         "clip_vision_model": vision.CLIP_VISION,
+        "deit": vision.DEIT,
+        "dinov2_with_registers": vision.DINOV2_WITH_REGISTERS,
+        "dinov3_vit": vision.DINOV3_VIT,
         "siglip_vision_model": vision.SIGLIP_VISION,
     }
 )

@@ -6,7 +6,7 @@ classes for the family.
 
 from types import MappingProxyType
 
-from ved.families import vision_settings
+from ved.families import settings, vision_settings
 from ved.families.family import Family
 
 # Reasons of Family.unused
@@ -26,6 +26,10 @@ VISION_UNUSED = MappingProxyType(
         ".layernorm.": _NOT_CONFIGURED,
         ".pooler.": _NOT_CONFIGURED,
     }
+)
+
+_DEIT_UNUSED = MappingProxyType(
+    {**VISION_UNUSED, ".cls_classifier.": OTHER_HEAD, ".distillation_classifier.": OTHER_HEAD}
 )
 
 _DUAL_UNUSED = MappingProxyType(
@@ -67,5 +71,35 @@ SIGLIP_VISION = Family(
     optional=("head.",),
     unused=_DUAL_UNUSED,
     image_processors=first("SiglipImageProcessor", *COMMON_IMAGE_PROCESSORS),
+    has_flax_class=False,
+)
+
+DEIT = Family(
+    prefix="deit",
+    settings=settings.VIT,
+    optional=("pooler.",),
+    unused=_DEIT_UNUSED,
+    image_processors=first("DeiTImageProcessor", *COMMON_IMAGE_PROCESSORS),
+    has_flax_class=False,
+)
+
+DINOV2_WITH_REGISTERS = Family(
+    prefix="dinov2_with_registers",
+    settings=vision_settings.DINOV2_WITH_REGISTERS,
+    optional=("embeddings.mask_token",),
+    unused=VISION_UNUSED,
+    takes_any_size=True,
+    image_processors=first("BitImageProcessor", *COMMON_IMAGE_PROCESSORS),
+    has_flax_class=False,
+)
+
+DINOV3_VIT = Family(
+    prefix="dinov3_vit",
+    settings=vision_settings.DINOV3,
+    optional=("embeddings.mask_token",),
+    unused=VISION_UNUSED,
+    takes_any_size=True,
+    other_sizes="its positions follow the size of the image",
+    image_processors=first("DINOv3ViTImageProcessor", *COMMON_IMAGE_PROCESSORS),
     has_flax_class=False,
 )

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from ved.modeling.layers import Attention, DropPath, Dtype, PatchEmbeddings
 from ved.modeling.linen import Dropout, LayerNorm, Module, compact
-from ved.modeling.positions import Grid, bilinear, interpolate_positions, resize
+from ved.modeling.positions import Grid, bicubic, bilinear, interpolate_positions, resize
 from ved.modeling.stack import Stack, StackOutput
 from ved.modeling.vit import AttentionOutput, Intermediate, VisionAttention, VisionSettings
 
@@ -87,7 +87,7 @@ class BeitEmbeddings(Module):
             shape = (1, of.grid[0] * of.grid[1] + 1, width)
             positions = self.param("position_embeddings", zeros, shape)
             new = of.grid_of(*pixel_values.shape[2:])
-            positions = interpolate_positions(positions, of.grid, new)
+            positions = interpolate_positions(positions, of.grid, new, bicubic)
             states = states + positions.astype(self.dtype)
         return Dropout(of.hidden_dropout_prob)(states, deterministic)
 

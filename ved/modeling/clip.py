@@ -23,7 +23,7 @@ from jax.nn.initializers import normal
 from ved.modeling.activations import ACTIVATIONS
 from ved.modeling.layers import Dtype, ProjectedAttention, embed_patches, patch_projection
 from ved.modeling.linen import Dense, Embed, LayerNorm, Module, compact
-from ved.modeling.positions import interpolate_positions
+from ved.modeling.positions import bicubic, interpolate_positions
 from ved.modeling.stack import Stack, StackOutput
 from ved.modeling.vit import VisionSettings
 
@@ -80,9 +80,8 @@ class DualVisionEmbeddings(Module):
             states = jnp.concatenate((tokens, states), axis=1)  # (batch, 1 + patches, width)
         table = Embed(rows, width, self.dtype, embedding_init=init, name="position_embedding")
         positions = table(jnp.arange(rows)[None])  # (1, states, width)
-        return states + interpolate_positions(
-            positions, of.grid, of.grid_of(*pixel_values.shape[2:])
-        )
+        new = of.grid_of(*pixel_values.shape[2:])
+        return states + interpolate_positions(positions, of.grid, new, bicubic)
 
 
 class FeedForward(Module):

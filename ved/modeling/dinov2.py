@@ -10,6 +10,7 @@ Source: https://arxiv.org/abs/2304.07193, and Dinov2Model of transformers.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import jax
@@ -55,13 +56,13 @@ class Dinov2Settings(VisionSettings):
 class LayerScale(Module):
     """Multiply states by a learned scale of each of their elements."""
 
-    settings: Dinov2Settings
+    width: int
+    initial: float
 
     @compact
     def __call__(self, states: jax.Array) -> jax.Array:
         """Return (batch, states, width)."""
-        of = self.settings
-        scale = self.param("lambda1", constant(of.layerscale_value), (of.hidden_size,))
+        scale = self.param("lambda1", constant(self.initial), (self.width,))
         return states * scale.astype(states.dtype)
 
 
@@ -102,13 +103,14 @@ class Dinov2Layer(Module):
         """Return the states (batch, states, width) and the weights of the attention."""
         of, init = self.settings, initializer(self.settings)
         drop = DropPath(of.drop_path_rate)
+        scale = partial(LayerScale, of.hidden_size, of.layerscale_value)
         norm = LayerNorm(of.layer_norm_eps, dtype=self.dtype, name="norm1")
         attention = VisionAttention(of, self.dtype, init, (of.qkv_bias,) * 3, name="attention")
         read, weights = attention(norm(states), None, deterministic)
-        states = drop(LayerScale(of, name="layer_scale1")(read), deterministic) + states
+        states = drop(scale(name="layer_scale1")(read), deterministic) + states
         norm = LayerNorm(of.layer_norm_eps, dtype=self.dtype, name="norm2")
         new = Dinov2FeedForward(of, self.dtype, name="mlp")(norm(states))
-        states = drop(LayerScale(of, name="layer_scale2")(new), deterministic) + states
+        states = drop(scale(name="layer_scale2")(new), deterministic) + states
         return states, (weights,)
 
 
@@ -118,6 +120,7 @@ class Dinov2Module(Module):
     settings: Dinov2Settings
     dtype: Dtype = jnp.float32
     remat: bool = False
+    embeddings_class: type[ViTEmbeddings] = ViTEmbeddings
 
     @compact
     def __call__(
@@ -125,7 +128,7 @@ class Dinov2Module(Module):
     ) -> StackOutput:
         """Encode images; see `ViTModule`."""
         of = self.settings
-        embeddings = ViTEmbeddings(of, self.dtype, of.use_mask_token, name="embeddings")
+        embeddings = self.embeddings_class(of, self.dtype, of.use_mask_token, name="embeddings")
         states = embeddings(pixel_values, deterministic)
         encoder = Encoder(
             Dinov2Layer, of.num_hidden_layers, of, self.dtype, self.remat, name="encoder"

@@ -12,7 +12,13 @@ from ved.modeling.bert_generation import BertGenerationModule, BertGenerationSet
 from ved.modeling.bert_settings import BertSettings
 from ved.modeling.clip import CLIPVisionModule, CLIPVisionSettings
 from ved.modeling.decoder import DecoderSettings
+from ved.modeling.deit import DeiTModule, DeiTSettings
 from ved.modeling.dinov2 import Dinov2Module, Dinov2Settings
+from ved.modeling.dinov2_with_registers import (
+    Dinov2WithRegistersModule,
+    Dinov2WithRegistersSettings,
+)
+from ved.modeling.dinov3 import DINOv3Module, DINOv3Settings
 from ved.modeling.electra import ElectraModule, ElectraSettings
 from ved.modeling.errors import ModelingError
 from ved.modeling.gpt2 import GPT2Module, GPT2Settings
@@ -54,6 +60,11 @@ ENCODERS: Mapping[str, EncoderFamily] = MappingProxyType(
         "beit": EncoderFamily(BeitSettings, BeitModule),
         "dinov2": EncoderFamily(Dinov2Settings, Dinov2Module),
         "clip_vision_model": EncoderFamily(CLIPVisionSettings, CLIPVisionModule),
+        "deit": EncoderFamily(DeiTSettings, DeiTModule),
+        "dinov2_with_registers": EncoderFamily(
+            Dinov2WithRegistersSettings, Dinov2WithRegistersModule
+        ),
+        "dinov3_vit": EncoderFamily(DINOv3Settings, DINOv3Module),
         "siglip_vision_model": EncoderFamily(SiglipVisionSettings, SiglipVisionModule),
         "swin": EncoderFamily(SwinSettings, SwinModule),
         "swinv2": EncoderFamily(Swinv2Settings, Swinv2Module),

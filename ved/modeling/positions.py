@@ -21,9 +21,7 @@ Method = Callable[[int, int], NDArray[np.float32]]
 """Returns a matrix that resamples a line, such as `bicubic`."""
 
 
-def interpolate_positions(
-    embeddings: jax.Array, old: Grid, new: Grid, method: Method | None = None
-) -> jax.Array:
+def interpolate_positions(embeddings: jax.Array, old: Grid, new: Grid, method: Method) -> jax.Array:
     """Return position embeddings for another grid.
 
     Args:
@@ -31,7 +29,7 @@ def interpolate_positions(
             such as the class token, and keep their positions.
         old: the grid of the config.
         new: the grid of an image.
-        method: how to resize; None: `bicubic`.
+        method: how to resize.
 
     Returns:
         (1, tokens + patches of `new`, width).
@@ -47,7 +45,7 @@ def interpolate_positions(
             "config's size: the positions of this model are not a square."
         )
     tokens, patches = jnp.split(embeddings, (embeddings.shape[1] - old[0] * old[1],), axis=1)
-    patches = resize(patches.reshape(*old, -1), new, method or bicubic)  # (*new, width)
+    patches = resize(patches.reshape(*old, -1), new, method)  # (*new, width)
     return jnp.concatenate((tokens, patches.reshape(1, new[0] * new[1], -1)), axis=1)
 
 
@@ -84,6 +82,22 @@ def bicubic(old: int, new: int) -> NDArray[np.float32]:
         column = sample.clip(0, old - 1).astype(int)
         np.add.at(matrix, (np.arange(new), column), np.where(d <= 1, near, far))
     return matrix
+
+
+def antialiased_bicubic(old: int, new: int) -> NDArray[np.float32]:
+    """Return the matrix (new, old) of PyTorch's `interpolate(mode="bicubic", antialias=True)`.
+
+    As in Pillow, the convolution has a = -0.5, is as wide as the samples of the result, and leaves
+    out the samples outside.
+    """
+    a, step = -0.5, old / new
+    stretch = max(step, 1.0)
+    centers = (np.arange(new) + 0.5) * step
+    d = np.abs(np.arange(old) + 0.5 - centers[:, None]) / stretch  # (new, old)
+    near = ((a + 2) * d - (a + 3)) * d**2 + 1
+    far = ((d - 5) * d + 8) * d * a - 4 * a
+    weights = np.where(d < 1, near, np.where(d < 2, far, 0))
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def bilinear(old: int, new: int) -> NDArray[np.float32]:

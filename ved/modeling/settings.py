@@ -8,6 +8,7 @@ labels. Any other setting is refused by name: a model that ignores a setting giv
 import math
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, fields
+from types import NoneType
 from typing import Any, ClassVar, Self
 
 from ved.modeling.activations import ACTIVATIONS
@@ -113,6 +114,8 @@ _ONLY: Only = {
 
 def _read(name: str, value: object, field: Field[Any]) -> Any:
     """Return the value of a setting, or refuse it."""
+    if value is None and NoneType in getattr(field.type, "__args__", ()):
+        return None  # the type is a union with None
     match field.default:
         case bool():
             valid = type(value) is bool

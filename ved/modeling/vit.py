@@ -24,7 +24,7 @@ from ved.modeling.activations import ACTIVATIONS
 from ved.modeling.image_settings import ImageSettings
 from ved.modeling.layers import Attention, Dtype, Initializer, PatchEmbeddings
 from ved.modeling.linen import Dense, Dropout, LayerNorm, Module, compact
-from ved.modeling.positions import interpolate_positions
+from ved.modeling.positions import Method, bicubic, interpolate_positions
 from ved.modeling.stack import Encoder, StackOutput
 
 
@@ -58,30 +58,51 @@ def initializer(settings: VisionSettings) -> Initializer:
 
 
 class ViTEmbeddings(Module):
-    """The states of the class token and of the patches, with their positions."""
+    """The states of the class token and of the patches, with their positions.
+
+    Attributes:
+        settings: the settings of the family.
+        dtype: the dtype of the computation.
+        has_mask_token: whether checkpoints have one, for pretraining.
+        resampling: how positions are resized for images of other sizes.
+    """
 
     settings: VisionSettings
     dtype: Dtype
     has_mask_token: bool = False
+    resampling: Method = bicubic
 
     @compact
     def __call__(self, pixel_values: jax.Array, deterministic: bool) -> jax.Array:
-        """Return (batch, 1 + patches, width) for pixels (batch, channels, height, width)."""
+        """Return (batch, tokens + patches, width) for pixels (batch, channels, height, width)."""
         of = self.settings
         init, width = initializer(of), of.hidden_size
         patches = PatchEmbeddings(width, of.patch_size, init, self.dtype, name="patch_embeddings")(
             pixel_values
         )  # (batch, patches, width)
-        token = self.param("cls_token", init, (1, 1, width))
+        tokens = self.tokens()  # (1, tokens, width)
         if self.has_mask_token and self.is_initializing():  # for pretraining only
             self.param("mask_token", init, (1, width))
         rows, columns = of.grid
-        positions = self.param("position_embeddings", init, (1, rows * columns + 1, width))
-        positions = interpolate_positions(positions, of.grid, of.grid_of(*pixel_values.shape[2:]))
-        tokens = jnp.broadcast_to(token, (patches.shape[0], 1, width)).astype(self.dtype)
-        states = jnp.concatenate((tokens, patches), axis=1)  # (batch, 1 + patches, width)
-        states = states + positions.astype(self.dtype)
+        shape = (1, tokens.shape[1] + rows * columns, width)
+        positions = self.param("position_embeddings", init, shape)
+        new = of.grid_of(*pixel_values.shape[2:])
+        positions = interpolate_positions(positions, of.grid, new, self.resampling)
+        tokens = jnp.broadcast_to(tokens, (patches.shape[0], *tokens.shape[1:]))
+        states = jnp.concatenate((tokens.astype(self.dtype), patches), axis=1)
+        states = self.after_positions(states + positions.astype(self.dtype))
         return Dropout(of.hidden_dropout_prob)(states, deterministic)
+
+    def tokens(self) -> jax.Array:
+        """Return the states that come before the patches: (1, tokens, width)."""
+        token: jax.Array = self.param(
+            "cls_token", initializer(self.settings), (1, 1, self.settings.hidden_size)
+        )
+        return token
+
+    def after_positions(self, states: jax.Array) -> jax.Array:
+        """Return the states with those that have no position, if the family has any."""
+        return states
 
 
 class AttentionOutput(Module):
@@ -194,6 +215,7 @@ class ViTModule(Module):
     settings: ViTSettings
     dtype: Dtype = jnp.float32
     remat: bool = False
+    embeddings_class: type[ViTEmbeddings] = ViTEmbeddings
 
     @compact
     def __call__(
@@ -207,10 +229,11 @@ class ViTModule(Module):
             **outputs: `output_attentions` and `output_hidden_states`; see `Stack`.
 
         Returns:
-            An output with `last_hidden_state` (batch, 1 + patches, width).
+            An output with `last_hidden_state` (batch, tokens + patches, width).
         """
         of = self.settings
-        states = ViTEmbeddings(of, self.dtype, name="embeddings")(pixel_values, deterministic)
+        embeddings = self.embeddings_class(of, self.dtype, name="embeddings")
+        states = embeddings(pixel_values, deterministic)
         encoder = Encoder(
             ViTLayer, of.num_hidden_layers, of, self.dtype, self.remat, name="encoder"
         )
