@@ -254,3 +254,28 @@ def test_half_has_the_image_processor_of_a_model_that_transformers_5_saved(tmp_p
     assemble_pair(vit, gpt2, tmp_path / "found")
     one, other = (tmp_path / each / "preprocessor_config.json" for each in ("found", "expected"))
     assert one.read_bytes() == other.read_bytes()
+
+
+def card_of(encoder: Path, decoder: Path, directory: Path) -> str:
+    """Return the card of a checkpoint that is built in a directory."""
+    (entry,) = manifest(pair("owner/name")).pairs
+    directory.mkdir()
+    sources = source("encoder", encoder), source("decoder", decoder)
+    build_checkpoint(*sources, directory, HfApi(), CheckpointSettings.of(entry), entry)
+    return (directory / card.FILE_NAME).read_text()
+
+
+def test_card_of_both_halves_of_one_model_does_not_ask_for_training(tmp_path: Path) -> None:
+    vit, trocr = checkpoints.vit(tmp_path / "vit"), checkpoints.trocr(tmp_path / "trocr")
+    wide = checkpoints.vit(tmp_path / "wide", hidden_size=48)
+    one, other = (
+        whole(
+            tmp_path / f"whole-{number}",
+            "vision-encoder-decoder",
+            {"encoder": ("encoder.", encoder), "decoder": ("decoder.", trocr)},
+        )
+        for number, encoder in enumerate((vit, wide))
+    )
+    assert "warm-started" not in card_of(one, one, tmp_path / "a")
+    assert "warm-started" in card_of(vit, one, tmp_path / "b")
+    assert "projection between them" in card_of(other, other, tmp_path / "c")

@@ -114,6 +114,8 @@ def render_card(record: BuildRecord) -> str:
     )
     sources = [record.sources[role] for role in roles]
     initialized = dict(_initialized(record))
+    is_one_source = len({(each.name, each.commit, each.half_of) for each in sources}) == 1
+    is_connected = not {"cross-attention", "projection"} & {*initialized.values()}
     text = (
         snippets.environment()
         .get_template(_TEMPLATE)
@@ -128,6 +130,8 @@ def render_card(record: BuildRecord) -> str:
                 },
                 has_pytorch=snippets.has_pytorch(record),
             ),
+            is_one_source=is_one_source,
+            is_whole_model=is_one_source and is_connected,
             snippets=snippets,
             also="".join(f" {package}" for package in record.packages or ()),
             files={role: _files(ledger) for role, ledger in record.ledger.items()},
@@ -164,7 +168,10 @@ def card_metadata(
     data = ModelCardData(
         library_name="transformers",
         pipeline_tag="image-to-text",
-        base_model=[source.metadata.moved_to or source.name for source in sources if source.commit]
+        # Both halves may come from one source.
+        base_model=list(
+            dict.fromkeys(each.metadata.moved_to or each.name for each in sources if each.commit)
+        )
         or None,
         license=pair.license,
         language=merge_languages(pair.language, metadata) or None,
