@@ -425,7 +425,9 @@ def test_processing_is_the_same_for_consumers(
     # Releases of Pillow round differently, so both are computed there.
     for name in SAME_CLASS:
         for number, _ in enumerate(images(20)):
-            np.testing.assert_array_equal(arrays[f"{name} {number}"], arrays[f"{name}* {number}"])
+            found, expected = arrays[f"{name} {number}"], arrays[f"{name}* {number}"]
+            np.testing.assert_array_equal(found, expected)
+            assert expected.size or (name == "donut-swin" and number > 3)
 
 
 @functools.cache

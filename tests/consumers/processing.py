@@ -41,7 +41,10 @@ def main(request: str, answer: str) -> None:
     for label, directory in asked["image_processors"].items():
         processor = AutoImageProcessor.from_pretrained(directory, **SLOW)
         for name, image in images.items():
-            pixels = processor(image, return_tensors="np").pixel_values
+            try:
+                pixels = processor(image, return_tensors="np").pixel_values
+            except (ZeroDivisionError, ValueError):  # Donut's class fails with very narrow images
+                pixels = []
             arrays[f"{label} {name}"] = np.asarray(pixels)
     np.savez(answer, encoded=json.dumps(encoded), **arrays)
 

@@ -47,6 +47,8 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "pickled": {"encoder": {"model": "team/verified-pickled", "allow_pickle": True}},
     "flax": {"decoder": {"model": "team/verified-two-formats", "weights_from": "flax"}},
     "other-config": {"encoder": {"model": "team/vit", "config": "team/verified-config"}},
+    # Beside its parameters, model.safetensors has buffers of integers.
+    "buffers": {"encoder": "team/verified-swin", "dtype": "float16"},
 }
 """The pairs that are published once, and looked at by many tests."""
 
@@ -67,6 +69,7 @@ def published(
     two_formats = checkpoints.gpt2(folder / "two-formats")
     checkpoints.gpt2(two_formats, layout="flax", seed=1)
     publish(module_hub, "team/verified-two-formats", two_formats)
+    publish(module_hub, "team/verified-swin", checkpoints.swin(folder / "swin"))
     config = folder / "config"
     config.mkdir()
     values = json.loads((sources["vit"] / "config.json").read_text())
