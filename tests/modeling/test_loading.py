@@ -24,7 +24,13 @@ from ved.modeling.files import MSGPACK, SAFETENSORS, Stored
 
 pytestmark = pytest.mark.hub
 
-PAIRS = [("vit", "gpt2"), ("beit", "bert"), ("dinov2", "roberta-prelayernorm"), ("vit", "bart")]
+PAIRS = [
+    ("vit", "gpt2"),
+    ("beit", "bert"),
+    ("dinov2", "roberta-prelayernorm"),
+    ("vit", "bart"),
+    ("swin", "gpt2"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -44,6 +44,8 @@ def check_model_size(config: Any, source: ResolvedSource, weights: Sequence[Stor
 
 def _problem(config: Any, family: Family, weights: Sequence[StoredWeight]) -> str:
     """Return what does not fit, as the end of a sentence; empty if nothing."""
+    if _length(config, family.layers) != _length(config, family.heads):
+        return f"{family.layers} and {family.heads} are for different numbers of stages"
     stages = _stages(config, family)
     for _, width, heads in stages:
         if width % heads:
@@ -58,6 +60,11 @@ def _problem(config: Any, family: Family, weights: Sequence[StoredWeight]) -> st
     if parameters > limits.MISFIT * sum(sizes):
         return f"it has {parameters} parameters or more, but the weights have {sum(sizes)} numbers"
     return _patches_problem(config, layers)
+
+
+def _length(config: Any, name: str) -> int:
+    value = getattr(config, name)
+    return len(value) if isinstance(value, list | tuple) else 1
 
 
 def _stages(config: Any, family: Family) -> list[tuple[int, int, int]]:
