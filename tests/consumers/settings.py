@@ -20,7 +20,9 @@ def main(request: str, answer: str) -> None:
     for name, source in asked["sources"].items():
         torch.manual_seed(0)
         settings = source["config"]
-        pixel_values = torch.randn(2, settings.get("num_channels", 3), 16, 16)
+        size = settings.get("image_size")
+        height, width = size if isinstance(size, list) else (16, 16)
+        pixel_values = torch.randn(2, settings.get("num_channels", 3), height, width)
         arrays[f"{name} pixels"] = pixel_values.numpy()
         config = CONFIG_MAPPING[settings["model_type"]].from_dict(dict(settings))
         config._attn_implementation = "eager"

@@ -31,8 +31,9 @@ REFUSED: list[tuple[tuple[str, ...], str, tuple[object, ...]]] = [
     (tuple(FAMILIES), "label2id", ([], "x")),
     (tuple(FAMILIES), "problem_type", ("other", {})),
     (tuple(FAMILIES), "tie_word_embeddings", (None, "false", 1)),
-    (VISION, "image_size", ([16, 8], [16], [8, 8, 8])),
-    (VISION, "patch_size", ([4, 8], [])),
+    (VISION[1:], "image_size", ([16, 8], [16], [8, 8, 8])),
+    (VISION[1:], "patch_size", ([4, 8], [])),
+    (("vit",), "image_size", ([16], [8, 8, 8], None)),
     (VISION, "hidden_size", (None,)),
     (VISION, "initializer_range", ("0.02", None, True, -0.1, 1e300, 10**60)),
     ((*VISION, *BERT_LIKE), "layer_norm_eps", ("1e-12", None, -1.0, [1e-5])),
@@ -71,8 +72,8 @@ REFUSED: list[tuple[tuple[str, ...], str, tuple[object, ...]]] = [
     (WINDOWS, "path_norm", (False, None)),
     (WINDOWS, "patch_norm", (False,)),
     (("swinv2",), "pretrained_window_sizes", (None, 12, [])),
-    (GPT2_LIKE, "scale_attn_weights", (False, None, 1)),
-    (GPT2_LIKE, "scale_attn_by_inverse_layer_idx", (True, None, 0)),
+    (GPT2_LIKE, "scale_attn_weights", (None, 1)),
+    (GPT2_LIKE, "scale_attn_by_inverse_layer_idx", (None, 0)),
     (GPT2_LIKE, "normalize_attention_scores", (False,)),
     (GPT2_LIKE, "activation_function", ("gelu_10", "prelu", None)),
     (GPT2_LIKE, "reorder_and_upcast_attn", (None, "x")),
@@ -110,7 +111,7 @@ CONVERTED: list[tuple[tuple[str, ...], str, object, object]] = [
     (("bart",), "activation_function", "gelu_python_tanh", "gelu_pytorch_tanh"),
     (("dinov2",), "mlp_ratio", 4.0, 4),
     (WINDOWS, "image_size", [16, 16], 16),
-    (WINDOWS, "image_size", [24, 16], [24, 16]),
+    ((*WINDOWS, "vit"), "image_size", [24, 16], [24, 16]),
     (WINDOWS, "mlp_ratio", 4, 4.0),
     (("dinov2",), "layerscale_value", 1e-5, 1.0),
 ]
@@ -134,6 +135,26 @@ def test_settings_convert_values_to_those_of_flax(
         assert not setting.problem(value)
         assert setting.convert(value) == converted
         assert type(setting.convert(value)) is type(converted)
+
+
+@pytest.mark.parametrize(
+    ("family", "config", "names"),
+    [
+        ("vit", {"image_size": [24, 16], "patch_size": [8, 8]}, ("image_size",)),
+        ("gpt2", {"scale_attn_weights": False}, ("scale_attn_weights",)),
+        ("gpt2", {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False}, ()),
+        (
+            "gpt-sw3",
+            {"scale_attn_by_inverse_layer_idx": True},
+            ("scale_attn_by_inverse_layer_idx",),
+        ),
+        ("bert", {"hidden_act": "gelu_fast"}, ()),
+    ],
+)
+def test_family_knows_the_settings_that_the_flax_class_of_transformers_ignores(
+    family: str, config: dict[str, Any], names: tuple[str, ...]
+) -> None:
+    assert FAMILIES[family].not_in_flax_class(config) == names
 
 
 @pytest.mark.parametrize("model_type", FAMILIES)

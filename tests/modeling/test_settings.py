@@ -70,6 +70,8 @@ VISION = COMMON | {
     "chunk_size_feed_forward": st.just(0),  # tokens are an odd number
 }
 VIT = VISION | {
+    "image_size": st.sampled_from((16, [16, 16], [16, 24])),
+    "patch_size": st.sampled_from((8, [8, 8], 5, [4, 8])),
     "intermediate_size": st.sampled_from((16, 24)),
     "qkv_bias": FLAG,
     "pooler_act": ACTIVATION,
@@ -357,6 +359,7 @@ def test_modules_give_the_numbers_of_pytorch_or_refuse_a_setting(pytorch: Answer
         "scale_attn_weights": False,
         "scale_attn_by_inverse_layer_idx": True,
         "mlp_ratio": 2.5,
+        "image_size": [16, 24],
     }.items():
         assert any(config.get(setting) == value for config in computed), setting
 
@@ -381,4 +384,7 @@ def test_settings_give_the_numbers_of_pytorch_or_are_refused(pytorch: Answers) -
     assert {error.code for error in refusals} <= REFUSALS
     assert not [error for error in refusals if "does not describe a working" in error.cause]
     assert {name.rpartition("-")[0] for name in errors} == STRATEGIES.keys()
+    computed = [sources[name]["config"] for name in errors]
+    for setting, value in {"scale_attn_weights": False, "image_size": [16, 24]}.items():
+        assert any(config.get(setting) == value for config in computed), setting
     assert len(errors) > len(sources) / 3

@@ -152,3 +152,15 @@ class Family:
     twin: Twin | None = None
     """How a checkpoint becomes one of another family; None if it keeps its family. All names above,
     except those of `settings`, are then those of the other family."""
+
+    def not_in_flax_class(self, config: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the names of settings that transformers' own Flax class does not compute.
+
+        Args:
+            config: the content of a config.json whose settings are all supported.
+        """
+        return tuple(
+            name
+            for name, setting in self.settings.items()
+            if name in config and not setting.flax_class_computes(config[name])
+        )

@@ -1,6 +1,6 @@
 """The runtimes of a checkpoint, for `ved families` and the model card: what runs where."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ved.families.family import Family
@@ -25,20 +25,27 @@ class Runtime(NamedTuple):
     remark: str = ""
 
 
-def runtimes(halves: Mapping[str, Family], *, has_pytorch: bool = True) -> list[Runtime]:
+def runtimes(
+    halves: Mapping[str, Family],
+    *,
+    not_in_flax_class: Sequence[str] = (),
+    has_pytorch: bool = True,
+) -> list[Runtime]:
     """Return what runs a checkpoint.
 
     Args:
         halves: the families of its halves, by their `model_type` in the checkpoint. One of a half
             alone is enough to know what the half would prevent.
+        not_in_flax_class: settings that transformers' own Flax class does not compute.
         has_pytorch: whether the checkpoint has weights that PyTorch reads.
     """
     differs = "; ".join(each.flax_differs for each in halves.values() if each.flax_differs)
     fails = "; ".join(each.generate_fails for each in halves.values() if each.generate_fails)
     without = [name for name, each in halves.items() if not each.has_flax_class]
-    if without:
-        names = " and ".join(f"`{name}`" for name in without)
-        reason = f"transformers has no Flax class for {names}"
+    if without or not_in_flax_class:
+        names = " and ".join(f"`{name}`" for name in without or not_in_flax_class)
+        lacks = "has no Flax class for" if without else "does not compute the setting"
+        reason = f"transformers {lacks} {names}"
         flax = [Runtime("Flax, transformers' class: all tasks", False, reason)]
     else:
         remark = f"its logits differ from PyTorch's: {differs}" if differs else ""
@@ -47,7 +54,7 @@ def runtimes(halves: Mapping[str, Family], *, has_pytorch: bool = True) -> list[
             Runtime("Flax, transformers' class: forward pass and training", True, remark),
             Runtime("Flax, transformers' class: `generate`", not fails, generating),
         ]
-    defects = (differs or fails) and not without
+    defects = len(flax) > 1 and (differs or fails)
     remark = "without the defects above" if defects else ""
     flax.append(Runtime("Flax, VED's class (`ved.modeling`): all of these", True, remark))
     missing = "" if has_pytorch else "there are only Flax weights"

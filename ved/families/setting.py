@@ -34,6 +34,8 @@ class Setting:
             model computes the same with both.
         published: whether the checkpoint's config has the setting. A setting that is not published
             has the default of the class.
+        flax_class_computes: whether transformers' own Flax class computes the same with an accepted
+            value. `ved.modeling` does.
     """
 
     accepts: Callable[[Any], bool] = _anything
@@ -41,6 +43,7 @@ class Setting:
     reason: str = ""
     convert: Callable[[Any], Any] = _unchanged
     published: bool = True
+    flax_class_computes: Callable[[Any], bool] = _anything
 
     def problem(self, value: object) -> str:
         """Return why a value is refused, without the value; empty if it is accepted."""
@@ -56,6 +59,15 @@ def only(value: object, reason: str, *, published: bool = True) -> Setting:
         repr(value),
         reason,
         published=published,
+    )
+
+
+def flag(flax_class_computes: Callable[[Any], bool] = _anything) -> Setting:
+    """Return a setting that is True or False; see `Setting` for the argument."""
+    return Setting(
+        lambda value: type(value) is bool,
+        "True or False",
+        flax_class_computes=flax_class_computes,
     )
 
 
@@ -95,7 +107,7 @@ SIZE = Setting(lambda value: value is not None, "a number")
 SQUARE = Setting(
     _is_square,
     "a number",
-    "Flax supports only squares",
+    "PyTorch computes the positions of squares only",
     convert=lambda value: value[0] if isinstance(value, list) else value,
 )
 """A height and width. The classes of PyTorch also take a list of two."""
@@ -104,6 +116,7 @@ SIDES = Setting(
     lambda value: type(value) is int or (isinstance(value, list) and len(value) == 2),
     "a number, or a list of height and width",
     convert=lambda value: value[0] if isinstance(value, list) and _is_square(value) else value,
+    flax_class_computes=_is_square,
 )
 """A height and width that may differ. `ved.sources.config_sizes` checks the numbers."""
 
@@ -132,7 +145,7 @@ FIRST_POSITION = Setting(
     "the decoder counts positions from it",
 )
 
-FLAG = Setting(lambda value: type(value) is bool, "True or False")
+FLAG = flag()
 
 NUMBER = Setting(_is_number, f"a number from 0 to {_LARGEST}")
 
@@ -155,7 +168,7 @@ RATE = Setting(lambda value: _is_number(value, 1), "a number from 0 to 1")
 WHOLE_RATIO = Setting(
     _is_whole,
     "a whole number",
-    "Flax does not round the product",
+    "transformers 5 takes no fraction",
     convert=lambda value: int(value) if isinstance(value, float) else value,
 )
 
@@ -186,7 +199,7 @@ whose code for them differs only in rounding."""
 ACTIVATION = Setting(
     lambda value: isinstance(value, str) and value in (*_ACTIVATIONS, *_SAME_ACTIVATIONS),
     f"one of {', '.join(sorted((*_ACTIVATIONS, *_SAME_ACTIVATIONS)))}",
-    "Flax has no others",
+    "VED computes no others",
     convert=lambda value: _SAME_ACTIVATIONS.get(value, value),
 )
 

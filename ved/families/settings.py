@@ -29,6 +29,7 @@ from ved.families.setting import (
     TOKEN_TYPES,
     WHOLE_RATIO,
     Setting,
+    flag,
     one_of,
     only,
 )
@@ -36,9 +37,8 @@ from ved.families.setting import (
 Settings = Mapping[str, Setting]
 
 _DTYPE = one_of(None, "float32", "float16", "bfloat16", "float64")
-_ONLY_SCALED = "Flax always divides attention by the square root of the head's width"
 _SINUSOIDS_ARE_LOST = "transformers 5 loses the sinusoids of this class when it loads a checkpoint"
-_ONLY_BART = "current transformers has no code for it"
+_NO_CODE = "current transformers has no code for it"
 
 
 def _all(setting: Setting, *names: str) -> Settings:
@@ -124,6 +124,7 @@ _BACKBONE = {
 VIT: Settings = MappingProxyType(
     {
         **_VISION,
+        **_all(SIDES, "image_size", "patch_size"),
         "intermediate_size": SIZE,
         "qkv_bias": FLAG,
         "pooler_act": ACTIVATION,
@@ -196,10 +197,8 @@ GPT2: Settings = MappingProxyType(
         "layer_norm_epsilon": NUMBER,
         "initializer_range": NUMBER,
         **_all(RATE, "resid_pdrop", "embd_pdrop", "attn_pdrop"),
-        "scale_attn_weights": only(True, _ONLY_SCALED),
-        "scale_attn_by_inverse_layer_idx": only(
-            False, "Flax does not divide attention by the number of the layer"
-        ),
+        "scale_attn_weights": flag(flax_class_computes=lambda value: value),
+        "scale_attn_by_inverse_layer_idx": flag(flax_class_computes=lambda value: not value),
         # PyTorch multiplies in another order and in float32, which Flax does, too.
         "reorder_and_upcast_attn": FLAG,
         **_all(HARMLESS, "summary_type", "summary_use_proj", "summary_activation"),
@@ -207,7 +206,7 @@ GPT2: Settings = MappingProxyType(
         # Relics of older classes, and of the training of GPT-SW3
         **_all(HARMLESS, "n_ctx", "n_special", "predict_special_tokens"),
         **_all(HARMLESS, "apply_query_key_layer_scaling"),
-        "normalize_attention_scores": only(True, _ONLY_SCALED),
+        "normalize_attention_scores": only(True, _NO_CODE),
     }
 )
 
@@ -227,19 +226,19 @@ _BART: Settings = {
     "force_bos_token_to_be_generated": HARMLESS,
     # Relics of older classes
     **_all(
-        only(False, _ONLY_BART),
+        only(False, _NO_CODE),
         *("add_bias_logits", "static_position_embeddings", "do_blenderbot_90_layernorm"),
     ),
-    "normalize_embedding": only(True, _ONLY_BART),
-    "extra_pos_embeddings": only(2, _ONLY_BART),
+    "normalize_embedding": only(True, _NO_CODE),
+    "extra_pos_embeddings": only(2, _NO_CODE),
 }
 
 BART: Settings = MappingProxyType(
-    {**_BART, **_all(only(False, _ONLY_BART), "normalize_before", "add_final_layer_norm")}
+    {**_BART, **_all(only(False, _NO_CODE), "normalize_before", "add_final_layer_norm")}
 )
 
 MBART: Settings = MappingProxyType(
-    {**_BART, **_all(only(True, _ONLY_BART), "normalize_before", "add_final_layer_norm")}
+    {**_BART, **_all(only(True, _NO_CODE), "normalize_before", "add_final_layer_norm")}
 )
 
 TROCR: Settings = MappingProxyType(
@@ -268,7 +267,7 @@ BERT: Settings = MappingProxyType(
         "initializer_range": NUMBER,
         **_all(RATE, "hidden_dropout_prob", "attention_probs_dropout_prob"),
         "classifier_dropout": HARMLESS,
-        "position_embedding_type": only("absolute", "Flax has no relative positions"),
+        "position_embedding_type": only("absolute", "transformers 5 has no relative positions"),
         # The pooler of BERT in Chinese and of multilingual BERT
         **_all(HARMLESS, "directionality", "pooler_fc_size", "pooler_num_attention_heads"),
         **_all(HARMLESS, "pooler_num_fc_layers", "pooler_size_per_head", "pooler_type"),

@@ -12,6 +12,7 @@ from ved.families.setting import (
     POSITIVE_NUMBER,
     RATE,
     SIZE,
+    SQUARE,
 )
 from ved.families.settings import DINOV2, VIT, Settings
 
@@ -23,6 +24,7 @@ _ONLY_VIT = (
 # The encoder of images of a dual model has no pooler, and dropout in attention only.
 _DUAL: Settings = {
     **{name: setting for name, setting in VIT.items() if name not in _ONLY_VIT},
+    **dict.fromkeys(("image_size", "patch_size"), SQUARE),
     "attention_dropout": RATE,
 }
 

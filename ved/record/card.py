@@ -128,6 +128,7 @@ def render_card(record: BuildRecord) -> str:
                     source.published_family: family
                     for source, family in zip(sources, (encoder, decoder), strict=True)
                 },
+                not_in_flax_class=[name for each in sources for name in each.not_in_flax_class],
                 has_pytorch=snippets.has_pytorch(record),
             ),
             is_one_source=is_one_source,

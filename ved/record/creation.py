@@ -95,6 +95,7 @@ def _source(source: Source, config: Any) -> RecordedSource:
         left_out=left_out(
             resolved.config, resolved.generation, getattr(config, "vocab_size", None)
         ),
+        not_in_flax_class=resolved.family.not_in_flax_class(resolved.config),
     )
 
 

@@ -107,6 +107,7 @@ class RecordedSource(RecordedSnapshot):
         metadata: the metadata of its repo.
         files: the sha256 of every file that was used, by name.
         left_out: the settings of the source that the checkpoint does not have.
+        not_in_flax_class: the settings that transformers' own Flax class does not compute.
     """
 
     config: RecordedSnapshot
@@ -117,6 +118,7 @@ class RecordedSource(RecordedSnapshot):
     metadata: SourceMetadata
     files: Mapping[SourceFileName, Digest]
     left_out: tuple[SettingName, ...] = ()
+    not_in_flax_class: tuple[SettingName, ...] = ()
 
     @property
     def published_family(self) -> str:
