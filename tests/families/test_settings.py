@@ -8,6 +8,7 @@ from transformers import CONFIG_MAPPING, GenerationConfig, PretrainedConfig
 from transformers.modeling_flax_utils import ACT2FN
 
 from ved.families import DECODERS, ENCODERS
+from ved.families.runtimes import runtimes
 from ved.families.setting import ACTIVATION
 
 FAMILIES = {**ENCODERS, **DECODERS}
@@ -15,6 +16,7 @@ VISION = (
     *("vit", "beit", "dinov2", "clip_vision_model", "siglip_vision_model", "deit"),
     *("dinov2_with_registers", "dinov3_vit"),
 )
+SQUARE = tuple(name for name in VISION if name not in ("vit", "deit"))
 DUAL = ("clip_vision_model", "siglip_vision_model")
 WINDOWS = ("swin", "swinv2", "donut-swin")
 ROBERTA_LIKE = ("roberta", "xlm-roberta", "roberta-prelayernorm")
@@ -31,9 +33,9 @@ REFUSED: list[tuple[tuple[str, ...], str, tuple[object, ...]]] = [
     (tuple(FAMILIES), "label2id", ([], "x")),
     (tuple(FAMILIES), "problem_type", ("other", {})),
     (tuple(FAMILIES), "tie_word_embeddings", (None, "false", 1)),
-    (VISION[1:], "image_size", ([16, 8], [16], [8, 8, 8])),
-    (VISION[1:], "patch_size", ([4, 8], [])),
-    (("vit",), "image_size", ([16], [8, 8, 8], None)),
+    (SQUARE, "image_size", ([16, 8], [16], [8, 8, 8])),
+    (SQUARE, "patch_size", ([4, 8], [])),
+    (("vit", "deit"), "image_size", ([16], [8, 8, 8], None)),
     (VISION, "hidden_size", (None,)),
     (VISION, "initializer_range", ("0.02", None, True, -0.1, 1e300, 10**60)),
     ((*VISION, *BERT_LIKE), "layer_norm_eps", ("1e-12", None, -1.0, [1e-5])),
@@ -194,3 +196,11 @@ def test_settings_accept_the_defaults_of_every_class(model_type: str) -> None:
 def test_settings_accept_all_activations_of_flax() -> None:
     assert not [name for name in ACT2FN if ACTIVATION.problem(name)]
     assert ACTIVATION.convert("gelu_fast") in ACT2FN
+
+
+def test_runtimes_say_that_the_flax_class_ignores_a_setting() -> None:
+    halves = {"gpt2": DECODERS["gpt2"]}
+    own, *others = runtimes(halves, not_in_flax_class=["scale_attn_weights"])
+    assert not own.works
+    assert "scale_attn_weights" in own.remark
+    assert all(each.works for each in (*others, *runtimes(halves)))
