@@ -30,7 +30,7 @@ IDS = np.array([[5, 6, 7, 9], [2, 3, 4, 8]])
 MASK = np.array([[1, 1, 0, 1], [1, 1, 1, 0]])
 POSITIONS = np.array([[0, 1, 2, 3]] * 2)
 # With a dropout of 0, a model in training computes the same.
-_VISION = {
+VISION = {
     "hidden_size": 16,
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
@@ -38,7 +38,7 @@ _VISION = {
     "image_size": 16,
     "patch_size": 8,
 }
-_DINOV2 = {name: value for name, value in _VISION.items() if name != "intermediate_size"}
+_DINOV2 = {name: value for name, value in VISION.items() if name != "intermediate_size"}
 _BERT = {
     "hidden_size": 16,
     "num_hidden_layers": 2,
@@ -50,18 +50,18 @@ _BERT = {
     "attention_probs_dropout_prob": 0.0,
 }
 ENCODERS: Mapping[str, tuple[str, dict[str, Any]]] = {
-    "vit": ("vit", {**_VISION, "qkv_bias": False}),
+    "vit": ("vit", {**VISION, "qkv_bias": False}),
     "beit": (
         "beit",
         {
-            **_VISION,
+            **VISION,
             "use_mask_token": True,
             "use_absolute_position_embeddings": True,
             "use_relative_position_bias": True,
             "use_mean_pooling": False,
         },
     ),
-    "beit-shared": ("beit", {**_VISION, "use_shared_relative_position_bias": True}),
+    "beit-shared": ("beit", {**VISION, "use_shared_relative_position_bias": True}),
     "dinov2": ("dinov2", _DINOV2),
     "dinov2-swiglu": ("dinov2", {**_DINOV2, "use_swiglu_ffn": True, "use_mask_token": False}),
 }

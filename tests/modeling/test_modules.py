@@ -106,6 +106,8 @@ def test_dtype_is_that_of_the_computation_and_not_of_parameters(name: str) -> No
         ({"model_type": "vit", "attention_probs_dropout_prob": 0.5}, {}),
         ({"model_type": "dinov2", "drop_path_rate": 0.5}, {}),
         ({"model_type": "beit", "drop_path_rate": 0.5}, {}),
+        ({"model_type": "clip_vision_model", "attention_dropout": 0.5}, {}),
+        ({"model_type": "dinov3_vit"}, {}),  # training moves its positions
         ({}, {"model_type": "gpt2", "attn_pdrop": 0.5}),
         ({}, {"model_type": "bart", "decoder_layerdrop": 0.5}),
         ({}, {"model_type": "bert", "hidden_dropout_prob": 0.5}),
@@ -116,7 +118,10 @@ def test_dropout_depends_on_its_key(encoder: dict[str, Any], decoder: dict[str, 
     vision = encoder.get("model_type", "vit")
     language = decoder.get("model_type", "gpt2")
     config = {
-        "encoder": {"model_type": vision, **oracle.ENCODERS[vision][1], **encoder},
+        "encoder": {
+            **oracle.ENCODERS.get(vision, ("", oracle.VISION))[1],
+            **{"model_type": vision, **encoder},
+        },
         "decoder": {"model_type": language, **oracle.DECODERS[language], **decoder},
     }
     module = composite_module(config)

@@ -18,19 +18,9 @@ import jax.numpy as jnp
 from ved.modeling.activations import ACTIVATIONS
 from ved.modeling.bart_settings import EPSILON, BartSettings
 from ved.modeling.decoder import next_token_logits
-from ved.modeling.layers import Attention, Dtype
-from ved.modeling.linen import Dense, Dropout, Embed, LayerNorm, Module, compact
+from ved.modeling.layers import Dtype, ProjectedAttention
+from ved.modeling.linen import Dropout, Embed, LayerNorm, Module, compact
 from ved.modeling.stack import DecoderOutput, Stack, StackOutput
-
-
-class BartAttention(Attention):
-    """Attention with a projection after it."""
-
-    def output(self, read: jax.Array, deterministic: bool) -> jax.Array:
-        """Return (batch, tokens, width)."""
-        assert self.kernel_init is not None
-        project = Dense(self.width, kernel_init=self.kernel_init, dtype=self.dtype, name="out_proj")
-        return project(read)
 
 
 class BartLayer(Module):
@@ -81,7 +71,7 @@ class BartLayer(Module):
     ) -> tuple[jax.Array, jax.Array]:
         """Return the states with what they read, and the weights; see `Attention`."""
         of = self.settings
-        attention = BartAttention(
+        attention = ProjectedAttention(
             of.d_model,
             of.decoder_attention_heads,
             of.init,
