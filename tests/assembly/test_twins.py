@@ -1,5 +1,6 @@
 """Families with a twin, and halves of whole models, become checkpoints like any other source."""
 
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -100,6 +101,43 @@ def test_twins_have_the_defaults_of_their_own_class(role: Role, family: str) -> 
         if read[name] != stated[name]
     }
     assert not differing
+
+
+@pytest.mark.parametrize(("role", "family"), TWINS)
+def test_twins_know_the_settings_of_their_own_class(role: Role, family: str) -> None:
+    found = find_twin(role, family)
+    assert found is not None
+    config_class = CONFIG_MAPPING[family]
+    named = {*inspect.signature(config_class.__init__).parameters, *config_class().to_dict()}
+    known = {*found.settings, *config_class.attribute_map, "self", "kwargs"}
+    assert {name for name in named if not name.startswith("_")} <= known
+
+
+def test_distilbert_ignores_names_of_bert_as_its_class_does(tmp_path: Path) -> None:
+    directory = checkpoints.distilbert(tmp_path / "source")
+    edit_json(directory / "config.json", layer_norm_eps=0.1, hidden_act="relu", dim=32)
+    resolved = source("decoder", directory).resolved
+    assert resolved.config["hidden_act"] == "gelu"
+    assert "layer_norm_eps" not in resolved.config
+    assert "layer_norm_eps" in resolved.config_warning
+
+
+@pytest.mark.parametrize("size", [0, 10**9, "2", True])
+def test_sizes_of_twins_are_checked_under_their_own_names(size: object, tmp_path: Path) -> None:
+    directory = checkpoints.distilbert(tmp_path / "source")
+    edit_json(directory / "config.json", n_layers=size)
+    with raises(ErrorCode.CONFIG_NOT_USABLE, "n_layers"):
+        source("decoder", directory)
+
+
+@pytest.mark.parametrize("family", ["distilbert", "electra"])
+def test_twins_are_read_from_flax_files(family: str, tmp_path: Path) -> None:
+    vit = checkpoints.vit(tmp_path / "vit")
+    for layout in ("flax", "safetensors"):
+        directory = WRITE[family](tmp_path / layout, layout=layout)
+        assemble_pair(vit, directory, tmp_path / f"of-{layout}")
+    one, other = (parameters_in(tmp_path / f"of-{each}") for each in ("flax", "safetensors"))
+    assert_same_parameters(one, other)
 
 
 def test_electra_with_a_projection_is_not_a_twin() -> None:

@@ -1,6 +1,6 @@
 """The settings of the families that have a twin; see `ved.families.settings`, which has the others.
 
-Those of the twin are known, too, so that a source may use any name that its class understands.
+Those of the twin are known, too, if the class of the source has the same names.
 """
 
 from types import MappingProxyType
@@ -8,6 +8,11 @@ from types import MappingProxyType
 from ved.families.setting import ACTIVATION, RATE, REMOVED, SIZE, only
 from ved.families.settings import BERT, VIT, Settings
 
+# The class of DistilBERT ignores these names.
+_NOT_OF_DISTILBERT = (
+    *("attention_probs_dropout_prob", "classifier_dropout", "hidden_act", "hidden_dropout_prob"),
+    *("intermediate_size", "layer_norm_eps", "position_embedding_type", "type_vocab_size"),
+)
 _NO_TASK_TYPES = "BERT has no embeddings of tasks"
 _ONLY_GELU = "the language-model head of ELECTRA has this activation, and BERT has one for both"
 
@@ -49,7 +54,7 @@ ERNIE: Settings = MappingProxyType(
 
 DISTILBERT: Settings = MappingProxyType(
     {
-        **BERT,
+        **{name: setting for name, setting in BERT.items() if name not in _NOT_OF_DISTILBERT},
         **dict.fromkeys(("dim", "hidden_dim", "n_heads", "n_layers"), SIZE),
         **dict.fromkeys(("attention_dropout", "dropout"), RATE),
         "activation": ACTIVATION,
