@@ -189,6 +189,22 @@ def test_halves_of_a_checkpoint_of_ved_are_copied_as_they_are(other: str, tmp_pa
     assert [first[name] for name in names] == [second[name] for name in names]
 
 
+def test_half_has_the_buffers_that_old_releases_saved(tmp_path: Path) -> None:
+    assemble_pair(checkpoints.vit(tmp_path / "a"), checkpoints.gpt2(tmp_path / "b"), tmp_path / "c")
+    weights = tmp_path / "c" / "model.safetensors"
+    buffers = {
+        "decoder.transformer.h.0.crossattention.bias": np.ones((1, 1, 4, 4), np.uint8),
+        "decoder.transformer.h.0.crossattention.masked_bias": np.array(-1e4, np.float32),
+    }
+    tensors = safetensors.numpy.load_file(weights)
+    safetensors.numpy.save_file(tensors | buffers, weights, {"format": "pt"})
+    checkpoint = assemble_pair(tmp_path / "a", tmp_path / "c", tmp_path / "d")
+    ledger = checkpoint.ledgers[1]
+    assert ledger.unused.keys() > buffers.keys()
+    assert UNKNOWN not in ledger.unused.values()
+    assert not ledger.initialized
+
+
 def test_half_with_a_part_of_its_cross_attention_is_refused(tmp_path: Path) -> None:
     assemble_pair(checkpoints.vit(tmp_path / "a"), checkpoints.bert(tmp_path / "b"), tmp_path / "c")
     weights = tmp_path / "c" / "model.safetensors"

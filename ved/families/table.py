@@ -69,6 +69,9 @@ _GPT2 = Family(
     unused={
         ".attn.bias": BUFFER,
         ".attn.masked_bias": BUFFER,
+        # In whole models
+        ".crossattention.bias": BUFFER,
+        ".crossattention.masked_bias": BUFFER,
         ".score.": OTHER_HEAD,
         ".multiple_choice_head.": OTHER_HEAD,
     },
