@@ -192,7 +192,7 @@ def test_halves_of_a_checkpoint_of_ved_are_copied_as_they_are(other: str, tmp_pa
 def test_half_has_the_buffers_that_old_releases_saved(tmp_path: Path) -> None:
     assemble_pair(checkpoints.vit(tmp_path / "a"), checkpoints.gpt2(tmp_path / "b"), tmp_path / "c")
     weights = tmp_path / "c" / "model.safetensors"
-    buffers = {
+    buffers: dict[str, NDArray[Any]] = {
         "decoder.transformer.h.0.crossattention.bias": np.ones((1, 1, 4, 4), np.uint8),
         "decoder.transformer.h.0.crossattention.masked_bias": np.array(-1e4, np.float32),
     }
