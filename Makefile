@@ -3,6 +3,8 @@
 
 PYTHON ?= python3.11
 VENV := .venv
+# Otherwise each of many processes compiles all modules again.
+unexport PYTHONDONTWRITEBYTECODE
 RUN := $(VENV)/bin/python
 PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 PIP := $(VENV)/bin/$(PIP_INSTALL)

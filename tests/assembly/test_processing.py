@@ -24,7 +24,7 @@ from tests import checkpoints
 from tests.checkpoints import bert, gpt2, vit
 from tests.support import corpus, mecab, tokenizers
 from tests.support.building import edit_json, files_of, read_json, source
-from tests.support.environments import python
+from tests.support.environments import ONE_THREAD, python
 from tests.support.tokenizers import TEXTS
 from ved.assembly.image_processor import prepare_image_processor
 from ved.assembly.processing_files import (
@@ -408,7 +408,7 @@ def test_processing_is_the_same_for_consumers(
     request, answer = request_folder / "request.json", request_folder / f"{environment}.npz"
     offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(request_folder / "home")}
     command = [python(environment), "-I", CONSUMER, request, answer]
-    subprocess.run([*map(str, command)], env=offline, check=True)
+    subprocess.run([*map(str, command)], env=offline | ONE_THREAD, check=True)
     asked = read_json(request)
     with np.load(answer) as file:
         arrays = {name: file[name] for name in file.files}

@@ -216,11 +216,16 @@ def of_a_folder(hub: LocalHub, tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.slow
-def test_verify_finds_a_relative_local_source(hub: LocalHub, of_a_folder: Path) -> None:
+def test_verify_finds_a_relative_local_source(
+    hub: LocalHub,
+    of_a_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(of_a_folder)
     name = "owner/verified-of-a-folder"
-    ended = run(name, "--allow-local", endpoint=hub.endpoint, folder=of_a_folder)
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert cli.main(["verify", name, "--allow-local", "--endpoint", hub.endpoint]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_verify_explains_a_missing_local_source(
@@ -378,14 +383,13 @@ def test_verify_finds_an_added_weight_file(
     assert verify(changed(name, b"weights"), client(hub, None)).differences == added
 
 
-@pytest.mark.slow
 def test_verify_exits_with_1_for_a_difference(
-    hub: LocalHub, directory: Path, tmp_path: Path
+    hub: LocalHub, directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (directory / "config.json").write_text("{}")
-    ended = run(directory, endpoint=hub.endpoint, folder=tmp_path)
-    assert ended.returncode == 1
-    assert ended.stdout.splitlines()[1] == "  config.json differs."
+    capsys.readouterr()
+    assert cli.main(["verify", str(directory), "--endpoint", hub.endpoint]) == 1
+    assert capsys.readouterr().out.splitlines()[1] == "  config.json differs."
 
 
 # Another version

@@ -63,11 +63,21 @@ def load(directory: Path) -> Any:
     The class would draw initial parameters first, which takes seconds, and replace them. Here they
     are zero, and so is a parameter that the checkpoint lacks.
     """
-    with mock.patch.object(FlaxVisionEncoderDecoderModel, "init_weights", _zeros):
+    with _zeros():
         return FlaxVisionEncoderDecoderModel.from_pretrained(directory)
 
 
-def _zeros(model: Any, rng: jax.Array, input_shape: Any, params: Any = None) -> Any:
+def without_parameters(config: Any) -> Any:
+    """Return a model of a config whose parameters are zero."""
+    with _zeros():
+        return FlaxVisionEncoderDecoderModel(config)
+
+
+def _zeros() -> Any:
+    return mock.patch.object(FlaxVisionEncoderDecoderModel, "init_weights", _zero_parameters)
+
+
+def _zero_parameters(model: Any, rng: jax.Array, input_shape: Any, params: Any = None) -> Any:
     assert params is None
     shapes = jax.eval_shape(partial(_init_weights, model, input_shape=input_shape), rng)
     return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
