@@ -225,6 +225,7 @@ STRATEGIES: Mapping[str, dict[str, st.SearchStrategy[Any]]] = {
 FEWER = (
     "gpt-sw3",
     "xlm-roberta",
+    "swin",
     "donut-swin",
     "siglip_vision_model",
     "deit",

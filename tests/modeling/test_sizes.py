@@ -48,11 +48,6 @@ ENCODERS: dict[str, tuple[dict[str, Any], tuple[int, int], dict[str, Any]]] = {
     },
     # Patches, windows and groups of four that are not complete
     "swin": ({"model_type": "swin", **WINDOWS}, (37, 54), {}),
-    "swin-one-window": (
-        {"model_type": "swin", **WINDOWS, "image_size": 64, "window_size": 8},
-        (64, 64),
-        {},
-    ),
     "donut": ({"model_type": "donut-swin", **WINDOWS, "image_size": [64, 48]}, (61, 48), {}),
     "swinv2": ({"model_type": "swinv2", **WINDOWS}, (37, 54), {}),
     "swinv2-small": ({"model_type": "swinv2", **WINDOWS, "image_size": [24, 64]}, (13, 9), {}),
@@ -67,7 +62,8 @@ ENCODERS: dict[str, tuple[dict[str, Any], tuple[int, int], dict[str, Any]]] = {
     "dinov2_with_registers": ({"model_type": "dinov2_with_registers"}, (24, 40), {}),
     "dinov3_vit": ({"model_type": "dinov3_vit", "num_register_tokens": 2}, (24, 40), {}),
 }
-WITH_GRADIENTS = ("donut", "swinv2")
+# Zeros that fill windows have a length of zero, whose gradient is not infinite.
+WITH_GRADIENTS = ("swinv2",)
 
 
 def test_encoders_give_the_states_of_pytorch_for_images_of_other_sizes(tmp_path: Path) -> None:
