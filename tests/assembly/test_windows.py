@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 
 from tests import checkpoints
 from tests.checkpoints.windows import relative_position_index
-from tests.support.building import assemble_pair, edit_json, read_json
+from tests.support.building import (
+    assemble_pair,
+    assert_same_parameters,
+    edit_json,
+    parameters_in,
+    read_json,
+)
 from ved.errors import ErrorCode, VedError
 from ved.modeling import FlaxVisionEncoderDecoderModel
 
@@ -51,6 +57,21 @@ def test_checkpoint_keeps_images_that_are_not_square(decoder: Path, tmp_path: Pa
     size = read_json(tmp_path / "out" / "preprocessor_config.json")["size"]
     assert size == {"height": 24, "width": 16}
     assert not checkpoint.warnings
+
+
+def test_encoder_of_a_whole_donut_is_that_of_its_half(decoder: Path, tmp_path: Path) -> None:
+    encoder = checkpoints.donut_swin(tmp_path / "encoder")
+    halves = {"encoder": ("encoder.", encoder), "decoder": ("decoder.", decoder)}
+    donut = checkpoints.whole(tmp_path / "donut", "vision-encoder-decoder", halves)
+    # As in naver-clova-ix/donut-base: width and height, and a class of before 2023.
+    old = {"size": [16, 24], "feature_extractor_type": "DonutFeatureExtractor"}
+    edit_json(donut / "preprocessor_config.json", **old, image_processor_type=None)
+    for name, source in {"of-half": encoder, "of-whole": donut}.items():
+        assemble_pair(source, decoder, tmp_path / name)
+    assert_same_parameters(*(parameters_in(tmp_path / name) for name in ("of-whole", "of-half")))
+    for name in ("preprocessor_config.json", "model.safetensors"):
+        of_whole, of_half = (tmp_path / each / name for each in ("of-whole", "of-half"))
+        assert of_whole.read_bytes() == of_half.read_bytes()
 
 
 @pytest.mark.parametrize("family", ["swin", "donut-swin"])
