@@ -273,6 +273,9 @@ def test_half_takes_what_the_whole_model_says_of_tokens(tmp_path: Path) -> None:
     assert half.generation == {"decoder_start_token_id": 384, "num_beams": 4}
     assert "num_beams" in left_out(half.config, half.generation, 385)
     assert source("encoder", composite).resolved.generation == {}
+    checkpoint = assemble_pair(composite, composite, tmp_path / "checkpoint")
+    assert checkpoint.token_ids.decoder_start.origin.endswith("the whole model's config")
+    assert checkpoint.token_ids.pad.origin.endswith("the decoder's config")
 
 
 def test_record_and_card_name_the_half_and_the_twin(tmp_path: Path) -> None:

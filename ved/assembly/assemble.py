@@ -126,7 +126,9 @@ def assemble(
     ]
     # The small files come first: an error in them should not cost the time of writing gigabytes.
     resolved = decoder.resolved
-    of_decoder = DecoderSettings(resolved.config, resolved.generation, decoder_config)
+    of_decoder = DecoderSettings(
+        resolved.config, resolved.generation, decoder_config, resolved.of_whole
+    )
     tokens = resolve_special_tokens(settings.token_ids, of_decoder, tokenizer, str(decoder))
     special_tokens.apply_special_tokens(
         tokens, config, counts_from_pad=resolved.family.counts_from_pad

@@ -52,11 +52,14 @@ class DecoderSettings:
         config: the content of its config.json.
         generation: the content of its generation_config.json; empty if it has none.
         loaded: its transformers config, which has the defaults of its class, too.
+        of_whole: the names in `generation` that come from the config of a whole model, of which the
+            decoder is a half.
     """
 
     config: Mapping[str, Any]
     generation: Mapping[str, Any]
     loaded: Any
+    of_whole: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -220,9 +220,11 @@ class _Search:
         Raises:
             ValueError: a value is not an id.
         """
+        is_of_whole = setting in self.settings.of_whole
+        second = "the whole model's config" if is_of_whole else "the decoder's generation config"
         files = {
             "the decoder's config": self.settings.config,
-            "the decoder's generation config": self.settings.generation,
+            second: self.settings.generation,
         }
         for file, content in files.items():
             value = content.get(setting)

@@ -89,7 +89,7 @@ def check_token_ids(
         return
     with findings.about("token_ids"):
         wanted = CheckpointSettings.of(pair).token_ids
-        of_decoder = DecoderSettings(source.config, source.generation, config)
+        of_decoder = DecoderSettings(source.config, source.generation, config, source.of_whole)
         tokens = resolve_special_tokens(wanted, of_decoder, tokenizer, str(source))
         for warning in tokens.warnings:
             findings.warn("token_ids", warning, code=ErrorCode.TOKEN_IDS_DIFFER)

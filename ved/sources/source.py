@@ -35,6 +35,7 @@ class ResolvedSource:
         whole: the `model_type` of the whole model of which it is a half; empty if it is none.
         generation: the content of a decoder's generation_config.json, and of the config of the
             whole model; empty if it has none.
+        of_whole: the names in `generation` that come from the config of the whole model.
         config_warning: which settings of its config.json VED does not know; empty if it knows all.
     """
 
@@ -46,6 +47,7 @@ class ResolvedSource:
     weights: tuple[str, ...]
     whole: str = ""
     generation: Mapping[str, Any] = field(default_factory=dict)
+    of_whole: frozenset[str] = frozenset()
     config_warning: str = ""
 
     def __str__(self) -> str:
@@ -150,9 +152,9 @@ def inspect_source(role: Role, pinned: Pinned, api: HfApi) -> ResolvedSource:
             in a Flax vision encoder-decoder model.
     """
     config = read_config(role, pinned.config_snapshot, api)
-    generation = dict(config.generation)
+    generation = {}
     if role == "decoder" and GENERATION_CONFIG in pinned.snapshot.files:
-        generation |= read_json(pinned.snapshot, GENERATION_CONFIG, api)
+        generation = read_json(pinned.snapshot, GENERATION_CONFIG, api)
     return ResolvedSource(
         role,
         pinned,
@@ -161,6 +163,7 @@ def inspect_source(role: Role, pinned: Pinned, api: HfApi) -> ResolvedSource:
         config.model_type,
         pinned.weight_files(api),
         config.whole,
-        generation,
+        {**config.generation, **generation},
+        frozenset(config.generation.keys() - generation.keys()),
         config.warning,
     )
