@@ -636,7 +636,7 @@ def test_index_that_names_a_pickle_is_refused(tmp_path: Path) -> None:
     ("role", "model_type"),
     [
         *(("encoder", name) for name in ("regnet", "resnet", "cvt", "gpt2")),
-        *(("decoder", name) for name in ("llama", "big_bird", "xglm", "vit")),
+        *(("decoder", name) for name in ("llama", "big_bird", "gemma", "vit")),
     ],
 )
 def test_unsupported_family_is_refused_without_weights(

@@ -105,7 +105,18 @@ def ids(found: TokenIds) -> tuple[int, int, int]:
                 ("xlm-roberta", "<s>", "bos_token_id"),
                 ("roberta-prelayernorm", "<s>", "bos_token_id"),
                 ("bart", "</s>", "decoder_start_token_id"),
+                ("trocr", "</s>", "decoder_start_token_id"),
+                ("xglm", "</s>", "decoder_start_token_id"),
             )
+        ),
+        (
+            "mbart",
+            ("en_XX", "<pad>", "</s>"),
+            (
+                "the last token of each encoded text",
+                "pad_token_id of the decoder's config",
+                "eos_token_id of the decoder's config",
+            ),
         ),
     ],
 )
@@ -120,6 +131,25 @@ def test_token_ids_of_each_family_have_their_origins(
     assert ids(found) == tuple(map(tokenizer.tokens.index, tokens))
     assert found.pad_is_eos == (family == "gpt2")
     assert not resolved.warnings
+
+
+@pytest.mark.parametrize(
+    ("settings", "config", "start"),
+    [
+        ({}, {}, "en_XX"),
+        ({"src_lang": "ro_RO"}, {}, "ro_RO"),
+        ({"src_lang": "ro_RO", "tokenizer_class": "MBart50Tokenizer"}, {}, "</s>"),
+        ({}, {"decoder_start_token_id": 2}, "</s>"),
+    ],
+)
+def test_mbart_starts_with_the_last_token_of_a_text(
+    settings: dict[str, Any], config: dict[str, Any], start: str, tmp_path: Path
+) -> None:
+    checkpoints.mbart(tmp_path, tokenizer="slow", config={"vocab_size": 400, **config})
+    edit_json(tmp_path / "tokenizer_config.json", **settings)
+    found = resolve(*read(tmp_path))
+    assert found.ids.decoder_start.token == start
+    assert not found.warnings
 
 
 @pytest.mark.parametrize("role", ["decoder_start", "pad", "eos"])

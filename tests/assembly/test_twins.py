@@ -45,6 +45,7 @@ TWINS: list[tuple[Role, str]] = [
     *(("decoder", name) for name in checkpoints.TWIN_DECODERS),
 ]
 WRITE: dict[str, Callable[..., Path]] = {**checkpoints.TWIN_ENCODERS, **checkpoints.TWIN_DECODERS}
+CROSS_WIDTH = "cross_attention_hidden_size"
 TEXT = "a woman doesn't ride 2 horses."
 # The parameters that a source of the family has no tensors for
 INITIALIZED = {
@@ -214,6 +215,24 @@ def test_half_with_a_part_of_its_cross_attention_is_refused(tmp_path: Path) -> N
     safetensors.numpy.save_file(tensors, weights, {"format": "pt"})
     with raises(ErrorCode.WEIGHTS_DO_NOT_FIT, "crossattention.self.query.bias"):
         assemble_pair(tmp_path / "a", tmp_path / "c", tmp_path / "d")
+
+
+@pytest.mark.parametrize("width", [None, 24])
+def test_half_of_a_trocr_keeps_cross_attention_of_its_own_width(
+    width: int | None, tmp_path: Path
+) -> None:
+    vit = checkpoints.vit(tmp_path / "vit", hidden_size=width or 32)
+    config = {CROSS_WIDTH: width}
+    trocr = checkpoints.trocr(tmp_path / "trocr", config=config)
+    halves = {"encoder": ("encoder.", vit), "decoder": ("decoder.", trocr)}
+    directory = whole(tmp_path / "whole", "vision-encoder-decoder", halves)
+    checkpoint = assemble_pair(directory, directory, tmp_path / "out")
+    of_decoder = checkpoint.ledgers[1]
+    lost = {name for name, why in of_decoder.unused.items() if "of another width" in why}
+    assert bool(lost) == bool(width)
+    assert all(name.startswith("decoder.model.decoder.layers.") for name in lost)
+    assert {*of_decoder.initialized.values()} == ({"cross-attention"} if width else set())
+    assert read_json(tmp_path / "out" / "config.json")["decoder"].get(CROSS_WIDTH) is None
 
 
 def test_halves_of_a_dual_encoder_are_an_encoder_and_a_decoder(tmp_path: Path) -> None:

@@ -17,7 +17,14 @@ from tests.checkpoints.families import (
     xlm_roberta,
 )
 from tests.checkpoints.options import DecoderOptions, EncoderOptions, Options
-from tests.checkpoints.text_families import bert_generation, electra_small, mbart, trocr
+from tests.checkpoints.text_families import (
+    bert_generation,
+    electra_small,
+    mbart,
+    pegasus,
+    trocr,
+    xglm,
+)
 from tests.checkpoints.twins import (
     camembert,
     chinese_clip_vision,
@@ -57,6 +64,8 @@ DECODERS = {
     "mbart": mbart,
     "trocr": trocr,
     "electra": electra_small,
+    "pegasus": pegasus,
+    "xglm": xglm,
     "bert-generation": bert_generation,
 }
 """By the model_type in config.json."""
@@ -114,6 +123,7 @@ __all__ = [
     "ernie",
     "gpt2",
     "mbart",
+    "pegasus",
     "roberta",
     "roberta_prelayernorm",
     "siglip_vision",
@@ -124,5 +134,6 @@ __all__ = [
     "vit_mae",
     "vit_msn",
     "whole",
+    "xglm",
     "xlm_roberta",
 ]

@@ -133,7 +133,7 @@ def _xlm_roberta_tokenizer() -> SampleTokenizer:
 
 
 @functools.cache
-def sentencepiece_model() -> bytes:
+def sentencepiece_model(**ids: Any) -> bytes:
     """Return a unigram model, trained by sentencepiece.
 
     The Unigram trainer of `tokenizers` is not deterministic. Real XLM-RoBERTa tokenizers normalize
@@ -149,5 +149,6 @@ def sentencepiece_model() -> bytes:
         normalization_rule_name="identity",
         num_threads=1,
         minloglevel=2,
+        **ids,
     )
     return model.getvalue()

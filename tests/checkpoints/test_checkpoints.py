@@ -259,6 +259,8 @@ def test_tokenizer_of_transformers_5_has_only_its_json(family: str, tmp_path: Pa
 @pytest.mark.parametrize("form", ["fast", "slow"])
 @pytest.mark.parametrize("family", checkpoints.DECODERS)
 def test_extra_tokens_have_no_embedding(family: str, form: str, tmp_path: Path) -> None:
+    if (family, form) == ("pegasus", "slow"):
+        pytest.skip("without tokenizer.json, PEGASUS's class forgets added tokens")
     FAMILIES[family](tmp_path, tokenizer=form, extra_tokens=3)
     rows = AutoConfig.from_pretrained(tmp_path).vocab_size
     assert len(AutoTokenizer.from_pretrained(tmp_path)) == rows + 3
@@ -287,6 +289,8 @@ def test_extra_tokens_have_no_embedding(family: str, form: str, tmp_path: Path) 
         ("bart", "model.", "final_logits_bias"),
         ("mbart", "model.", "final_logits_bias"),
         ("trocr", "model.", None),
+        ("xglm", "model.", None),
+        ("pegasus", "model.", "final_logits_bias"),
         ("electra", "electra.", "generator_predictions.dense.weight"),
         ("bert-generation", "bert.", "lm_head.bias"),
     ],
@@ -540,13 +544,17 @@ def test_layout_pickle_aligns_storages(tmp_path: Path) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_hidden_size_and_config_set_width_and_depth(family: str, tmp_path: Path) -> None:
     depth: dict[str, Any] = {"num_hidden_layers": 1, "depths": [1]}
-    if family in ("bart", "mbart"):
+    if family in ("bart", "mbart", "pegasus"):
         depth = {"decoder_layers": 1}
     FAMILIES[family](tmp_path, hidden_size=48, config=depth)
     config = AutoConfig.from_pretrained(tmp_path)
     assert config.hidden_size == 48
     names = tensors_of(tmp_path).keys()
-    within = {name for name in names if "decoder" in name} if family in ("bart", "mbart") else names
+    within = (
+        {name for name in names if "decoder" in name}
+        if family in ("bart", "mbart", "pegasus")
+        else names
+    )
     within = {name for name in within if "position_bias_mlp" not in name}  # not a layer
     assert {number for name in within for number in re.findall(r"\.(\d)\.", f".{name}")} == {"0"}
 
@@ -579,7 +587,7 @@ def test_generation_config_exists_for_gpt2_and_those_with_encoders(
     family: str, tmp_path: Path
 ) -> None:
     has_one = (FAMILIES[family](tmp_path) / "generation_config.json").exists()
-    assert has_one == (family in {"gpt2", "bart", "mbart"})
+    assert has_one == (family in {"gpt2", "bart", "mbart", "pegasus"})
 
 
 @pytest.mark.parametrize("model_type", ["cvt", "clip", "llama", "t5"])

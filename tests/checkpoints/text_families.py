@@ -1,5 +1,6 @@
 """One function for each family of decoders that transformers has no Flax class for."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,14 +10,23 @@ from transformers import (
     ElectraTokenizerFast,
     MBartConfig,
     MBartTokenizerFast,
+    PegasusConfig,
+    PegasusTokenizerFast,
     TrOCRConfig,
+    XGLMConfig,
+    XGLMTokenizerFast,
 )
 
 from tests.checkpoints.families import sentencepiece_model
 from tests.checkpoints.options import DecoderOptions, takes
 from tests.checkpoints.variants import write_decoder
 from ved.localhub.samples.decoders import build_bart, build_roberta
-from ved.localhub.samples.vocabularies import SampleTokenizer, bert_tokenizer, roberta_tokenizer
+from ved.localhub.samples.vocabularies import (
+    MAX_LENGTH,
+    SampleTokenizer,
+    bert_tokenizer,
+    roberta_tokenizer,
+)
 from ved.localhub.samples.weights import RandomTensors, under
 
 
@@ -35,7 +45,8 @@ def mbart(directory: Path, options: DecoderOptions) -> None:
 def trocr(directory: Path, options: DecoderOptions) -> None:
     """Write the decoder of a TrOCR like microsoft/trocr-base-printed, without its encoder.
 
-    Its cross-attention reads the states of an encoder of its own width.
+    Its cross-attention reads the states of an encoder of its own width, or of the width in its
+    config.
     """
     sample = build_bart(options.of_sample, TrOCRConfig, roberta_tokenizer())
     base = {name: each for name, each in sample.base.items() if name.startswith("decoder.")}
@@ -43,6 +54,10 @@ def trocr(directory: Path, options: DecoderOptions) -> None:
         delattr(sample.config, name)
     if not sample.config.layernorm_embedding:
         base = {name: each for name, each in base.items() if "layernorm_embedding" not in name}
+    width, random = sample.config.cross_attention_hidden_size, RandomTensors(options.seed + 1)
+    for name in base if width else ():
+        if name.endswith(("encoder_attn.k_proj.weight", "encoder_attn.v_proj.weight")):
+            base[name] = random.small(len(base[name]), width)
     sample = replace(
         sample,
         base=base,
@@ -114,3 +129,62 @@ def bert_generation(directory: Path, options: DecoderOptions) -> None:
         license="apache-2.0",
     )
     write_decoder(directory, sample, options)
+
+
+@takes(DecoderOptions)
+def xglm(directory: Path, options: DecoderOptions) -> None:
+    """Write an XGLM like facebook/xglm-564M: a language model, without cross-attention."""
+    tokenizer = SampleTokenizer(
+        XGLMTokenizerFast, {"sentencepiece.bpe.model": sentencepiece_model()}
+    )
+    config = options.of_sample.build_config(
+        XGLMConfig,
+        vocab_size=tokenizer.size,
+        max_position_embeddings=MAX_LENGTH,
+        ffn_dim=4 * options.hidden_size,
+    )
+    sample = build_bart(
+        replace(options.of_sample, config={"decoder_layers": config.num_layers}),
+        MBartConfig,
+        tokenizer,
+        last_norm=True,
+    )
+    base = {
+        name.removeprefix("decoder."): tensor
+        for name, tensor in sample.base.items()
+        if name.startswith("decoder.")
+        and not re.search("encoder_attn|embed_positions|layernorm_embedding", name)
+    }
+    sample = replace(
+        sample,
+        config=config,
+        base=base,
+        base_architecture="XGLMModel",
+        heads={"lm_head.weight": base["embed_tokens.weight"]},
+        head_architecture="XGLMForCausalLM",
+        license="mit",
+        language="[multilingual, en]",
+        has_generation_config=False,
+    )
+    write_decoder(directory, sample, options)
+
+
+@takes(DecoderOptions)
+def pegasus(directory: Path, options: DecoderOptions) -> None:
+    """Write a PEGASUS like google/pegasus-large: sinusoids are among its tensors, or not."""
+    model = sentencepiece_model(pad_id=0, eos_id=1, unk_id=2, bos_id=-1)
+    tokenizer = SampleTokenizer(PegasusTokenizerFast, {"spiece.model": model})
+    sample = build_bart(
+        options.of_sample,
+        PegasusConfig,
+        tokenizer,
+        last_norm=True,
+        **{"scale_embedding": True, "normalize_embedding": False, "decoder_start_token_id": 0},
+        static_position_embeddings=True,
+    )
+    base = {
+        name: tensor[2:] if "embed_positions" in name else tensor
+        for name, tensor in sample.base.items()
+        if "layernorm_embedding" not in name
+    }
+    write_decoder(directory, replace(sample, base=base), options)

@@ -36,7 +36,8 @@ def main(request: str, answer: str) -> None:
             inputs = {"input_ids": ids, "encoder_hidden_states": states}
         with torch.no_grad():
             for parameter in model.parameters():
-                parameter.normal_(std=0.25)
+                if parameter.requires_grad:  # not the sinusoids of PEGASUS
+                    parameter.normal_(std=0.25)
             output = model.eval()(**inputs, return_dict=True)
         first = "last_hidden_state" if source["role"] == "encoder" else "logits"
         arrays[name] = getattr(output, first).numpy()

@@ -47,8 +47,11 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "pickled": {"encoder": {"model": "team/verified-pickled", "allow_pickle": True}},
     "flax": {"decoder": {"model": "team/verified-two-formats", "weights_from": "flax"}},
     "other-config": {"encoder": {"model": "team/vit", "config": "team/verified-config"}},
-    # Beside its parameters, model.safetensors has buffers of integers.
-    "buffers": {"encoder": "team/verified-swin", "dtype": "float16"},
+    # Beside its parameters, model.safetensors has buffers of both halves.
+    "buffers": {
+        **{"encoder": "team/verified-swin", "decoder": "team/verified-pegasus"},
+        "dtype": "float16",
+    },
 }
 """The pairs that are published once, and looked at by many tests."""
 
@@ -70,6 +73,7 @@ def published(
     checkpoints.gpt2(two_formats, layout="flax", seed=1)
     publish(module_hub, "team/verified-two-formats", two_formats)
     publish(module_hub, "team/verified-swin", checkpoints.swin(folder / "swin"))
+    publish(module_hub, "team/verified-pegasus", checkpoints.pegasus(folder / "pegasus"))
     config = folder / "config"
     config.mkdir()
     values = json.loads((sources["vit"] / "config.json").read_text())

@@ -29,7 +29,7 @@ PAIRS = [
     ("beit", "bert"),
     ("dinov2", "roberta-prelayernorm"),
     ("vit", "bart"),
-    ("swin", "gpt2"),
+    ("swin", "pegasus"),
 ]
 
 

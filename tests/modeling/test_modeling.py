@@ -51,8 +51,14 @@ TOKENS = {
     "roberta-prelayernorm": (0, 1, 2),
     "mbart": (260, 1, 2),
     "trocr": (2, 1, 2),
+    "pegasus": (0, 0, 1),
+    "xglm": (2, 1, 2),
     "electra": (2, 0, 3),
     "bert-generation": (2, 0, 3),
+}
+OTHER_SETTINGS: dict[str, dict[str, Any]] = {
+    "mbart": {"encoder_layers": 1},  # PyTorch 4.57 sizes the cache of the decoder by it
+    "pegasus": {"scale_embedding": False},  # otherwise its texts are one token repeated
 }
 COMPILED: dict[tuple[Any, ...], Callable[..., Any]] = {}
 NOT_COUNTED = -100
@@ -265,8 +271,7 @@ def directories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for pair in PAIRS:
         encoder, decoder = FAMILIES_OF[pair]
         write = checkpoints.DECODERS[decoder]
-        # PyTorch 4.57 sizes the cache of BART's decoder by the layers of its encoder.
-        config = strong | ({"encoder_layers": 1} if decoder == "mbart" else {})
+        config = {**strong, **OTHER_SETTINGS.get(decoder, {})}
         source = write(folder / f"{pair}-source", hidden_size=48, config=config)
         assemble_pair(encoders[encoder], stronger(source), folder / pair)
         made[pair] = folder / pair

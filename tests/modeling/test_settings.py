@@ -164,6 +164,18 @@ TROCR = TEXT | {
     "use_learned_position_embeddings": st.sampled_from((True, True, False)),
     "dropout": RATE,
 }
+XGLM = TEXT | {
+    "d_model": st.just(16),
+    "num_layers": st.sampled_from((1, 2)),
+    "attention_heads": st.sampled_from((1, 2, 4)),
+    "ffn_dim": st.sampled_from((16, 24)),
+    "max_position_embeddings": st.just(40),
+    "activation_function": ACTIVATION,
+    "scale_embedding": FLAG,
+    "pad_token_id": st.sampled_from((0, 1, 4)),
+    "dropout": RATE,
+    "layerdrop": RATE,
+}
 STRATEGIES: Mapping[str, dict[str, st.SearchStrategy[Any]]] = {
     "vit": VIT,
     "beit": VISION
@@ -211,6 +223,8 @@ STRATEGIES: Mapping[str, dict[str, st.SearchStrategy[Any]]] = {
     "gpt-sw3": GPT2,
     "bart": BART,
     "mbart": BART,
+    "pegasus": BART | {"pad_token_id": st.just(0)},
+    "xglm": XGLM,
     "trocr": TROCR,
     "electra": BERT | {"embedding_size": st.sampled_from((16, 8))},
     "bert-generation": {

@@ -68,6 +68,8 @@ roberta_prelayernorm = partial(_wide, checkpoints.roberta_prelayernorm)
 bart = partial(_wide, checkpoints.bart)
 mbart = partial(_wide, checkpoints.mbart)
 trocr = partial(_wide, checkpoints.trocr)
+xglm = partial(_wide, checkpoints.xglm)
+pegasus = partial(_wide, checkpoints.pegasus)
 electra_small = partial(_wide, checkpoints.DECODERS["electra"])
 bert_generation = partial(_wide, checkpoints.bert_generation)
 
@@ -215,6 +217,8 @@ CASES = {
     "bart": decoder(bart()),
     "mbart": decoder(mbart()),
     "trocr": decoder(trocr()),
+    "xglm": decoder(xglm()),
+    "pegasus": decoder(pegasus()),
     "electra with narrow embeddings": decoder(_wide(checkpoints.DECODERS["electra"])),
     "bert-generation": decoder(bert_generation()),
     **TWINS,
@@ -270,7 +274,6 @@ CASES = {
     "trocr whose encoder had another width": decoder(
         trocr(
             config={"cross_attention_hidden_size": 40},
-            without=("model.decoder.layers.0.encoder_attn.k",),  # it is not read
         ),
     ),
     "bert with modern names": decoder(

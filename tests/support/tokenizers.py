@@ -72,6 +72,28 @@ def gpt_sw3(directory: Path) -> Path:
     return directory
 
 
+def bert_generation_with_its_class(directory: Path) -> Path:
+    """Write a BertGeneration with the tokenizer of its class, which has no tokenizer.json."""
+    checkpoints.bert_generation(directory, tokenizer="slow")
+    (directory / "vocab.txt").unlink()
+    (directory / "special_tokens_map.json").unlink()
+    (directory / "spiece.model").write_bytes(sentencepiece_model("unigram"))
+    settings = {"tokenizer_class": "BertGenerationTokenizer", "model_max_length": 64}
+    (directory / "tokenizer_config.json").write_text(json.dumps(settings))
+    edit_json(directory / "config.json", vocab_size=600)
+    return directory
+
+
+def mbart_50(directory: Path) -> Path:
+    """Write an mBART with the tokenizer of mBART-50, which puts the language before each text."""
+    checkpoints.mbart(directory, tokenizer="slow")
+    (directory / "special_tokens_map.json").unlink()
+    settings = {"tokenizer_class": "MBart50Tokenizer", "model_max_length": 64, "src_lang": "de_DE"}
+    (directory / "tokenizer_config.json").write_text(json.dumps(settings))
+    edit_json(directory / "config.json", vocab_size=600)
+    return directory
+
+
 def t5_of_gpt2(directory: Path) -> Path:
     """Write a GPT-2 with the tokenizer of T5, as some for Japanese."""
     _without_tokenizer(directory)
@@ -217,6 +239,8 @@ UNUSUAL: dict[str, Callable[[Path], Path]] = {
     each.__name__: each
     for each in (
         gpt_sw3,
+        bert_generation_with_its_class,
+        mbart_50,
         t5_of_gpt2,
         bert_of_gpt2,
         cased_bert,

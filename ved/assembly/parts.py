@@ -23,7 +23,7 @@ from ved.assembly.model_size import check_model_size
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.manifest.fields import Dtype
-from ved.modeling.families import encoder_settings
+from ved.modeling.families import decoder_settings, encoder_settings
 from ved.sources.source import ResolvedSource, Source
 from ved.tensors.files import Layout, StoredWeight, open_weights
 from ved.tensors.names import ParameterPath, transpose_kernel
@@ -216,9 +216,9 @@ def source_part(source: Source, config: Any, seed: int) -> Part:
 
 
 def _buffers(role: Role, config: Any) -> dict[ParameterPath, Array]:
-    """Return what PyTorch stores beside the parameters of an encoder, by path."""
-    found = encoder_settings(config.to_dict()).buffers if role == "encoder" else {}
-    return {tuple(name.split(".")): array for name, array in found.items()}
+    """Return what PyTorch stores beside the parameters of a half, by path."""
+    read = encoder_settings if role == "encoder" else decoder_settings
+    return {tuple(name.split(".")): array for name, array in read(config.to_dict()).buffers.items()}
 
 
 def _count_layers_of_decoder(config: Any) -> None:

@@ -20,6 +20,7 @@ from huggingface_hub import HfApi
 
 from ved.errors import ErrorCode, VedError, as_ved_error
 from ved.execution.card_run import run_card
+from ved.families.family import Role
 from ved.families.lookup import find_family
 from ved.hub.errors import is_not_found
 from ved.hub.retries import retry
@@ -231,9 +232,13 @@ def _parameters(record: BuildRecord) -> Iterator[tuple[str, ...]]:
 
 def _buffers(record: BuildRecord) -> set[str]:
     """Return the names of tensors in PyTorch's layout that are not parameters."""
-    paths = [tuple(path.split("/")) for path in record.ledger["encoder"].copied]
-    family = find_family("encoder", record.sources["encoder"].published_family, "encoder")
-    return {".".join(("encoder", *path)) for path in buffers(paths, family)}
+    found: set[str] = set()
+    roles: tuple[Role, ...] = ("encoder", "decoder")
+    for role in roles:
+        paths = [tuple(path.split("/")) for path in record.ledger[role].copied]
+        family = find_family(role, record.sources[role].published_family, role)
+        found |= {".".join((role, *path)) for path in buffers(paths, family)}
+    return found
 
 
 def _second_names(record: BuildRecord) -> set[str]:

@@ -91,6 +91,10 @@ class Family:
     """Whether a decoder whose files name no start token starts with the last token of each encoded
     text, such as the code of its language. Source: `shift_tokens_right` of the PyTorch module."""
 
+    begins_with_eos: bool = False
+    """Whether the family's own tokenizer puts the eos token before each text: the card's code then
+    leaves it out of the labels. Source: the tokenizer's class."""
+
     head_biases: tuple[str, str] | None = None
     """Two names of the bias of the language-model head. They are one parameter in Flax. In PyTorch,
     transformers 5 computes with the second one, and ties it to the first one only if it ties the
@@ -112,8 +116,8 @@ class Family:
     """The config's name for the number of attention heads per layer; a list as for `layers`."""
 
     buffers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """For the last part of a parameter's name, that of the buffer which transformers 4.57 stores
-    beside it, and misses in a file without it. `buffers` of the settings in `ved.modeling` has the
+    """For the end of a parameter's path, that of the buffer which transformers 4.57 stores beside
+    it, and misses in a file without it. `buffers` of the settings in `ved.modeling` has the
     numbers. Source: `register_buffer` in the PyTorch class."""
 
     generate_fails: str = ""

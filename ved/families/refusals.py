@@ -13,6 +13,7 @@ _VIT = "google/vit-base-patch16-224-in21k"
 _GPT2 = "openai-community/gpt2"
 _BERT = "google-bert/bert-base-uncased"
 _BART = "facebook/bart-base"
+_MBART = "facebook/mbart-large-50"
 _CLIP = "openai/clip-vit-base-patch32"
 
 
@@ -126,6 +127,7 @@ REFUSED_DECODERS: Mapping[str, Refusal] = MappingProxyType(
             _BERT,
         ),
         **_each(("clip", "siglip"), "it compares texts with images, and writes none", _GPT2),
+        **_each(("marian",), "its tokenizer divides texts of the language that it reads", _MBART),
     }
 )
 

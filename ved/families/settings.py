@@ -37,8 +37,7 @@ from ved.families.setting import (
 Settings = Mapping[str, Setting]
 
 _DTYPE = one_of(None, "float32", "float16", "bfloat16", "float64")
-_SINUSOIDS_ARE_LOST = "transformers 5 loses the sinusoids of this class when it loads a checkpoint"
-_NO_CODE = "current transformers has no code for it"
+NO_CODE = "current transformers has no code for it"
 
 
 def _all(setting: Setting, *names: str) -> Settings:
@@ -206,53 +205,33 @@ GPT2: Settings = MappingProxyType(
         # Relics of older classes, and of the training of GPT-SW3
         **_all(HARMLESS, "n_ctx", "n_special", "predict_special_tokens"),
         **_all(HARMLESS, "apply_query_key_layer_scaling"),
-        "normalize_attention_scores": only(True, _NO_CODE),
+        "normalize_attention_scores": only(True, NO_CODE),
     }
 )
 
-_BART: Settings = {
-    **_COMMON,
-    **_all(SIZE, "vocab_size", "max_position_embeddings", "d_model", "hidden_size"),
-    **_all(SIZE, "decoder_layers", "decoder_attention_heads", "decoder_ffn_dim"),
-    # The other half of the source
-    **_all(SIZE, "encoder_layers", "encoder_attention_heads", "encoder_ffn_dim"),
-    **_all(SIZE, "num_hidden_layers", "num_attention_heads"),
-    "encoder_layerdrop": RATE,
-    "activation_function": ACTIVATION,
-    "init_std": NUMBER,
-    "scale_embedding": FLAG,
-    **_all(RATE, "dropout", "attention_dropout", "activation_dropout", "decoder_layerdrop"),
-    **_all(HARMLESS, "classifier_dropout", "classif_dropout", "save_step"),
-    "force_bos_token_to_be_generated": HARMLESS,
-    # Relics of older classes
-    **_all(
-        only(False, _NO_CODE),
-        *("add_bias_logits", "static_position_embeddings", "do_blenderbot_90_layernorm"),
-    ),
-    "normalize_embedding": only(True, _NO_CODE),
-    "extra_pos_embeddings": only(2, _NO_CODE),
-}
-
 BART: Settings = MappingProxyType(
-    {**_BART, **_all(only(False, _NO_CODE), "normalize_before", "add_final_layer_norm")}
-)
-
-MBART: Settings = MappingProxyType(
-    {**_BART, **_all(only(True, _NO_CODE), "normalize_before", "add_final_layer_norm")}
-)
-
-TROCR: Settings = MappingProxyType(
     {
         **_COMMON,
         **_all(SIZE, "vocab_size", "max_position_embeddings", "d_model", "hidden_size"),
         **_all(SIZE, "decoder_layers", "decoder_attention_heads", "decoder_ffn_dim"),
+        # The other half of the source
+        **_all(SIZE, "encoder_layers", "encoder_attention_heads", "encoder_ffn_dim"),
         **_all(SIZE, "num_hidden_layers", "num_attention_heads"),
+        "encoder_layerdrop": RATE,
         "activation_function": ACTIVATION,
         "init_std": NUMBER,
-        **_all(FLAG, "scale_embedding", "layernorm_embedding"),
-        "use_learned_position_embeddings": only(True, _SINUSOIDS_ARE_LOST),
+        "scale_embedding": FLAG,
         **_all(RATE, "dropout", "attention_dropout", "activation_dropout", "decoder_layerdrop"),
-        "classifier_dropout": HARMLESS,
+        **_all(HARMLESS, "classifier_dropout", "classif_dropout", "save_step"),
+        "force_bos_token_to_be_generated": HARMLESS,
+        # Relics of older classes
+        **_all(
+            only(False, NO_CODE),
+            *("add_bias_logits", "static_position_embeddings", "do_blenderbot_90_layernorm"),
+        ),
+        "normalize_embedding": only(True, NO_CODE),
+        "extra_pos_embeddings": only(2, NO_CODE),
+        **_all(only(False, NO_CODE), "normalize_before", "add_final_layer_norm"),
     }
 )
 
@@ -273,16 +252,5 @@ BERT: Settings = MappingProxyType(
         **_all(HARMLESS, "pooler_num_fc_layers", "pooler_size_per_head", "pooler_type"),
     }
 )
-
-ELECTRA: Settings = MappingProxyType(
-    {
-        **BERT,
-        "embedding_size": SIZE,
-        **_all(HARMLESS, "summary_type", "summary_use_proj", "summary_activation"),
-        "summary_last_dropout": HARMLESS,
-    }
-)
-
-BERT_GENERATION: Settings = MappingProxyType({**BERT, "type_vocab_size": HARMLESS})
 
 ROBERTA: Settings = MappingProxyType({**BERT, "pad_token_id": FIRST_POSITION})

@@ -145,8 +145,10 @@ DECODERS: Mapping[str, Family] = MappingProxyType(
         "xlm-roberta": _roberta("roberta", "XLMRobertaTokenizer"),
         "roberta-prelayernorm": _roberta("roberta_prelayernorm"),
         "mbart": text.MBART,
+        "pegasus": text.PEGASUS,
         "trocr": text.TROCR,
         "electra": text.ELECTRA,
+        "xglm": text.XGLM,
         "bert-generation": text.BERT_GENERATION,
     }
 )

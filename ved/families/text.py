@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ved.families import settings
+from ved.families import settings, text_settings
 from ved.families.family import Family
 from ved.families.vision import BUFFER, OTHER_HEAD, first
 
@@ -31,6 +31,7 @@ _BART_CROSS_ATTENTION = (".encoder_attn.", ".encoder_attn_layer_norm.")
 
 def _bart(known: settings.Settings, *tokenizers: str, **facts: Any) -> Family:
     """Return the family of BART or of one of its relatives."""
+    buffers = facts.get("buffers", {})
     return Family(
         prefix="model",
         settings=known,
@@ -46,6 +47,7 @@ def _bart(known: settings.Settings, *tokenizers: str, **facts: Any) -> Family:
             ".final_logits_bias": "the Flax decoder adds no bias to its logits",
             ".classification_head.": OTHER_HEAD,
             ".qa_outputs.": OTHER_HEAD,
+            **dict.fromkeys((f".decoder.{name}" for name in buffers.values()), BUFFER),
         },
         layers="decoder_layers",
         heads="decoder_attention_heads",
@@ -56,15 +58,22 @@ def _bart(known: settings.Settings, *tokenizers: str, **facts: Any) -> Family:
 BART = _bart(settings.BART, "BartTokenizer")
 
 MBART = _bart(
-    settings.MBART,
+    text_settings.MBART,
     *("MBartTokenizer", "MBart50Tokenizer"),
     has_flax_class=False,
     starts_with_last=True,
 )
 
+PEGASUS = _bart(
+    text_settings.PEGASUS,
+    "PegasusTokenizer",
+    has_flax_class=False,
+    buffers={"embed_tokens.embedding": "embed_positions.weight"},
+)
+
 TROCR = Family(
     prefix="model",
-    settings=settings.TROCR,
+    settings=text_settings.TROCR,
     tokenizers=first("RobertaTokenizer", *COMMON_TOKENIZERS),
     cross_attention=_BART_CROSS_ATTENTION,
     aliases={
@@ -79,7 +88,7 @@ TROCR = Family(
 
 ELECTRA = Family(
     prefix="electra",
-    settings=settings.ELECTRA,
+    settings=text_settings.ELECTRA,
     tokenizers=first("ElectraTokenizer", *COMMON_TOKENIZERS),
     optional=("generator_predictions.", "generator_lm_head."),
     cross_attention=(".crossattention.",),
@@ -99,7 +108,7 @@ ELECTRA = Family(
 
 BERT_GENERATION = Family(
     prefix="bert",
-    settings=settings.BERT_GENERATION,
+    settings=text_settings.BERT_GENERATION,
     tokenizers=first("BertGenerationTokenizer", *COMMON_TOKENIZERS),
     optional=("lm_head.",),
     cross_attention=(".crossattention.",),
@@ -112,4 +121,20 @@ BERT_GENERATION = Family(
     head_biases=("lm_head.bias", "lm_head.decoder.bias"),
     unused={".position_ids": BUFFER},
     has_flax_class=False,
+)
+
+XGLM = Family(
+    prefix="model",
+    settings=text_settings.XGLM,
+    tokenizers=first("XGLMTokenizer", *COMMON_TOKENIZERS),
+    cross_attention=_BART_CROSS_ATTENTION,
+    aliases={
+        "embed_tokens.weight": ("lm_head.weight",),
+        "lm_head.weight": ("embed_tokens.weight",),
+    },
+    head="lm_head.weight",
+    unused={".embed_positions.": BUFFER},
+    has_flax_class=False,
+    begins_with_eos=True,
+    counts_from_pad=True,  # its sinusoids depend on the id of the pad token
 )

@@ -12,6 +12,8 @@ Its relatives have the norms before (`norm_first`), and one more at the end. Pos
 Source: https://arxiv.org/abs/1910.13461, and BartForCausalLM of transformers.
 """
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 
@@ -107,7 +109,11 @@ class BartDecoder(Module):
         """Return the states (batch, tokens, width), and the embeddings of tokens."""
         of = self.settings
         tokens = of.embed(of.vocab_size, "embed_tokens", self.dtype)
-        states = tokens(input_ids) * (of.d_model**0.5 if of.scale_embedding else 1.0)
+        states = tokens(input_ids)  # (batch, tokens, width)
+        if of.untrained_token is not None:
+            is_untrained = input_ids[..., None] == of.untrained_token
+            states = jnp.where(is_untrained, jax.lax.stop_gradient(states), states)
+        states = states * (of.d_model**0.5 if of.scale_embedding else 1.0)
         states = states + of.position_states(position_ids, self.dtype)  # (batch, tokens, width)
         if of.norms_embeddings:
             states = LayerNorm(EPSILON, dtype=self.dtype, name="layernorm_embedding")(states)
@@ -141,6 +147,9 @@ class BartModule(Module):
     dtype: Dtype = jnp.float32
     remat: bool = False
 
+    body: ClassVar[type[Module]] = BartWrapper
+    """The module of everything except the head."""
+
     @compact
     def __call__(
         self,
@@ -154,7 +163,7 @@ class BartModule(Module):
     ) -> DecoderOutput:
         """Return the scores of the next token after each token; see `GPT2Module`."""
         of = self.settings
-        decoder = BartWrapper(of, self.dtype, self.remat, name="model")
+        decoder = self.body(of, self.dtype, self.remat, name="model")
         output, tokens = decoder(
             *(input_ids, position_ids, mask, source, source_mask),
             deterministic=deterministic,

@@ -80,6 +80,11 @@ class BartSettings(DecoderSettings):
         return self.init_std if self.initializer_range is None else self.initializer_range
 
     @property
+    def untrained_token(self) -> int | None:
+        """The id of a token whose state gives its embedding no gradient."""
+        return None
+
+    @property
     def norms_embeddings(self) -> bool:
         """Whether a norm follows the embeddings."""
         return True

@@ -1,9 +1,12 @@
 """The settings that all decoders share, and the scores of the next token."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from numpy.typing import NDArray
 
 from ved.modeling.layers import Dtype, Initializer
 from ved.modeling.linen import Dense, Embed
@@ -32,6 +35,11 @@ class DecoderSettings(Settings):
     def projection_range(self) -> float:
         """The standard deviation of a new projection from the encoder's width to this one."""
         raise NotImplementedError
+
+    @property
+    def buffers(self) -> Mapping[str, NDArray[Any]]:
+        """Arrays that follow from the settings, and that PyTorch stores beside parameters."""
+        return {}
 
     def position_ids(self, input_ids: jax.Array, past: jax.Array | int = 0) -> jax.Array:
         """Return the position of each token.

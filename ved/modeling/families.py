@@ -25,6 +25,7 @@ from ved.modeling.gpt2 import GPT2Module, GPT2Settings
 from ved.modeling.image_settings import ImageSettings
 from ved.modeling.linen import Module
 from ved.modeling.mbart import MBartSettings
+from ved.modeling.pegasus import PegasusSettings
 from ved.modeling.roberta import (
     RobertaModule,
     RobertaPreLayerNormModule,
@@ -38,6 +39,7 @@ from ved.modeling.swin import DonutSwinSettings, SwinModule, SwinSettings
 from ved.modeling.swinv2 import Swinv2Module, Swinv2Settings
 from ved.modeling.trocr import TrOCRSettings
 from ved.modeling.vit import ViTModule, ViTSettings
+from ved.modeling.xglm import XGLMModule, XGLMSettings
 
 
 class EncoderFamily(NamedTuple):
@@ -85,6 +87,8 @@ DECODERS: Mapping[str, DecoderFamily] = MappingProxyType(
         ),
         "mbart": DecoderFamily(MBartSettings, BartModule),
         "trocr": DecoderFamily(TrOCRSettings, BartModule),
+        "pegasus": DecoderFamily(PegasusSettings, BartModule),
+        "xglm": DecoderFamily(XGLMSettings, XGLMModule),
         "electra": DecoderFamily(ElectraSettings, ElectraModule),
         "bert-generation": DecoderFamily(BertGenerationSettings, BertGenerationModule),
     }

@@ -33,6 +33,7 @@ _TIED = (
     ("wte.weight", "lm_head.weight"),
     ("decoder.embed_tokens.weight", "shared.weight", "lm_head.weight"),
     ("decoder.embed_tokens.weight", "output_projection.weight"),
+    ("embed_tokens.weight", "lm_head.weight"),
     (
         "embeddings.word_embeddings.weight",
         "cls.predictions.decoder.weight",
@@ -62,6 +63,7 @@ _BUFFERS = (
     ".attn_mask",
     ".final_logits_bias",
     ".embed_positions._float_tensor",
+    ".decoder.embed_positions.weight",
 )
 """Ends of the names of stored tensors that are not parameters."""
 

@@ -15,7 +15,7 @@ from safetensors.flax import save_file
 
 from ved.modeling import names
 from ved.modeling.config import Config
-from ved.modeling.families import encoder_settings
+from ved.modeling.families import decoder_settings, encoder_settings
 from ved.modeling.files import MSGPACK, SAFETENSORS
 
 SHARD_BYTES = 10 * 10**9
@@ -108,8 +108,9 @@ def save(
     _write_json(directory / "generation_config.json", generation_config)
     if safe_serialization:
         tensors, name, write = _pytorch(params), SAFETENSORS, _write_safetensors
-        buffers = encoder_settings(config["encoder"]).buffers
-        tensors |= {f"encoder.{name}": array for name, array in buffers.items()}
+        encoder, decoder = encoder_settings(config["encoder"]), decoder_settings(config["decoder"])
+        for half, buffers in (("encoder", encoder.buffers), ("decoder", decoder.buffers)):
+            tensors |= {f"{half}.{name}": array for name, array in buffers.items()}
     else:
         flat = {"/".join(path): array for path, array in flatten_dict(params).items()}
         tensors, name, write = flat, MSGPACK, _write_msgpack

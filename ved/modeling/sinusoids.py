@@ -9,6 +9,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 from ved.modeling.layers import Dtype
 
@@ -32,3 +33,17 @@ def sinusoids(positions: jax.Array, width: int, dtype: Dtype) -> jax.Array:
     angles = positions[..., None].astype(jnp.float32) * frequencies  # (batch, tokens, half)
     waves = jnp.concatenate((jnp.sin(angles), jnp.cos(angles)), axis=-1)
     return jnp.pad(waves, ((0, 0), (0, 0), (0, width % 2))).astype(dtype)
+
+
+def sinusoid_table(rows: int, width: int) -> NDArray[np.float32]:
+    """Return the embeddings of the first positions, with slightly longer waves than `sinusoids`.
+
+    Source: `create_weight` of PegasusSinusoidalPositionalEmbedding in transformers.
+
+    Returns:
+        float32 (rows, width).
+    """
+    columns = np.arange(width)
+    angles = np.arange(rows)[:, None] / 10000 ** (2 * (columns // 2) / width)
+    waves = np.concatenate((np.sin(angles[:, 0::2]), np.cos(angles[:, 1::2])), axis=1)
+    return waves.astype(np.float32)

@@ -210,7 +210,9 @@ def _card_text() -> list[object]:
     assert loader is not None
     texts = [loader.get_source(environment, name)[0] for name in environment.list_templates()]
     families = {**ENCODERS, **DECODERS}
-    known = [(name, runtimes({name: each})) for name, each in families.items()]
+    known = [
+        (name, runtimes({name: each}), each.begins_with_eos) for name, each in families.items()
+    ]
     return [texts, known, TAGS, _HUB, _INSTALL_VED]
 
 

@@ -8,6 +8,7 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ved.families.lookup import find_family
 from ved.markdown import code_span
 from ved.record.build_record import BuildRecord
 from ved.text import shorten
@@ -77,6 +78,7 @@ def environment() -> Environment:
 
 def _rendered(name: str, record: BuildRecord, **more: str) -> str:
     assert record.pair is not None
+    decoder = find_family("decoder", record.sources["decoder"].published_family, "decoder")
     return (
         environment()
         .get_template(f"{name}.py.jinja")
@@ -84,6 +86,7 @@ def _rendered(name: str, record: BuildRecord, **more: str) -> str:
             repo=record.pair.repo,
             new_tokens=NEW_TOKENS,
             is_float32=record.dtypes == {"float32"},
+            begins_with_eos=decoder.begins_with_eos,
             **more,
         )
     )

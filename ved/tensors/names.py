@@ -122,7 +122,12 @@ def second_names(
 
 def buffers(paths: Iterable[ParameterPath], family: Family) -> list[ParameterPath]:
     """Return the paths of the buffers that PyTorch stores beside parameters; see `Family`."""
-    return [(*path[:-1], family.buffers[path[-1]]) for path in paths if path[-1] in family.buffers]
+    return [
+        tuple((name.removesuffix(part) + buffer).split("."))
+        for name in map(".".join, paths)
+        for part, buffer in family.buffers.items()
+        if name.endswith(f".{part}")
+    ]
 
 
 class SourceNames:
