@@ -119,7 +119,12 @@ class Question:
 
 # By label: the decoder, the prompt, and settings besides the number of beams.
 BEAMS: dict[str, tuple[str, Arrays, dict[str, Any]]] = {
-    **{decoder: (decoder, {}, {"max_new_tokens": 20}) for decoder in checkpoints.DECODERS},
+    # The others have the layers and the cache of these.
+    **{
+        decoder: (decoder, {}, {"max_new_tokens": 20})
+        for decoder in checkpoints.DECODERS
+        if decoder in checkpoints.WITH_FLAX_CLASS
+    },
     "prompt": ("gpt2", prompt("gpt2"), {"max_new_tokens": 12}),
     "several": ("gpt2", {}, {"max_new_tokens": 12, "num_return_sequences": 2}),
     "short": ("gpt2", {}, {"max_new_tokens": 12, "length_penalty": -2.0, "eos_token_id": ENDS}),
@@ -226,6 +231,8 @@ def differentiate(model: Any, inputs: Arrays) -> Any:
     with TemporaryDirectory() as folder:
         model.save_pretrained(folder, params=gradient, safe_serialization=True)
         by_name = safetensors.numpy.load_file(Path(folder, "model.safetensors"))
+    for name in model.module.decoder_settings.buffers:
+        by_name[f"decoder.{name}"][:] = 0  # PyTorch has a parameter there, which it does not train
     found = [name for name in sorted(by_name) if by_name[name].dtype.kind == "f"]  # no buffers
     return np.concatenate([by_name[name].ravel() for name in found])
 
