@@ -701,7 +701,7 @@ def test_config_holds_no_remote_code(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("family", "setting", "value"),
     [
-        ("gpt2", "scale_attn_by_inverse_layer_idx", True),
+        ("gpt2", "normalize_attention_scores", False),
         ("bert", "position_embedding_type", "relative_key"),
         ("roberta", "position_embedding_type", "relative_key_query"),
         ("bart", "quantization_config", {"quant_method": "bitsandbytes"}),

@@ -80,7 +80,7 @@ def test_read_config_refuses_family_without_reading_weights(
     ("settings", "shown"),
     [
         ({"quantization_config": {"bits": 4}}, "quantized"),
-        ({"scale_attn_by_inverse_layer_idx": True}, "scale_attn"),
+        ({"normalize_attention_scores": False}, "normalize_attention_scores"),
     ],
 )
 def test_read_config_refuses_settings_that_flax_ignores(
@@ -96,9 +96,9 @@ def test_read_config_refuses_settings_that_flax_ignores(
 @pytest.mark.parametrize(
     ("role", "model_type", "settings", "shown"),
     [
-        ("decoder", "gpt2", {"scale_attn_weights": False}, "scale_attn_weights"),
+        ("decoder", "gpt2", {"scale_attn_weights": None}, "scale_attn_weights"),
         ("decoder", "bert", {"hidden_act": "mish"}, "hidden_act"),
-        ("encoder", "vit", {"image_size": [16, 8]}, "image_size"),
+        ("encoder", "beit", {"image_size": [16, 8]}, "image_size"),
         ("encoder", "beit", {"use_mean_pooling": "no"}, "use_mean_pooling"),
         ("decoder", "bart", {"normalize_before": True}, "normalize_before"),
         ("decoder", "roberta", {"pad_token_id": None}, "pad_token_id"),
