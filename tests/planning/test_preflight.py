@@ -348,13 +348,13 @@ CASES = {
         configured(bart(), vocab_size=300),
         ("error", "decoder", ErrorCode.WEIGHTS_DO_NOT_FIT),
     ),
-    "attention that Flax scales otherwise": decoder(
-        gpt2(config={"scale_attn_by_inverse_layer_idx": True}),
+    "attention that no class computes": decoder(
+        configured(gpt2(), normalize_attention_scores=False),
         (
             "error",
             "decoder",
             ErrorCode.UNSUPPORTED_SETTINGS,
-            "scale_attn_by_inverse_layer_idx",
+            "normalize_attention_scores",
             "True",
         ),
     ),
