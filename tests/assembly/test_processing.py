@@ -400,6 +400,10 @@ def request_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+# The class of the source, too, joins unknown tokens in another way in transformers 5.
+JOINS_OTHERWISE = {("transformers5", "bert_generation_with_its_class")}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("environment", ["transformers4", "transformers5"])
 def test_processing_is_the_same_for_consumers(
@@ -421,7 +425,8 @@ def test_processing_is_the_same_for_consumers(
         if not {found["pad"], found["eos"]} <= {*expected.pop("special")}:
             del expected["plain"]
         for key, value in expected.items():
-            assert found[key] == value, (name, key)
+            if (environment, name) not in JOINS_OTHERWISE or key not in ("decoded", "plain"):
+                assert found[key] == value, (name, key)
     # Releases of Pillow round differently, so both are computed there.
     for name in SAME_CLASS:
         for number, _ in enumerate(images(20)):

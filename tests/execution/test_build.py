@@ -334,7 +334,7 @@ def test_build_continues_after_a_failed_pair(hub: LocalHub) -> None:
     ("name", "role", "config", "code"),
     [
         ("deep", "encoder", b"[" * 100_000 + b"]" * 100_000, ErrorCode.DAMAGED_SOURCE),
-        ("wordy", "encoder", {"image_size": "large"}, ErrorCode.CONFIG_NOT_USABLE),
+        ("wordy", "encoder", {"image_size": "large"}, ErrorCode.UNSUPPORTED_SETTINGS),
         ("short", "encoder", {"image_size": [16]}, ErrorCode.UNSUPPORTED_SETTINGS),
         ("tall", "encoder", {"num_hidden_layers": "two"}, ErrorCode.CONFIG_NOT_USABLE),
         ("mute", "decoder", {"vocab_size": "none"}, ErrorCode.CONFIG_NOT_USABLE),

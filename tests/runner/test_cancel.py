@@ -54,7 +54,7 @@ class Canceller:
         request(self.engine, "POST", f"/v1.41/containers/{container['Id']}/kill?signal=SIGINT")
 
 
-@pytest.mark.parametrize("phase", ["Downloading", "Publishing"])
+@pytest.mark.parametrize("phase", ["Downloading", "Assembling", "Publishing", "Checking"])
 def test_cancelled_run_reports_what_was_done(
     act: Act, new_repository: NewRepository, runner_hub: LocalHub, hub_api: HfApi, phase: str
 ) -> None:
@@ -72,7 +72,8 @@ def test_cancelled_run_reports_what_was_done(
     assert cancel.time, run.log
     assert time.monotonic() - cancel.time < MOST_SECONDS
     assert run.actions.keys() == {*names}, run.log
-    assert "failed" in run.actions.values()
+    # When the first pair is checked, the second one may be published already.
+    assert "failed" in run.actions.values() or phase == "Checking"
     for name, action in run.actions.items():
         published = hub_api.repo_exists(f"me/{name}") and len(
             hub_api.list_repo_commits(f"me/{name}")
