@@ -20,7 +20,8 @@ from transformers import (
 from tests.checkpoints.families import sentencepiece_model
 from tests.checkpoints.options import DecoderOptions, takes
 from tests.checkpoints.variants import write_decoder
-from ved.localhub.samples.decoders import build_bart, build_roberta
+from ved.localhub.samples.bart import build_bart
+from ved.localhub.samples.decoders import build_roberta
 from ved.localhub.samples.vocabularies import (
     MAX_LENGTH,
     SampleTokenizer,

@@ -171,14 +171,17 @@ class CLIPVisionTransformer(Module):
 class CLIPVisionModule(Module):
     """The whole encoder."""
 
-    settings: CLIPVisionSettings
+    settings: DualVisionSettings
     dtype: Dtype = jnp.float32
     remat: bool = False
+
+    transformer: ClassVar[type[Module]] = CLIPVisionTransformer
 
     @compact
     def __call__(
         self, pixel_values: jax.Array, deterministic: bool = True, **outputs: bool
     ) -> StackOutput:
         """Encode images; see `ViTModule`."""
-        model = CLIPVisionTransformer(self.settings, self.dtype, self.remat, name="vision_model")
-        return model(pixel_values, deterministic, **outputs)
+        model = self.transformer(self.settings, self.dtype, self.remat, name="vision_model")
+        output: StackOutput = model(pixel_values, deterministic, **outputs)
+        return output

@@ -5,8 +5,7 @@
     model = FlaxVisionEncoderDecoderModel.from_pretrained("owner/checkpoint")
     tokens = model.generate(pixel_values, max_new_tokens=16).sequences
 
-It has the interface of the class of the same name in transformers 4.57, and loads and saves the
-same checkpoints. It does not need transformers.
+It has the interface of transformers' class of that name, and loads and saves its checkpoints.
 """
 
 from collections.abc import Mapping
@@ -94,8 +93,7 @@ class FlaxVisionEncoderDecoderModel(GeneratingModel, SavedModel, CastingModel):
             sharding: where to put the parameters: a `jax.sharding.Sharding` for all, or nested
                 dictionaries of them as the parameters; None: the default device.
             remat: whether training computes the inside of each layer twice, to save memory.
-            **options: `token`, `cache_dir`, `force_download`, `local_files_only` and others of
-                `huggingface_hub.hf_hub_download`. `seed` is accepted, and nothing depends on it.
+            **options: those of `huggingface_hub.hf_hub_download`; `seed` is accepted and ignored.
 
         Raises:
             ModelingError: the checkpoint is not one of these models, or it is damaged.
@@ -103,13 +101,8 @@ class FlaxVisionEncoderDecoderModel(GeneratingModel, SavedModel, CastingModel):
         """
         options.pop("seed", None)
         directory = fetch(repo, revision=revision, **options)
-        config = read_settings(directory / "config.json")
-        if not {"encoder", "decoder"} <= config.keys():
-            raise ModelingError(
-                f"{repo} is not a vision encoder-decoder: its config.json has no encoder and "
-                "decoder. Use from_encoder_decoder_pretrained to join an encoder and a decoder."
-            )
-        model = cls(config, dtype=dtype, params={}, remat=remat)
+        config = pretrained.composite_config(directory, repo)
+        model = cls(config, dtype, params={}, remat=remat)
         shapes = pretrained.shapes(model.module)
         model.params = load_checkpoint(directory, shapes, param_dtype, sharding)
         model.generation_config |= read_settings(directory / "generation_config.json")

@@ -43,6 +43,25 @@ def new_params(module: VisionEncoderDecoderModule, seed: int) -> Any:
     return _compiled(lambda: initial_params(module, seed, *inputs(module)))
 
 
+def composite_config(directory: Path, repo: str | Path) -> dict[str, Any]:
+    """Return the config of a checkpoint.
+
+    Args:
+        directory: the directory of the checkpoint.
+        repo: its name, for the error.
+
+    Raises:
+        ModelingError: it is not a vision encoder-decoder.
+    """
+    config = read_settings(directory / "config.json")
+    if not {"encoder", "decoder"} <= config.keys():
+        raise ModelingError(
+            f"{repo} is not a vision encoder-decoder: its config.json has no encoder and decoder. "
+            "Use from_encoder_decoder_pretrained to join an encoder and a decoder."
+        )
+    return config
+
+
 def joined_config(directories: Mapping[str, Path]) -> dict[str, Any]:
     """Return the config of a model of two pretrained parts, as transformers' script sets it."""
     config: dict[str, Any] = {"model_type": "vision-encoder-decoder", "is_encoder_decoder": True}

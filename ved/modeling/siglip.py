@@ -11,12 +11,14 @@ Source: https://arxiv.org/abs/2303.15343, and SiglipVisionModel of transformers.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from jax.nn.initializers import normal, zeros
 
 from ved.modeling.clip import (
+    CLIPVisionModule,
     DualVisionEmbeddings,
     DualVisionEncoder,
     DualVisionLayer,
@@ -90,17 +92,7 @@ class SiglipVisionTransformer(Module):
         return output.with_last(norm(output.last_hidden_state))
 
 
-class SiglipVisionModule(Module):
+class SiglipVisionModule(CLIPVisionModule):
     """The whole encoder."""
 
-    settings: SiglipVisionSettings
-    dtype: Dtype = jnp.float32
-    remat: bool = False
-
-    @compact
-    def __call__(
-        self, pixel_values: jax.Array, deterministic: bool = True, **outputs: bool
-    ) -> StackOutput:
-        """Encode images; see `ViTModule`."""
-        model = SiglipVisionTransformer(self.settings, self.dtype, self.remat, name="vision_model")
-        return model(pixel_values, deterministic, **outputs)
+    transformer: ClassVar[type[Module]] = SiglipVisionTransformer

@@ -7,8 +7,9 @@ function builds the sample of one family, as a `SampleCheckpoint`:
     samples.vit(samples.SampleOptions(hidden_size=48)).write(Path("vit"))
 """
 
+from ved.localhub.samples.bart import bart
 from ved.localhub.samples.checkpoint import SampleCheckpoint, SampleOptions
-from ved.localhub.samples.decoders import bart, bert, gpt2, roberta
+from ved.localhub.samples.decoders import bert, gpt2, roberta
 from ved.localhub.samples.encoders import beit, dinov2, vit
 from ved.localhub.samples.publishing import SAMPLES, publish
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
+from ved.localhub.samples.bart import bart
 from ved.localhub.samples.checkpoint import SampleCheckpoint
-from ved.localhub.samples.decoders import bart, bert, gpt2, roberta
+from ved.localhub.samples.decoders import bert, gpt2, roberta
 from ved.localhub.samples.encoders import beit, dinov2, vit
 from ved.localhub.server import LocalHub
 
