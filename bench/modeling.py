@@ -14,7 +14,7 @@ from bench.serving import BATCHES, TOKENS
 from tests.support.environments import python
 
 TITLE = "Flax models"
-ROUNDS = 3
+ROUNDS = 2
 ROOT = Path(__file__).parents[1]
 CLASSES = {"ved": "ved.modeling", "transformers": "transformers 4.57, Flax", "pytorch": "PyTorch"}
 

@@ -18,7 +18,7 @@ import numpy as np
 
 TOKENS = 20
 BATCHES = (1, 8)
-REPEATS = 3
+REPEATS = 2
 
 
 def generator(name: str, directory: str, record: Callable[[str], None]) -> Callable[..., Any]:

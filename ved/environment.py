@@ -34,6 +34,7 @@ XET_VARIABLES = {
     "HF_XET_CLIENT_AC_MAX_DOWNLOAD_CONCURRENCY": "8",
     "HF_XET_CLIENT_AC_MAX_UPLOAD_CONCURRENCY": "2",
     "HF_XET_DATA_MAX_CONCURRENT_FILE_INGESTION": "1",
+    "HF_XET_DATA_INGESTION_BLOCK_SIZE": "1mb",
 }
 """The settings of hf_xet, which transfers large files by Xet.
 
