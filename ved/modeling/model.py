@@ -102,7 +102,7 @@ class FlaxVisionEncoderDecoderModel(GeneratingModel, SavedModel, CastingModel):
         options.pop("seed", None)
         directory = fetch(repo, revision=revision, **options)
         config = pretrained.composite_config(directory, repo)
-        model = cls(config, dtype, params={}, remat=remat)
+        model = cls(config, dtype=dtype, params={}, remat=remat)
         shapes = pretrained.shapes(model.module)
         model.params = load_checkpoint(directory, shapes, param_dtype, sharding)
         model.generation_config |= read_settings(directory / "generation_config.json")
