@@ -45,7 +45,6 @@ from tests.support.faults import (
     alike,
     be_quick,
     new_case,
-    publish_template,
 )
 from tests.support.publishing import client
 from ved.errors import ErrorCode
@@ -57,16 +56,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_xet")]
 
 HUB_ERRORS = {ErrorCode.HUB_DOES_NOT_ANSWER, ErrorCode.RATE_LIMIT, ErrorCode.CHECK_FAILED}
 BEFORE, AFTER = SEEDS["before"], SEEDS["after"]
-
-
-@pytest.fixture(scope="module")
-def template(module_hub: LocalHub, sources: dict[str, Path]) -> str:
-    return publish_template(module_hub)
-
-
-@pytest.fixture(scope="module")
-def assembled_once(tmp_path_factory: pytest.TempPathFactory) -> AssembledOnce:
-    return AssembledOnce(tmp_path_factory.mktemp("assembled"))
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,6 @@ from tests.support.faults import (
     Request,
     be_quick,
     new_case,
-    publish_template,
 )
 from tests.support.publishing import client
 from ved.errors import ErrorCode
@@ -62,16 +61,6 @@ WAYS = {
     "5xx": [str(status) for status in SERVER_ERRORS],
     "cut": ["cut request", "cut answer", "lost answer"],
 }
-
-
-@pytest.fixture(scope="module")
-def template(module_hub: LocalHub, sources: dict[str, Path]) -> str:
-    return publish_template(module_hub)
-
-
-@pytest.fixture(scope="module")
-def assembled_once(tmp_path_factory: pytest.TempPathFactory) -> AssembledOnce:
-    return AssembledOnce(tmp_path_factory.mktemp("assembled"))
 
 
 @pytest.fixture

@@ -17,15 +17,13 @@ from numpy.typing import NDArray
 
 from tests import checkpoints
 from tests.support.building import assemble_pair
-from tests.support.environments import run_consumer
 from tests.support.faults import ALL_FAULTS
+from tests.support.pytorch import REPORTED, Logits, read_with_pytorch
 from tests.support.tokenizers import japanese_bert
 from ved.modeling import FlaxVisionEncoderDecoderModel
 
 pytestmark = pytest.mark.slow
 
-CONSUMER = Path(__file__).parents[1] / "consumers" / "pytorch.py"
-REPORTED = ("missing_keys", "unexpected_keys", "mismatched_keys")
 TOLERANCE = 1e-4
 
 NAMED: Mapping[tuple[str, str], int] = {
@@ -78,7 +76,6 @@ EVERY_PAIR = list(
 PAIRS = list(dict.fromkeys([*NAMED, *(EVERY_PAIR if ALL_FAULTS else ())]))
 
 IDS = np.array([[5, 17, 42, 9, 200]] * 2)
-Logits = Mapping[str, NDArray[np.float32]]
 
 
 def name_of(pair: tuple[str, str]) -> str:
@@ -122,22 +119,6 @@ def flax(directories: dict[str, Path]) -> Logits:
     }
 
 
-def read_with_pytorch(
-    environment: str, directories: dict[str, Path], folder: Path
-) -> tuple[dict[str, Any], Logits]:
-    """Return the reports of loading and the logits, by pair."""
-    for name, directory in directories.items():
-        np.save(folder / f"{name}.npy", pixels(directory))
-    request = {
-        "checkpoints": {name: str(directory) for name, directory in directories.items()},
-        "pixel_values": {name: str(folder / f"{name}.npy") for name in directories},
-        "decoder_input_ids": IDS.tolist(),
-        "reported": REPORTED,
-    }
-    answer = run_consumer(environment, CONSUMER, request, folder)
-    return json.loads(str(answer["report"])), answer
-
-
 def test_named_pairs_are_all_but_two() -> None:
     assert sum(NAMED.values()) == 61 - 2
 
@@ -146,7 +127,8 @@ def test_named_pairs_are_all_but_two() -> None:
 def test_pairs_give_the_logits_of_pytorch(
     environment: str, directories: dict[str, Path], flax: Logits, tmp_path: Path
 ) -> None:
-    report, logits = read_with_pytorch(environment, directories, tmp_path)
+    images = {name: pixels(directory) for name, directory in directories.items()}
+    report, logits = read_with_pytorch(environment, directories, images, IDS.tolist(), tmp_path)
 
     assert report == {name: {kind: [] for kind in REPORTED} for name in directories}
     wrong = {

@@ -1,6 +1,5 @@
 """PyTorch reads model.safetensors with transformers 4 and 5, each in its own environment."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,12 +16,11 @@ from transformers import AutoImageProcessor
 from tests import checkpoints
 from tests.support import reference
 from tests.support.building import assemble_pair, parameters_in
-from tests.support.environments import run_consumer
+from tests.support.pytorch import REPORTED, read_with_pytorch
 from ved import modeling
 
 pytestmark = pytest.mark.slow
 
-CONSUMER = Path(__file__).parents[1] / "consumers" / "pytorch.py"
 PAIRS = [
     *((encoder, "gpt2") for encoder in checkpoints.ENCODERS),
     *(("vit", decoder) for decoder in checkpoints.DECODERS if decoder != "gpt2"),
@@ -30,7 +28,6 @@ PAIRS = [
 # Initialized parameters of this size make cross-attention visible in the logits.
 STRONG = {"initializer_range": 0.3, "init_std": 0.3}
 DECODER_INPUT_IDS = [[5, 17, 42, 9, 200], [5, 17, 42, 9, 200]]
-REPORTED = ("missing_keys", "unexpected_keys", "mismatched_keys")
 
 
 @dataclass(frozen=True)
@@ -96,27 +93,17 @@ def assembled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Assembled]:
     return made
 
 
-def read_with_pytorch(
-    environment: str, assembled: dict[str, Assembled], folder: Path
-) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
-    """Return the reports of loading and the logits, by checkpoint."""
-    for name, each in assembled.items():
-        np.save(folder / f"{name}.npy", each.pixel_values)
-    request = {
-        "checkpoints": {name: str(each.directory) for name, each in assembled.items()},
-        "pixel_values": {name: str(folder / f"{name}.npy") for name in assembled},
-        "decoder_input_ids": DECODER_INPUT_IDS,
-        "reported": REPORTED,
-    }
-    answer = run_consumer(environment, CONSUMER, request, folder)
-    return json.loads(str(answer["report"])), {name: answer[name] for name in assembled}
-
-
 @pytest.mark.parametrize("environment", ["transformers4", "transformers5"])
 def test_pytorch_loads_every_family_and_gives_the_logits_of_flax(
     environment: str, assembled: dict[str, Assembled], tmp_path: Path
 ) -> None:
-    report, logits = read_with_pytorch(environment, assembled, tmp_path)
+    report, logits = read_with_pytorch(
+        environment,
+        {name: each.directory for name, each in assembled.items()},
+        {name: each.pixel_values for name, each in assembled.items()},
+        DECODER_INPUT_IDS,
+        tmp_path,
+    )
 
     assert report == {name: {kind: [] for kind in REPORTED} for name in assembled}
     for name, each in assembled.items():
