@@ -5,36 +5,39 @@ Each test starts a process with a folder for its temporary files, and checks wha
 command line and of the action.
 """
 
-import json
 import os
 import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
-from typing import IO
 
 import pytest
 
 from tests import checkpoints
 from tests.support.faults import ALL_FAULTS
+from tests.support.processes import (
+    ACTION,
+    DELAY,
+    FRONT_ENDS,
+    OWNER,
+    TOKEN,
+    VED,
+    Run,
+    entry,
+    grace,
+    start,
+    wait_for,
+)
 from tests.support.publishing import client, header_size, publish, sent
 from ved.localhub import LocalHub
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_xet")]
 
-ROOT = Path(__file__).parents[2]
-OWNER, TOKEN = "stopped", "hf_stopped"
-
 LARGEST_FILE = 100_000  # bytes; the weights are larger, the configs are not
-DELAY = 60  # seconds of a held request; longer than an interrupted process may take
-GRACE = 7  # seconds on an idle machine; GitHub sends its second signal after 7.5
-
 HELD = {
     "planning": ("GET", "^/api/models/{repo}$", 0),
     "examining": ("GET", "^/lfs/models/team/roberta/", 1),  # after the header's length
@@ -46,10 +49,6 @@ HELD = {
 }
 """The request that is held in each phase, and how many requests of its kind come before it."""
 
-VED = ("-m", "ved", "build", "pairs.yaml")
-ACTION = ("-I", str(ROOT / "entrypoint.py"))
-# GitHub cancels a job with SIGINT first, and a container's first process gets SIGTERM.
-FRONT_ENDS = ((VED, signal.SIGINT), (ACTION, signal.SIGTERM))
 INTERRUPTIONS = [
     *(
         [(*front_end, phase) for front_end in FRONT_ENDS for phase in HELD]
@@ -67,87 +66,6 @@ def large_sources(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]
     large = {"hidden_size": 512, "config": {"num_hidden_layers": 6, "num_attention_heads": 8}}
     encoder = checkpoints.vit(folder / "vit", **large)  # type: ignore[arg-type]
     return encoder, checkpoints.gpt2(folder / "gpt2", **large)  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True)
-class Run:
-    """A process, and the folder of its temporary files."""
-
-    process: "subprocess.Popen[str]"
-    temporary: Path
-
-    @property
-    def log(self) -> IO[str]:
-        """The output of the process."""
-        assert self.process.stdout is not None
-        return self.process.stdout
-
-    def read_until(self, pattern: str) -> None:
-        """Read the output up to a line."""
-        read = ""
-        for line in self.log:
-            read += line
-            if re.search(pattern, line):
-                return
-        raise AssertionError(f"the process never printed {pattern}:\n{read}")
-
-    def ended(self, seconds: float | None = None) -> str:
-        """Wait until the process ends, and return the rest of its output."""
-        printed, _ = self.process.communicate(timeout=seconds)
-        assert "Traceback" not in printed
-        return printed
-
-
-def start(
-    hub: LocalHub,
-    folder: Path,
-    pairs: Sequence[dict[str, str]],
-    command: Sequence[str] = VED,
-    *limited: str,
-) -> Run:
-    """Build pairs, behind a command that limits the process."""
-    hub.add_user(OWNER, token=TOKEN)
-    hub.requests.clear()
-    temporary = folder / "temporary"
-    temporary.mkdir(exist_ok=True)
-    (folder / "pairs.yaml").write_text(json.dumps({"pairs": pairs}))
-    is_action = command == ACTION
-    action = {"INPUT_TOKEN": TOKEN, "INPUT_ENDPOINT": hub.endpoint}
-    process = subprocess.Popen(
-        [*limited, sys.executable, *command],
-        cwd=folder,
-        env={
-            **os.environ,
-            **(action if is_action else {"HF_TOKEN": TOKEN}),
-            "HF_ENDPOINT": hub.endpoint,
-            "HF_HOME": str(folder / "cache"),
-            "TMPDIR": str(temporary),
-            "PYTHONPATH": str(ROOT),
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    return Run(process, temporary)
-
-
-def entry(repo: str, encoder: str = "team/vit", decoder: str = "team/roberta") -> dict[str, str]:
-    return {"repo": repo, "encoder": encoder, "decoder": decoder}
-
-
-def wait_for(hub: LocalHub, method: str, path: str, count: int, run: Run) -> None:
-    """Wait until a number of requests of a kind have arrived."""
-    asked = re.compile(path)
-    while sum(each.method == method and bool(asked.search(each.path)) for each in hub.requests) < (
-        count
-    ):
-        assert run.process.poll() is None, run.process.communicate()[0]
-        time.sleep(0.01)
-
-
-def grace() -> float:
-    """Return the seconds that an interrupted process may take on a machine as busy as this one."""
-    return GRACE * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 # Interrupted

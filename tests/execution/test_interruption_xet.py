@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.execution.test_interruption import (
+from tests.support.faults import ALL_FAULTS
+from tests.support.processes import (
     ACTION,
     DELAY,
     FRONT_ENDS,
@@ -23,7 +24,6 @@ from tests.execution.test_interruption import (
     start,
     wait_for,
 )
-from tests.support.faults import ALL_FAULTS
 from tests.support.publishing import client
 from ved.localhub import LocalHub
 
