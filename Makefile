@@ -81,10 +81,11 @@ schema: $(VENV)/dev.installed ## Write the manifest's JSON Schema
 docs: $(VENV)/dev.installed ## Write the generated parts of README.md and docs/
 	$(RUN) -m docs.generate
 
-golden: $(VENV)/dev.installed ## Write the golden files: all wording, and the bytes of a checkpoint
+golden: $(VENV)/dev.installed ## Write the golden files: all wording, and the bytes of checkpoints
 	$(RUN) -m tests.support.messages
 	$(RUN) -m tests.manifest.mistakes
 	$(RUN) -m tests.support.golden
+	$(RUN) -m tests.support.golden_families
 
 lock: ## Resolve the requirements (needs uv)
 	uv pip compile $(LOCK) --output-file requirements/run.txt pyproject.toml

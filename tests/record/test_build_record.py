@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import ved
 from tests import checkpoints
-from tests.support import golden
+from tests.support import golden, golden_families
 from tests.support.environments import HOSTILE_VARIABLES
 from tests.support.publishing import (
     TOKEN,
@@ -460,6 +460,25 @@ def test_assembled_bytes_are_those_of_the_golden_file(tmp_path: Path) -> None:
         "increase ASSEMBLY_VERSION, so that published checkpoints are rebuilt, and write "
         "golden.json again with `python -m tests.support.golden`."
     )
+
+
+@pytest.mark.slow
+def test_assembled_bytes_of_each_family_are_those_of_the_golden_file(tmp_path: Path) -> None:
+    expected = json.loads(golden_families.PATH.read_bytes())
+    found = golden_families.describe(tmp_path, golden_families.SOURCES_PATH.read_bytes())
+    assert found["weights"] == expected["weights"], "the samples have other weights"
+    assert found["configs"] == expected["configs"]
+    changed = {
+        (case, name)
+        for case, files in found["cases"].items()
+        for name, _ in files.items() ^ expected["cases"].get(case, {}).items()
+    }
+    assert not changed, (
+        "The same inputs give other bytes. If that is intended, increase ASSEMBLY_VERSION, and "
+        "write golden_families.json again with `python -m tests.support.golden_families`. It has "
+        f"the bytes with {expected['versions']}."
+    )
+    assert found["cases"].keys() == expected["cases"].keys()
 
 
 # Reading
