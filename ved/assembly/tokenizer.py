@@ -4,31 +4,29 @@ Published is `PreTrainedTokenizerFast` with tokenizer.json, which transformers 4
 the same way: classes of single families apply further settings, each release in its own way.
 """
 
-import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import transformers
+from tokenizers import Tokenizer
 
 from ved.assembly import japanese, json_settings, tokenizer_settings
 from ved.assembly.processing_files import (
     ADDITIONAL_TOKENS,
-    SPECIAL_TOKENS,
-    TOKENIZER_CONFIG,
     TOKENIZER_JSON,
     Package,
     TokenizerFiles,
 )
+from ved.assembly.python_tokenizers import PythonTokenizer, load_python_tokenizer
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Family
 from ved.families.table import REFUSED_TOKENIZERS
 from ved.limits import small_file_bytes
 from ved.sources.snapshot import PROCESSING_FILES
 from ved.text import first_line, quoted
+from ved.tokenization import CLASSES, LoadedTokenizer, load_tokenizer
+from ved.tokenization.adjustments import state_of
 
 _GENERIC = "PreTrainedTokenizerFast"
 _TRANSFORMERS_5 = "TokenizersBackend"
@@ -36,14 +34,6 @@ _TRANSFORMERS_5 = "TokenizersBackend"
 
 _MAX_TOKENS = 4_000_000
 _PARTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
-_DIFFERENT_DEFAULTS = (
-    "clean_up_tokenization_spaces",
-    "model_input_names",
-    "padding_side",
-    "truncation_side",
-)
-"""Settings whose defaults differ between classes or releases."""
-
 _PACKAGES: Mapping[str, tuple[Package, ...]] = {
     "BertGenerationTokenizer": ("sentencepiece",),
     "BertweetTokenizer": ("emoji",),
@@ -78,12 +68,11 @@ def prepare_tokenizer(
         if name == japanese.CLASS:
             settings |= japanese.read_settings(raw, origin)
             loading = settings | japanese.WITHOUT_WORDS
-        with tempfile.TemporaryDirectory(prefix=".ved-tokenizer-") as copy:
-            tokenizer, copied = _load(directory, name, loading, Path(copy))
-            files = _describe(tokenizer, copied, directory, raw, settings)
-            added = tokenizer("").input_ids if family.starts_with_last else []
-            last = {"last": added[-1]} if added else {}
-            return replace(files, token_ids={**files.token_ids, **last})
+        tokenizer = _load(directory, name, loading)
+        files = _describe(tokenizer, name, directory, raw, settings)
+        added = tokenizer.encode("") if family.starts_with_last else []
+        last = {"last": added[-1]} if added else {}
+        return replace(files, token_ids={**files.token_ids, **last})
     except VedError:
         raise
     except Exception as error:  # a damaged file makes transformers and tokenizers raise anything
@@ -115,46 +104,21 @@ def _class_name(
 
 
 def _load(
-    directory: Path, name: str, settings: Mapping[str, Any], copy: Path
-) -> tuple[Any, tuple[str, ...]]:
-    """Load a tokenizer from a copy that has only its vocabulary and the known settings.
-
-    Returns:
-        The tokenizer, and the names of the files that it was loaded from.
-    """
-    generic = name == _TRANSFORMERS_5
-    loader: Any = getattr(transformers, _GENERIC if generic else f"{name}Fast", None)
-    loader = loader or getattr(transformers, name)
-    names = {*loader.vocab_files_names.values(), TOKENIZER_JSON} & {*PROCESSING_FILES["decoder"]}
-    copied = tuple(sorted(each for each in names if (directory / each).is_file()))
-    for each in copied:
+    directory: Path, name: str, settings: Mapping[str, Any]
+) -> LoadedTokenizer | PythonTokenizer:
+    """Load a tokenizer from its files of limited size and the known settings."""
+    for each in PROCESSING_FILES["decoder"]:
         limit = small_file_bytes(each)
-        if (directory / each).stat().st_size > limit:
+        if (directory / each).is_file() and (directory / each).stat().st_size > limit:
             raise ValueError(f"{each} has more than {limit} bytes")
-        shutil.copyfile(directory / each, copy / each)
-    loaded = {
-        key: _with_type(value) if key in SPECIAL_TOKENS else value
-        for key, value in settings.items()
-    }
-    if ADDITIONAL_TOKENS in loaded:
-        tokens = loaded[ADDITIONAL_TOKENS]
-        loaded[ADDITIONAL_TOKENS] = [_with_type(each) for each in tokens]
-    content = json.dumps({**loaded, "tokenizer_class": loader.__name__})
-    (copy / TOKENIZER_CONFIG).write_text(content)
-    tokenizer = loader.from_pretrained(copy, local_files_only=True)
-    if tokenizer is False:  # transformers has logged the reason
-        raise ValueError("its vocabulary is damaged")
-    return tokenizer, copied
-
-
-def _with_type(token: str | Mapping[str, Any]) -> str | dict[str, Any]:
-    """Return a token as transformers 4.57 reads it in tokenizer_config.json."""
-    return token if isinstance(token, str) else {"__type": "AddedToken", **token}
+    if name in CLASSES:
+        return load_tokenizer(directory, name, settings)
+    return load_python_tokenizer(directory, name, settings)
 
 
 def _describe(
-    tokenizer: Any,
-    copied: tuple[str, ...],
+    tokenizer: LoadedTokenizer | PythonTokenizer,
+    name: str,
     directory: Path,
     raw: Mapping[str, Any],
     settings: Mapping[str, Any],
@@ -163,81 +127,73 @@ def _describe(
 
     Args:
         tokenizer: the tokenizer.
-        copied: the names of the files that it was loaded from.
+        name: the name of its class.
         directory: the directory of the source.
         raw: the content of its tokenizer_config.json.
         settings: the known settings.
     """
     tokens = _token_table(tokenizer)  # first: tokenizer.json takes hours to write with a huge id
-    published = _named_tokens(tokenizer) | _visible_settings(tokenizer, settings)
-    tokenizer_json = None
-    name = type(tokenizer).__name__
+    published = _special_tokens(tokenizer) | _visible_settings(tokenizer, settings)
+    tokenizer_json, copied = None, tokenizer.files
     packages, notices = _PACKAGES.get(name, ()), []
-    if tokenizer.is_fast:
+    if isinstance(tokenizer, LoadedTokenizer):
         published["tokenizer_class"] = _GENERIC
-        backend = tokenizer.backend_tokenizer
-        if _state(backend, "pre_tokenizer").get("add_prefix_space") is True:
+        backend = tokenizer.backend
+        if state_of(backend.pre_tokenizer).get("add_prefix_space") is True:
             published["add_prefix_space"] = True  # without it, transformers 4.57 removes the space
         if not _equals_file(backend, directory / TOKENIZER_JSON):
             tokenizer_json = backend.to_str()
-            copied = tuple(name for name in copied if name != TOKENIZER_JSON)
+            copied = tuple(each for each in copied if each != TOKENIZER_JSON)
     else:
         published = {**settings, **published, "tokenizer_class": name}
     if name == japanese.CLASS:
-        copied = tuple(each for each in copied if each != TOKENIZER_JSON)
         packages, notices = japanese.packages(settings), japanese.notices(settings)
     notices += _keep_template(raw, published)
     if "auto_map" in raw:
         notices.append(f"VED does not run the tokenizer's own code, and uses {name} instead.")
     token_ids = {
-        name.removesuffix("_token"): tokenizer.convert_tokens_to_ids(published[name])
-        for name in SPECIAL_TOKENS
-        if name in published
+        setting.removesuffix("_token"): number
+        for setting, token in tokenizer.named.items()
+        if (number := tokenizer.id_of(token)) is not None
     }
     return TokenizerFiles(
         published, copied, tokenizer_json, tokens, token_ids, tuple(notices), packages
     )
 
 
-def _named_tokens(tokenizer: Any) -> dict[str, Any]:
+def _special_tokens(tokenizer: LoadedTokenizer | PythonTokenizer) -> dict[str, Any]:
     """Return the settings of special and added tokens."""
-    named = {name: tokenizer.special_tokens_map.get(name) for name in SPECIAL_TOKENS}
-    found: dict[str, Any] = {name: each for name, each in named.items() if each is not None}
-    additional = tokenizer.special_tokens_map.get(ADDITIONAL_TOKENS)
-    if additional:
-        found[ADDITIONAL_TOKENS] = [*additional]
+    found: dict[str, Any] = dict(tokenizer.named)
+    if tokenizer.additional:
+        found[ADDITIONAL_TOKENS] = [*tokenizer.additional]
     found["added_tokens_decoder"] = {
         str(number): json_settings.added_token(
             {flag: getattr(token, flag) for flag in json_settings.TOKEN_FIELDS}
         )
-        for number, token in sorted(tokenizer.added_tokens_decoder.items())
+        for number, token in sorted(tokenizer.added.items())
     }
     return found
 
 
-def _visible_settings(tokenizer: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that are not in tokenizer.json."""
-    visible = {name: getattr(tokenizer, name) for name in _DIFFERENT_DEFAULTS}
-    kept = {name: settings[name] for name in _KEPT if name in settings}
-    return {**visible, **kept}
+def _visible_settings(
+    tokenizer: LoadedTokenizer | PythonTokenizer, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the settings that are not in tokenizer.json. Their defaults differ by class."""
+    kept = {name: settings[name] for name in (*tokenizer.settings, *_KEPT) if name in settings}
+    return {**tokenizer.settings, **kept}
 
 
-def _equals_file(backend: Any, path: Path) -> bool:
+def _equals_file(backend: Tokenizer, path: Path) -> bool:
     """Return whether a tokenizer.json does what the loaded tokenizer does.
 
     Settings may have changed the loaded one: those of BERT replace the normalizer.
     """
     if not path.is_file():
         return False
-    stored = type(backend).from_file(str(path))
-    return all(_state(backend, part) == _state(stored, part) for part in _PARTS)
-
-
-def _state(backend: Any, part: str) -> dict[str, Any]:
-    """Return a part of a tokenizer as tokenizer.json has it; empty if there is none."""
-    component = getattr(backend, part)
-    state = {} if component is None else json.loads(component.__getstate__())
-    return state if isinstance(state, dict) else {}
+    stored = Tokenizer.from_file(str(path))
+    return all(
+        state_of(getattr(backend, part)) == state_of(getattr(stored, part)) for part in _PARTS
+    )
 
 
 def _keep_template(raw: Mapping[str, Any], published: dict[str, Any]) -> list[str]:
@@ -256,13 +212,13 @@ def _keep_template(raw: Mapping[str, Any], published: dict[str, Any]) -> list[st
     return []
 
 
-def _token_table(tokenizer: Any) -> tuple[str | None, ...]:
+def _token_table(tokenizer: LoadedTokenizer | PythonTokenizer) -> tuple[str | None, ...]:
     """Return the text of each token, by id.
 
     Raises:
         ValueError: an id or a text is too large.
     """
-    vocabulary: dict[str, int] = tokenizer.get_vocab()
+    vocabulary = tokenizer.vocabulary
     size = max(vocabulary.values(), default=-1) + 1
     if size > _MAX_TOKENS:
         raise ValueError(f"the id {size - 1} of a token is above {_MAX_TOKENS - 1}")
