@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-import tokenizers  # type: ignore[import-untyped]
+import tokenizers
 from transformers import (
     BartTokenizerFast,
     BertTokenizerFast,
