@@ -1,6 +1,5 @@
 """Prepare the image processor of a source for publication: its class and all of its settings."""
 
-import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ import transformers
 from PIL import Image
 
 from ved.assembly import json_settings
+from ved.assembly.image_processor_classes import CLASSES
 from ved.assembly.json_settings import Check, boolean, integer
 from ved.assembly.processing_files import (
     IMAGE_PROCESSOR_CONFIG,
@@ -184,32 +184,14 @@ def _describe(name: str, raw: Mapping[str, Any]) -> ImageProcessorFiles:
         )
         given = {key: value for key, value in known.items() if value is not None}
         name, known = _REPLACEMENTS[name].name, {**_REPLACEMENTS[name].defaults, **given}
-    loader: Any = getattr(transformers, name)
-    parameters = inspect.signature(loader.__init__).parameters
-    processor = loader(**{key: value for key, value in known.items() if key in parameters})
-    # Defaults differ between releases, so all are written. The class has given names to sizes.
-    values = {key: getattr(processor, key) for key in SETTINGS if key in parameters}
-    values = {key: value for key, value in values.items() if value is not None}
-    settings = json_settings.known_settings(_plain(values), SETTINGS)
+    settings = CLASSES[name].complete(known)
+    # Of the two classes of this processor, one needs torch.
+    processor = getattr(transformers, f"{name}Pil", None) or getattr(transformers, name)
     if "auto_map" in raw:
         notices.append(f"VED does not run the image processor's own code, and uses {name} instead.")
-    size, channels = _try(processor)
+    size, channels = _try(processor(**settings))
     content = {**settings, "image_processor_type": name}
     return ImageProcessorFiles(content, size, channels, tuple(notices))
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings as JSON has them: an enumeration as its number."""
-    return {
-        key: int(value)
-        if key == "resample"
-        else dict(value)
-        if isinstance(value, Mapping)
-        else [*value]
-        if isinstance(value, tuple)
-        else value
-        for key, value in values.items()
-    }
 
 
 def _try(processor: Any) -> tuple[tuple[int, int] | None, int]:
