@@ -25,6 +25,7 @@ ORDER = (
         "machine",
         "sources",
         "tensors",
+        "tokenization",
         "families",
         "manifest",
         "hub",

@@ -37,7 +37,7 @@ class ImageProcessorClass:
     """One class of image processors.
 
     Attributes:
-        defaults: its settings; None for one that has no effect unless it is stated.
+        defaults: its settings; None for one that has no effect unless it is given.
         one_side: what one number means as a size.
         two_sides: what two numbers mean as a size.
     """
@@ -46,16 +46,16 @@ class ImageProcessorClass:
     one_side: Literal["square", "shortest_edge"] = "square"
     two_sides: tuple[str, str] = ("height", "width")
 
-    def complete(self, stated: Mapping[str, Any]) -> dict[str, Any]:
+    def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return all settings.
 
         Args:
-            stated: those that a source states, all of known types.
+            given: those that a source states, all of known types.
 
         Raises:
             ValueError: the sides of a size do not belong together.
         """
-        known = {name: stated[name] for name in self.defaults if name in stated}
+        known = {name: given[name] for name in self.defaults if name in given}
         values = {**self.defaults, **known}
         for name, one_side in (("size", self.one_side), ("crop_size", "square")):
             if name in values:

@@ -73,16 +73,16 @@ def load_python_tokenizer(
     loader: Any = getattr(transformers, name)
     names = {*loader.vocab_files_names.values()} & {*PROCESSING_FILES["decoder"]}
     files = tuple(sorted(each for each in names if (directory / each).is_file()))
-    stated = {
+    given = {
         key: _with_type(value) if key in SPECIAL_TOKENS else value
         for key, value in settings.items()
     }
-    if ADDITIONAL_TOKENS in stated:
-        stated[ADDITIONAL_TOKENS] = [_with_type(each) for each in stated[ADDITIONAL_TOKENS]]
+    if ADDITIONAL_TOKENS in given:
+        given[ADDITIONAL_TOKENS] = [_with_type(each) for each in given[ADDITIONAL_TOKENS]]
     with tempfile.TemporaryDirectory(prefix=".ved-tokenizer-") as copy:
         for each in files:
             shutil.copyfile(directory / each, Path(copy, each))
-        content = json.dumps({**stated, "tokenizer_class": name})
+        content = json.dumps({**given, "tokenizer_class": name})
         Path(copy, TOKENIZER_CONFIG).write_text(content)
         tokenizer = loader.from_pretrained(copy, local_files_only=True)
     if tokenizer is False:  # transformers has logged the reason

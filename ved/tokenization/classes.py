@@ -40,13 +40,13 @@ class TokenizerClass:
         build: sets up a tokenizer from the vocabulary files; None if VED cannot.
         template: what puts special tokens around a text if there is no tokenizer.json.
         adjust: changes that the settings make in any case.
-        mask: the flags of a mask token that is stated as a text.
+        mask: the flags of a mask token that is given as a text.
         normalizes_tokens: special tokens from vocabulary files are found in the normalized text.
         additional: returns its further special tokens, of those in the settings.
         inputs: the model's inputs that a tokenizer makes.
         cleans_up: decoding removes spaces before punctuation, if there is no tokenizer.json.
         rebuilds: returns whether the settings need the vocabulary files in any case.
-        states_added: the settings may state added tokens.
+        takes_added: the settings may have added tokens.
     """
 
     files: tuple[str, ...] = ()
@@ -56,11 +56,11 @@ class TokenizerClass:
     adjust: Change | None = None
     mask: Mapping[str, bool] | None = None
     normalizes_tokens: bool = False
-    additional: Callable[[list[Any], Settings], list[Any]] = lambda stated, _: stated
+    additional: Callable[[list[Any], Settings], list[Any]] = lambda given, _: given
     inputs: tuple[str, ...] = ("input_ids", "attention_mask")
     cleans_up: bool = False
     rebuilds: Callable[[Settings], bool] = lambda _: False
-    states_added: bool = True
+    takes_added: bool = True
 
 
 _WITH_TYPES = ("input_ids", "token_type_ids", "attention_mask")
@@ -119,40 +119,40 @@ def _fixed(single: str, pair: str, tokens: tuple[str, ...]) -> Change:
 _ONE_BEFORE_ONE_AFTER = _fixed("<s> $A </s>", "<s> $A </s> </s> $B </s>", ("<s>", "</s>"))
 
 
-def _camembert_tokens(stated: list[Any], _: Settings) -> list[Any]:
-    return stated or ["<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"]
+def _camembert_tokens(given: list[Any], _: Settings) -> list[Any]:
+    return given or ["<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"]
 
 
 def _with_languages(languages: tuple[str, ...], *, first: bool) -> Callable[..., list[Any]]:
-    """Return a function that puts the missing tokens of languages before or after the stated."""
+    """Return a function that puts the missing tokens of languages before or after the given."""
 
-    def add(stated: list[Any], _: Settings) -> list[Any]:
+    def add(given: list[Any], _: Settings) -> list[Any]:
         if first:
-            return [*languages, *(each for each in stated if each not in languages)]
-        return [*stated, *(each for each in languages if each not in stated)]
+            return [*languages, *(each for each in given if each not in languages)]
+        return [*given, *(each for each in languages if each not in given)]
 
     return add
 
 
-def _pegasus_tokens(stated: list[Any], settings: Settings) -> list[Any]:
+def _pegasus_tokens(given: list[Any], settings: Settings) -> list[Any]:
     offset, sentence = settings.get("offset", 103), settings.get("mask_token_sent", "<mask_1>")
-    if not stated:
+    if not given:
         return [sentence, *(f"<unk_{number}>" for number in range(2, offset))]
-    found = stated if sentence in stated else [sentence, *stated]
+    found = given if sentence in given else [sentence, *given]
     found = [*found, *(f"<unk_{number}>" for number in range(len(found), offset - 1))]
     if len({text(each) for each in found}) < len(found):
         raise ValueError("additional_special_tokens repeats a token of the class")
     return found
 
 
-def _t5_tokens(stated: list[Any], settings: Settings) -> list[Any]:
+def _t5_tokens(given: list[Any], settings: Settings) -> list[Any]:
     sentinels = models.t5_sentinels(settings)
-    own = [each for each in stated if "<extra_id_" in text(each)]
+    own = [each for each in given if "<extra_id_" in text(each)]
     if not own:
-        return [*stated, *sentinels]
+        return [*given, *sentinels]
     if sentinels and len(own) != len(sentinels):
         raise ValueError("additional_special_tokens and extra_ids contradict each other")
-    return stated
+    return given
 
 
 def _pegasus_template(tokenizer: Tokenizer, tokens: Texts, _: Settings) -> None:
@@ -243,7 +243,7 @@ CLASSES: Mapping[str, TokenizerClass] = {
             text(settings.get(name, _PEGASUS_TOKENS[name])) != _PEGASUS_TOKENS[name]
             for name in ("pad_token", "eos_token", "unk_token")
         ),
-        states_added=False,
+        takes_added=False,
     ),
     "RobertaTokenizer": _roberta(_RAW_MASK),
     "T5Tokenizer": TokenizerClass(

@@ -85,8 +85,8 @@ def load_tokenizer(directory: Path, name: str, settings: Mapping[str, Any]) -> L
         backend = _build(directory, kind, texts, settings)
         padding = truncation = None
     named, additional = _special_tokens(kind, texts, settings, from_json=has_json)
-    stated = settings.get("added_tokens_decoder", {}) if kind.states_added else {}
-    _add_tokens(backend, stated, named, additional)
+    given = settings.get("added_tokens_decoder", {}) if kind.takes_added else {}
+    _add_tokens(backend, given, named, additional)
     if not has_json and kind.template is not None:
         kind.template(backend, texts, settings)
     if kind.adjust is not None:
@@ -125,10 +125,10 @@ def _special_tokens(
     *,
     from_json: bool,
 ) -> tuple[dict[str, Token], list[Token]]:
-    """Return the named special tokens and the further ones, with their flags where stated."""
-    stated = (
+    """Return the named special tokens and the further ones, with their flags where given."""
+    given = (
         {text(each): each for each in settings.get("added_tokens_decoder", {}).values()}
-        if kind.states_added
+        if kind.takes_added
         else {}
     )
     named: dict[str, Token] = {}
@@ -137,7 +137,7 @@ def _special_tokens(
             continue
         token: Any = settings.get(name, texts[name])
         if name in settings:
-            token = stated.get(texts[name], token)
+            token = given.get(texts[name], token)
         if isinstance(token, str) and name == "mask_token" and kind.mask is not None:
             token = AddedToken(token, **kind.mask, special=True)
         elif isinstance(token, str) and kind.normalizes_tokens and not from_json:
@@ -152,14 +152,14 @@ def _special_tokens(
 
 def _add_tokens(
     backend: Tokenizer,
-    stated: Mapping[Any, Any],
+    given: Mapping[Any, Any],
     named: Mapping[str, Token],
     additional: Iterable[Token],
 ) -> None:
-    """Add the stated tokens, and the special ones that are missing or that state their flags."""
+    """Add the given tokens, and the special ones that are missing or that state their flags."""
     present = backend.get_added_tokens_decoder()
     known = {repr(token) for token in present.values()}
-    found = [as_token(stated[number]) for number in sorted(stated, key=int)]
+    found = [as_token(given[number]) for number in sorted(given, key=int)]
     found = [token for token in found if repr(token) not in known]
     contents = {text(token) for token in (*present.values(), *found)}
     seen = set()

@@ -71,7 +71,7 @@ def from_model(
     try:
         model.ParseFromString((directory / file).read_bytes())
     except Exception as error:  # of protobuf, which has several implementations
-        raise ValueError(f"{file} is no sentencepiece model") from error
+        raise ValueError(f"{file} is not a sentencepiece model") from error
     tokenizer = Tokenizer(_model(model, *pieces(model, tokens, settings)))
     tokenizer.add_tokens(
         [
