@@ -33,9 +33,11 @@ from transformers import (
 )
 
 from tests import checkpoints
+from ved.families import table
 from ved.localhub.samples.encoders import relative_position_index
 
 FAMILIES: dict[str, Callable[..., Path]] = {**checkpoints.ENCODERS, **checkpoints.DECODERS}
+KNOWN = {**table.ENCODERS, **table.DECODERS}
 TEXT = "a woman doesn't ride 2 horses."
 
 # The image processor of a DINOv3 needs torch.
@@ -60,6 +62,19 @@ UNEXPECTED = {
     "bart": [r"model\.shared\.kernel", r"model\.encoder\..*", r"final_logits_bias"],
 }
 MISSING = {"bart": [r"model\.decoder\.embed_tokens\.embedding"]}
+
+# A tensor of the head of each family whose sample has one, or can have one.
+HEADS = {
+    **dict.fromkeys(("vit", "beit", "dinov2", "dinov2_with_registers"), "classifier.weight"),
+    **dict.fromkeys(("swin", "swinv2", "donut-swin"), "classifier.weight"),
+    "clip_vision_model": "visual_projection.weight",
+    "deit": "distillation_classifier.weight",
+    "bert": "cls.seq_relationship.weight",
+    **dict.fromkeys(("roberta", "xlm-roberta", "roberta-prelayernorm"), "lm_head.dense.weight"),
+    **dict.fromkeys(("bart", "mbart", "pegasus"), "final_logits_bias"),
+    "electra": "generator_predictions.dense.weight",
+    "bert-generation": "lm_head.bias",
+}
 
 
 def tensors_in(path: Path, framework: str = "numpy") -> dict[str, NDArray[Any]]:
@@ -267,37 +282,9 @@ def test_extra_tokens_have_no_embedding(family: str, form: str, tmp_path: Path) 
     assert rows in {tensor.shape[0] for tensor in tensors_of(tmp_path).values() if tensor.ndim == 2}
 
 
-@pytest.mark.parametrize(
-    ("family", "prefix", "head"),
-    [
-        ("vit", "vit.", "classifier.weight"),
-        ("beit", "beit.", "classifier.weight"),
-        ("dinov2", "dinov2.", "classifier.weight"),
-        ("clip_vision_model", "vision_model.", "visual_projection.weight"),
-        ("siglip_vision_model", "vision_model.", None),
-        ("swin", "swin.", "classifier.weight"),
-        ("swinv2", "swinv2.", "classifier.weight"),
-        ("donut-swin", "donut.", "classifier.weight"),
-        ("deit", "deit.", "distillation_classifier.weight"),
-        ("dinov2_with_registers", "dinov2_with_registers.", "classifier.weight"),
-        ("dinov3_vit", "dinov3_vit.", None),
-        ("gpt2", "transformer.", None),
-        ("bert", "bert.", "cls.seq_relationship.weight"),
-        ("roberta", "roberta.", "lm_head.dense.weight"),
-        ("xlm-roberta", "roberta.", "lm_head.dense.weight"),
-        ("roberta-prelayernorm", "roberta_prelayernorm.", "lm_head.dense.weight"),
-        ("bart", "model.", "final_logits_bias"),
-        ("mbart", "model.", "final_logits_bias"),
-        ("trocr", "model.", None),
-        ("xglm", "model.", None),
-        ("pegasus", "model.", "final_logits_bias"),
-        ("electra", "electra.", "generator_predictions.dense.weight"),
-        ("bert-generation", "bert.", "lm_head.bias"),
-    ],
-)
-def test_prefix_is_before_the_names_of_the_base_model(
-    family: str, prefix: str, head: str | None, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("family", FAMILIES)
+def test_prefix_is_before_the_names_of_the_base_model(family: str, tmp_path: Path) -> None:
+    prefix, head = f"{KNOWN[family].prefix}.", HEADS.get(family)
     bare = tensors_of(FAMILIES[family](tmp_path / "bare", prefix=False))
     whole = tensors_of(FAMILIES[family](tmp_path / "whole", prefix=True))
     base = {name.removeprefix(prefix) for name in whole if name.startswith(prefix)}

@@ -12,13 +12,11 @@ from ved.families.runtimes import runtimes
 from ved.families.setting import ACTIVATION
 
 FAMILIES = {**ENCODERS, **DECODERS}
-VISION = (
-    *("vit", "beit", "dinov2", "clip_vision_model", "siglip_vision_model", "deit"),
-    *("dinov2_with_registers", "dinov3_vit"),
-)
-SQUARE = tuple(name for name in VISION if name not in ("vit", "deit"))
-DUAL = ("clip_vision_model", "siglip_vision_model")
 WINDOWS = ("swin", "swinv2", "donut-swin")
+VISION = tuple(name for name in ENCODERS if name not in WINDOWS)
+VIT_LIKE = ("vit", "deit")
+SQUARE = tuple(name for name in VISION if name not in VIT_LIKE)
+DUAL = ("clip_vision_model", "siglip_vision_model")
 ROBERTA_LIKE = ("roberta", "xlm-roberta", "roberta-prelayernorm")
 BERT_LIKE = ("bert", *ROBERTA_LIKE, "electra")
 BART_LIKE = ("bart", "mbart")
@@ -35,12 +33,12 @@ REFUSED: list[tuple[tuple[str, ...], str, tuple[object, ...]]] = [
     (tuple(FAMILIES), "tie_word_embeddings", (None, "false", 1)),
     (SQUARE, "image_size", ([16, 8], [16], [8, 8, 8])),
     (SQUARE, "patch_size", ([4, 8], [])),
-    (("vit", "deit"), "image_size", ([16], [8, 8, 8], None)),
+    (VIT_LIKE, "image_size", ([16], [8, 8, 8], None)),
     (VISION, "hidden_size", (None,)),
     (VISION, "initializer_range", ("0.02", None, True, -0.1, 1e300, 10**60)),
     ((*VISION, *BERT_LIKE), "layer_norm_eps", ("1e-12", None, -1.0, [1e-5])),
-    ((*VISION[:3], *BERT_LIKE), "hidden_dropout_prob", ("0.1", None, 1.5, -0.1)),
-    ((*VISION[:3], *BERT_LIKE), "attention_probs_dropout_prob", ("0.1", 2)),
+    ((*VIT_LIKE, "beit", "dinov2", *BERT_LIKE), "hidden_dropout_prob", ("0.1", None, 1.5, -0.1)),
+    ((*VIT_LIKE, "beit", "dinov2", *BERT_LIKE), "attention_probs_dropout_prob", ("0.1", 2)),
     (DUAL, "attention_dropout", ("0.1", None, 2)),
     (("dinov3_vit",), "rope_theta", (0, None, "100")),
     (("dinov3_vit",), "use_gated_mlp", (None, 1)),

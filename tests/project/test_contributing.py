@@ -43,6 +43,7 @@ PLACES: Mapping[str, tuple[tuple[str, ...], set[str]]] = {
     ),
     "tests/planning/test_preflight.py": (("CASES",), TESTED),
     "tests/modeling/test_settings.py": (("STRATEGIES",), {*ALL}),
+    "tests/modeling/test_sizes.py": (("ENCODERS",), distinct(ENCODERS)),
     "tests/modeling/test_modeling.py": (("TOKENS",), distinct(DECODERS)),
     "tests/record/test_snippets.py": (("PAIRS",), TESTED & ENCODERS.keys() | WITH_OWN_TEXTS),
     "ved/families/overview.py": (("MODELS",), {*ALL}),
