@@ -36,7 +36,14 @@ from tests.checkpoints.twins import (
     vit_mae,
     vit_msn,
 )
-from tests.checkpoints.vision import clip_vision, deit, dinov2_with_registers, dinov3, siglip_vision
+from tests.checkpoints.vision import (
+    clip_vision,
+    deit,
+    dinov2_with_registers,
+    dinov3,
+    ijepa,
+    siglip_vision,
+)
 from tests.checkpoints.wholes import whole
 from tests.checkpoints.windows import donut_swin, swin, swinv2
 from ved.families import table
@@ -53,6 +60,7 @@ ENCODERS = {
     "deit": deit,
     "dinov2_with_registers": dinov2_with_registers,
     "dinov3_vit": dinov3,
+    "ijepa": ijepa,
 }
 DECODERS = {
     "gpt2": gpt2,
@@ -122,6 +130,7 @@ __all__ = [
     "electra_small",
     "ernie",
     "gpt2",
+    "ijepa",
     "mbart",
     "pegasus",
     "roberta",

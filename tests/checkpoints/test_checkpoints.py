@@ -65,8 +65,9 @@ MISSING = {"bart": [r"model\.decoder\.embed_tokens\.embedding"]}
 
 # A tensor of the head of each family whose sample has one, or can have one.
 HEADS = {
-    **dict.fromkeys(("vit", "beit", "dinov2", "dinov2_with_registers"), "classifier.weight"),
-    **dict.fromkeys(("swin", "swinv2", "donut-swin"), "classifier.weight"),
+    **dict.fromkeys(("vit", "ijepa", "beit", "dinov2"), "classifier.weight"),
+    **dict.fromkeys(("dinov2_with_registers", "swin", "swinv2"), "classifier.weight"),
+    "donut-swin": "classifier.weight",
     "clip_vision_model": "visual_projection.weight",
     "deit": "distillation_classifier.weight",
     "bert": "cls.seq_relationship.weight",

@@ -13,6 +13,7 @@ from transformers import (
     DeiTImageProcessor,
     Dinov2WithRegistersConfig,
     DINOv3ViTConfig,
+    IJepaConfig,
     SiglipImageProcessor,
     SiglipVisionConfig,
 )
@@ -131,6 +132,28 @@ def deit(directory: Path, options: EncoderOptions) -> None:
         head_architecture="DeiTForImageClassificationWithTeacher",
         prefix="deit",
         image_processor=DeiTImageProcessor(size=_square(size * 8 // 7), crop_size=_square(size)),
+    )
+    write_encoder(directory, checkpoint, options)
+
+
+@takes(EncoderOptions)
+def ijepa(directory: Path, options: EncoderOptions) -> None:
+    """Write an I-JEPA like facebook/ijepa_vith14_1k: without a class token and a pooler."""
+    sample = samples.vit(options.of_sample)
+    config = options.of_sample.build_config(
+        IJepaConfig, intermediate_size=4 * options.hidden_size, **SMALL
+    )
+    random = RandomTensors(_other(options.seed))
+    left_out = ("embeddings.cls_token", "pooler.")
+    base = {name: each for name, each in sample.base.items() if not name.startswith(left_out)}
+    base["embeddings.position_embeddings"] = random.small(1, _patches(config), config.hidden_size)
+    checkpoint = replace(
+        sample,
+        config=config,
+        base=base,
+        base_architecture="IJepaModel",
+        head_architecture="IJepaForImageClassification",
+        prefix="ijepa",
     )
     write_encoder(directory, checkpoint, options)
 

@@ -14,7 +14,7 @@ from ved.families.setting import ACTIVATION
 FAMILIES = {**ENCODERS, **DECODERS}
 WINDOWS = ("swin", "swinv2", "donut-swin")
 VISION = tuple(name for name in ENCODERS if name not in WINDOWS)
-VIT_LIKE = ("vit", "deit")
+VIT_LIKE = ("vit", "deit", "ijepa")
 SQUARE = tuple(name for name in VISION if name not in VIT_LIKE)
 DUAL = ("clip_vision_model", "siglip_vision_model")
 ROBERTA_LIKE = ("roberta", "xlm-roberta", "roberta-prelayernorm")

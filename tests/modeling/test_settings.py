@@ -204,6 +204,7 @@ STRATEGIES: Mapping[str, dict[str, st.SearchStrategy[Any]]] = {
         "pretrained_window_sizes": st.sampled_from(([0, 0], [3, 2], [6, 0])),
     },
     "deit": VIT,
+    "ijepa": VIT,
     "dinov2_with_registers": {
         name: strategy for name, strategy in DINOV2.items() if name != "use_mask_token"
     }
@@ -244,6 +245,7 @@ FEWER = (
     "donut-swin",
     "siglip_vision_model",
     "deit",
+    "ijepa",
     "dinov2_with_registers",
 )
 """Families that share most of their code with another one."""

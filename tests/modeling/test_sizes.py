@@ -44,7 +44,7 @@ ENCODERS: dict[str, tuple[dict[str, Any], tuple[int, int], dict[str, Any]]] = {
     "dinov2": ({"model_type": "dinov2"}, (24, 40), {}),
     **{
         name: ({"model_type": name}, (24, 40), {"interpolate_pos_encoding": True})
-        for name in ("clip_vision_model", "siglip_vision_model", "deit")
+        for name in ("clip_vision_model", "siglip_vision_model", "deit", "ijepa")
     },
     # Patches, windows and groups of four that are not complete
     "swin": ({"model_type": "swin", **WINDOWS}, (37, 54), {}),

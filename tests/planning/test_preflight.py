@@ -58,6 +58,7 @@ swin = partial(_wide, checkpoints.swin)
 swinv2 = partial(_wide, checkpoints.swinv2)
 donut_swin = partial(_wide, checkpoints.donut_swin)
 deit = partial(_wide, checkpoints.deit)
+ijepa = partial(_wide, checkpoints.ijepa)
 dinov2_with_registers = partial(_wide, checkpoints.dinov2_with_registers)
 dinov3 = partial(_wide, checkpoints.dinov3)
 gpt2 = partial(_wide, checkpoints.gpt2)
@@ -204,6 +205,7 @@ CASES = {
         ("error", "encoder", ErrorCode.CONFIG_NOT_USABLE, "window"),
     ),
     "deit": encoder(deit()),
+    "ijepa": encoder(ijepa()),
     "dinov2_with_registers": encoder(
         dinov2_with_registers(),
         ("notice", "encoder", ErrorCode.IMAGE_SIZE, "16 x 16", "32 x 32"),

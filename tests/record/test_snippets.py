@@ -40,7 +40,7 @@ PAIRS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("swinv2", "xglm"): {},
     **{
         (encoder, "gpt2"): {"weights": "flax"}
-        for encoder in ("deit", "dinov2_with_registers", "dinov3_vit")
+        for encoder in ("deit", "dinov2_with_registers", "dinov3_vit", "ijepa")
     },
 }
 # One layer, because compiling takes most of the time.

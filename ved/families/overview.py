@@ -22,6 +22,7 @@ MODELS: Mapping[str, str] = MappingProxyType(
         "dinov2_with_registers": "facebook/dinov2-with-registers-base",
         "dinov3_vit": "facebook/dinov3-vitb16-pretrain-lvd1689m",
         "donut-swin": "naver-clova-ix/donut-base",
+        "ijepa": "facebook/ijepa_vith14_1k",
         "siglip_vision_model": "google/siglip-base-patch16-224",
         "swin": "microsoft/swin-base-patch4-window7-224",
         "swinv2": "microsoft/swinv2-base-patch4-window8-256",

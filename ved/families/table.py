@@ -110,6 +110,7 @@ ENCODERS: Mapping[str, Family] = MappingProxyType(
         "deit": vision.DEIT,
         "dinov2_with_registers": vision.DINOV2_WITH_REGISTERS,
         "dinov3_vit": vision.DINOV3_VIT,
+        "ijepa": vision.IJEPA,
         "siglip_vision_model": vision.SIGLIP_VISION,
     }
 )

@@ -83,6 +83,14 @@ DEIT = Family(
     has_flax_class=False,
 )
 
+IJEPA = Family(
+    prefix="ijepa",
+    settings=settings.VIT,
+    unused=VISION_UNUSED,
+    image_processors=first("ViTImageProcessor", *COMMON_IMAGE_PROCESSORS),
+    has_flax_class=False,
+)
+
 DINOV2_WITH_REGISTERS = Family(
     prefix="dinov2_with_registers",
     settings=vision_settings.DINOV2_WITH_REGISTERS,

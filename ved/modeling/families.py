@@ -22,6 +22,7 @@ from ved.modeling.dinov3 import DINOv3Module, DINOv3Settings
 from ved.modeling.electra import ElectraModule, ElectraSettings
 from ved.modeling.errors import ModelingError
 from ved.modeling.gpt2 import GPT2Module, GPT2Settings
+from ved.modeling.ijepa import IJepaModule, IJepaSettings
 from ved.modeling.image_settings import ImageSettings
 from ved.modeling.linen import Module
 from ved.modeling.mbart import MBartSettings
@@ -67,6 +68,7 @@ ENCODERS: Mapping[str, EncoderFamily] = MappingProxyType(
             Dinov2WithRegistersSettings, Dinov2WithRegistersModule
         ),
         "dinov3_vit": EncoderFamily(DINOv3Settings, DINOv3Module),
+        "ijepa": EncoderFamily(IJepaSettings, IJepaModule),
         "siglip_vision_model": EncoderFamily(SiglipVisionSettings, SiglipVisionModule),
         "swin": EncoderFamily(SwinSettings, SwinModule),
         "swinv2": EncoderFamily(Swinv2Settings, Swinv2Module),

@@ -22,8 +22,8 @@ _PYTORCH_LEAF = {
 
 _BASE_MODELS = frozenset(
     {
-        *("vit", "beit", "dinov2", "dinov2_with_registers", "deit", "vision_model"),
-        *("swin", "swinv2", "donut"),
+        *("vit", "beit", "dinov2", "dinov2_with_registers", "deit", "ijepa"),
+        *("vision_model", "swin", "swinv2", "donut"),
         *("transformer", "bert", "roberta", "roberta_prelayernorm", "model", "electra"),
     }
 )

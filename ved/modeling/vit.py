@@ -216,6 +216,7 @@ class ViTModule(Module):
     dtype: Dtype = jnp.float32
     remat: bool = False
     embeddings_class: type[ViTEmbeddings] = ViTEmbeddings
+    has_pooler: ClassVar[bool] = True
 
     @compact
     def __call__(
@@ -240,6 +241,6 @@ class ViTModule(Module):
         output = encoder(states, deterministic=deterministic, **outputs)
         norm = LayerNorm(of.layer_norm_eps, dtype=self.dtype, name="layernorm")
         states = norm(output.last_hidden_state)
-        if self.is_initializing():  # checkpoints have its parameters
+        if self.has_pooler and self.is_initializing():  # checkpoints have its parameters
             ViTPooler(of, self.dtype, name="pooler")(states)
         return output.with_last(states)
