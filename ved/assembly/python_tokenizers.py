@@ -18,12 +18,9 @@ from ved.assembly.processing_files import ADDITIONAL_TOKENS, SPECIAL_TOKENS, TOK
 from ved.sources.snapshot import PROCESSING_FILES
 from ved.tokenization.tokens import text
 
-_VISIBLE = (
-    "clean_up_tokenization_spaces",
-    "model_input_names",
-    "padding_side",
-    "truncation_side",
-)
+_VISIBLE = ("clean_up_tokenization_spaces", "padding_side", "truncation_side")
+_WITHOUT_TYPES = ("BertGenerationTokenizer", "GPTSw3Tokenizer")
+"""The classes that make no token types. transformers 5 has forgotten that the others make them."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +85,14 @@ def load_python_tokenizer(
     if tokenizer is False:  # transformers has logged the reason
         raise ValueError("its vocabulary is damaged")
     special = tokenizer.special_tokens_map
+    types = [] if name in _WITHOUT_TYPES else ["token_type_ids"]
+    inputs = ["input_ids", *types, "attention_mask"]
     return PythonTokenizer(
         tokenizer,
         files,
         {each: special[each] for each in SPECIAL_TOKENS if special.get(each) is not None},
         tuple(text(each) for each in settings.get(ADDITIONAL_TOKENS, ())),
-        {each: getattr(tokenizer, each) for each in _VISIBLE},
+        {each: getattr(tokenizer, each) for each in _VISIBLE} | {"model_input_names": inputs},
     )
 
 

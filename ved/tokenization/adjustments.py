@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, processors
 
 from ved.tokenization.vocabulary_files import Texts, known_id
 
@@ -15,15 +15,13 @@ def state_of(component: Any) -> dict[str, Any]:
     return state if isinstance(state, dict) else {}
 
 
-def _changed(component: Any, module: Any, values: Mapping[str, Any]) -> Any:
-    """Return a component with those of the values that it has; itself if they are the same."""
+def _change(component: Any, values: Mapping[str, Any]) -> Any:
+    """Give a component those of the values that it has; return it."""
     state = state_of(component)
     changes = {name: value for name, value in values.items() if name in state}
-    if not changes or state.items() >= changes.items():
-        return component
-    kind = state.pop("type")
-    pairs: dict[str, Any] = {name: tuple(state[name]) for name in ("sep", "cls") if name in state}
-    return getattr(module, kind)(**(state | pairs | changes))
+    if changes and not state.items() >= changes.items():
+        component.__setstate__(json.dumps(state | changes).encode())
+    return component
 
 
 def adjust_normalizer(tokenizer: Tokenizer, _: Texts, settings: Mapping[str, Any]) -> None:
@@ -34,7 +32,7 @@ def adjust_normalizer(tokenizer: Tokenizer, _: Texts, settings: Mapping[str, Any
         "handle_chinese_chars": settings.get("tokenize_chinese_chars", True),
     }
     if tokenizer.normalizer is not None:
-        tokenizer.normalizer = _changed(tokenizer.normalizer, normalizers, values)
+        tokenizer.normalizer = _change(tokenizer.normalizer, values)
 
 
 def adjust_offsets(tokenizer: Tokenizer, _: Texts, settings: Mapping[str, Any]) -> None:
@@ -44,14 +42,14 @@ def adjust_offsets(tokenizer: Tokenizer, _: Texts, settings: Mapping[str, Any]) 
         "trim_offsets": settings.get("trim_offsets", True),
     }
     if tokenizer.post_processor is not None:
-        tokenizer.post_processor = _changed(tokenizer.post_processor, processors, values)
+        tokenizer.post_processor = _change(tokenizer.post_processor, values)
 
 
 def adjust_first_space(tokenizer: Tokenizer, settings: Mapping[str, Any]) -> None:
     """Apply the setting of all classes about a space before a text."""
     values = {"add_prefix_space": settings.get("add_prefix_space", False)}
     if tokenizer.pre_tokenizer is not None:
-        tokenizer.pre_tokenizer = _changed(tokenizer.pre_tokenizer, pre_tokenizers, values)
+        tokenizer.pre_tokenizer = _change(tokenizer.pre_tokenizer, values)
 
 
 def put_language(

@@ -87,8 +87,8 @@ def roberta_begin_and_end(tokenizer: Tokenizer, tokens: Texts, settings: Mapping
     """Put RoBERTa's tokens around a text and between two."""
     first, last = tokens["cls_token"], tokens["sep_token"]
     tokenizer.post_processor = processors.RobertaProcessing(
-        sep=(last, known_id(tokenizer, last)),
-        cls=(first, known_id(tokenizer, first)),
+        (last, known_id(tokenizer, last)),
+        (first, known_id(tokenizer, first)),
         add_prefix_space=settings.get("add_prefix_space", False),
         trim_offsets=settings.get("trim_offsets", True),
     )
