@@ -35,6 +35,8 @@ def main(request: str, answer: str) -> None:
             "pad": tokenizer.pad_token_id,
             "eos": tokenizer.eos_token_id,
             "max_length": tokenizer.model_max_length,
+            "special": tokenizer.all_special_ids,
+            "vocabulary": tokenizer.get_vocab(),
         }
     with np.load(asked["images"]) as file:
         images = {name: file[name] for name in file.files}
