@@ -1,4 +1,4 @@
-"""Assembled checkpoints equal those of transformers' script, or are refused if it would fail."""
+"""What assembled checkpoints contain, and which sources are refused."""
 
 import functools
 import hashlib
@@ -7,7 +7,6 @@ import re
 import struct
 import zipfile
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -17,8 +16,6 @@ import ml_dtypes
 import numpy as np
 import pytest
 import safetensors.numpy
-from flax.serialization import to_bytes
-from flax.traverse_util import flatten_dict, unflatten_dict
 from huggingface_hub import HfApi
 from PIL import Image
 from transformers import (
@@ -26,11 +23,9 @@ from transformers import (
     AutoImageProcessor,
     AutoTokenizer,
 )
-from transformers.modeling_flax_pytorch_utils import load_pytorch_checkpoint_in_flax_state_dict
 
 from tests import checkpoints
 from tests.checkpoints import bart, beit, bert, config_only, gpt2, roberta, vit
-from tests.support import reference
 from tests.support.building import (
     Parameters,
     assemble_pair,
@@ -76,29 +71,19 @@ PAIRS = [
     ("vit", "roberta-prelayernorm", 32),
     ("vit", "bart", 32),
 ]
-BART_EMBEDDING = ("decoder", "model", "decoder", "embed_tokens", "embedding")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A pair of sources, the checkpoint of VED, and the model of the script."""
+    """A pair of sources, and the checkpoint of VED."""
 
     encoder: Path
     decoder: Path
     checkpoint: Checkpoint
-    script: Any
 
     @property
     def directory(self) -> Path:
         return self.checkpoint.directory
-
-    def expected(self) -> Parameters:
-        """Return the script's parameters, with the token embeddings of BART that it loses."""
-        expected = reference.parameters(self.script)
-        if BART_EMBEDDING in expected:
-            stored = safetensors.numpy.load_file(self.decoder / "model.safetensors")
-            expected[BART_EMBEDDING] = stored["model.shared.weight"]
-        return expected
 
 
 @pytest.fixture(
@@ -110,43 +95,13 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     encoder = FAMILIES[encoder_family](root / "encoder", seed=1, hidden_size=width)
     decoder = FAMILIES[decoder_family](root / "decoder", seed=2)
     checkpoint = assemble_pair(encoder, decoder, root / "checkpoint")
-    return Pair(encoder, decoder, checkpoint, reference.create_model(encoder, decoder))
+    return Pair(encoder, decoder, checkpoint)
 
 
 def initialized_paths(parameters: Parameters) -> set[tuple[str, ...]]:
     """Return the paths of parameters that a warm start adds; BART has cross-attention already."""
     pattern = re.compile("crossattention|ln_cross_attn|enc_to_dec_proj")
     return {path for path in parameters if pattern.search("/".join(path))}
-
-
-# Equal to the script
-
-
-def test_parameters_equal_the_scripts_bit_for_bit(pair: Pair) -> None:
-    assert_same_parameters(parameters_in(pair.directory), pair.expected())
-
-
-def test_parameters_differ_from_the_script_in_bart_embeddings_only(pair: Pair) -> None:
-    written, of_the_script = parameters_in(pair.directory), reference.parameters(pair.script)
-    different = {path for path in written if not np.array_equal(written[path], of_the_script[path])}
-    assert different == ({BART_EMBEDDING} if BART_EMBEDDING in written else set())
-
-
-def test_msgpack_has_the_bytes_of_flax_with_sorted_keys(pair: Pair) -> None:
-    expected = pair.expected()
-    tree = unflatten_dict({path: expected[path] for path in sorted(expected)})
-    assert (pair.directory / "flax_model.msgpack").read_bytes() == to_bytes(tree)
-
-
-def test_safetensors_holds_the_same_parameters_in_pytorch_layout(pair: Pair) -> None:
-    # transformers tells the layouts apart by the shapes of a model.
-    tree = load_pytorch_checkpoint_in_flax_state_dict(
-        pair.script, str(pair.directory / "model.safetensors"), is_sharded=False
-    )
-    loaded = {path: np.asarray(value) for path, value in flatten_dict(tree).items()}
-    assert_same_parameters(loaded, pair.expected())
-    _, metadata = read_header(pair.directory / "model.safetensors")
-    assert metadata == {"format": "pt"}
 
 
 def test_safetensors_keeps_order_and_bytes_of_the_sources(pair: Pair) -> None:
@@ -159,40 +114,13 @@ def test_safetensors_keeps_order_and_bytes_of_the_sources(pair: Pair) -> None:
     assert [read(tensor).tobytes() for tensor in written.values()][: len(expected)] == expected
 
 
-def test_config_equals_the_scripts_except_for_token_ids_and_generation(
-    pair: Pair, tmp_path: Path
-) -> None:
-    config = deepcopy(pair.script.config)
-    config.architectures = ["VisionEncoderDecoderModel"]
-    for part in (config, config.decoder):
-        for role, token in vars(pair.checkpoint.token_ids).items():
-            if getattr(part, f"{role}_token_id") is None:
-                setattr(part, f"{role}_token_id", token.id)
-    config.decoder.forced_eos_token_id = None  # BART's class has a default
-    config.save_pretrained(tmp_path)
-    expected, actual = (read_json(root / "config.json") for root in (tmp_path, pair.directory))
-    for part in ("encoder", "decoder"):
-        assert expected[part].pop("_name_or_path") == str(getattr(pair, part))
-        actual[part].pop("_name_or_path", None)
-    assert actual == expected
-
-
-def test_token_ids_equal_those_that_the_script_finds(pair: Pair) -> None:
-    for role, token in vars(pair.checkpoint.token_ids).items():
-        expected = getattr(pair.script.config, f"{role}_token_id")
-        assert token.id == expected or expected is None, role
-
-
-def test_checkpoint_loads_without_missing_or_unexpected_parameters(pair: Pair) -> None:
+def test_image_processor_and_tokenizer_load(pair: Pair) -> None:
     processor = AutoImageProcessor.from_pretrained(pair.directory, use_fast=False)
     tokenizer = AutoTokenizer.from_pretrained(pair.directory)
-    model = reference.load(pair.directory)
-    # transformers adds missing parameters to the model, and drops unexpected ones.
-    assert_same_parameters(reference.parameters(model), parameters_in(pair.directory))
     image = Image.new("RGB", (20, 20), "orange")
     assert processor(image, return_tensors="np").pixel_values.shape == (1, 3, 16, 16)
     ids = tokenizer(["a"], padding="max_length", max_length=6).input_ids
-    assert ids[0][-1] == model.config.pad_token_id
+    assert ids[0][-1] == read_json(pair.directory / "config.json")["pad_token_id"]
 
 
 def test_ledgers_list_the_parameters_that_no_source_has(pair: Pair) -> None:
@@ -203,7 +131,7 @@ def test_ledgers_list_the_parameters_that_no_source_has(pair: Pair) -> None:
     }
     assert initialized == {
         path: "projection" if path[0] == "enc_to_dec_proj" else CROSS_ATTENTION
-        for path in initialized_paths(pair.expected())
+        for path in initialized_paths(parameters_in(pair.directory))
     }
 
 
@@ -329,28 +257,10 @@ def test_assemble_reads_gpt_sw3_as_gpt2(plain: Callable[[str], Parameters], tmp_
     )
 
 
-@pytest.mark.parametrize("family", ["gpt2", "bert", "bart"])
-def test_assemble_keeps_an_untied_head(family: str, tmp_path: Path) -> None:
-    decoder = FAMILIES[family](
-        tmp_path / "decoder", tied="both", prefix=True, config={"tie_word_embeddings": False}
-    )
-    path = decoder / "model.safetensors"
-    tensors = safetensors.numpy.load_file(path)
-    head = "cls.predictions.decoder.weight" if family == "bert" else "lm_head.weight"
-    tensors[head] = -2 * tensors[head]
-    safetensors.numpy.save_file(tensors, path, {"format": "pt"})
-    encoder = vit(tmp_path / "encoder")
-    assemble_pair(encoder, decoder, tmp_path / "out")
-    script = reference.create_model(encoder, decoder)
-    assert_same_parameters(parameters_in(tmp_path / "out"), reference.parameters(script))
-
-
-def test_missing_optional_parts_are_drawn_like_the_scripts(tmp_path: Path) -> None:
+def test_ledgers_list_missing_optional_parts(tmp_path: Path) -> None:
     encoder = vit(tmp_path / "encoder", without=("pooler.",))
     decoder = bert(tmp_path / "decoder", without=("cls.",))
     checkpoint = assemble_pair(encoder, decoder, tmp_path / "out")
-    script = reference.create_model(encoder, decoder)
-    assert_same_parameters(parameters_in(tmp_path / "out"), reference.parameters(script))
     assert [groups_of(ledger) for ledger in checkpoint.ledgers] == [
         {"pooler": ABSENT},
         {"bert/encoder/layer/*/crossattention": CROSS_ATTENTION, "cls": ABSENT},
@@ -494,9 +404,6 @@ def test_other_configs_are_used_and_change_no_parameter(tmp_path: Path) -> None:
     assert config["decoder"]["bos_token_id"] == 4
     assert config["decoder_start_token_id"] == checkpoint.token_ids.decoder_start.id == 4
     assert_same_parameters(parameters_in(tmp_path / "out"), parameters_in(tmp_path / "plain"))
-    script = reference.create_model(encoder, decoder, encoder_config, decoder_config)
-    assert script.config.encoder.layer_norm_eps == 0.25
-    assert_same_parameters(parameters_in(tmp_path / "out"), reference.parameters(script))
 
 
 @pytest.mark.parametrize("changes", [{"num_attention_heads": 3}, {"hidden_size": "wide"}], ids=str)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 from numpy.typing import NDArray
-from transformers import AutoConfig, FlaxAutoModelForCausalLM
 
 from tests import checkpoints
-from tests.support.building import assert_same_parameters
+from tests.support.building import assert_same_parameters, read_json
 from ved.assembly.initialization import Initialization
+from ved.modeling.initial_parameters import decoder_params
 
 pytestmark = pytest.mark.hub
 
@@ -21,22 +21,19 @@ SEED = 3
 
 
 def decoder_config(family: str, directory: Path) -> Any:
-    config = AutoConfig.from_pretrained(checkpoints.DECODERS[family](directory))
-    config.is_decoder = True
-    config.add_cross_attention = True
-    return config
+    return read_json(checkpoints.DECODERS[family](directory) / "config.json")
 
 
 def decoder_initialization(config: Any) -> Initialization:
-    return Initialization(lambda: FlaxAutoModelForCausalLM.from_config(config, seed=SEED).params)
+    return Initialization(lambda: decoder_params(config, SEED))
 
 
 # The other decoders have the layers of these.
 @pytest.mark.parametrize("family", ["gpt2", "bert", "roberta-prelayernorm", "bart"])
 def test_draw_gives_the_parameters_of_a_constructed_model(family: str, tmp_path: Path) -> None:
     config = decoder_config(family, tmp_path)
-    model = FlaxAutoModelForCausalLM.from_config(config, seed=SEED)
-    expected = {path: np.asarray(value) for path, value in flatten_dict(model.params).items()}
+    params = decoder_params(config, SEED)
+    expected = {path: np.asarray(value) for path, value in flatten_dict(params).items()}
     initialization = decoder_initialization(config)
     assert {path: (shape.shape, shape.dtype) for path, shape in initialization.shapes.items()} == {
         path: (value.shape, value.dtype) for path, value in expected.items()

@@ -26,7 +26,7 @@ def golden() -> Mapping[str, NDArray[Any]]:
 def test_new_models_have_the_parameters_of_transformers(
     name: str, golden: Mapping[str, NDArray[Any]]
 ) -> None:
-    config = CASES[name].to_dict()
+    config = CASES[name]
     for seed in oracle.SEEDS:
         # As assembly draws them: without the computations of a model that flax calls to init it.
         found = initialize("all", config, seed)

@@ -6,23 +6,22 @@ be installed any more.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ved import environment
 
-environment.prepare(progress_bars=False)  # before jax and transformers are imported
+environment.prepare(progress_bars=False)  # before jax is imported
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 from flax.traverse_util import flatten_dict, unflatten_dict  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
-from transformers import (  # noqa: E402
-    AutoConfig,
-    FlaxVisionEncoderDecoderModel,
-    VisionEncoderDecoderConfig,
-)
+
+from tests.support.reference import Answers, ask  # noqa: E402
+from ved.modeling.initial_parameters import composite_params  # noqa: E402
 
 PATH = Path(__file__).with_name("oracle.npz")
 SEEDS = (0, 7)
@@ -96,10 +95,10 @@ UNTIED = tuple(("vit", name) for name in DECODERS)
 
 
 class Case(NamedTuple):
-    """A small model: its name, and its config as transformers has it."""
+    """A small model: its name, and its config, with the settings that are not the defaults."""
 
     name: str
-    config: Any
+    config: dict[str, Any]
 
 
 def cases() -> Iterator[Case]:
@@ -112,17 +111,25 @@ def cases() -> Iterator[Case]:
         yield Case(f"{encoder}-{decoder}-untied", _config(encoder, decoder, other))
 
 
-def _config(encoder: str, decoder: str, other: dict[str, Any]) -> Any:
+def _config(encoder: str, decoder: str, other: dict[str, Any]) -> dict[str, Any]:
     model_type, settings = ENCODERS[encoder]
-    return VisionEncoderDecoderConfig.from_encoder_decoder_configs(
-        AutoConfig.for_model(model_type, **settings),
-        AutoConfig.for_model(decoder, **{**DECODERS[decoder], **other}),
-    )
+    return {
+        "encoder": {"model_type": model_type, **settings},
+        "decoder": {"model_type": decoder, **DECODERS[decoder], **other},
+    }
 
 
 def images(size: int = 16) -> NDArray[np.float32]:
     """Return two images: float32 (2, 3, size, size)."""
     return np.random.default_rng(0).normal(size=(2, 3, size, size)).astype(np.float32)
+
+
+INPUTS: Mapping[str, NDArray[Any]] = {
+    "pixel_values": images(),
+    "decoder_input_ids": IDS,
+    "decoder_attention_mask": MASK,
+    "decoder_position_ids": POSITIONS,
+}
 
 
 def strong(params: Any) -> Any:
@@ -144,16 +151,52 @@ def digest(params: Any) -> str:
     return found.hexdigest()
 
 
-def _write() -> None:
-    arrays: dict[str, Any] = {}
+def drawing() -> dict[str, dict[str, Any]]:
+    """Return a task of `tests.support.reference.ask` for the parameters of each model."""
+    return {name: {"task": "draw", "config": config, "seeds": SEEDS} for name, config in cases()}
+
+
+def computing(folder: Path, with_outputs: Iterable[str] = ()) -> dict[str, dict[str, Any]]:
+    """Return a task of `tests.support.reference.ask` for the logits of each model.
+
+    Args:
+        folder: an existing directory for the inputs.
+        with_outputs: the names of the models whose outputs are all wanted.
+    """
+    asked = {}
     for name, config in cases():
-        for seed in SEEDS:
-            model = FlaxVisionEncoderDecoderModel(config, seed=seed)
-            arrays[f"{name}/params/{seed}"] = digest(model.params)
-        answer = jax.jit(model.__call__)(
-            images(), IDS, MASK, POSITIONS, params=strong(model.params)
-        )
-        arrays[f"{name}/logits"] = np.asarray(answer.logits)
+        params = strong(jax.eval_shape(lambda: composite_params(config, 0)))  # noqa: B023
+        path = folder / f"{name}.npz"
+        given = {f"params/{key}": each for key, each in flatten_dict(params, sep="/").items()}
+        np.savez(path, **INPUTS, **given)  # type: ignore[arg-type]
+        asked[name] = {
+            "task": "compute",
+            "config": config,
+            "inputs": str(path),
+            "outputs": name in with_outputs,
+        }
+    return asked
+
+
+def digests_of(answers: Answers) -> dict[str, str]:
+    """Return digests of new parameters, by their names in oracle.npz."""
+    return {
+        f"{name}/params/{seed}": found
+        for name, _ in cases()
+        for seed, found in answers.reports[name].items()
+    }
+
+
+def logits_of(answers: Answers) -> dict[str, NDArray[Any]]:
+    """Return the logits of each model, by their names in oracle.npz."""
+    return {f"{name}/logits": answers.arrays[f"{name}:logits"] for name, _ in cases()}
+
+
+def _write() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        arrays: dict[str, Any] = logits_of(ask(computing(folder), folder))
+        arrays |= digests_of(ask(drawing(), folder))
     np.savez_compressed(PATH, **arrays)
 
 

@@ -24,6 +24,7 @@ CONSUMER = Path(__file__).parents[1] / "consumers" / "heads.py"
 INPUT_IDS = [[5, 17, 42, 9, 200]]
 IMAGE_SHAPE = (3, 16, 16)
 FAMILIES = ("gpt2", "bert", "roberta", "bart")  # the others have the code of RoBERTa
+WEIGHT_FILES = ("flax_model.msgpack", "model.safetensors")
 STRONG = {"initializer_range": 0.3, "init_std": 0.3}
 
 
@@ -99,16 +100,29 @@ def test_one_bias_gives_the_logits_of_two(flax_logits: dict[str, NDArray[Any]]) 
     assert np.abs(flax_logits["bert"]).max() > 1
 
 
+@pytest.fixture(scope="module")
+def loaded(
+    pairs: dict[str, tuple[Path, Path]], tmp_path_factory: pytest.TempPathFactory
+) -> reference.Answers:
+    """Have transformers' class load both weight files of each checkpoint: `FAMILY NAME`."""
+    folder = tmp_path_factory.mktemp("loaded")
+    tasks = {}
+    for family in FAMILIES:
+        for name in WEIGHT_FILES:
+            directory = folder / family / name
+            shutil.copytree(pairs[family][0], directory)
+            for other in {*WEIGHT_FILES} - {name}:
+                (directory / other).unlink()
+            tasks[f"{family} {name}"] = {"task": "load", "directory": str(directory)}
+    return reference.ask(tasks, folder, optimize=False)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_untied_head_is_published_untied(
-    family: str, pairs: dict[str, tuple[Path, Path]], tmp_path: Path
+    family: str, pairs: dict[str, tuple[Path, Path]], loaded: reference.Answers
 ) -> None:
     checkpoint, _ = pairs[family]
     assert read_json(checkpoint / "config.json")["decoder"]["tie_word_embeddings"] is False
     expected = parameters_in(checkpoint)
-    # transformers' class reads the same bits from both weight files.
-    shutil.copytree(checkpoint, tmp_path / "safetensors")
-    (tmp_path / "safetensors" / "flax_model.msgpack").unlink()
-    for directory in (checkpoint, tmp_path / "safetensors"):
-        model = reference.load(directory)
-        assert_same_parameters(reference.parameters(model), expected)
+    for name in WEIGHT_FILES:
+        assert_same_parameters(loaded.parameters(f"{family} {name}"), expected)

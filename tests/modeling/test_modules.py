@@ -31,7 +31,7 @@ def golden() -> Mapping[str, NDArray[Any]]:
 
 
 def module_of(name: str, **options: Any) -> VisionEncoderDecoderModule:
-    return composite_module(CASES[name].to_dict(), **options)
+    return composite_module(CASES[name], **options)
 
 
 def strong_params(module: VisionEncoderDecoderModule) -> Any:

@@ -1,6 +1,5 @@
 """PyTorch reads model.safetensors with transformers 4 and 5, each in its own environment."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,14 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 from numpy.typing import NDArray
 from transformers import AutoImageProcessor
 
 from tests import checkpoints
-from tests.support import reference
-from tests.support.building import assemble_pair, parameters_in
+from tests.support.building import assemble_pair, assert_same_parameters, parameters_in
 from tests.support.pytorch import REPORTED, read_with_pytorch
-from ved import modeling
+from ved.modeling import FlaxVisionEncoderDecoderModel
 
 pytestmark = pytest.mark.slow
 
@@ -37,12 +36,11 @@ class Assembled:
     directory: Path
     pixel_values: NDArray[np.float32]
     positions_from: int
-    load_flax: Callable[[Path], Any]
 
     @cached_property
     def flax_logits(self) -> NDArray[np.float32]:
         """The logits of the Flax class with the position ids of PyTorch."""
-        model = self.load_flax(self.directory)
+        model = FlaxVisionEncoderDecoderModel.from_pretrained(self.directory)
         ids = jnp.array(DECODER_INPUT_IDS)
         positions = self.positions_from + jnp.broadcast_to(jnp.arange(ids.shape[1]), ids.shape)
 
@@ -72,14 +70,7 @@ def assemble_sample(folder: Path, encoder: str, decoder: str) -> Assembled:
     pixel_values = processor(images, return_tensors="np").pixel_values.astype(np.float32)
     shifted = "roberta" in decoder
     first_position = checkpoint.token_ids.pad.id + 1 if shifted else 0
-    return Assembled(directory, pixel_values, first_position, flax_loader(encoder, decoder))
-
-
-def flax_loader(*families: str) -> Callable[[Path], Any]:
-    """Return how to load the class of transformers if it has the families, or ved.modeling's."""
-    known = {*families} <= {*checkpoints.WITH_FLAX_CLASS}
-    load: Callable[[Path], Any] = modeling.FlaxVisionEncoderDecoderModel.from_pretrained
-    return reference.load if known else load
+    return Assembled(directory, pixel_values, first_position)
 
 
 @pytest.fixture(scope="module")
@@ -123,10 +114,9 @@ def test_flax_reads_the_same_bits_from_safetensors(
     msgpack = directory / "flax_model.msgpack"
     msgpack.rename(directory / "aside")
     try:
-        model = assembled[pair].load_flax(directory)
+        model = FlaxVisionEncoderDecoderModel.from_pretrained(directory)
     finally:
         (directory / "aside").rename(msgpack)
 
-    read = reference.parameters(model)
-    assert read.keys() == expected.keys()
-    assert all(np.array_equal(read[path], expected[path]) for path in expected)
+    read = {path: np.asarray(leaf) for path, leaf in flatten_dict(model.params).items()}
+    assert_same_parameters(read, expected)

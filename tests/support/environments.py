@@ -84,7 +84,11 @@ def python(name: str) -> Path:
 
 
 def run_consumer(
-    environment: str, program: Path, request: Mapping[str, Any], folder: Path
+    environment: str,
+    program: Path,
+    request: Mapping[str, Any],
+    folder: Path,
+    variables: Mapping[str, str] | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Have a program of tests/consumers answer a request in another environment.
 
@@ -93,6 +97,7 @@ def run_consumer(
         program: the program. It reads JSON from its first argument, writes arrays to its second.
         request: the content of that JSON.
         folder: an existing directory for both files.
+        variables: environment variables.
 
     Returns:
         The arrays, by name.
@@ -104,7 +109,11 @@ def run_consumer(
     subprocess.run(
         [python(environment), program, folder / "request.json", folder / "answer.npz"],
         # The process of a user has none of the settings of VED's process.
-        env={**{name: os.environ[name] for name in ("PATH", "HOME")}, **ONE_THREAD},
+        env={
+            **{name: os.environ[name] for name in ("PATH", "HOME")},
+            **ONE_THREAD,
+            **(variables or {}),
+        },
         check=True,
     )
     with np.load(folder / "answer.npz") as answer:
@@ -114,8 +123,11 @@ def run_consumer(
 def quick_models() -> dict[str, str]:
     """Return environment variables with which a process spends less time on small models.
 
-    Most of the time of a small model goes into compiling with XLA. Processes of one run of the
-    tests share what they compiled.
+    Most of the time of a small model goes into compiling with XLA.
     """
-    cache = {name: value for name, value in os.environ.items() if name in _COMPILATION_CACHE}
-    return {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", **ONE_THREAD, **cache}
+    return {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", **ONE_THREAD, **compilation_cache()}
+
+
+def compilation_cache() -> dict[str, str]:
+    """Return environment variables with which the processes of one run share what they compile."""
+    return {name: value for name, value in os.environ.items() if name in _COMPILATION_CACHE}
