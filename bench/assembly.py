@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from bench import sources
-from bench.measure import Cost, DidNotFinishError, run
+from bench.measure import Cost, DidNotFinishError, run, run_script
 from bench.storage import new_bytes
 from ved.tensors import nbytes
 from ved.tensors.safetensors import read_header
@@ -36,9 +36,9 @@ def _base_pair(kept: Path, folder: Path) -> str:
     output = folder / "output"
     script, ved, further = [], [], []
     for _ in range(ROUNDS):
-        script.append(run("script", encoder, first, output))
-        ved.append(run("ved", encoder, first, output))
-        further.append(run("ved", encoder, first, output, second, output))
+        script.append(run_script(encoder, first, output))
+        ved.append(run(encoder, first, output))
+        further.append(run(encoder, first, output, second, output))
     rows = [
         _row("wall, one pair in a fresh process", script, ved, lambda cost: cost.wall, "s"),
         _row("CPU, the same", script, ved, lambda cost: cost.cpu, "s"),
@@ -71,7 +71,7 @@ def _storage(kept: Path, folder: Path) -> str:
     for masks in (False, True):
         stored = [sources.vit_base(kept), sources.gpt2(kept, masks=masks)]
         output = folder / "stored"
-        run("--keep", "ved", *stored, output)
+        run("--keep", *stored, output)
         tensors, _ = read_header(output / "model.safetensors")
         fresh = sum(nbytes(tensor) for name, tensor in tensors.items() if "cross" in name)
         files = [source / "model.safetensors" for source in stored]
@@ -96,9 +96,9 @@ def _storage(kept: Path, folder: Path) -> str:
 def _large_pair(kept: Path, folder: Path) -> str:
     """Assemble 2.5 billion parameters, and let the script try it in 16 GB."""
     pair: Sequence[Path] = (sources.vit_base(kept), sources.gpt2_large_and_wide(kept))
-    cost = run("ved", *pair, folder / "large")
+    cost = run(*pair, folder / "large")
     try:
-        script = f"{run('script', *pair, folder / 'large', memory_limit=SCRIPT_MEMORY).wall:.0f} s"
+        script = f"{run_script(*pair, folder / 'large', memory_limit=SCRIPT_MEMORY).wall:.0f} s"
     except DidNotFinishError as error:
         script = f"did not finish: `{str(error)[:160]}`"
     return (

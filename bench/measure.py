@@ -6,8 +6,11 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.support.environments import python
 
 
 @dataclass(frozen=True)
@@ -31,16 +34,25 @@ class DidNotFinishError(Exception):
     """The process failed; the text is the last line that it printed."""
 
 
-def run(*arguments: str | Path, memory_limit: int | None = None) -> Cost:
-    """Run `bench.worker` with these arguments.
+def run(*arguments: str | Path) -> Cost:
+    """Run `bench.worker` with these arguments; see `run_script`."""
+    return _run([sys.executable, "-m", "bench.worker", *arguments], None)
+
+
+def run_script(*arguments: Path, memory_limit: int | None = None) -> Cost:
+    """Run bench/script.py with these arguments, in the environment of transformers 4.57.6.
 
     Args:
+        arguments: the arguments.
         memory_limit: bytes of private memory that it may take; none if None.
 
     Raises:
         DidNotFinishError: it exited with another status than 0.
     """
-    command = [sys.executable, "-m", "bench.worker", *map(str, arguments)]
+    return _run([python("oracle"), Path(__file__).with_name("script.py"), *arguments], memory_limit)
+
+
+def _run(command: Sequence[str | Path], memory_limit: int | None) -> Cost:
 
     def limit() -> None:
         if memory_limit is not None:

@@ -26,7 +26,7 @@ def measure(kept: Path, folder: Path) -> Iterator[str]:
         kept: the directory of the sources.
         folder: an empty directory.
     """
-    run("--keep", "ved", sources.vit_base(kept), sources.gpt2(kept), folder / "checkpoint")
+    run("--keep", sources.vit_base(kept), sources.gpt2(kept), folder / "checkpoint")
     rounds = [
         {name: _serve(name, folder / "checkpoint") for name in CLASSES} for _ in range(ROUNDS)
     ]
@@ -64,10 +64,11 @@ def _row(title: str, unit: str, values: Sequence[float]) -> str:
 
 def _serve(name: str, checkpoint: Path) -> dict[str, float]:
     """Return seconds and bytes of each stage of a class."""
-    interpreter = python("transformers5") if name == "pytorch" else Path(sys.executable)
+    environments = {"transformers": "oracle", "pytorch": "transformers5"}
+    interpreter = Path(sys.executable) if name == "ved" else python(environments[name])
     printed = subprocess.check_output(
         [interpreter, ROOT / "bench" / "serving.py", name, checkpoint],
-        env={**os.environ, "PYTHONPATH": "" if name == "pytorch" else str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT) if name == "ved" else ""},
         text=True,
     )
     found: dict[str, float] = json.loads(printed.splitlines()[-1])

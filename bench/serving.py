@@ -2,7 +2,7 @@
 
 usage: python bench/serving.py ved|transformers|pytorch DIRECTORY
 
-It imports nothing of the benchmark, because it also runs in an environment with PyTorch. It prints,
+It imports nothing of the benchmark, because it also runs in environments without VED. It prints,
 as JSON, seconds (and bytes of resident memory) of each stage.
 """
 

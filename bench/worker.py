@@ -1,6 +1,6 @@
-"""One process under measurement: assembles pairs, by VED or by the script.
+"""One process under measurement: assembles pairs by VED.
 
-usage: python -m bench.worker [--keep] ved|script ENCODER DECODER OUTPUT [DECODER OUTPUT]...
+usage: python -m bench.worker [--keep] ENCODER DECODER OUTPUT [DECODER OUTPUT]...
 
 Prints, as JSON, how many seconds each pair took. A pair's output is removed before the next one,
 as it is once it has been published; --keep leaves it.
@@ -27,30 +27,15 @@ def assemble(encoder: Path, decoder: Path, output: Path) -> None:
         sys.exit(status)
 
 
-def run_script(encoder: Path, decoder: Path, output: Path) -> None:
-    """Make and save what transformers' create_model_from_encoder_decoder_models does."""
-    from transformers import AutoImageProcessor, AutoTokenizer
-
-    from tests.support.reference import create_model
-
-    model = create_model(encoder, decoder)
-    image_processor = AutoImageProcessor.from_pretrained(encoder)
-    tokenizer = AutoTokenizer.from_pretrained(decoder)
-    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(model.config.pad_token_id)
-    for part in (model, image_processor, tokenizer):
-        part.save_pretrained(output)
-
-
 def main() -> None:
     """Run the pairs that the command line names."""
     words = sys.argv[1:]
     keep = words[0] == "--keep"
-    name, encoder, *rest = words[1:] if keep else words
-    way = {"ved": assemble, "script": run_script}[name]
+    encoder, *rest = words[1:] if keep else words
     seconds = []
     for decoder, output in zip(rest[::2], rest[1::2], strict=True):
         start = time.perf_counter()
-        way(Path(encoder), Path(decoder), Path(output))
+        assemble(Path(encoder), Path(decoder), Path(output))
         seconds.append(time.perf_counter() - start)
         if not keep:
             shutil.rmtree(output)

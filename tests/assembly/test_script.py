@@ -1,6 +1,7 @@
 """Assembled checkpoints have the bits of transformers' script, and load in its Flax class."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ def assembled(
 ) -> Pair:
     """Write and assemble a pair, maybe with an `encoder_config` and a `decoder_config`."""
     sources = encoder(folder / "encoder"), decoder(folder / "decoder")
-    others = {name: write(folder / name) for name, write in configs.items()}
+    others: dict[str, Any] = {name: write(folder / name) for name, write in configs.items()}
     checkpoint = assemble_pair(*sources, folder / "checkpoint", **others)
     return Pair(*sources, checkpoint, **others)
 
@@ -189,14 +190,15 @@ def test_config_equals_the_scripts_except_for_token_ids_and_generation(
     name: str, pairs: dict[str, Pair], script: Answers
 ) -> None:
     pair = pairs[name]
-    expected, actual = script.reports[name], read_json(pair.directory / "config.json")
+    expected, ids = deepcopy(script.reports[name]["config"]), script.reports[name]["token_ids"]
+    actual = read_json(pair.directory / "config.json")
     expected["architectures"] = ["VisionEncoderDecoderModel"]
-    for part in (expected, expected["decoder"]):
-        for role, token in vars(pair.checkpoint.token_ids).items():
-            if part.get(f"{role}_token_id") is None:
-                part[f"{role}_token_id"] = token.id
-    # BART's class has a default
-    expected["decoder"]["forced_eos_token_id"] = None
+    for role, token in vars(pair.checkpoint.token_ids).items():
+        for part, config in (("model", expected), ("decoder", expected["decoder"])):
+            if ids[part][role] is None:
+                config[f"{role}_token_id"] = token.id
+    if name.endswith("-bart"):
+        expected["decoder"]["forced_eos_token_id"] = None  # its class has a default
     for part in ("encoder", "decoder"):
         assert expected[part].pop("_name_or_path") == str(getattr(pair, part))
         actual[part].pop("_name_or_path", None)
@@ -208,8 +210,7 @@ def test_token_ids_equal_those_that_the_script_finds(
     name: str, pairs: dict[str, Pair], script: Answers
 ) -> None:
     for role, token in vars(pairs[name].checkpoint.token_ids).items():
-        expected = script.reports[name].get(f"{role}_token_id")
-        assert expected in (token.id, None), role
+        assert script.reports[name]["token_ids"]["model"][role] in (token.id, None), role
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -224,5 +225,6 @@ def test_checkpoint_loads_without_missing_or_unexpected_parameters(
 
 
 def test_other_configs_are_those_of_the_script(script: Answers) -> None:
-    assert script.reports["other configs"]["encoder"]["layer_norm_eps"] == 0.25
-    assert script.reports["other configs"]["decoder_start_token_id"] == 4
+    config = script.reports["other configs"]["config"]
+    assert config["encoder"]["layer_norm_eps"] == 0.25
+    assert config["decoder_start_token_id"] == 4

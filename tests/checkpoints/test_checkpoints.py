@@ -1,8 +1,6 @@
 """The test checkpoints: transformers loads them, and each option has its effect."""
 
-import ast
 import json
-import logging
 import os
 import pickle
 import re
@@ -14,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
 import ml_dtypes
 import numpy as np
 import pytest
@@ -24,15 +21,11 @@ from flax.traverse_util import flatten_dict
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors import safe_open
-from transformers import (
-    AutoConfig,
-    AutoImageProcessor,
-    AutoTokenizer,
-    FlaxAutoModel,
-    FlaxAutoModelForCausalLM,
-)
+from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
 
 from tests import checkpoints
+from tests.support import reference
+from tests.support.building import assert_same_parameters
 from ved.families import table
 from ved.localhub.samples.encoders import relative_position_index
 
@@ -93,51 +86,24 @@ def files_of(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
-def names_in(message: str) -> set[str]:
-    """Return the parameter names in a warning of transformers, which prints a set of paths."""
-    return {".".join(path) for path in ast.literal_eval(message[message.index(": {") + 2 :])}
-
-
-def load_in_flax(
-    flax_auto_class: Any, directory: Path, caplog: pytest.LogCaptureFixture
-) -> tuple[Any, set[str], set[str]]:
-    """Return the model, the unexpected names and the missing names.
-
-    Missing parameters are zero: to initialize all parameters takes seconds a family.
-    """
-    logger = logging.getLogger("transformers.modeling_flax_utils")
-    logger.addHandler(caplog.handler)
-    try:
-        with caplog.at_level(logging.INFO, logger.name):
-            model_class = flax_auto_class._model_mapping[
-                type(AutoConfig.from_pretrained(directory))
-            ]
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(model_class, "init_weights", zeros(model_class.init_weights))
-                model = flax_auto_class.from_pretrained(directory)
-    finally:
-        logger.removeHandler(caplog.handler)
-    lines = [message.splitlines()[0] for message in caplog.messages]
-    unexpected = reported(lines, "were not used when", "All model checkpoint weights were used")
-    missing = reported(lines, "are newly initialized", "All the weights of Flax")
-    return model, unexpected, missing
-
-
-def zeros(init_weights: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a replacement for a model's `init_weights`, with zeros of the same shapes."""
-
-    def initialized(model: Any, rng: Any, input_shape: Any) -> Any:
-        shapes = jax.eval_shape(lambda key: init_weights(model, key, input_shape), rng)
-        return jax.tree_util.tree_map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-
-    return initialized
-
-
-def reported(lines: list[str], some: str, none: str) -> set[str]:
-    """Return the names in the lines with the text `some`. Without them, a line must have `none`."""
-    names = {name for line in lines if some in line for name in names_in(line)}
-    assert names or any(none in line for line in lines)
-    return names
+@pytest.fixture(scope="module")
+def in_flax(tmp_path_factory: pytest.TempPathFactory) -> reference.Answers:
+    """Have transformers 4.57.6 load a checkpoint of each family, and one in each other layout."""
+    folder = tmp_path_factory.mktemp("flax")
+    directories = {name: FAMILIES[name](folder / name) for name in checkpoints.WITH_FLAX_CLASS}
+    directories["gpt2 flax"] = checkpoints.gpt2(folder / "gpt2-flax", layout="flax")
+    directories["beit flax"] = checkpoints.beit(
+        folder / "beit-flax", layout="flax", dtype="bfloat16"
+    )
+    tasks = {
+        name: {
+            "task": "load_part",
+            "directory": str(directory),
+            "role": "encoder" if name.split()[0] in checkpoints.ENCODERS else "decoder",
+        }
+        for name, directory in directories.items()
+    }
+    return reference.ask(tasks, folder, optimize=False)
 
 
 def assert_matched_by(patterns: list[str], names: set[str]) -> None:
@@ -147,17 +113,13 @@ def assert_matched_by(patterns: list[str], names: set[str]) -> None:
     assert not {name for name in names if not any(re.fullmatch(p, name) for p in patterns)}
 
 
-@pytest.mark.hub
+@pytest.mark.slow
 @pytest.mark.parametrize("family", checkpoints.WITH_FLAX_CLASS)
-def test_weights_load_in_the_flax_class(
-    family: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    FAMILIES[family](tmp_path)
-    auto_class = FlaxAutoModel if family in checkpoints.ENCODERS else FlaxAutoModelForCausalLM
-    model, unexpected, missing = load_in_flax(auto_class, tmp_path, caplog)
-    assert model.config.model_type == family
-    assert_matched_by(UNEXPECTED[family], unexpected)
-    assert_matched_by(MISSING.get(family, []), missing)
+def test_weights_load_in_the_flax_class(family: str, in_flax: reference.Answers) -> None:
+    report = in_flax.reports[family]
+    assert report["model_type"] == family
+    assert_matched_by(UNEXPECTED[family], {*report["unexpected"]})
+    assert_matched_by(MISSING.get(family, []), {*report["missing"]})
 
 
 WRITE_ALL = """
@@ -311,9 +273,14 @@ def test_dtype_keeps_position_ids_as_integers(tmp_path: Path) -> None:
 
 
 def test_relative_position_index_equals_that_of_flax() -> None:
-    from transformers.models.beit.modeling_flax_beit import relative_position_index_init
-
-    np.testing.assert_array_equal(relative_position_index(3), relative_position_index_init((3, 3)))
+    expected = [  # relative_position_index_init((2, 2)) of transformers 4.57.6
+        [11, 9, 9, 9, 9],
+        [10, 4, 3, 1, 0],
+        [10, 5, 4, 2, 1],
+        [10, 7, 6, 4, 3],
+        [10, 8, 7, 5, 4],
+    ]
+    np.testing.assert_array_equal(relative_position_index(2), expected)
 
 
 @pytest.mark.parametrize(
@@ -417,25 +384,24 @@ def test_dtype_rounds_the_same_weights(
     assert json.loads((tmp_path / "half" / "config.json").read_text())["dtype"] == dtype
 
 
-@pytest.mark.hub
-def test_layout_flax_has_the_same_weights(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    source = checkpoints.gpt2(tmp_path / "pytorch")
-    pytorch, _, _ = load_in_flax(FlaxAutoModelForCausalLM, source, caplog)
-    directory = checkpoints.gpt2(tmp_path / "flax", layout="flax")
+@pytest.mark.slow
+def test_layout_flax_has_the_same_weights(in_flax: reference.Answers, tmp_path: Path) -> None:
+    directory = checkpoints.gpt2(tmp_path, layout="flax")
     assert not list(directory.glob("*.safetensors"))
     stored = flatten_dict(msgpack_restore((directory / "flax_model.msgpack").read_bytes()))
-    expected = flatten_dict(pytorch.params)
+    expected = in_flax.parameters("gpt2")
     assert list(stored) == sorted(expected)
-    for path, parameter in stored.items():
-        np.testing.assert_array_equal(parameter, expected[path], ".".join(path))
+    assert_same_parameters(stored, expected)
+    assert_same_parameters(in_flax.parameters("gpt2 flax"), expected)
 
 
-def test_layout_flax_has_all_parameters(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    directory = checkpoints.beit(tmp_path, layout="flax", dtype="bfloat16")
-    model, unexpected, missing = load_in_flax(FlaxAutoModel, directory, caplog)
-    assert (unexpected, missing) == (set(), set())
-    assert {parameter.dtype for parameter in flatten_dict(model.params).values()} == {
-        np.dtype(ml_dtypes.bfloat16)
+@pytest.mark.slow
+def test_layout_flax_has_all_parameters(in_flax: reference.Answers) -> None:
+    assert in_flax.reports["beit flax"] == {
+        "model_type": "beit",
+        "dtypes": ["bfloat16"],
+        "unexpected": [],
+        "missing": [],
     }
 
 

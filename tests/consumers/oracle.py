@@ -40,6 +40,8 @@ from transformers.modeling_flax_utils import flax_shard_checkpoint
 Arrays = dict[str, np.ndarray[Any, Any]]
 Answer = tuple[Arrays, Any]
 
+TOKEN_ROLES = ("decoder_start", "bos", "pad", "eos")
+
 
 def script(
     encoder: str,
@@ -60,7 +62,8 @@ def script(
         save: a directory for the model, the image processor and the tokenizer.
 
     Returns:
-        The parameters as `params/...`, and the config.
+        The parameters as `params/...`; the `config` as saved, which lacks defaults of classes, and
+        the `token_ids` of `model` and `decoder`.
     """
     configs = {
         "encoder": AutoConfig.from_pretrained(encoder_config or encoder),

@@ -14,9 +14,13 @@ import safetensors.numpy
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from tests import checkpoints
-from tests.support.building import assemble_pair, assert_same_parameters, parameters_in
+from tests.support.building import (
+    assemble_pair,
+    assert_same_parameters,
+    parameters_in,
+    parameters_of,
+)
 from tests.support.publishing import TOKEN
-from tests.support.reference import parameters
 from ved.localhub import LocalHub
 from ved.modeling import FlaxVisionEncoderDecoderModel
 from ved.modeling.errors import ModelingError
@@ -67,7 +71,7 @@ def test_loading_gives_the_bits_of_either_file(
     shutil.copytree(folder / name, tmp_path / name)
     (tmp_path / name / unread).unlink()
 
-    assert_same_parameters(parameters(load(tmp_path / name)), parameters_in(folder / name))
+    assert_same_parameters(parameters_of(load(tmp_path / name)), parameters_in(folder / name))
 
 
 @pytest.mark.parametrize("name", ["-".join(pair) for pair in PAIRS])
@@ -76,7 +80,7 @@ def test_joining_draws_the_bits_of_the_assembled_checkpoint(name: str, folder: P
         folder / f"{name}-encoder", folder / f"{name}-decoder"
     )
 
-    assert_same_parameters(parameters(model), parameters_in(folder / name))
+    assert_same_parameters(parameters_of(model), parameters_in(folder / name))
 
 
 @pytest.mark.parametrize("safe", [False, True])
@@ -97,8 +101,8 @@ def test_shards_give_the_same_parameters_and_each_tensor_is_read_once(
     again = load(tmp_path)
 
     assert len([*tmp_path.glob("*-of-*")]) > 2
-    assert len(read) == len({*read}) == len(parameters(model))
-    assert_same_parameters(parameters(again), parameters(model))
+    assert len(read) == len({*read}) == len(parameters_of(model))
+    assert_same_parameters(parameters_of(again), parameters_of(model))
     assert again.generation_config == model.generation_config
     assert again.config.decoder.to_dict() == model.config.decoder.to_dict()
 
@@ -154,7 +158,7 @@ def test_loading_accepts_buffers_and_other_names_of_tied_tensors(
 
     change(checkpoint, edit)
 
-    loaded = parameters(load(checkpoint))
+    loaded = parameters_of(load(checkpoint))
     expected = parameters_in(folder / "vit-gpt2")
     unread = [path for path in expected if "pooler" in str(path)]
     assert unread
@@ -202,5 +206,5 @@ def test_push_to_hub_and_from_pretrained_use_one_commit(
         repo, revision=url.rsplit("/", 1)[-1], cache_dir=tmp_path, token=TOKEN
     )
 
-    assert_same_parameters(parameters(first), parameters_in(folder / "vit-gpt2"))
+    assert_same_parameters(parameters_of(first), parameters_in(folder / "vit-gpt2"))
     assert not any(each.path.endswith(SAFETENSORS) for each in hub.requests)

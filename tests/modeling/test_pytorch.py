@@ -9,12 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict
 from numpy.typing import NDArray
 from transformers import AutoImageProcessor
 
 from tests import checkpoints
-from tests.support.building import assemble_pair, assert_same_parameters, parameters_in
+from tests.support.building import (
+    assemble_pair,
+    assert_same_parameters,
+    parameters_in,
+    parameters_of,
+)
 from tests.support.pytorch import REPORTED, read_with_pytorch
 from ved.modeling import FlaxVisionEncoderDecoderModel
 
@@ -118,5 +122,4 @@ def test_flax_reads_the_same_bits_from_safetensors(
     finally:
         (directory / "aside").rename(msgpack)
 
-    read = {path: np.asarray(leaf) for path, leaf in flatten_dict(model.params).items()}
-    assert_same_parameters(read, expected)
+    assert_same_parameters(parameters_of(model), expected)

@@ -12,7 +12,7 @@ from flax.traverse_util import flatten_dict
 from tests import checkpoints
 from tests.modeling import oracle
 from tests.modeling.test_modules import logits_of, module_of, strong_params, text
-from tests.support.building import assemble_pair, assert_same_parameters
+from tests.support.building import assemble_pair, assert_same_parameters, parameters_of
 from tests.support.reference import Answers, ask
 from ved.modeling import FlaxVisionEncoderDecoderModel
 from ved.modeling.composite import empty_cache
@@ -105,8 +105,7 @@ def test_save_pretrained_writes_checkpoints_that_transformers_loads(
     saved: dict[str, FlaxVisionEncoderDecoderModel], transformers: Answers
 ) -> None:
     for directory, model in saved.items():
-        expected = {path: np.asarray(leaf) for path, leaf in flatten_dict(model.params).items()}
-        assert_same_parameters(transformers.parameters(directory), expected)
+        assert_same_parameters(transformers.parameters(directory), parameters_of(model))
         assert transformers.reports[directory] == {
             "decoder_start_token_id": model.config.decoder_start_token_id,
             "pad_token_id": model.config.pad_token_id,

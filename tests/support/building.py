@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 from flax.serialization import msgpack_restore
 from flax.traverse_util import flatten_dict
 from huggingface_hub import HfApi
@@ -83,6 +84,11 @@ def parameters_in(directory: Path) -> Parameters:
     """Return what Flax reads in flax_model.msgpack, by path."""
     tree = msgpack_restore((directory / "flax_model.msgpack").read_bytes())
     return dict(flatten_dict(tree))
+
+
+def parameters_of(model: Any) -> Parameters:
+    """Return the parameters of a Flax model by path."""
+    return {path: np.asarray(leaf) for path, leaf in flatten_dict(model.params).items()}
 
 
 def assert_same_parameters(
