@@ -94,12 +94,11 @@ def script(
     trees = {"params": model.params}
     if read:  # transformers tells the layouts apart by the shapes of a model
         trees["read"] = load_pytorch_checkpoint_in_flax_state_dict(model, read, is_sharded=False)
-    arrays = {
-        f"{kind}/{name}": array
-        for kind, tree in trees.items()
-        for name, array in named(tree).items()
+    ids = {
+        part: {role: getattr(config, f"{role}_token_id") for role in TOKEN_ROLES}
+        for part, config in (("model", model.config), ("decoder", model.config.decoder))
     }
-    return arrays, saved_config(model)
+    return named(trees), {"config": saved_config(model), "token_ids": ids}
 
 
 def load(directory: str) -> Answer:

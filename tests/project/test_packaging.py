@@ -88,6 +88,15 @@ def test_requirements_are_pinned_and_hashed_without_index_addresses(
         assert line.lstrip().startswith("#") or re.fullmatch(REQUIREMENT, line, re.VERBOSE), line
 
 
+def test_oracle_has_the_numerical_libraries_of_the_container() -> None:
+    def pins(name: str) -> set[str]:
+        text = (ROOT / "requirements" / name).read_text()
+        return {*re.findall(r"^(?:flax|jax|jaxlib|numpy|ml-dtypes)==[\w.]+", text, re.MULTILINE)}
+
+    assert pins("oracle.txt") == pins("run.txt")
+    assert len(pins("run.txt")) == 5
+
+
 def steps(workflow: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for job in workflow["jobs"].values():
         yield from job.get("steps", [])
