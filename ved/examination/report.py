@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Strict
 
 from ved.assembly.prepared import PreparedSource
 from ved.assembly.processing_files import ImageProcessorFiles, TokenizerFiles
@@ -32,7 +32,7 @@ def one_line(text: str) -> str:
 
 Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(one_line)]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
-Code = Annotated[ErrorCode, BeforeValidator(ErrorCode)]
+Code = Annotated[ErrorCode, Strict(strict=False)]
 
 
 class _Plain(BaseModel):
