@@ -1,7 +1,7 @@
 # Two commands do everything on a new machine: `make demo` and `make test`.
 # Each installs what it needs into .venv, from locked and hashed requirements.
 
-PYTHON ?= python3.11
+PYTHON ?= python3
 VENV := .venv
 # Otherwise each of many processes compiles all modules again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -13,7 +13,7 @@ FUZZ := $(VENV)-fuzz
 REPOSITORY := examples/repository
 WORKFLOWS := .github/workflows/*.yml examples/workflows/*.yml $(REPOSITORY)/.github/workflows/*.yml
 
-.PHONY: demo check test test-unit test-runner test-nightly coverage lint fuzz bench schema docs golden lock clean
+.PHONY: demo check test test-fast test-unit test-runner test-nightly audit coverage lint fuzz bench schema docs golden lock clean
 
 # Modules stay in one process each, so what a module prepares is prepared once. Many tests wait for
 # other processes, so there is one process more than processors.
@@ -34,6 +34,9 @@ test: lint ## Run the linters and all tests
 	$(PYTEST)
 endif
 
+test-fast: $(VENV)/dev.installed ## Run all tests but the slow ones, and no linters
+	$(PYTEST) -m "not slow"
+
 test-unit: $(VENV)/dev.installed ## Run the tests that need no Hub and no model
 	$(PYTEST) -m unit
 
@@ -43,6 +46,9 @@ test-runner: $(VENV)/dev.installed ## Run the action and its workflows under act
 
 test-nightly: lint ## Run all tests, break every request in every way, and show the coverage
 	VED_ALL_FAULTS=1 $(PYTEST) --cov=ved
+
+audit: $(VENV)/dev.installed ## Look the locked requirements up among known vulnerabilities
+	$(VENV)/bin/pip-audit --require-hashes --disable-pip $(foreach name,run demo dev,--requirement requirements/$(name).txt)
 
 coverage: $(VENV)/dev.installed ## Show the lines that the tests of `make check` do not reach
 	$(PYTEST) -m "not slow" --cov=ved --cov-report term-missing:skip-covered
@@ -68,7 +74,7 @@ lint: $(VENV)/dev.installed ## Check style, types, and the files that GitHub rea
 FUZZ_SECONDS ?= 60
 
 fuzz: requirements/fuzz.txt ## Fuzz the readers of untrusted files: Linux, in an environment of its own
-	test -x $(FUZZ)/bin/python || $(PYTHON) -m venv $(FUZZ)
+	test -x $(FUZZ)/bin/python || { $(CHECK_PYTHON) && $(PYTHON) -m venv $(FUZZ); }
 	$(FUZZ)/bin/$(PIP_INSTALL) --requirement $<
 	$(FUZZ)/bin/python -m fuzz --seconds $(FUZZ_SECONDS)
 
@@ -96,7 +102,12 @@ lock: ## Resolve the requirements (needs uv)
 
 LOCK := --quiet --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11
 
+define CHECK_PYTHON
+$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("$(PYTHON) is Python %d.%d, and VED needs 3.11 or newer: make PYTHON=python3.13" % sys.version_info[:2])'
+endef
+
 $(VENV)/bin/python:
+	@$(CHECK_PYTHON)
 	$(PYTHON) -m venv $(VENV)
 
 # Every requirement of the demo is at the same version among those for development, which add to it.

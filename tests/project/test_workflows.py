@@ -1,7 +1,10 @@
 """The workflows: their use of the action, their permissions, and the conditions of their jobs."""
 
 import json
+import os
 import re
+import subprocess
+import tomllib
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -152,6 +155,8 @@ def test_jobs_have_read_permission_only(path: Path) -> None:
         allowed = [{}, {"contents": "read"}]
         if "keyless" in path.name and (name == "build" or "uses" in job):
             allowed = [{"contents": "read", "id-token": "write"}]
+        if (path.name, name) == ("newest.yml", "report"):
+            allowed = [{"issues": "write"}]
         assert job["permissions"] in allowed
 
 
@@ -190,7 +195,7 @@ def test_jobs_for_pull_requests_have_no_secrets(path: Path) -> None:
 def holds(condition: str, **contexts: object) -> bool:
     """Evaluate a condition in the subset of GitHub's expression language that we use."""
     python = condition.removeprefix("${{").removesuffix("}}").strip()
-    for github, own in (("&&", " and "), ("||", " or "), ("!", " not ")):
+    for github, own in (("&&", " and "), ("||", " or "), ("!=", "≠"), ("!", " not "), ("≠", "!=")):
         python = python.replace(github, own)
     functions = {"contains": lambda items, item: item in items, "fromJSON": json.loads}
     return bool(eval(python.strip(), {**functions, **contexts}))
@@ -256,3 +261,67 @@ def test_build_pairs_queues_builds_and_cancels_only_previews() -> None:
 
     assert cancel == "${{ startsWith(github.event_name, 'pull_request') }}"
     assert "github.ref" in BUILD_PAIRS["concurrency"]["group"]
+
+
+# The issue of newest.yml
+
+GH = """#!/bin/sh
+if [ "$2" = list ]; then echo "$OPEN"; else printf '%s\\n' "$@" >> "$CALLS"; fi
+"""
+
+
+@pytest.mark.parametrize(
+    ("open_issues", "call"), [("", ["create", "--title"]), ("7\n5", ["comment", "7"])]
+)
+def test_newest_opens_one_issue(open_issues: str, call: list[str], tmp_path: Path) -> None:
+    gh = tmp_path / "gh"
+    gh.write_text(GH)
+    gh.chmod(0o755)
+    calls = tmp_path / "calls"
+    (step,) = all_jobs(ROOT / ".github/workflows/newest.yml")["report"]["steps"]
+    variables = {"TITLE": step["env"]["TITLE"], "RUN": "address of the run"}
+    path = f"{tmp_path}:{os.environ['PATH']}"
+
+    subprocess.run(
+        ["bash", "-eo", "pipefail", "-c", step["run"]],
+        env={**variables, "PATH": path, "OPEN": open_issues, "CALLS": str(calls)},
+        check=True,
+    )
+
+    arguments = calls.read_text().splitlines()
+    assert arguments[:3] == ["issue", *call]
+    assert variables["RUN"] in arguments[-1]
+
+
+def test_newest_reports_whatever_ends_its_tests() -> None:
+    jobs = all_jobs(ROOT / ".github/workflows/newest.yml")
+
+    assert needs_of(jobs["report"]) == [name for name in jobs if name != "report"]
+    for result, expected in {"success": False, "failure": True, "cancelled": True}.items():
+        needs = SimpleNamespace(test=SimpleNamespace(result=result))
+        condition = jobs["report"]["if"]
+        assert holds(condition, needs=needs, cancelled=lambda: False) == expected
+    assert not holds(jobs["report"]["if"], needs=needs, cancelled=lambda: True)
+
+
+def test_newest_installs_the_main_dependencies_twice() -> None:
+    (job, _) = all_jobs(ROOT / ".github/workflows/newest.yml").values()
+
+    scripts = "".join(step.get("run", "") for step in job["steps"])
+    for name in ("transformers", "flax", "jax", "huggingface_hub", "safetensors"):
+        assert re.search(rf"^ .*\b{name}\b", scripts, re.MULTILINE), name
+    assert [each["options"] for each in job["strategy"]["matrix"]["include"]] == ["", "--pre"]
+
+
+def test_tests_run_on_every_version_of_the_classifiers() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
+    jobs = all_jobs(ROOT / ".github/workflows/ci.yml")
+    slow = [
+        step["with"]["python-version"]
+        for step in jobs["test"]["steps"]
+        if "python-version" in step.get("with", {})
+    ]
+
+    assert slow + jobs["versions"]["strategy"]["matrix"]["python"] == named
+    assert project["requires-python"] == f">={named[0]}"
