@@ -14,6 +14,7 @@ from tests.support.building import groups_of, read_json
 from ved.assembly.ledger import Ledger, match_parameters
 from ved.errors import ErrorCode, VedError
 from ved.families import lookup
+from ved.families.config_classes import BERT
 from ved.families.family import Family, Role
 from ved.families.table import DECODERS
 from ved.modeling.initial_parameters import decoder_params, encoder_params
@@ -163,7 +164,9 @@ def test_tensor_with_and_without_prefix_is_refused(tmp_path: FilePath) -> None:
 
 
 VALUE = LazyTensor((1,), np.dtype(np.float32), lambda: np.zeros(1, np.float32))
-ANY_FAMILY = Family(prefix="model", optional=("pooler.",), cross_attention=(".cross.",))
+ANY_FAMILY = Family(
+    prefix="model", config_class=BERT, optional=("pooler.",), cross_attention=(".cross.",)
+)
 
 
 def ledger_of(present: Iterable[str], absent: Iterable[str]) -> Ledger:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from tests.support.building import source
 from tests.support.environments import run_consumer
 from tests.support.faults import ALL_FAULTS
-from ved.assembly.parts import load_config, source_part
+from ved.assembly.config_files import load_config
+from ved.assembly.parts import source_part
 from ved.errors import ErrorCode, VedError
 from ved.families import DECODERS, ENCODERS, Role
 from ved.modeling import names
@@ -303,18 +304,16 @@ def flax_output(
     """
     found = source(role, directory)
     config = load_config(found)
-    if role == "decoder":
-        config.is_decoder = config.add_cross_attention = True
     part = source_part(found, config, seed=0)
     assert not part.ledger.warnings
     tensors = dict((*part.copied("flax"), *part.initialized("flax")))
     params = unflatten_dict({path[1:]: jnp.asarray(read(each)) for path, each in tensors.items()})
-    return module_output(role, config.to_dict(), params, pixels, states)
+    return module_output(role, config.settings, params, pixels, states)
 
 
 def module_output(
     role: Role,
-    config: dict[str, Any],
+    config: Mapping[str, Any],
     params: Any,
     pixels: NDArray[np.float32],
     states: NDArray[np.float32],

@@ -12,9 +12,9 @@ from huggingface_hub import HfApi
 from numpy.typing import NDArray
 
 from ved.assembly.assemble import Checkpoint, assemble
+from ved.assembly.config_files import load_config
 from ved.assembly.image_processor import prepare_image_processor
 from ved.assembly.ledger import Ledger, Reason, initialized_groups
-from ved.assembly.parts import config_settings, load_config
 from ved.assembly.prepared import PreparedSource
 from ved.assembly.tokenizer import prepare_tokenizer
 from ved.families.family import Role
@@ -77,7 +77,7 @@ def assemble_sources(
 def _prepared(source: Source, prepare: Callable[..., Any]) -> PreparedSource:
     resolved = source.resolved
     files = prepare(source.directory, resolved.config, resolved.family, str(source))
-    return PreparedSource(config_settings(load_config(source), source), files)
+    return PreparedSource(load_config(source).settings, files)
 
 
 def parameters_in(directory: Path) -> Parameters:

@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import GenerationConfig, VisionEncoderDecoderConfig
 
 from ved.assembly import processing_files, special_tokens
-from ved.assembly.generation_settings import kept_settings
+from ved.assembly.config import CheckpointConfig, as_decoder, combine
+from ved.assembly.config_files import complete, write_config, write_generation_config
 from ved.assembly.ledger import Ledger, PartSummary
 from ved.assembly.parts import (
     OutputDtypes,
     Part,
-    config_of,
     output_dtypes,
     projection_part,
     source_part,
@@ -29,7 +28,7 @@ from ved.assembly.processing_files import ImageProcessorFiles, Package, Tokenize
 from ved.assembly.special_tokens import DecoderSettings, SpecialTokens, TokenIds
 from ved.assembly.token_search import resolve_special_tokens
 from ved.families.family import Role
-from ved.manifest.fields import Dtype, WeightFormat
+from ved.manifest.fields import WeightFormat
 from ved.manifest.settings import CheckpointSettings
 from ved.sources.source import Source
 from ved.tensors import msgpack_writer, safetensors
@@ -50,7 +49,7 @@ class Checkpoint:
         directory: the directory of its files.
         settings: the settings that it was assembled with.
         special_tokens: its special tokens.
-        config: its transformers config.
+        config: its config.
         ledgers: the origin of its parameters: encoder, decoder and, if their widths differ, the
             projection.
         summaries: counts and dtypes of the parameters, by the role of each ledger.
@@ -61,7 +60,7 @@ class Checkpoint:
     directory: Path
     settings: CheckpointSettings
     special_tokens: SpecialTokens
-    config: Any
+    config: CheckpointConfig
     ledgers: tuple[Ledger, ...]
     summaries: Mapping[str, PartSummary]
     weights_sha256: Mapping[str, str]
@@ -116,9 +115,11 @@ def assemble(
     image_processor, tokenizer = prepared["encoder"].files, prepared["decoder"].files
     assert isinstance(image_processor, ImageProcessorFiles)
     assert isinstance(tokenizer, TokenizerFiles)
-    encoder_config = config_of(prepared["encoder"].config)
-    decoder_config = config_of(prepared["decoder"].config)
-    config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(encoder_config, decoder_config)
+    encoder_config, decoder_config = (
+        complete(each.resolved.family.config_class, prepared[each.resolved.role].config)
+        for each in (encoder, decoder)
+    )
+    config = combine(encoder_config, as_decoder(decoder_config))
     parts = [
         source_part(encoder, config.encoder, settings.seed),
         source_part(decoder, config.decoder, settings.seed),
@@ -130,11 +131,11 @@ def assemble(
         resolved.config, resolved.generation, decoder_config, resolved.of_whole
     )
     tokens = resolve_special_tokens(settings.token_ids, of_decoder, tokenizer, str(decoder))
-    special_tokens.apply_special_tokens(
+    config = special_tokens.apply_special_tokens(
         tokens, config, counts_from_pad=resolved.family.counts_from_pad
     )
     write_config(config, directory, settings.dtype)
-    _write_generation_config(tokens, of_decoder, directory)
+    write_generation_config(tokens, of_decoder, directory)
     processing_files.write_tokenizer(tokenizer, tokens.ids, decoder.directory, directory)
     processing_files.write_image_processor(image_processor, directory)
     parts = [replace(part, ledger=part.ledger.compared()) for part in parts]
@@ -197,29 +198,3 @@ def _tensors(
 
 def _cast(path: ParameterPath, tensor: Tensor, dtype: np.dtype[Any]) -> Tensor:
     return tensor if tensor.dtype == dtype else Cast(tensor, dtype, "/".join(path))
-
-
-def write_config(config: Any, directory: Path, dtype: Dtype) -> None:
-    """Write config.json of a checkpoint.
-
-    Args:
-        config: a transformers VisionEncoderDecoderConfig; it is changed.
-        directory: the directory of the checkpoint.
-        dtype: the dtype that the manifest asks for.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    config.architectures = ["VisionEncoderDecoderModel"]
-    if dtype != "source":
-        for part in (config, config.encoder, config.decoder):
-            part.dtype = dtype
-    config.save_pretrained(directory)
-
-
-def _write_generation_config(
-    tokens: SpecialTokens, of_decoder: DecoderSettings, directory: Path
-) -> None:
-    kept = kept_settings(of_decoder.config, of_decoder.generation, of_decoder.loaded.vocab_size)
-    ids = {f"{role}_token_id": token.id for role, token in vars(tokens.ids).items()}
-    GenerationConfig(bos_token_id=tokens.bos, **ids, **kept).save_pretrained(directory)

@@ -74,19 +74,17 @@ _MAX_IDS = 10_000
 _SETTING = re.compile("[a-z][a-z0-9_]{0,59}")
 
 
-def reset(config: Any) -> None:
-    """Give a config neutral generation settings.
+def without_task(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config with neutral generation settings.
 
     The settings stay in the config. Without them, the defaults of its class would return: BART's
     has a `forced_eos_token_id`.
 
     Args:
-        config: a transformers config; it is changed.
+        config: the content of a config.json.
     """
-    for name in _FURTHER:
-        vars(config).pop(name, None)
-    for name, value in NEUTRAL.items():
-        setattr(config, name, value)
+    kept = {name: value for name, value in config.items() if name not in _FURTHER}
+    return {**kept, **NEUTRAL}
 
 
 def kept_settings(

@@ -9,20 +9,23 @@ from math import prod
 from typing import Any
 
 from ved import limits
+from ved.assembly.config import PartConfig
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Family
 from ved.sources.source import ResolvedSource
 from ved.tensors.files import StoredWeight
 
 
-def check_model_size(config: Any, source: ResolvedSource, weights: Sequence[StoredWeight]) -> None:
+def check_model_size(
+    config: PartConfig, source: ResolvedSource, weights: Sequence[StoredWeight]
+) -> None:
     """Refuse a model that is much larger than its weights, or too large for a trace.
 
     `ved.sources.config_sizes` has checked each size that the config names. This adds what follows
     from several of them, defaults of the class included.
 
     Args:
-        config: the transformers config of the part.
+        config: the config of the part.
         source: the source, for its family and for the error.
         weights: the tensors of the source.
 
@@ -31,7 +34,7 @@ def check_model_size(config: Any, source: ResolvedSource, weights: Sequence[Stor
     """
     try:
         problem = _problem(config, source.family, weights)
-    except (AttributeError, TypeError, ArithmeticError) as error:
+    except (LookupError, TypeError, ArithmeticError) as error:
         problem = f"its sizes are not numbers ({error})"
     if problem:
         raise VedError(
@@ -42,7 +45,7 @@ def check_model_size(config: Any, source: ResolvedSource, weights: Sequence[Stor
         )
 
 
-def _problem(config: Any, family: Family, weights: Sequence[StoredWeight]) -> str:
+def _problem(config: PartConfig, family: Family, weights: Sequence[StoredWeight]) -> str:
     """Return what does not fit, as the end of a sentence; empty if nothing."""
     if _length(config, family.layers) != _length(config, family.heads):
         return f"{family.layers} and {family.heads} are for different numbers of stages"
@@ -62,31 +65,31 @@ def _problem(config: Any, family: Family, weights: Sequence[StoredWeight]) -> st
     return _patches_problem(config, layers)
 
 
-def _length(config: Any, name: str) -> int:
-    value = getattr(config, name)
+def _length(config: PartConfig, name: str) -> int:
+    value = config[name]
     return len(value) if isinstance(value, list | tuple) else 1
 
 
-def _stages(config: Any, family: Family) -> list[tuple[int, int, int]]:
+def _stages(config: PartConfig, family: Family) -> list[tuple[int, int, int]]:
     """Return layers, width and attention heads of each stage. Most families have one stage."""
-    layers, heads = getattr(config, family.layers), getattr(config, family.heads)
+    layers, heads = config[family.layers], config[family.heads]
     if not isinstance(layers, list | tuple):
-        return [(layers, config.hidden_size, heads)]
-    widths = [config.embed_dim * 2**stage for stage in range(len(layers))]
+        return [(layers, config["hidden_size"], heads)]
+    widths = [config["embed_dim"] * 2**stage for stage in range(len(layers))]
     return [*zip(layers, widths, heads, strict=True)]
 
 
-def _fewest_parameters(config: Any, stages: list[tuple[int, int, int]]) -> int:
+def _fewest_parameters(config: PartConfig, stages: list[tuple[int, int, int]]) -> int:
     """Return a number of parameters that every supported model of these sizes exceeds."""
     _, first_width, _ = stages[0]
     # Query, key, value and output
     attention = sum(layers * 4 * width**2 for layers, width, _ in stages)
     embeddings = 0
-    if hasattr(config, "patch_size"):
-        embeddings += config.num_channels * prod(height_and_width(config.patch_size))
+    if "patch_size" in config:
+        embeddings += config["num_channels"] * prod(height_and_width(config["patch_size"]))
     else:
-        embeddings += config.vocab_size + config.max_position_embeddings
-    return int(attention + embeddings * getattr(config, "embedding_size", first_width))
+        embeddings += config["vocab_size"] + config["max_position_embeddings"]
+    return int(attention + embeddings * config.get("embedding_size", first_width))
 
 
 def height_and_width(size: Any) -> tuple[int, int]:
@@ -95,19 +98,19 @@ def height_and_width(size: Any) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _patches_problem(config: Any, layers: int) -> str:
-    if not hasattr(config, "patch_size"):
+def _patches_problem(config: PartConfig, layers: int) -> str:
+    if "patch_size" not in config:
         return ""
-    image, patch = height_and_width(config.image_size), height_and_width(config.patch_size)
+    image, patch = height_and_width(config["image_size"]), height_and_width(config["patch_size"])
     patches = (image[0] // patch[0]) * (image[1] // patch[1])
-    window = getattr(config, "window_size", 0)
+    window = config.get("window_size", 0)
     most = limits.WINDOW_PATCHES if window else limits.PATCHES
     if not 0 < patches <= most:
         return f"its images have {patches} patches instead of 1 to {most}"
     if 8 * layers * window**4 > limits.POSITION_INDEX_BYTES:
         return f"its windows of {window} are too large for relative positions"
-    indexes = layers if getattr(config, "use_relative_position_bias", False) else 0
-    indexes += bool(getattr(config, "use_shared_relative_position_bias", False))
+    indexes = layers if config.get("use_relative_position_bias", False) else 0
+    indexes += bool(config.get("use_shared_relative_position_bias", False))
     if 4 * indexes * (patches + 1) ** 2 > limits.POSITION_INDEX_BYTES:
         return f"its images have {patches} patches, too many for relative positions"
     return ""

@@ -4,7 +4,6 @@ Each part is initialized on its own. This module reads the headers of weight fil
 tensors of a source, but no weights.
 """
 
-import copy
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,9 +13,10 @@ from math import prod
 from typing import Any, Literal
 
 import numpy as np
-from transformers import CONFIG_MAPPING, AutoConfig, PretrainedConfig
 
-from ved.assembly import generation_settings, ledger
+from ved.assembly import ledger
+from ved.assembly.config import CheckpointConfig, PartConfig
+from ved.assembly.generation_settings import NEUTRAL
 from ved.assembly.initialization import Initialization, initialize
 from ved.assembly.ledger import KEPT_BYTES, Ledger, PartSummary
 from ved.assembly.model_size import check_model_size
@@ -30,7 +30,7 @@ from ved.tensors.names import ParameterPath, transpose_kernel
 from ved.tensors.tensor import DTYPES, Array, LazyTensor, Tensor
 
 _GENERATION = {
-    *PretrainedConfig._get_global_generation_defaults(),
+    *NEUTRAL,
     *(f"{name}_token_id" for name in ("bos", "eos", "pad", "sep", "decoder_start")),
 }
 """Settings that no parameter depends on."""
@@ -123,61 +123,12 @@ class Part:
         return cache(draw) if size <= KEPT_BYTES else draw
 
 
-def load_config(source: Source) -> Any:
-    """Return a source's transformers config: the known settings, without those of generation.
-
-    Raises:
-        VedError: transformers cannot read the config.
-    """
-    settings = copy.deepcopy(dict(source.resolved.config))
-    try:
-        config = CONFIG_MAPPING[settings["model_type"]].from_dict(settings)
-    except Exception as error:  # a damaged config makes transformers raise anything
-        raise VedError(
-            f"The config of {source.resolved.config_snapshot} cannot be read: {error}.",
-            code=ErrorCode.CONFIG_NOT_USABLE,
-        ) from error
-    # The config is published: it must have no path of this machine.
-    config._name_or_path = source.resolved.config_snapshot.name
-    generation_settings.reset(config)
-    return config
-
-
-def config_settings(config: Any, source: Source) -> dict[str, Any]:
-    """Return a transformers config as JSON, with all defaults; `config_of` is the inverse.
-
-    Args:
-        config: what `load_config` returns.
-        source: its source, for errors.
-
-    Raises:
-        VedError: it has a value that JSON does not have.
-    """
-    try:
-        settings: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
-        json.dumps(settings, allow_nan=False)
-    except ValueError as error:
-        raise VedError(
-            f"The config of {source.resolved.config_snapshot} cannot be read: {error}.",
-            code=ErrorCode.CONFIG_NOT_USABLE,
-        ) from error
-    return settings
-
-
-def config_of(settings: Mapping[str, Any]) -> Any:
-    """Return the transformers config of settings that `config_settings` returned."""
-    config = AutoConfig.for_model(**settings)
-    config._name_or_path = settings.get("_name_or_path", "")
-    return config
-
-
-def source_part(source: Source, config: Any, seed: int) -> Part:
+def source_part(source: Source, config: PartConfig, seed: int) -> Part:
     """Return the encoder or the decoder of a checkpoint.
 
     Args:
         source: the source; its weight files may be headers only.
-        config: the transformers config of the part in the checkpoint. It is changed: a decoder
-            is no longer the half of a model.
+        config: the config of the part in the checkpoint.
         seed: the seed of newly initialized parameters.
 
     Raises:
@@ -198,9 +149,6 @@ def source_part(source: Source, config: Any, seed: int) -> Part:
             "Use a config that transformers can create a model from.",
             code=ErrorCode.CONFIG_NOT_USABLE,
         ) from error
-    if resolved.role == "decoder":
-        config.is_encoder_decoder = False  # only the decoder of BART is in the checkpoint
-        _count_layers_of_decoder(config)
     dropped = _attention_to_other_width(resolved, config, weights)
     matched = ledger.match_parameters(
         resolved.role,
@@ -215,40 +163,30 @@ def source_part(source: Source, config: Any, seed: int) -> Part:
     return Part(matched, initialization, (resolved.role,), _buffers(resolved.role, config))
 
 
-def _buffers(role: Role, config: Any) -> dict[ParameterPath, Array]:
+def _buffers(role: Role, config: PartConfig) -> dict[ParameterPath, Array]:
     """Return what PyTorch stores beside the parameters of a half, by path."""
     read = encoder_settings if role == "encoder" else decoder_settings
-    return {tuple(name.split(".")): array for name, array in read(config.to_dict()).buffers.items()}
-
-
-def _count_layers_of_decoder(config: Any) -> None:
-    """Let a config of BART have at least as many layers for its encoder as for its decoder.
-
-    PyTorch with transformers 4.57 sizes the cache of the decoder by the layers of the encoder,
-    which is not in the checkpoint.
-    """
-    layers = getattr(config, "decoder_layers", 0)
-    if getattr(config, "encoder_layers", layers) < layers:
-        config.encoder_layers = config.num_hidden_layers = layers
+    buffers = read(config.settings).buffers
+    return {tuple(name.split(".")): array for name, array in buffers.items()}
 
 
 def _attention_to_other_width(
-    source: ResolvedSource, config: Any, weights: Iterable[StoredWeight]
+    source: ResolvedSource, config: PartConfig, weights: Iterable[StoredWeight]
 ) -> dict[str, str]:
     """Return why cross-attention is unused that reads states of another width, by tensor.
 
     In a checkpoint, a projection gives the encoder's states the width of the decoder.
     """
-    if source.config.get("cross_attention_hidden_size") in (None, config.hidden_size):
+    if source.config.get("cross_attention_hidden_size") in (None, config["hidden_size"]):
         return {}
     parts, names = source.family.cross_attention, [weight.name for weight in weights]
     return {name: _OTHER_WIDTH for name in names if any(part in f".{name}" for part in parts)}
 
 
-def _traced_settings(config: Any) -> str:
-    """Return the settings of a transformers config that parameters depend on, as JSON."""
-    settings = json.loads(config.to_json_string(use_diff=False))
-    return json.dumps({name: settings[name] for name in settings if name not in _GENERATION})
+def _traced_settings(config: PartConfig) -> str:
+    """Return the settings of a config that parameters depend on, as JSON."""
+    settings = {name: each for name, each in config.settings.items() if name not in _GENERATION}
+    return json.dumps(settings, sort_keys=True)
 
 
 @lru_cache(maxsize=16)
@@ -257,24 +195,20 @@ def _initialize(part: Role | Literal["all"], settings: str, seed: int) -> Initia
     return initialize(part, json.loads(settings), seed)
 
 
-def projection_part(config: Any, seed: int) -> list[Part]:
+def projection_part(config: CheckpointConfig, seed: int) -> list[Part]:
     """Return the projection from the encoder's width to the decoder's, if the widths differ.
 
     Args:
-        config: the transformers config of the checkpoint. It is changed: its decoder gets an
-            `initializer_range` if it has none.
+        config: the config of the checkpoint.
         seed: the seed of the projection.
 
     Returns:
         A list of one part, or an empty list.
     """
-    if config.encoder.hidden_size == config.decoder.hidden_size:
+    if not config.has_projection:
         return []
-    # transformers reads initializer_range of every decoder to draw the projection, also whenever
-    # the checkpoint is loaded. BART calls this setting init_std.
-    if not hasattr(config.decoder, "initializer_range"):
-        config.decoder.initializer_range = config.decoder.init_std
-    whole = initialize("all", config.to_dict(), seed)
+    halves = {"encoder": config.encoder.settings, "decoder": config.decoder.settings}
+    whole = initialize("all", halves, seed)
     paths = [path for path in whole.shapes if path[0] not in ("encoder", "decoder")]
     return [Part(Ledger("projection", initialized=dict.fromkeys(paths, "projection")), whole)]
 

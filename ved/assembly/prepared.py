@@ -12,7 +12,7 @@ class PreparedSource:
     """The results of the examination of a source that assembly uses.
 
     Attributes:
-        config: its transformers config, as JSON with all defaults.
+        config: the settings of its config, as JSON with all defaults.
         files: its image processor (encoder) or tokenizer (decoder).
     """
 

@@ -1,8 +1,10 @@
 """The special tokens of a checkpoint: start, pad and eos. `token_search` finds their ids."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
+
+from ved.assembly.config import CheckpointConfig, PartConfig
 
 TokenRole = Literal["decoder_start", "pad", "eos"]
 
@@ -51,14 +53,14 @@ class DecoderSettings:
     Attributes:
         config: the content of its config.json.
         generation: the content of its generation_config.json; empty if it has none.
-        loaded: its transformers config, which has the defaults of its class, too.
+        loaded: its config with the defaults of its class.
         of_whole: the names in `generation` that come from the config of a whole model, of which the
             decoder is a half.
     """
 
     config: Mapping[str, Any]
     generation: Mapping[str, Any]
-    loaded: Any
+    loaded: PartConfig
     of_whole: frozenset[str] = frozenset()
 
 
@@ -115,36 +117,41 @@ _IN_SCRIPT: Mapping[TokenRole, tuple[str, ...]] = {
 }
 
 
-def script_id(role: TokenRole, config: Any) -> int | None:
+def script_id(role: TokenRole, config: PartConfig) -> int | None:
     """Return the id that transformers' script takes; None if it finds none.
 
     Source: create_model_from_encoder_decoder_models.py, transformers 4.57.
 
     Args:
         role: the role of the token.
-        config: the decoder's transformers config.
+        config: the decoder's config.
     """
     for name in _IN_SCRIPT[role]:
-        number = getattr(config, name, None)
+        number = config.get(name)
         if number is not None:
             return number if type(number) is int and 0 <= number < 2**63 else None
     return None
 
 
-def apply_special_tokens(tokens: SpecialTokens, config: Any, *, counts_from_pad: bool) -> None:
-    """Write the ids into the composite config and its decoder's config.
+def apply_special_tokens(
+    tokens: SpecialTokens, config: CheckpointConfig, *, counts_from_pad: bool
+) -> CheckpointConfig:
+    """Return the config of a checkpoint with the ids, which its decoder's config has, too.
 
     Args:
         tokens: the special tokens.
-        config: a transformers VisionEncoderDecoderConfig; it is changed.
+        config: the config of the checkpoint.
         counts_from_pad: whether the decoder counts positions from the pad id in its own config.
             That id then stays as it was in training, and only the composite config has the pad id.
     """
-    ids = tokens.ids
-    for part in (config, config.decoder):
-        part.decoder_start_token_id = ids.decoder_start.id
-        part.eos_token_id = ids.eos.id
-    config.decoder.bos_token_id = tokens.bos
-    config.pad_token_id = ids.pad.id
-    if not counts_from_pad:
-        config.decoder.pad_token_id = ids.pad.id
+    pad = {"pad_token_id": tokens.ids.pad.id}
+    others = {
+        "decoder_start_token_id": tokens.ids.decoder_start.id,
+        "eos_token_id": tokens.ids.eos.id,
+    }
+    of_decoder = {**others, "bos_token_id": tokens.bos, **({} if counts_from_pad else pad)}
+    return replace(
+        config,
+        decoder=config.decoder.changed(**of_decoder),
+        settings={**config.settings, **others, **pad},
+    )

@@ -198,7 +198,7 @@ class _Search:
             # Only a token without a row in the embedding is not taken.
             others.append(
                 f"{_token_of(name)} is {self._describe(number)}, which has no row in the "
-                f"embedding of {self.settings.loaded.vocab_size}"
+                f"embedding of {self.settings.loaded['vocab_size']}"
             )
         if others:
             yield (
@@ -248,7 +248,7 @@ class _Search:
         """
         if any(self._is_usable(number) for number in statement.ids):
             return
-        rows, number = self.settings.loaded.vocab_size, statement.ids[0]
+        rows, number = self.settings.loaded["vocab_size"], statement.ids[0]
         is_inside = 0 <= number < rows
         problem = "unknown to the tokenizer" if is_inside else f"outside the vocabulary of {rows}"
         name = TOKEN_NAMES[role].named
@@ -263,7 +263,7 @@ class _Search:
 
     def _is_usable(self, number: int) -> bool:
         """Return whether an id is that of a token with a row in the embedding."""
-        has_row = 0 <= number < self.settings.loaded.vocab_size
+        has_row = 0 <= number < self.settings.loaded["vocab_size"]
         return has_row and self.tokenizer.token(number) is not None
 
     def _is_special_row(self, number: int) -> bool:

@@ -4,23 +4,17 @@ The examination of a source runs this, so a plan finds what would fail after the
 """
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from transformers import (
-    AutoConfig,
-    AutoTokenizer,
-    GPT2Config,
-    VisionEncoderDecoderConfig,
-    ViTConfig,
-)
+from transformers import AutoConfig, AutoTokenizer
 
 from ved.assembly import japanese, processing_files
-from ved.assembly.assemble import write_config
-from ved.assembly.parts import config_of
+from ved.assembly.config import PartConfig, as_decoder, combine
+from ved.assembly.config_files import complete, write_config
 from ved.assembly.processing_files import TokenizerFiles
 from ved.errors import ErrorCode, VedError
+from ved.families.config_classes import GPT2, VIT
 from ved.families.family import Role
 from ved.text import first_line, quoted
 
@@ -28,27 +22,25 @@ _TRIED_TOKENS = 40
 """How many tokens of a vocabulary make the text that a tokenizer is tried with."""
 
 
-def try_config(settings: Mapping[str, Any], role: Role, origin: str) -> None:
+def try_config(config: PartConfig, role: Role, origin: str) -> None:
     """Write the config of a checkpoint, and read it.
 
     The other half of the checkpoint is a placeholder: its config has two halves side by
     side, and no setting of one changes the other.
 
     Args:
-        settings: the transformers config of a source, with all defaults.
+        config: the config of a source.
         role: the role of the source.
         origin: the origin of its config, for errors.
 
     Raises:
         VedError: the config cannot be a part of a checkpoint.
     """
-    halves = {"encoder": ViTConfig(), "decoder": GPT2Config(), role: config_of(settings)}
+    halves = {"encoder": complete(VIT, {}), "decoder": complete(GPT2, {}), role: config}
     try:
-        config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(
-            halves["encoder"], halves["decoder"]
-        )
         with tempfile.TemporaryDirectory(prefix=".ved-trial-") as directory:
-            write_config(config, Path(directory), "source")
+            combined = combine(halves["encoder"], as_decoder(halves["decoder"]))
+            write_config(combined, Path(directory), "source")
             AutoConfig.from_pretrained(directory, local_files_only=True)
     except (VedError, OSError):
         raise

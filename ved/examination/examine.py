@@ -3,7 +3,6 @@
 The examining process runs this. The libraries that it calls may do anything with a hostile file.
 """
 
-import copy
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,9 +10,11 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from ved.assembly.config import PartConfig, as_decoder
+from ved.assembly.config_files import load_config
 from ved.assembly.image_processor import prepare_image_processor
 from ved.assembly.ledger import Ledger
-from ved.assembly.parts import Part, config_settings, load_config, source_part
+from ved.assembly.parts import Part, source_part
 from ved.assembly.tokenizer import prepare_tokenizer
 from ved.assembly.trials import try_config, try_tokenizer
 from ved.errors import VedError
@@ -48,7 +49,7 @@ def examine(request: Request, directory: Path) -> Examination:
     found: dict[str, Any] = {}
     with _collected(problems):
         config = load_config(source)
-        found["config"] = config_settings(config, source)
+        found["config"] = dict(config.settings)
     if "config" not in found:
         return Examination(problems=problems)
     with _collected(problems):
@@ -56,11 +57,11 @@ def examine(request: Request, directory: Path) -> Examination:
         content, family = source.resolved.config, source.resolved.family
         found[name] = prepare(directory, content, family, str(source))
     with _collected(problems):
-        try_config(found["config"], request.role, str(source.resolved.config_snapshot))
+        try_config(config, request.role, str(source.resolved.config_snapshot))
         found["tensors"] = _tensors(_part(source, config))
     if "tensors" in found and "tokenizer" in found:  # other configs may have any sizes
         with _collected(problems):
-            try_tokenizer(found["tokenizer"], directory, config.vocab_size, str(source))
+            try_tokenizer(found["tokenizer"], directory, config["vocab_size"], str(source))
     return Examination(problems=problems, **found)
 
 
@@ -82,12 +83,10 @@ def _collected(problems: list[Problem]) -> Iterator[None]:
         problems.append(Problem.of(error))
 
 
-def _part(source: Source, config: Any) -> Part:
-    config = copy.deepcopy(config)
-    if source.resolved.role == "decoder":
-        config.is_decoder = config.add_cross_attention = True
+def _part(source: Source, config: PartConfig) -> Part:
     # Shapes are the same for every seed.
-    return source_part(source, config, seed=0)
+    is_decoder = source.resolved.role == "decoder"
+    return source_part(source, as_decoder(config) if is_decoder else config, seed=0)
 
 
 def _tensors(part: Part) -> Tensors:

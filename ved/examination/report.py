@@ -190,7 +190,7 @@ class Examination(_Plain):
 
     Attributes:
         problems: what is wrong with the source, in the order of the examination.
-        config: its transformers config with all defaults; None if it cannot be read.
+        config: the settings of its config with all defaults; None if it cannot be read.
         tensors: its parameters; None if they cannot be known.
         tokenizer: the tokenizer of a decoder; None if it cannot be used.
         image_processor: the image processor of an encoder; None if it cannot be used.

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
+from ved.families.config_class import ConfigClass
 from ved.families.setting import Setting
 
 Role = Literal["encoder", "decoder"]
@@ -69,6 +70,9 @@ class Family:
     prefix: str
     """The base model's name, which some checkpoints have before each of its tensors, followed by a
     dot, and others omit. Source: `base_model_prefix` of the PyTorch class."""
+
+    config_class: ConfigClass
+    """The settings of the published config besides those in `ved.modeling`."""
 
     optional: tuple[str, ...] = ()
     """Beginnings of the names of parameters that published checkpoints may lack. Missing ones are

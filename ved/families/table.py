@@ -8,7 +8,8 @@ name: each difference between families is a field of `Family`. Source of all fac
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ved.families import settings, text, vision, windows
+from ved.families import config_classes, settings, text, vision, windows
+from ved.families.config_class import ConfigClass
 from ved.families.family import Family
 from ved.families.text import COMMON_TOKENIZERS
 from ved.families.vision import (
@@ -34,7 +35,7 @@ _DINOV2_INTERPOLATION = (
 _POOLER = "a decoder does not use a pooler"
 
 
-def _roberta(prefix: str, tokenizer: str = "RobertaTokenizer") -> Family:
+def _roberta(prefix: str, config_class: ConfigClass, tokenizer: str = "RobertaTokenizer") -> Family:
     """Return the family of RoBERTa or of one of its relatives."""
     return Family(
         tokenizers=first(tokenizer, *COMMON_TOKENIZERS, "BertweetTokenizer", "PhobertTokenizer"),
@@ -45,6 +46,7 @@ def _roberta(prefix: str, tokenizer: str = "RobertaTokenizer") -> Family:
             ".classifier.": OTHER_HEAD,
         },
         settings=settings.ROBERTA,
+        config_class=config_class,
         optional=("lm_head.",),
         cross_attention=(".crossattention.",),
         aliases={
@@ -76,6 +78,7 @@ _GPT2 = Family(
         ".multiple_choice_head.": OTHER_HEAD,
     },
     settings=settings.GPT2,
+    config_class=config_classes.GPT2,
 )
 
 ENCODERS: Mapping[str, Family] = MappingProxyType(
@@ -83,6 +86,7 @@ ENCODERS: Mapping[str, Family] = MappingProxyType(
         "vit": Family(
             prefix="vit",
             settings=settings.VIT,
+            config_class=config_classes.VIT,
             optional=("pooler.",),
             unused=VISION_UNUSED,
             image_processors=first("ViTImageProcessor", *COMMON_IMAGE_PROCESSORS),
@@ -90,6 +94,7 @@ ENCODERS: Mapping[str, Family] = MappingProxyType(
         "beit": Family(
             prefix="beit",
             settings=settings.BEIT,
+            config_class=config_classes.BEIT,
             optional=("pooler.",),
             unused=VISION_UNUSED,
             image_processors=first("BeitImageProcessor", *COMMON_IMAGE_PROCESSORS),
@@ -100,6 +105,7 @@ ENCODERS: Mapping[str, Family] = MappingProxyType(
             optional=("embeddings.mask_token",),
             unused=VISION_UNUSED,
             settings=settings.DINOV2,
+            config_class=config_classes.DINOV2,
             takes_any_size=True,
             flax_differs=_DINOV2_INTERPOLATION,
         ),
@@ -140,11 +146,14 @@ DECODERS: Mapping[str, Family] = MappingProxyType(
                 ".qa_outputs.": OTHER_HEAD,
             },
             settings=settings.BERT,
+            config_class=config_classes.BERT,
             generate_fails=_BERT_DECODE,
         ),
-        "roberta": _roberta("roberta"),
-        "xlm-roberta": _roberta("roberta", "XLMRobertaTokenizer"),
-        "roberta-prelayernorm": _roberta("roberta_prelayernorm"),
+        "roberta": _roberta("roberta", config_classes.ROBERTA),
+        "xlm-roberta": _roberta("roberta", config_classes.XLM_ROBERTA, "XLMRobertaTokenizer"),
+        "roberta-prelayernorm": _roberta(
+            "roberta_prelayernorm", config_classes.ROBERTA_PRELAYERNORM
+        ),
         "mbart": text.MBART,
         "pegasus": text.PEGASUS,
         "trocr": text.TROCR,

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from ved.families import settings, text_settings
+from ved.families import config_classes, settings, text_settings
+from ved.families.config_class import ConfigClass
 from ved.families.family import Family
 from ved.families.vision import BUFFER, OTHER_HEAD, first
 
@@ -29,12 +30,15 @@ COMMON_TOKENIZERS = (
 _BART_CROSS_ATTENTION = (".encoder_attn.", ".encoder_attn_layer_norm.")
 
 
-def _bart(known: settings.Settings, *tokenizers: str, **facts: Any) -> Family:
+def _bart(
+    known: settings.Settings, config_class: ConfigClass, *tokenizers: str, **facts: Any
+) -> Family:
     """Return the family of BART or of one of its relatives."""
     buffers = facts.get("buffers", {})
     return Family(
         prefix="model",
         settings=known,
+        config_class=config_class,
         tokenizers=first(*tokenizers, *COMMON_TOKENIZERS),
         cross_attention=_BART_CROSS_ATTENTION,
         aliases={
@@ -55,10 +59,11 @@ def _bart(known: settings.Settings, *tokenizers: str, **facts: Any) -> Family:
     )
 
 
-BART = _bart(settings.BART, "BartTokenizer")
+BART = _bart(settings.BART, config_classes.BART, "BartTokenizer")
 
 MBART = _bart(
     text_settings.MBART,
+    config_classes.MBART,
     *("MBartTokenizer", "MBart50Tokenizer"),
     has_flax_class=False,
     starts_with_last=True,
@@ -66,6 +71,7 @@ MBART = _bart(
 
 PEGASUS = _bart(
     text_settings.PEGASUS,
+    config_classes.PEGASUS,
     "PegasusTokenizer",
     has_flax_class=False,
     buffers={"embed_tokens.embedding": "embed_positions.weight"},
@@ -74,6 +80,7 @@ PEGASUS = _bart(
 TROCR = Family(
     prefix="model",
     settings=text_settings.TROCR,
+    config_class=config_classes.TROCR,
     tokenizers=first("RobertaTokenizer", *COMMON_TOKENIZERS),
     cross_attention=_BART_CROSS_ATTENTION,
     aliases={
@@ -89,6 +96,7 @@ TROCR = Family(
 ELECTRA = Family(
     prefix="electra",
     settings=text_settings.ELECTRA,
+    config_class=config_classes.ELECTRA,
     tokenizers=first("ElectraTokenizer", *COMMON_TOKENIZERS),
     optional=("generator_predictions.", "generator_lm_head."),
     cross_attention=(".crossattention.",),
@@ -109,6 +117,7 @@ ELECTRA = Family(
 BERT_GENERATION = Family(
     prefix="bert",
     settings=text_settings.BERT_GENERATION,
+    config_class=config_classes.BERT_GENERATION,
     tokenizers=first("BertGenerationTokenizer", *COMMON_TOKENIZERS),
     optional=("lm_head.",),
     cross_attention=(".crossattention.",),
@@ -126,6 +135,7 @@ BERT_GENERATION = Family(
 XGLM = Family(
     prefix="model",
     settings=text_settings.XGLM,
+    config_class=config_classes.XGLM,
     tokenizers=first("XGLMTokenizer", *COMMON_TOKENIZERS),
     cross_attention=_BART_CROSS_ATTENTION,
     aliases={

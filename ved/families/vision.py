@@ -6,7 +6,7 @@ classes for the family.
 
 from types import MappingProxyType
 
-from ved.families import settings, vision_settings
+from ved.families import config_classes, settings, vision_settings
 from ved.families.family import Family
 
 # Reasons of Family.unused
@@ -60,6 +60,7 @@ def first(name: str, *others: str) -> tuple[str, ...]:
 CLIP_VISION = Family(
     prefix="vision_model",
     settings=vision_settings.CLIP_VISION,
+    config_class=config_classes.CLIP_VISION,
     unused=_DUAL_UNUSED,
     image_processors=first("CLIPImageProcessor", *COMMON_IMAGE_PROCESSORS),
     has_flax_class=False,
@@ -68,6 +69,7 @@ CLIP_VISION = Family(
 SIGLIP_VISION = Family(
     prefix="vision_model",
     settings=vision_settings.SIGLIP_VISION,
+    config_class=config_classes.SIGLIP_VISION,
     optional=("head.",),
     unused=_DUAL_UNUSED,
     image_processors=first("SiglipImageProcessor", *COMMON_IMAGE_PROCESSORS),
@@ -77,6 +79,7 @@ SIGLIP_VISION = Family(
 DEIT = Family(
     prefix="deit",
     settings=settings.VIT,
+    config_class=config_classes.DEIT,
     optional=("pooler.",),
     unused=_DEIT_UNUSED,
     image_processors=first("DeiTImageProcessor", *COMMON_IMAGE_PROCESSORS),
@@ -94,6 +97,7 @@ IJEPA = Family(
 DINOV2_WITH_REGISTERS = Family(
     prefix="dinov2_with_registers",
     settings=vision_settings.DINOV2_WITH_REGISTERS,
+    config_class=config_classes.DINOV2_WITH_REGISTERS,
     optional=("embeddings.mask_token",),
     unused=VISION_UNUSED,
     takes_any_size=True,
@@ -104,6 +108,7 @@ DINOV2_WITH_REGISTERS = Family(
 DINOV3_VIT = Family(
     prefix="dinov3_vit",
     settings=vision_settings.DINOV3,
+    config_class=config_classes.DINOV3_VIT,
     optional=("embeddings.mask_token",),
     unused=VISION_UNUSED,
     takes_any_size=True,

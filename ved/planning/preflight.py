@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 
 from huggingface_hub import HfApi
 
+from ved.assembly.config import PartConfig
 from ved.assembly.ledger import KEPT_BYTES
 from ved.errors import ErrorCode
 from ved.examination.examiner import ExaminesSources, open_examiner
@@ -76,10 +76,12 @@ class _SourceReport:
     examination: Examination = field(default_factory=Examination)
 
     @property
-    def config(self) -> SimpleNamespace | None:
-        """Its transformers config, with settings as attributes."""
+    def config(self) -> PartConfig | None:
+        """Its config."""
         settings = self.examination.config
-        return None if settings is None else SimpleNamespace(**settings)
+        if self.resolved is None or settings is None:
+            return None
+        return PartConfig(self.resolved.family.config_class, settings)
 
 
 def check_sources(
@@ -230,15 +232,15 @@ class Preflight:
             findings.warn(role, warning, code=ErrorCode.RANDOM_PARAMETERS)
         with findings.about(role):
             check_ties(resolved, found.tensors, findings, self._api)
+        config = report.config
+        assert config is not None, "a model has a config"
         with findings.about(role):
             if found.image_processor is not None:
-                source_checks.check_image_size(
-                    resolved, report.config, found.image_processor, findings
-                )
-                source_checks.check_channels(report.config, found.image_processor, findings)
+                source_checks.check_image_size(resolved, config, found.image_processor, findings)
+                source_checks.check_channels(config, found.image_processor, findings)
             if found.tokenizer is not None:
-                source_checks.check_vocabulary(report.config, found.tokenizer, findings)
-                source_checks.check_positions(resolved, report.config, findings)
+                source_checks.check_vocabulary(config, found.tokenizer, findings)
+                source_checks.check_positions(resolved, config, findings)
 
 
 def _key(role: Role, pinned: Pinned) -> _Key:

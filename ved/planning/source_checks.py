@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from ved.assembly.config import PartConfig
 from ved.assembly.processing_files import ImageProcessorFiles, TokenizerFiles
 from ved.assembly.special_tokens import DecoderSettings
 from ved.assembly.token_search import resolve_special_tokens
@@ -74,18 +75,22 @@ def check_access(pair: Pair, source: ResolvedSource, findings: Findings) -> None
 
 
 def check_token_ids(
-    pair: Pair, source: ResolvedSource, config: Any, tokenizer: TokenizerFiles, findings: Findings
+    pair: Pair,
+    source: ResolvedSource,
+    config: PartConfig,
+    tokenizer: TokenizerFiles,
+    findings: Findings,
 ) -> None:
     """Find special token ids that are missing, out of range, contradicted or shared.
 
     Args:
         pair: the entry of the manifest, which may name ids.
         source: the decoder.
-        config: its transformers config.
+        config: its config.
         tokenizer: its tokenizer.
         findings: the list to add findings to.
     """
-    if not isinstance(getattr(config, "vocab_size", None), int):
+    if not isinstance(config.get("vocab_size"), int):
         return
     with findings.about("token_ids"):
         wanted = CheckpointSettings.of(pair).token_ids
@@ -104,17 +109,20 @@ def check_token_ids(
 
 
 def check_image_size(
-    source: ResolvedSource, config: Any, image_processor: ImageProcessorFiles, findings: Findings
+    source: ResolvedSource,
+    config: PartConfig,
+    image_processor: ImageProcessorFiles,
+    findings: Findings,
 ) -> None:
     """Compare the size of the image processor's images with the size that the encoder takes.
 
     Args:
         source: the encoder.
-        config: its transformers config.
+        config: its config.
         image_processor: its image processor.
         findings: the list to add findings to.
     """
-    processed, expected = image_processor.size, _height_and_width(config.image_size)
+    processed, expected = image_processor.size, _height_and_width(config["image_size"])
     if processed == expected or (processed is None and source.family.takes_any_size):
         return
     size = "various sizes" if processed is None else f"{processed[0]} x {processed[1]}"
@@ -122,7 +130,7 @@ def check_image_size(
         f"The image processor makes images of {size}, and the encoder's config says "
         f"{expected[0]} x {expected[1]}"
     )
-    patch = _height_and_width(config.patch_size)
+    patch = _height_and_width(config["patch_size"])
     if processed is not None and (processed[0] < patch[0] or processed[1] < patch[1]):
         message = f"{text}: such images have no patch of {patch[0]} x {patch[1]}."
         findings.warn("encoder", message, code=ErrorCode.IMAGE_SIZE)
@@ -137,19 +145,21 @@ def check_image_size(
         findings.warn("encoder", message, code=ErrorCode.IMAGE_SIZE)
 
 
-def _misses_window(family: Family, config: Any, size: tuple[int, int]) -> bool:
+def _misses_window(family: Family, config: PartConfig, size: tuple[int, int]) -> bool:
     """Return whether PyTorch fails with images of a size, in pixels: see `Family`."""
     if not family.needs_whole_windows:
         return False
-    sides = zip(size, _height_and_width(config.patch_size), strict=True)
+    sides = zip(size, _height_and_width(config["patch_size"]), strict=True)
     smallest = min(-(-pixels // patch) for pixels, patch in sides)  # rounded up
-    last: int = -(-smallest // 2 ** (len(config.depths) - 1))
-    return last < int(config.window_size)
+    last: int = -(-smallest // 2 ** (len(config["depths"]) - 1))
+    return last < int(config["window_size"])
 
 
-def check_channels(config: Any, image_processor: ImageProcessorFiles, findings: Findings) -> None:
+def check_channels(
+    config: PartConfig, image_processor: ImageProcessorFiles, findings: Findings
+) -> None:
     """Compare the channels of processed RGB images with those that the encoder takes."""
-    expected, processed = int(config.num_channels), image_processor.channels
+    expected, processed = int(config["num_channels"]), image_processor.channels
     if processed != expected:
         findings.warn(
             "encoder",
@@ -159,20 +169,19 @@ def check_channels(config: Any, image_processor: ImageProcessorFiles, findings: 
         )
 
 
-def check_positions(source: ResolvedSource, config: Any, findings: Findings) -> None:
+def check_positions(source: ResolvedSource, config: PartConfig, findings: Findings) -> None:
     """Compare the decoder's positions with the length of the texts that the card's code generates.
 
     Args:
         source: the decoder.
-        config: its transformers config.
+        config: its config.
         findings: the list to add findings to.
     """
-    names = ("n_positions", "max_position_embeddings")
-    positions = next((getattr(config, name) for name in names if hasattr(config, name)), None)
+    positions = config.get("max_position_embeddings")
     if not isinstance(positions, int):
         return
     if source.family.counts_from_pad:
-        positions -= int(config.pad_token_id) + 1
+        positions -= int(config["pad_token_id"]) + 1
     if positions < NEW_TOKENS:
         findings.warn(
             "decoder",
@@ -187,9 +196,9 @@ def _height_and_width(size: Any) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def check_vocabulary(config: Any, tokenizer: TokenizerFiles, findings: Findings) -> None:
+def check_vocabulary(config: PartConfig, tokenizer: TokenizerFiles, findings: Findings) -> None:
     """Compare the tokenizer's vocabulary with the rows of the decoder's embedding."""
-    rows = int(config.vocab_size)
+    rows = int(config["vocab_size"])
     outside = [token for token in tokenizer.tokens[max(rows, 0) :] if token is not None]
     num_tokens = sum(token is not None for token in tokenizer.tokens)
     if outside:

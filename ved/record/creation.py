@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub import HfApi
 
 import ved
+from ved.assembly.config import PartConfig
 from ved.assembly.generation_settings import left_out
 from ved.assembly.ledger import Ledger, PartSummary
 from ved.assembly.special_tokens import TokenId
@@ -26,7 +27,7 @@ from ved.sources.snapshot import Snapshot
 from ved.sources.source import Source
 
 if TYPE_CHECKING:
-    # This module imports jax and transformers, which readers of records do not need.
+    # This module imports jax, which readers of records do not need.
     from ved.assembly.assemble import Checkpoint
 
 
@@ -81,7 +82,7 @@ def create_record(
     return record.with_files(checkpoint.directory, checkpoint.weights_sha256)
 
 
-def _source(source: Source, config: Any) -> RecordedSource:
+def _source(source: Source, config: PartConfig) -> RecordedSource:
     resolved = source.resolved
     return RecordedSource(
         **_snapshot(resolved.snapshot),
@@ -92,22 +93,20 @@ def _source(source: Source, config: Any) -> RecordedSource:
         architecture=_architecture(resolved.family, config),
         metadata=resolved.snapshot.metadata,
         files=source.digests(),
-        left_out=left_out(
-            resolved.config, resolved.generation, getattr(config, "vocab_size", None)
-        ),
+        left_out=left_out(resolved.config, resolved.generation, config.get("vocab_size")),
         not_in_flax_class=resolved.family.not_in_flax_class(resolved.config),
     )
 
 
-def _architecture(family: Family, config: Any) -> Architecture:
-    """Return the size of a model by its transformers config."""
+def _architecture(family: Family, config: PartConfig) -> Architecture:
+    """Return the size of a model by its config."""
     return Architecture(
-        num_hidden_layers=sum(_stages(getattr(config, family.layers))),
-        hidden_size=config.hidden_size,
-        num_attention_heads=_stages(getattr(config, family.heads))[-1],
-        vocab_size=getattr(config, "vocab_size", None),
-        image_size=getattr(config, "image_size", None),
-        patch_size=getattr(config, "patch_size", None),
+        num_hidden_layers=sum(_stages(config[family.layers])),
+        hidden_size=config["hidden_size"],
+        num_attention_heads=_stages(config[family.heads])[-1],
+        vocab_size=config.get("vocab_size"),
+        image_size=config.get("image_size"),
+        patch_size=config.get("patch_size"),
     )
 
 

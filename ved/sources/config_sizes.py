@@ -52,7 +52,7 @@ def _problems(config: Mapping[str, Any]) -> Iterator[str]:
             most = limits.CONFIG_SIZE_LISTS.get(name, 0) if members is value else 1
             # True is an int, too.
             valid = all(type(each) is int and low <= each <= high for each in members)
-            if not valid or len(members) > most:
+            if not valid or not 1 <= len(members) <= most:
                 yield f"{name} is {quoted_value(value)} instead of an integer from {low} to {high}"
         elif name == "mlp_ratio":
             if type(value) not in (int, float) or not 0 < value <= limits.MLP_RATIO:

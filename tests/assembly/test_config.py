@@ -1,0 +1,99 @@
+"""ved.assembly.config and ved.assembly.config_files: configs without transformers."""
+
+import json
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.environments import run_consumer
+from tests.support.raising import raises
+from ved.assembly.config import PartConfig, as_decoder, combine
+from ved.assembly.config_files import complete, config_content, load_config
+from ved.assembly.generation_settings import NEUTRAL, without_task
+from ved.errors import ErrorCode, VedError
+from ved.families import config_classes
+from ved.families.family import Family, Role
+from ved.families.table import DECODERS, ENCODERS
+from ved.sources import Pinned, ResolvedSource, Snapshot, Source
+from ved.sources.config_settings import convert_settings, published_settings
+from ved.sources.config_sizes import check_sizes
+
+CONSUMER = Path(__file__).parents[1] / "consumers" / "configs.py"
+SNAPSHOT = Snapshot("owner/name", "0" * 40, {}, None)
+FAMILIES: Mapping[Role, Mapping[str, Family]] = {"encoder": ENCODERS, "decoder": DECODERS}
+
+VALUES: tuple[Any, ...] = (
+    *(None, True, False, 0, 1, 2, 3, 6, 0.0, 0.5, 1.0, 2.0, 1e-12, -1, 10**20),
+    *("gelu", "gelu_python", "relu", "float32", "bfloat16", "absolute", "regression", "é"),
+    *([], [1], [2, 3], [4, 4], [1, 2, 2, 1], ["a"], [[5]], {}, {"a": 1}, {"LABEL_0": 0}),
+    *({"0": "a", "1": "b"}, {"10": "j", "2": "b", "03": "c"}, {"0": "LABEL_0", "1": "LABEL_1"}),
+)
+"""Values of any setting; each setting accepts some of them."""
+
+
+def source_of(role: Role, family: Family, model_type: str, settings: dict[str, Any]) -> Source:
+    """Return a source with a config, and without files."""
+    pinned = Pinned(SNAPSHOT, SNAPSHOT, False)
+    resolved = ResolvedSource(role, pinned, settings, family, model_type, ())
+    return Source(resolved, Path("a"), Path("b"))
+
+
+def random_configs(count: int) -> Iterator[tuple[Role, str, Family, dict[str, Any]]]:
+    """Yield configs that VED accepts, some of each family."""
+    draw = random.Random(0)
+    for role, families in FAMILIES.items():
+        for model_type, family in families.items():
+            names = sorted({*family.settings} - {"model_type"})
+            for _ in range(count):
+                found: dict[str, Any] = {"model_type": model_type}
+                for name in draw.sample(names, draw.randint(0, len(names))):
+                    setting = family.settings[name]
+                    for value in draw.sample(VALUES, len(VALUES)):
+                        if setting.problem(value):
+                            continue
+                        with suppress(VedError):
+                            check_sizes({name: setting.convert(value)}, SNAPSHOT)
+                            found[name] = value
+                            break
+                converted = convert_settings(role, found, family, SNAPSHOT)
+                yield role, model_type, family, published_settings(converted, family)
+
+
+def written(role: Role, config: PartConfig) -> str:
+    """Return config.json of a checkpoint with a config; the other half is a placeholder."""
+    halves = {
+        "encoder": complete(config_classes.VIT, {}),
+        "decoder": complete(config_classes.GPT2, {}),
+        role: complete(config.config_class, config.settings),
+    }
+    content = config_content(combine(halves["encoder"], as_decoder(halves["decoder"])))
+    return json.dumps(content, indent=2, sort_keys=True) + "\n"
+
+
+@pytest.mark.slow
+def test_configs_are_those_of_the_classes_of_transformers(tmp_path: Path) -> None:
+    configs = [*random_configs(15)]
+    request = {
+        "configs": [(role, without_task(settings)) for role, _, _, settings in configs],
+        "neutral": NEUTRAL,
+    }
+    answer = run_consumer("transformers4", CONSUMER, request, tmp_path)
+    texts = json.loads(answer["texts"].tobytes())
+    usable = 0
+    for each, (full, published) in zip(configs, texts, strict=True):
+        role, model_type, family, settings = each
+        source = source_of(role, family, model_type, settings)
+        if not full:
+            with raises(ErrorCode.CONFIG_NOT_USABLE):
+                load_config(source)
+            continue
+        config = load_config(source)
+        expected = {**json.loads(full), "_name_or_path": "owner/name"}
+        assert config.settings == expected
+        assert written(role, config.changed(_name_or_path="")) == published
+        usable += 1
+    assert usable > len(configs) / 2
