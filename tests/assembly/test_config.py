@@ -16,6 +16,7 @@ from ved.assembly.config_files import complete, config_content, load_config
 from ved.assembly.generation_settings import NEUTRAL, without_task
 from ved.errors import ErrorCode, VedError
 from ved.families import config_classes
+from ved.families.config_class import COMMON
 from ved.families.family import Family, Role
 from ved.families.table import DECODERS, ENCODERS
 from ved.sources import Pinned, ResolvedSource, Snapshot, Source
@@ -72,6 +73,78 @@ def written(role: Role, config: PartConfig) -> str:
     }
     content = config_content(combine(halves["encoder"], as_decoder(halves["decoder"])))
     return json.dumps(content, indent=2, sort_keys=True) + "\n"
+
+
+ALL = [(role, name) for role, families in FAMILIES.items() for name in families]
+
+
+def loaded(role: Role, model_type: str, **settings: Any) -> PartConfig:
+    """Return the config of a source with some settings."""
+    family, given = FAMILIES[role][model_type], {"model_type": model_type, **settings}
+    return load_config(source_of(role, family, model_type, given))
+
+
+@pytest.mark.parametrize(("role", "model_type"), ALL)
+def test_published_config_has_the_settings_that_not_every_config_has(
+    role: Role, model_type: str
+) -> None:
+    config = loaded(role, model_type, use_cache=False)
+    half = json.loads(written(role, config))[role]
+    assert half["_name_or_path"] == "owner/name"
+    assert half["use_cache"] is False
+    assert half["model_type"] == FAMILIES[role][model_type].config_class.model_type
+    assert {name for name in config.settings if name not in COMMON} - half.keys() <= {*NEUTRAL}
+    assert not {"transformers_version", "num_labels", "max_length"} & half.keys()
+
+
+def test_settings_have_all_of_their_names() -> None:
+    config = loaded("decoder", "gpt2", hidden_size=48, n_embd=96, n_layer=3)
+    assert config["hidden_size"] == config["n_embd"] == config.get("n_embd") == 48
+    assert config["num_hidden_layers"] == 3
+    assert "hidden_size" in config
+    assert "patch_size" not in config
+    assert config.get("patch_size", 7) == 7
+    assert "hidden_size" not in config.settings
+
+
+def test_settings_that_follow_from_others_are_computed() -> None:
+    swin = loaded("encoder", "swin", embed_dim=16, depths=[1, 2], num_heads=[1, 2])
+    assert (swin["hidden_size"], swin["num_layers"]) == (32, 2)
+    assert swin["stage_names"] == ["stem", "stage1", "stage2"]
+    assert loaded("decoder", "bart", encoder_layers=3)["num_hidden_layers"] == 3
+    assert loaded("encoder", "vit", hidden_size=48)["pooler_output_size"] == 48
+
+
+def test_labels_are_in_the_order_of_their_numbers() -> None:
+    config = loaded("encoder", "vit", id2label={"10": "k", "9": "j"}, label2id={"k": 10, "j": 9})
+    assert list(json.loads(written("encoder", config))["encoder"]["id2label"]) == ["9", "10"]
+    assert loaded("encoder", "vit", num_labels=3)["label2id"]["LABEL_2"] == 2
+    assert len(loaded("decoder", "bart")["id2label"]) == 3
+
+
+def test_decoder_is_no_half_of_a_model_and_has_no_fewer_layers_than_its_own() -> None:
+    config = as_decoder(loaded("decoder", "bart", encoder_layers=1, decoder_layers=4))
+    assert not config["is_encoder_decoder"]
+    assert config["is_decoder"]
+    assert config["encoder_layers"] == config["num_hidden_layers"] == 4
+    more = as_decoder(loaded("decoder", "bart", encoder_layers=5, decoder_layers=4))
+    assert more["encoder_layers"] == 5
+
+
+def test_decoder_gets_a_range_for_the_projection_only() -> None:
+    decoder = as_decoder(loaded("decoder", "bart", d_model=768, init_std=0.5))
+    alike = combine(loaded("encoder", "vit"), decoder)
+    assert not alike.has_projection
+    assert "initializer_range" not in alike.decoder
+    wide = combine(loaded("encoder", "vit", hidden_size=96), decoder)
+    assert wide.has_projection
+    assert wide.decoder["initializer_range"] == 0.5
+
+
+@pytest.mark.parametrize("settings", [{"id2label": {"9" * 5000: "a"}}, {"num_labels": "many"}])
+def test_damaged_config_is_refused(settings: dict[str, Any]) -> None:
+    with raises(ErrorCode.CONFIG_NOT_USABLE):
+        loaded("encoder", "vit", **settings)
 
 
 @pytest.mark.slow

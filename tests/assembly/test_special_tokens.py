@@ -11,6 +11,7 @@ from transformers import AddedToken, AutoConfig, AutoTokenizer
 from tests import checkpoints
 from tests.checkpoints import bert, gpt2, roberta, vit
 from tests.support.building import assemble_pair, edit_json, read_json, source
+from ved.assembly.config_files import load_config
 from ved.assembly.processing_files import TokenizerFiles
 from ved.assembly.special_tokens import DecoderSettings, SpecialTokens, TokenId, TokenIds
 from ved.assembly.token_search import resolve_special_tokens
@@ -44,10 +45,10 @@ def decoder(
 
 def read(directory: Path) -> tuple[DecoderSettings, TokenizerFiles]:
     """Return settings and tokenizer of the decoder in a directory."""
-    resolved = source("decoder", directory).resolved
+    found = source("decoder", directory)
+    resolved = found.resolved
     tokenizer = prepare_tokenizer(directory, resolved.config, resolved.family, ORIGIN)
-    loaded = AutoConfig.from_pretrained(directory)
-    return DecoderSettings(resolved.config, resolved.generation, loaded), tokenizer
+    return DecoderSettings(resolved.config, resolved.generation, load_config(found)), tokenizer
 
 
 def resolve(

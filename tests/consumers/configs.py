@@ -1,9 +1,9 @@
 """Write configs with the configuration classes of transformers, as checkpoints have them.
 
 Usage: python configs.py REQUEST ANSWER. REQUEST is a JSON file with `configs`, a list of the role
-and the settings of each, and `neutral`, settings that each gets. ANSWER is an .npz file with an array
-`texts`, which is JSON: for each config, the config as JSON with all defaults, and config.json of a
-checkpoint with it. Both are empty if a class cannot read it.
+and the settings of each, and `neutral`, settings that each gets. ANSWER is an .npz file with an
+array `texts`, which is JSON: for each config, the config as JSON with all defaults, and config.json
+of a checkpoint with it. Both are empty if a class cannot read it.
 """
 
 import json

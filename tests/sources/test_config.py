@@ -40,6 +40,7 @@ def test_read_config_returns_content_and_family(hub: LocalHub) -> None:
         (b"[]", ErrorCode.DAMAGED_SOURCE),
         (b"{}", ErrorCode.CONFIG_NOT_USABLE),
         (b'{"model_type": ["vit"]}', ErrorCode.CONFIG_NOT_USABLE),
+        (b'{"model_type": "vit", "hidden_size": []}', ErrorCode.CONFIG_NOT_USABLE),
     ],
 )
 def test_read_config_refuses_unusable_config(

@@ -27,6 +27,7 @@ _POOLER: _Computed = {
 }
 
 VIT = ConfigClass("vit", defaults={"encoder_stride": 16}, computed=_POOLER)
+IJEPA = ConfigClass("ijepa", computed=_POOLER)
 DEIT = ConfigClass("deit", defaults={"encoder_stride": 16}, computed=_POOLER)
 
 BEIT = ConfigClass(

@@ -89,6 +89,7 @@ DEIT = Family(
 IJEPA = Family(
     prefix="ijepa",
     settings=settings.VIT,
+    config_class=config_classes.IJEPA,
     unused=VISION_UNUSED,
     image_processors=first("ViTImageProcessor", *COMMON_IMAGE_PROCESSORS),
     has_flax_class=False,
