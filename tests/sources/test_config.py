@@ -40,7 +40,6 @@ def test_read_config_returns_content_and_family(hub: LocalHub) -> None:
         (b"[]", ErrorCode.DAMAGED_SOURCE),
         (b"{}", ErrorCode.CONFIG_NOT_USABLE),
         (b'{"model_type": ["vit"]}', ErrorCode.CONFIG_NOT_USABLE),
-        (b'{"model_type": "vit", "hidden_size": []}', ErrorCode.CONFIG_NOT_USABLE),
     ],
 )
 def test_read_config_refuses_unusable_config(
@@ -50,6 +49,12 @@ def test_read_config_refuses_unusable_config(
     if content is not None:
         (tmp_path / "config.json").write_bytes(content)
     with raises(code, "config.json", str(tmp_path)):
+        read(hub, "encoder", tmp_path)
+
+
+def test_read_config_refuses_size_that_is_an_empty_list(hub: LocalHub, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "vit", "hidden_size": []}')
+    with raises(ErrorCode.CONFIG_NOT_USABLE, "hidden_size", str(tmp_path)):
         read(hub, "encoder", tmp_path)
 
 
