@@ -13,6 +13,7 @@ from typing import NoReturn
 import hypothesis
 import pytest
 
+from tests.support.caches import user_cache
 from ved import environment
 from ved.localhub import LocalHub
 
@@ -29,9 +30,10 @@ if "TMPDIR" not in os.environ and _MEMORY.is_dir() and disk_usage(_MEMORY).free 
 # and a stored token are. So all are set here, and none is this user's own.
 _HOME = tempfile.TemporaryDirectory(prefix="ved-tests-")
 os.environ["HF_HOME"] = f"{_HOME.name}/hf-home"
-# What one process compiles, the others need not; pytest's workers inherit this from their parent.
+# What one process compiles, the others need not, and neither does the next run. Half of the time of
+# tests that compute with models is compiling.
 _COMPILED = {
-    "JAX_COMPILATION_CACHE_DIR": f"{_HOME.name}/compiled",
+    "JAX_COMPILATION_CACHE_DIR": str(user_cache("compiled")),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
 }
 _COMPILED |= {name: os.environ[name] for name in _COMPILED if name in os.environ}

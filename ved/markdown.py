@@ -1,6 +1,9 @@
 """Escape untrusted text for Markdown, so that it is displayed and never interpreted."""
 
 import re
+import string
+
+_ENTITIES = {ord(char): f"&#{ord(char)};" for char in string.punctuation}
 
 
 def code_span(text: str) -> str:
@@ -13,13 +16,10 @@ def code_span(text: str) -> str:
 
 def plain_text(text: str) -> str:
     """Return a text without any effect in a paragraph: no markup, HTML, line break or mention."""
-    visible = "".join(char if char.isprintable() else " " for char in text)
-    return re.sub(r"[!-/:-@\[-`{-~]", _entity, visible)
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else " " for char in text)
+    return text.translate(_ENTITIES)
 
 
 def _escaped(char: str) -> str:
     return char.encode("unicode_escape").decode()
-
-
-def _entity(found: re.Match[str]) -> str:
-    return f"&#{ord(found[0])};"

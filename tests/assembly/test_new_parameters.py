@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tests.modeling import oracle
 from ved.assembly.initialization import initialize
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.slow
 
 CASES = dict(oracle.cases())
 
@@ -32,3 +32,9 @@ def test_new_models_have_the_parameters_of_transformers(
         found = initialize("all", config, seed)
         params = unflatten_dict({path: found.draw(path) for path in found.shapes})
         assert oracle.digest(params) == str(golden[f"{name}/params/{seed}"])
+        projected = {path for path in found.shapes if path[0] == "enc_to_dec_proj"}
+        if projected:
+            projection = initialize("projection", config, seed)
+            assert projection.shapes.keys() == projected
+            for path in projected:
+                np.testing.assert_array_equal(projection.draw(path), found.draw(path))

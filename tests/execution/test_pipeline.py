@@ -272,6 +272,7 @@ def disk_of(hub: LocalHub, entries: Sequence[Mapping[str, Any]]) -> list[int]:
     return [sum(each.estimate.sources.values()) + each.estimate.output for each in builds]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("copies", [1, 2])
 def test_pipeline_stays_within_its_disk(
     copies: int,
@@ -472,6 +473,7 @@ interruption.{then}
 # Two runs at once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_new", [True, False])
 @pytest.mark.parametrize("first_is_done", [True, False])
 def test_pipeline_of_two_runs_publishes_one(

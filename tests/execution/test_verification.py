@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -106,10 +107,19 @@ def changed(hub: LocalHub, published: None) -> Iterator[Change]:
     api.delete_branch(repo, branch=branch)
 
 
-@pytest.fixture
-def directory(hub: LocalHub, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def built(
+    module_hub: LocalHub, sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """Return a checkpoint that was built and not published."""
-    return build_locally(hub, pair("owner/verified-locally", decoder="team/bart"), tmp_path / "out")
+    entry = pair("owner/verified-locally", decoder="team/bart")
+    return build_locally(module_hub, entry, tmp_path_factory.mktemp("built") / "out")
+
+
+@pytest.fixture
+def directory(built: Path, tmp_path: Path) -> Path:
+    """Return a copy of a checkpoint that was built and not published."""
+    return shutil.copytree(built, tmp_path / "out" / built.name)
 
 
 def run(
@@ -484,14 +494,22 @@ def test_verify_explains_a_damaged_record(hub: LocalHub, directory: Path) -> Non
         ("./not-there", 2, ErrorCode.WRONG_INPUT),
     ],
 )
+@pytest.mark.usefixtures("published")
 def test_verify_explains_an_unknown_checkpoint(
-    checkpoint: str, status: int, code: ErrorCode, hub: LocalHub, published: None, tmp_path: Path
+    checkpoint: str,
+    status: int,
+    code: ErrorCode,
+    hub: LocalHub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    ended = run(checkpoint, endpoint=hub.endpoint, folder=tmp_path)
-    assert ended.returncode == status
-    assert ended.stderr.endswith(f"  SEE {code.url}\n")
-    assert checkpoint in ended.stderr
-    assert "Traceback" not in ended.stderr
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["verify", checkpoint, "--endpoint", hub.endpoint]) == status
+    printed = capsys.readouterr().err
+    assert printed.endswith(f"  SEE {code.url}\n")
+    assert checkpoint in printed
+    assert "Traceback" not in printed
 
 
 def test_verify_explains_missing_sources(hub: LocalHub, tmp_path: Path) -> None:

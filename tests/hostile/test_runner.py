@@ -129,6 +129,7 @@ def test_log_has_no_command_of_a_dying_process(case: str, action: Action) -> Non
     assert annotations(run) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["standard error", "panic", "sudden exit"])
 def test_log_has_no_command_of_one_of_each_kind(case: str, action: Action) -> None:
     run = run_with(action, (GOES_ON | ENDS)[case])
@@ -156,6 +157,7 @@ def plant(folder: Path, marks: Path) -> None:
     (folder / "evil.pth").write_text(MARK.format(path=str(marks / "pth")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "variables",
     [

@@ -24,6 +24,8 @@ from tests.support.environments import python, quick_models
 from ved.modeling import FlaxVisionEncoderDecoderModel
 from ved.modeling.errors import ModelingError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "flax-models.md"
 SITE_PACKAGES = sysconfig.get_path("purelib")
@@ -68,7 +70,6 @@ def compilations() -> Iterator[list[str]]:
         monitoring.unregister_event_duration_listener(listener)
 
 
-@pytest.mark.hub
 @pytest.mark.parametrize("arguments", [{}, {"num_beams": 2}])
 def test_generate_compiles_once_for_settings_and_shapes(
     arguments: dict[str, Any], folder: Path, model: FlaxVisionEncoderDecoderModel
@@ -86,7 +87,6 @@ def test_generate_compiles_once_for_settings_and_shapes(
     assert found
 
 
-@pytest.mark.hub
 def test_stream_yields_the_tokens_of_generate(model: FlaxVisionEncoderDecoderModel) -> None:
     arguments: dict[str, Any] = {"do_sample": True, "prng_key": jax.random.key(3)}
     whole = model.generate(images(), max_new_tokens=6, **arguments).sequences
@@ -98,7 +98,6 @@ def test_stream_yields_the_tokens_of_generate(model: FlaxVisionEncoderDecoderMod
         model.stream(images(), num_beams=2)
 
 
-@pytest.mark.hub
 def test_stream_stops_when_all_texts_have_ended(model: FlaxVisionEncoderDecoderModel) -> None:
     ends = [*range(385)]
 
@@ -107,7 +106,6 @@ def test_stream_stops_when_all_texts_have_ended(model: FlaxVisionEncoderDecoderM
     assert len(streamed) == 1
 
 
-@pytest.mark.hub
 def test_generate_puts_the_start_token_before_prompts(
     model: FlaxVisionEncoderDecoderModel,
 ) -> None:
@@ -129,7 +127,6 @@ def test_generate_puts_the_start_token_before_prompts(
     np.testing.assert_array_equal(ours[:, :3], whole)
 
 
-@pytest.mark.hub
 def test_generate_refuses_more_tokens_than_positions(model: FlaxVisionEncoderDecoderModel) -> None:
     with pytest.raises(ModelingError) as caught:
         model.generate(images(), max_new_tokens=64)
@@ -137,7 +134,6 @@ def test_generate_refuses_more_tokens_than_positions(model: FlaxVisionEncoderDec
     assert "64" in str(caught.value)
 
 
-@pytest.mark.hub
 def test_outputs_can_be_returned_from_jit(model: FlaxVisionEncoderDecoderModel) -> None:
     ids = np.array([[384, 5, 6]] * 2)
 
@@ -180,7 +176,6 @@ def losses(folder: Path, steps: int = 3, **options: Any) -> list[float]:
     return found
 
 
-@pytest.mark.hub
 def test_training_runs_with_dropout_remat_and_bfloat16(folder: Path) -> None:
     plain = losses(folder)
 
@@ -191,7 +186,6 @@ def test_training_runs_with_dropout_remat_and_bfloat16(folder: Path) -> None:
     assert half != plain
 
 
-@pytest.mark.hub
 def test_training_needs_a_key(model: FlaxVisionEncoderDecoderModel) -> None:
     with pytest.raises(ModelingError):
         model(images(), np.array([[384]] * 2), train=True)
@@ -214,7 +208,6 @@ def run(interpreter: str | Path, code: str, folder: Path, *options: str, **varia
     )
 
 
-@pytest.mark.slow
 def test_page_runs_without_transformers_on_eight_devices(folder: Path) -> None:
     block = "import sys\nsys.modules['transformers'] = None\n"
     report = (
@@ -235,7 +228,6 @@ def test_page_runs_without_transformers_on_eight_devices(folder: Path) -> None:
     assert (folder / "trained" / "flax_model.msgpack").is_file()
 
 
-@pytest.mark.slow
 def test_sharded_model_gives_the_same_tokens(folder: Path) -> None:
     code = """
 import jax, numpy as np
@@ -260,7 +252,6 @@ print(len(jax.devices()), np.abs(np.subtract(*logits)).max() < 1e-5, (tokens[0] 
     assert printed.split() == ["8", "True", "True"]
 
 
-@pytest.mark.slow
 def test_model_works_beside_transformers_5_in_one_process(folder: Path) -> None:
     code = f"""
 import sys

@@ -74,6 +74,7 @@ def test_loading_gives_the_bits_of_either_file(
     assert_same_parameters(parameters_of(load(tmp_path / name)), parameters_in(folder / name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["-".join(pair) for pair in PAIRS])
 def test_joining_draws_the_bits_of_the_assembled_checkpoint(name: str, folder: Path) -> None:
     model = FlaxVisionEncoderDecoderModel.from_encoder_decoder_pretrained(

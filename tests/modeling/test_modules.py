@@ -19,8 +19,6 @@ from ved.modeling.errors import ModelingError
 from ved.modeling.families import DECODERS, ENCODERS, decoder_settings, encoder_settings
 from ved.modeling.initial_parameters import composite_module, module_params
 
-pytestmark = pytest.mark.unit
-
 CASES = dict(oracle.cases())
 
 
@@ -52,6 +50,7 @@ def test_families_are_those_of_the_table() -> None:
     assert DECODERS.keys() == table.DECODERS.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_modules_give_the_logits_of_transformers(
     name: str, golden: Mapping[str, NDArray[Any]]
@@ -66,6 +65,7 @@ def test_modules_give_the_logits_of_transformers(
     assert np.ptp(logits) > 1
 
 
+@pytest.mark.slow
 def test_precompute_cross_attention_projects_the_states_only_there() -> None:
     module = module_of("vit-gpt2-untied")
     params = strong_params(module)
@@ -88,6 +88,7 @@ def test_roberta_counts_positions_from_the_pad_id() -> None:
     np.testing.assert_array_equal(settings.position_ids(ids, 10), [[14, 3, 15], [3, 3, 14]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["beit-gpt2", "vit-bart", "vit-bert"])
 def test_dtype_is_that_of_the_computation_and_not_of_parameters(name: str) -> None:
     module = module_of(name, dtype=jnp.bfloat16)
@@ -100,6 +101,7 @@ def test_dtype_is_that_of_the_computation_and_not_of_parameters(name: str) -> No
     assert {leaf.dtype for leaf in jax.tree.leaves(created)} == {np.dtype(np.float32)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("encoder", "decoder"),
     [

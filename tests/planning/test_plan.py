@@ -4,7 +4,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -55,14 +54,11 @@ def own_sources(
     publish(module_hub, OWN["decoder"], checkpoints.gpt2(folder / "gpt2", seed=20))
 
 
-NUMBERS = count(1)
-
-
-@pytest.fixture
-def published(hub: LocalHub) -> dict[str, Any]:
-    """Publish a pair in a repo of its own, and return its entry."""
-    entry = pair(f"owner/planned-{next(NUMBERS)}", **OWN)
-    assert build_pair(hub, entry).action == "built"
+@pytest.fixture(scope="module")
+def published(module_hub: LocalHub, own_sources: None) -> dict[str, Any]:
+    """Publish a pair that tests may change, because `hub` restores it, and return its entry."""
+    entry = pair("owner/planned", **OWN)
+    assert build_pair(module_hub, entry).action == "built"
     return entry
 
 

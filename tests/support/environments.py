@@ -14,6 +14,8 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from tests.support.caches import user_cache
+
 _COMPILATION_CACHE = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
@@ -67,8 +69,7 @@ def python(name: str) -> Path:
     """
     lock = _REQUIREMENTS / f"{name}.txt"
     digest = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    environment = cache / "ved" / "environments" / f"{name}-{digest}"
+    environment = user_cache("environments") / f"{name}-{digest}"
     environment.parent.mkdir(parents=True, exist_ok=True)
     interpreter = environment / "bin" / "python"
     # Environments cannot be moved into place, so a file marks the complete ones.
@@ -129,5 +130,5 @@ def quick_models() -> dict[str, str]:
 
 
 def compilation_cache() -> dict[str, str]:
-    """Return environment variables with which the processes of one run share what they compile."""
+    """Return environment variables with which processes of the tests share what they compile."""
     return {name: value for name, value in os.environ.items() if name in _COMPILATION_CACHE}

@@ -14,7 +14,12 @@ import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 
-from ved.modeling.initial_parameters import composite_params, decoder_params, encoder_params
+from ved.modeling.initial_parameters import (
+    composite_params,
+    decoder_params,
+    encoder_params,
+    projection_params,
+)
 from ved.tensors.names import ParameterPath
 from ved.tensors.tensor import Array
 
@@ -24,6 +29,7 @@ _DRAW_LOCK = Lock()
 _PARAMETERS: Mapping[str, Callable[[Mapping[str, Any], int], Any]] = {
     "encoder": encoder_params,
     "decoder": decoder_params,
+    "projection": projection_params,
     "all": composite_params,
 }
 
@@ -32,7 +38,7 @@ def initialize(part: str, config: Mapping[str, Any], seed: int) -> "Initializati
     """Return the initial parameters of a model.
 
     Args:
-        part: "encoder", "decoder", or "all" for both with the projection between them.
+        part: "encoder", "decoder", "projection" for what is between them, or "all".
         config: the transformers config of the part, as JSON.
         seed: the seed.
 

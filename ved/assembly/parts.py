@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache, partial
 from math import prod
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -190,7 +190,7 @@ def _traced_settings(config: PartConfig) -> str:
 
 
 @lru_cache(maxsize=16)
-def _initialize(part: Role | Literal["all"], settings: str, seed: int) -> Initialization:
+def _initialize(part: Role, settings: str, seed: int) -> Initialization:
     """Return the initial parameters of a model; pairs with the same settings share them."""
     return initialize(part, json.loads(settings), seed)
 
@@ -208,9 +208,9 @@ def projection_part(config: CheckpointConfig, seed: int) -> list[Part]:
     if not config.has_projection:
         return []
     halves = {"encoder": config.encoder.settings, "decoder": config.decoder.settings}
-    whole = initialize("all", halves, seed)
-    paths = [path for path in whole.shapes if path[0] not in ("encoder", "decoder")]
-    return [Part(Ledger("projection", initialized=dict.fromkeys(paths, "projection")), whole)]
+    drawn = initialize("projection", halves, seed)
+    entry = Ledger("projection", initialized=dict.fromkeys(drawn.shapes, "projection"))
+    return [Part(entry, drawn)]
 
 
 def output_dtypes(parts: Iterable[Part], dtype: Dtype) -> OutputDtypes:

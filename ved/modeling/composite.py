@@ -223,13 +223,14 @@ def empty_cache(module: VisionEncoderDecoderModule, batch_size: int, max_length:
     return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
 
-def initial_params(module: Module, seed: int, *inputs: Any) -> Any:
+def initial_params(module: Module, seed: int, *inputs: Any, method: str | None = None) -> Any:
     """Return the parameters of a new model: those of transformers' class with the same seed.
 
     Args:
         module: an encoder, a decoder or the whole model.
         seed: the seed.
         *inputs: arguments of the module: their shapes must be right, their values do not matter.
+        method: the method that they are arguments of, if not all parameters are wanted.
     """
     key, _ = jax.random.split(jax.random.PRNGKey(seed))
-    return module.init(key, *inputs)["params"]
+    return module.init(key, *inputs, method=method)["params"]

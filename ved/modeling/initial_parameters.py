@@ -41,6 +41,16 @@ def composite_params(config: Mapping[str, Any], seed: int) -> Any:
     return module_params(composite_module(config), seed)
 
 
+def projection_params(config: Mapping[str, Any], seed: int) -> Any:
+    """Return what `composite_params` returns, without the encoder and the decoder.
+
+    They take most of the time, and the numbers of the projection do not depend on them.
+    """
+    module = composite_module(config)
+    states = jnp.zeros((1, 1, module.encoder_settings.hidden_size))
+    return initial_params(module, seed, states, method="project")
+
+
 def composite_module(config: Mapping[str, Any], **options: Any) -> VisionEncoderDecoderModule:
     """Return the module of a config.
 
