@@ -9,17 +9,13 @@ from typing import Any
 
 import numpy as np
 import sentencepiece
-from transformers import (
-    AutoConfig,
-    RobertaPreLayerNormConfig,
-    XLMRobertaConfig,
-    XLMRobertaTokenizerFast,
-)
 
+from tests.checkpoints.formats import CONFIGS, TOKENIZERS
 from tests.checkpoints.options import DecoderOptions, EncoderOptions, takes
 from tests.checkpoints.variants import write_decoder, write_encoder
 from ved.localhub import samples
 from ved.localhub.samples.decoders import build_roberta
+from ved.localhub.samples.formats import write_json
 from ved.localhub.samples.vocabularies import SENTENCES, SampleTokenizer, roberta_tokenizer
 from ved.localhub.samples.weights import RandomTensors, Tensors
 
@@ -78,7 +74,7 @@ def roberta(directory: Path, options: DecoderOptions) -> None:
 def xlm_roberta(directory: Path, options: DecoderOptions) -> None:
     """Write an XLM-RoBERTa like FacebookAI/xlm-roberta-base: RoBERTa's names and a pooler."""
     sample = build_roberta(
-        options.of_sample, XLMRobertaConfig, _xlm_roberta_tokenizer(), pooler=True
+        options.of_sample, CONFIGS["XLMRoberta"], _xlm_roberta_tokenizer(), pooler=True
     )
     sample = replace(sample, language="[multilingual, en]")
     write_decoder(directory, sample, options)
@@ -87,7 +83,7 @@ def xlm_roberta(directory: Path, options: DecoderOptions) -> None:
 @takes(DecoderOptions)
 def roberta_prelayernorm(directory: Path, options: DecoderOptions) -> None:
     """Write a RoBERTa-PreLayerNorm like andreasmadsen/efficient_mlm_m0.40."""
-    sample = build_roberta(options.of_sample, RobertaPreLayerNormConfig, roberta_tokenizer())
+    sample = build_roberta(options.of_sample, CONFIGS["RobertaPreLayerNorm"], roberta_tokenizer())
     base = {_with_norm_first(name): tensor for name, tensor in sample.base.items()}
     base |= RandomTensors(options.seed + 1).norm("LayerNorm", sample.config.hidden_size)
     sample = replace(sample, base=base, prefix="roberta_prelayernorm")
@@ -103,7 +99,7 @@ def bart(directory: Path, options: DecoderOptions) -> None:
 def config_only(directory: Path, model_type: str, **config: Any) -> Path:
     """Write only config.json, for a model type that VED does not support."""
     directory.mkdir(parents=True, exist_ok=True)
-    AutoConfig.for_model(model_type, **config).save_pretrained(directory)
+    write_json(directory / "config.json", {"model_type": model_type, **config})
     return directory
 
 
@@ -127,9 +123,8 @@ def _with_norm_first(name: str) -> str:
 
 
 def _xlm_roberta_tokenizer() -> SampleTokenizer:
-    return SampleTokenizer(
-        XLMRobertaTokenizerFast, {"sentencepiece.bpe.model": sentencepiece_model()}
-    )
+    files = {"sentencepiece.bpe.model": sentencepiece_model()}
+    return SampleTokenizer(TOKENIZERS["XLMRobertaTokenizer"], files)
 
 
 @functools.cache

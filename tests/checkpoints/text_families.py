@@ -4,20 +4,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from transformers import (
-    BertGenerationConfig,
-    ElectraConfig,
-    ElectraTokenizerFast,
-    MBartConfig,
-    MBartTokenizerFast,
-    PegasusConfig,
-    PegasusTokenizerFast,
-    TrOCRConfig,
-    XGLMConfig,
-    XGLMTokenizerFast,
-)
-
 from tests.checkpoints.families import sentencepiece_model
+from tests.checkpoints.formats import CONFIGS, TOKENIZERS
 from tests.checkpoints.options import DecoderOptions, takes
 from tests.checkpoints.variants import write_decoder
 from ved.localhub.samples.bart import build_bart
@@ -35,9 +23,9 @@ from ved.localhub.samples.weights import RandomTensors, under
 def mbart(directory: Path, options: DecoderOptions) -> None:
     """Write an mBART like facebook/mbart-large-cc25: BART with norms first, and languages."""
     files = {"sentencepiece.bpe.model": sentencepiece_model()}
-    tokenizer = SampleTokenizer(MBartTokenizerFast, files)
+    tokenizer = SampleTokenizer(TOKENIZERS["MBartTokenizer"], files)
     sample = build_bart(
-        options.of_sample, MBartConfig, tokenizer, last_norm=True, scale_embedding=True
+        options.of_sample, CONFIGS["MBart"], tokenizer, last_norm=True, scale_embedding=True
     )
     write_decoder(directory, replace(sample, language="[multilingual, en]"), options)
 
@@ -49,10 +37,10 @@ def trocr(directory: Path, options: DecoderOptions) -> None:
     Its cross-attention reads the states of an encoder of its own width, or of the width in its
     config.
     """
-    sample = build_bart(options.of_sample, TrOCRConfig, roberta_tokenizer())
+    sample = build_bart(options.of_sample, CONFIGS["TrOCR"], roberta_tokenizer())
     base = {name: each for name, each in sample.base.items() if name.startswith("decoder.")}
     for name in ("encoder_layers", "encoder_attention_heads", "encoder_ffn_dim"):
-        delattr(sample.config, name)
+        del sample.config.settings[name]
     if not sample.config.layernorm_embedding:
         base = {name: each for name, each in base.items() if "layernorm_embedding" not in name}
     width, random = sample.config.cross_attention_hidden_size, RandomTensors(options.seed + 1)
@@ -74,10 +62,10 @@ def trocr(directory: Path, options: DecoderOptions) -> None:
 @takes(DecoderOptions)
 def electra_small(directory: Path, options: DecoderOptions) -> None:
     """Write an ELECTRA like google/electra-small-generator: its embeddings are narrow."""
-    tokenizer = SampleTokenizer(ElectraTokenizerFast, bert_tokenizer().files)
+    tokenizer = bert_tokenizer().of_class("ElectraTokenizer")
     narrow = options.hidden_size // 2
     options = replace(options, config={"embedding_size": narrow, **options.config})
-    sample = build_roberta(options.of_sample, ElectraConfig, tokenizer)
+    sample = build_roberta(options.of_sample, CONFIGS["Electra"], tokenizer)
     config, random = sample.config, RandomTensors(options.seed + 1)
     base = {
         **sample.base,
@@ -116,7 +104,7 @@ def bert_generation(directory: Path, options: DecoderOptions) -> None:
     """
     ids = {"bos_token_id": 2, "eos_token_id": 3}
     options = replace(options, config={**ids, **options.config})
-    sample = build_roberta(options.of_sample, BertGenerationConfig, bert_tokenizer())
+    sample = build_roberta(options.of_sample, CONFIGS["BertGeneration"], bert_tokenizer())
     base = {name: each for name, each in sample.base.items() if "token_type" not in name}
     names = ("lm_head.bias", "lm_head.decoder.weight", "lm_head.decoder.bias")
     heads = {name: sample.heads[name] for name in names}
@@ -136,17 +124,17 @@ def bert_generation(directory: Path, options: DecoderOptions) -> None:
 def xglm(directory: Path, options: DecoderOptions) -> None:
     """Write an XGLM like facebook/xglm-564M: a language model, without cross-attention."""
     tokenizer = SampleTokenizer(
-        XGLMTokenizerFast, {"sentencepiece.bpe.model": sentencepiece_model()}
+        TOKENIZERS["XGLMTokenizer"], {"sentencepiece.bpe.model": sentencepiece_model()}
     )
     config = options.of_sample.build_config(
-        XGLMConfig,
+        CONFIGS["XGLM"],
         vocab_size=tokenizer.size,
         max_position_embeddings=MAX_LENGTH,
         ffn_dim=4 * options.hidden_size,
     )
     sample = build_bart(
         replace(options.of_sample, config={"decoder_layers": config.num_layers}),
-        MBartConfig,
+        CONFIGS["MBart"],
         tokenizer,
         last_norm=True,
     )
@@ -174,10 +162,10 @@ def xglm(directory: Path, options: DecoderOptions) -> None:
 def pegasus(directory: Path, options: DecoderOptions) -> None:
     """Write a PEGASUS like google/pegasus-large: sinusoids are among its tensors, or not."""
     model = sentencepiece_model(pad_id=0, eos_id=1, unk_id=2, bos_id=-1)
-    tokenizer = SampleTokenizer(PegasusTokenizerFast, {"spiece.model": model})
+    tokenizer = SampleTokenizer(TOKENIZERS["PegasusTokenizer"], {"spiece.model": model})
     sample = build_bart(
         options.of_sample,
-        PegasusConfig,
+        CONFIGS["Pegasus"],
         tokenizer,
         last_norm=True,
         **{"scale_embedding": True, "normalize_embedding": False, "decoder_start_token_id": 0},

@@ -6,21 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from transformers import (
-    CamembertConfig,
-    CamembertTokenizerFast,
-    Data2VecTextConfig,
-    Data2VecVisionConfig,
-    DistilBertConfig,
-    DistilBertTokenizerFast,
-    ElectraConfig,
-    ElectraTokenizerFast,
-    ErnieConfig,
-    ViTMAEConfig,
-    ViTMSNConfig,
-)
-
 from tests.checkpoints.families import sentencepiece_model
+from tests.checkpoints.formats import CONFIGS, TOKENIZERS
 from tests.checkpoints.options import DecoderOptions, EncoderOptions, takes
 from tests.checkpoints.variants import write_decoder, write_encoder
 from tests.checkpoints.vision import clip_vision
@@ -36,9 +23,11 @@ from ved.localhub.samples.weights import RandomTensors, Tensors, under
 def vit_mae(directory: Path, options: EncoderOptions) -> None:
     """Write a ViT-MAE like facebook/vit-mae-base: with the decoder of its pretraining."""
     sample = samples.vit(options.of_sample)
-    config = _config(ViTMAEConfig, sample, decoder_hidden_size=16, decoder_num_attention_heads=2)
+    config = _config(
+        CONFIGS["ViTMAE"], sample, decoder_hidden_size=16, decoder_num_attention_heads=2
+    )
     random = RandomTensors(options.seed + 1)
-    decoder = {
+    pretraining = {
         "mask_token": random.small(1, 1, 16),
         **random.linear("decoder_embed", config.hidden_size, 16),
         **random.norm("decoder_norm", 16),
@@ -47,7 +36,7 @@ def vit_mae(directory: Path, options: EncoderOptions) -> None:
         sample,
         config=config,
         base=_without(sample.base, "pooler."),
-        heads=under("decoder", decoder),
+        heads=under("decoder", pretraining),
         base_architecture="ViTMAEModel",
         head_architecture="ViTMAEForPreTraining",
         has_heads=True,
@@ -61,7 +50,7 @@ def vit_msn(directory: Path, options: EncoderOptions) -> None:
     sample = samples.vit(options.of_sample)
     sample = replace(
         sample,
-        config=_config(ViTMSNConfig, sample, layer_norm_eps=1e-6),
+        config=_config(CONFIGS["ViTMSN"], sample, layer_norm_eps=1e-6),
         base=_without(sample.base, "pooler."),
         base_architecture="ViTMSNModel",
         head_architecture="ViTMSNForImageClassification",
@@ -75,7 +64,7 @@ def data2vec_vision(directory: Path, options: EncoderOptions) -> None:
     sample = samples.beit(options.of_sample)
     sample = replace(
         sample,
-        config=_config(Data2VecVisionConfig, sample),
+        config=_config(CONFIGS["Data2VecVision"], sample),
         base_architecture="Data2VecVisionModel",
         head_architecture="Data2VecVisionForImageClassification",
         prefix="data2vec_vision",
@@ -107,18 +96,18 @@ def chinese_clip_vision(directory: Path, **options: Any) -> Path:
 def camembert(directory: Path, options: DecoderOptions) -> None:
     """Write a CamemBERT like almanach/camembert-base: RoBERTa's names."""
     tokenizer = SampleTokenizer(
-        CamembertTokenizerFast, {"sentencepiece.bpe.model": sentencepiece_model()}
+        TOKENIZERS["CamembertTokenizer"], {"sentencepiece.bpe.model": sentencepiece_model()}
     )
-    sample = build_roberta(options.of_sample, CamembertConfig, tokenizer)
+    sample = build_roberta(options.of_sample, CONFIGS["Camembert"], tokenizer)
     # The vocabulary of fairseq comes first, whose own tokens are not used.
-    sample.config.bos_token_id, sample.config.eos_token_id = 5, 6
+    sample.config.settings |= {"bos_token_id": 5, "eos_token_id": 6}
     write_decoder(directory, replace(sample, language="fr"), options)
 
 
 @takes(DecoderOptions)
 def data2vec_text(directory: Path, options: DecoderOptions) -> None:
     """Write a data2vec of text like facebook/data2vec-text-base, with its head."""
-    sample = build_roberta(options.of_sample, Data2VecTextConfig, roberta_tokenizer())
+    sample = build_roberta(options.of_sample, CONFIGS["Data2VecText"], roberta_tokenizer())
     write_decoder(directory, replace(sample, prefix="data2vec_text"), options)
 
 
@@ -128,7 +117,7 @@ def ernie(directory: Path, options: DecoderOptions) -> None:
     sample = samples.bert(options.of_sample)
     sample = replace(
         sample,
-        config=_config(ErnieConfig, sample),
+        config=_config(CONFIGS["Ernie"], sample),
         base_architecture="ErnieModel",
         head_architecture="ErnieForMaskedLM",
         prefix="ernie",
@@ -147,7 +136,7 @@ def electra(directory: Path, options: DecoderOptions) -> None:
     random, width = RandomTensors(options.seed + 1), sample.config.hidden_size
     sample = replace(
         sample,
-        config=_config(ElectraConfig, sample, embedding_size=width),
+        config=_config(CONFIGS["Electra"], sample, embedding_size=width),
         base=_without(_modern(sample.base), "pooler."),
         heads=_without(bert, "cls.")
         | random.linear("discriminator_predictions.dense", width, width)
@@ -155,7 +144,7 @@ def electra(directory: Path, options: DecoderOptions) -> None:
         base_architecture="ElectraModel",
         head_architecture="ElectraForMaskedLM",
         prefix="electra",
-        tokenizer=_of_class(sample, ElectraTokenizerFast),
+        tokenizer=_of_class(sample, "ElectraTokenizer"),
     )
     write_decoder(directory, sample, options)
 
@@ -165,7 +154,7 @@ def distilbert(directory: Path, options: DecoderOptions) -> None:
     """Write a DistilBERT like distilbert/distilbert-base-uncased, with its head."""
     sample = samples.bert(options.of_sample)
     bert = sample.config
-    config = DistilBertConfig(
+    config = CONFIGS["DistilBert"](
         vocab_size=bert.vocab_size,
         max_position_embeddings=bert.max_position_embeddings,
         dim=bert.hidden_size,
@@ -187,14 +176,14 @@ def distilbert(directory: Path, options: DecoderOptions) -> None:
         base_architecture="DistilBertModel",
         head_architecture="DistilBertForMaskedLM",
         prefix="distilbert",
-        tokenizer=_of_class(sample, DistilBertTokenizerFast),
+        tokenizer=_of_class(sample, "DistilBertTokenizer"),
     )
     write_decoder(directory, sample, options)
 
 
 def _config(config_class: Any, sample: SampleCheckpoint, **others: Any) -> Any:
     """Return a config of another class with the settings of a sample."""
-    settings: Mapping[str, Any] = sample.config.to_diff_dict()
+    settings: Mapping[str, Any] = sample.config.written()
     kept = {name: value for name, value in settings.items() if name != "model_type"}
     return config_class(**{"dtype": sample.config.dtype, **kept, **others})
 
@@ -224,6 +213,6 @@ def _in_words_of(family: str, tensors: Tensors) -> Tensors:
     return renamed
 
 
-def _of_class(sample: SampleCheckpoint, tokenizer_class: Any) -> SampleTokenizer:
+def _of_class(sample: SampleCheckpoint, name: str) -> SampleTokenizer:
     assert sample.tokenizer is not None
-    return replace(sample.tokenizer, tokenizer_class=tokenizer_class)
+    return sample.tokenizer.of_class(name)

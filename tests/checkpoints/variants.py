@@ -6,7 +6,6 @@ from pathlib import Path
 from tests.checkpoints.options import DecoderOptions, EncoderOptions, Options
 from tests.checkpoints.torch_pickle import write_torch_pickle
 from ved.localhub.samples import SampleCheckpoint
-from ved.localhub.samples.vocabularies import save_as_transformers_5
 from ved.localhub.samples.weights import (
     Tensors,
     cast,
@@ -18,14 +17,14 @@ from ved.localhub.samples.weights import (
 
 def write_encoder(directory: Path, sample: SampleCheckpoint, options: EncoderOptions) -> None:
     """Write a variant of a sample encoder into an existing directory."""
-    size = options.processor_size
-    if size is not None and "shortest_edge" in sample.image_processor.size:
-        sample.image_processor.size = {"shortest_edge": size * 8 // 7}
-        sample.image_processor.crop_size = {"height": size, "width": size}
-    elif size is not None:
-        sample.image_processor.size = {"height": size, "width": size}
-        if getattr(sample.image_processor, "do_center_crop", False):
-            sample.image_processor.crop_size = {"height": size, "width": size}
+    size, processor = options.processor_size, sample.image_processor
+    if size is not None and processor is not None:
+        square = {"height": size, "width": size}
+        is_cut = "shortest_edge" in processor["size"]
+        sizes = {"size": {"shortest_edge": size * 8 // 7} if is_cut else square}
+        if is_cut or processor.get("do_center_crop"):
+            sizes["crop_size"] = square
+        sample = replace(sample, image_processor={**processor, **sizes})
     sample = _with_options(sample, options)
     sample.write_settings(directory)
     _write_weights(directory, sample, without_tied_names(sample.tensors), options)
@@ -65,7 +64,7 @@ def _write_weights(
     if options.layout == "pickle":
         write_torch_pickle(directory / "pytorch_model.bin", tensors)
     else:
-        write_weights(directory, sample.config, tensors, options.layout)
+        write_weights(directory, tensors, options.layout, sample.flax_prefix)
 
 
 def _renamed(tensors: Tensors, options: Options) -> Tensors:
@@ -81,10 +80,8 @@ def _renamed(tensors: Tensors, options: Options) -> Tensors:
 
 def _write_tokenizer(directory: Path, sample: SampleCheckpoint, options: DecoderOptions) -> None:
     assert sample.tokenizer is not None
-    tokenizer = sample.tokenizer.load(directory)
-    tokenizer.add_tokens([f"<extra_{number}>" for number in range(options.extra_tokens)])
-    tokenizer.save_pretrained(directory)
+    extra = [f"<extra_{number}>" for number in range(options.extra_tokens)]
+    is_new = options.tokenizer == "transformers5"
+    sample.tokenizer.write(directory, "transformers5" if is_new else "transformers4", extra)
     if options.tokenizer == "slow":
         (directory / "tokenizer.json").unlink()
-    elif options.tokenizer == "transformers5":
-        save_as_transformers_5(directory, sample.tokenizer.files)

@@ -5,19 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import (
-    BitImageProcessor,
-    CLIPImageProcessor,
-    CLIPVisionConfig,
-    DeiTConfig,
-    DeiTImageProcessor,
-    Dinov2WithRegistersConfig,
-    DINOv3ViTConfig,
-    IJepaConfig,
-    SiglipImageProcessor,
-    SiglipVisionConfig,
-)
 
+from tests.checkpoints.formats import CONFIGS, IMAGE_PROCESSORS
 from tests.checkpoints.options import EncoderOptions, takes
 from tests.checkpoints.variants import write_encoder
 from tests.support.building import edit_json
@@ -36,7 +25,7 @@ def clip_vision(directory: Path, options: EncoderOptions) -> None:
     """
     sample = options.of_sample
     config = sample.build_config(
-        CLIPVisionConfig, intermediate_size=4 * options.hidden_size, **SMALL
+        CONFIGS["CLIPVision"], intermediate_size=4 * options.hidden_size, **SMALL
     )
     width, random = config.hidden_size, RandomTensors(options.seed)
     states = 1 + _patches(config)
@@ -62,9 +51,11 @@ def clip_vision(directory: Path, options: EncoderOptions) -> None:
         prefix="vision_model",
         has_heads=True,
         license="mit",
-        image_processor=CLIPImageProcessor(
-            size={"shortest_edge": config.image_size}, crop_size=_square(config.image_size)
-        ),
+        image_processor={
+            **IMAGE_PROCESSORS["CLIPImageProcessor"],
+            "size": {"shortest_edge": config.image_size},
+            "crop_size": _square(config.image_size),
+        },
     )
     write_encoder(directory, checkpoint, options)
 
@@ -74,7 +65,7 @@ def siglip_vision(directory: Path, options: EncoderOptions) -> None:
     """Write a SiglipVisionModel, whose head reads one state for the whole image."""
     sample = options.of_sample
     config = sample.build_config(
-        SiglipVisionConfig, intermediate_size=4 * options.hidden_size, **SMALL
+        CONFIGS["SiglipVision"], intermediate_size=4 * options.hidden_size, **SMALL
     )
     width, random = config.hidden_size, RandomTensors(options.seed)
     embeddings = {
@@ -99,7 +90,10 @@ def siglip_vision(directory: Path, options: EncoderOptions) -> None:
         prefix="vision_model",
         has_heads=True,
         license="apache-2.0",
-        image_processor=SiglipImageProcessor(size=_square(config.image_size)),
+        image_processor={
+            **IMAGE_PROCESSORS["SiglipImageProcessor"],
+            "size": _square(config.image_size),
+        },
     )
     write_encoder(directory, checkpoint, options)
 
@@ -109,7 +103,7 @@ def deit(directory: Path, options: EncoderOptions) -> None:
     """Write a DeiT like facebook/deit-base-distilled-patch16-224: with two heads."""
     sample = samples.vit(replace(options.of_sample, seed=_other(options.seed)))
     config = options.of_sample.build_config(
-        DeiTConfig, intermediate_size=4 * options.hidden_size, **SMALL
+        CONFIGS["DeiT"], intermediate_size=4 * options.hidden_size, **SMALL
     )
     width, random = config.hidden_size, RandomTensors(_other(options.seed) + 1)
     base = {
@@ -131,7 +125,11 @@ def deit(directory: Path, options: EncoderOptions) -> None:
         heads=heads,
         head_architecture="DeiTForImageClassificationWithTeacher",
         prefix="deit",
-        image_processor=DeiTImageProcessor(size=_square(size * 8 // 7), crop_size=_square(size)),
+        image_processor={
+            **IMAGE_PROCESSORS["DeiTImageProcessor"],
+            "size": _square(size * 8 // 7),
+            "crop_size": _square(size),
+        },
     )
     write_encoder(directory, checkpoint, options)
 
@@ -141,7 +139,7 @@ def ijepa(directory: Path, options: EncoderOptions) -> None:
     """Write an I-JEPA like facebook/ijepa_vith14_1k: without a class token and a pooler."""
     sample = samples.vit(options.of_sample)
     config = options.of_sample.build_config(
-        IJepaConfig, intermediate_size=4 * options.hidden_size, **SMALL
+        CONFIGS["IJepa"], intermediate_size=4 * options.hidden_size, **SMALL
     )
     random = RandomTensors(_other(options.seed))
     left_out = ("embeddings.cls_token", "pooler.")
@@ -166,7 +164,7 @@ def dinov2_with_registers(directory: Path, options: EncoderOptions) -> None:
     """
     sample = samples.dinov2(replace(options.of_sample, seed=_other(options.seed, 2)))
     config = options.of_sample.build_config(
-        Dinov2WithRegistersConfig, image_size=32, patch_size=8, num_register_tokens=1
+        CONFIGS["Dinov2WithRegisters"], image_size=32, patch_size=8, num_register_tokens=1
     )
     random = RandomTensors(_other(options.seed, 2) + 1)
     registers = random.small(1, config.num_register_tokens, config.hidden_size)
@@ -189,7 +187,7 @@ def dinov3(directory: Path, options: EncoderOptions) -> None:
     """
     sample = options.of_sample
     config = sample.build_config(
-        DINOv3ViTConfig,
+        CONFIGS["DINOv3ViT"],
         intermediate_size=4 * options.hidden_size,
         **{"num_register_tokens": 1, **SMALL},
     )
@@ -213,13 +211,14 @@ def dinov3(directory: Path, options: EncoderOptions) -> None:
         prefix="dinov3_vit",
         has_heads=False,
         license="apache-2.0",
-        image_processor=BitImageProcessor(
-            do_center_crop=False,
-            size=_square(config.image_size),
-            resample=2,
-            image_mean=[0.485, 0.456, 0.406],
-            image_std=[0.229, 0.224, 0.225],
-        ),
+        image_processor={
+            **IMAGE_PROCESSORS["BitImageProcessor"],
+            "do_center_crop": False,
+            "size": _square(config.image_size),
+            "resample": 2,
+            "image_mean": [0.485, 0.456, 0.406],
+            "image_std": [0.229, 0.224, 0.225],
+        },
     )
     write_encoder(directory, checkpoint, options)
     edit_json(

@@ -5,14 +5,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import (
-    DonutImageProcessor,
-    DonutSwinConfig,
-    SwinConfig,
-    Swinv2Config,
-    ViTImageProcessor,
-)
 
+from tests.checkpoints.formats import CONFIGS, IMAGE_PROCESSORS
 from tests.checkpoints.options import EncoderOptions, takes
 from tests.checkpoints.variants import write_encoder
 from ved.localhub.samples.checkpoint import SampleCheckpoint
@@ -27,10 +21,10 @@ _PATCH = 2
 @takes(EncoderOptions)
 def swin(directory: Path, options: EncoderOptions) -> None:
     """Write a Swin like microsoft/swin-tiny-patch4-window7-224: with a classifier and buffers."""
-    config = _config(SwinConfig, options, image_size=16)
+    config = _config(CONFIGS["Swin"], options, image_size=16)
     # With most other seeds, two images of noise give one text: the states differ too little.
     base = _base(options.seed + 5, config, _swin_extras) | _norm(options, config)
-    image_processor = ViTImageProcessor(size={"height": 16, "width": 16})
+    image_processor = {**IMAGE_PROCESSORS["ViTImageProcessor"], "size": {"height": 16, "width": 16}}
     write_encoder(
         directory, _sample(options, config, base, "Swin", "swin", image_processor), options
     )
@@ -42,9 +36,9 @@ def swinv2(directory: Path, options: EncoderOptions) -> None:
 
     It has the buffers that transformers saved until 2023.
     """
-    config = _config(Swinv2Config, options, image_size=16)
+    config = _config(CONFIGS["Swinv2"], options, image_size=16)
     base = _base(options.seed, config, _swinv2_extras) | _norm(options, config)
-    image_processor = ViTImageProcessor(size={"height": 16, "width": 16})
+    image_processor = {**IMAGE_PROCESSORS["ViTImageProcessor"], "size": {"height": 16, "width": 16}}
     write_encoder(
         directory, _sample(options, config, base, "Swinv2", "swinv2", image_processor), options
     )
@@ -53,9 +47,12 @@ def swinv2(directory: Path, options: EncoderOptions) -> None:
 @takes(EncoderOptions)
 def donut_swin(directory: Path, options: EncoderOptions) -> None:
     """Write the encoder of a Donut, for images that are not square."""
-    config = _config(DonutSwinConfig, options, image_size=[24, 16])
+    config = _config(CONFIGS["DonutSwin"], options, image_size=[24, 16])
     base = _base(options.seed, config, _swin_extras)
-    image_processor = DonutImageProcessor(size={"height": 24, "width": 16})
+    image_processor = {
+        **IMAGE_PROCESSORS["DonutImageProcessor"],
+        "size": {"height": 24, "width": 16},
+    }
     write_encoder(
         directory, _sample(options, config, base, "DonutSwin", "donut", image_processor), options
     )
@@ -72,7 +69,7 @@ def _config(config_class: Any, options: EncoderOptions, image_size: Any) -> Any:
         num_heads=[2] * len(depths),
         window_size=_WINDOW,
     )
-    config.path_norm = True  # in the configs of real checkpoints
+    config.settings["path_norm"] = True  # in the configs of real checkpoints
     return config
 
 

@@ -32,6 +32,7 @@ from transformers import (
     FlaxAutoModel,
     FlaxAutoModelForCausalLM,
     FlaxVisionEncoderDecoderModel,
+    GenerationConfig,
     VisionEncoderDecoderConfig,
 )
 from transformers.modeling_flax_pytorch_utils import load_pytorch_checkpoint_in_flax_state_dict
@@ -193,6 +194,34 @@ def project(params: Any, states: Any) -> Any:
     return states @ params["enc_to_dec_proj"]["kernel"]
 
 
+def rewrite(directories: list[str]) -> Answer:
+    """Read and write the files of checkpoints other than weights; return the differences.
+
+    The differences are names of files, by directory.
+    """
+    differences = {}
+    for directory in directories:
+        names = {path.name for path in Path(directory).iterdir()}
+        with tempfile.TemporaryDirectory() as folder:
+            AutoConfig.from_pretrained(directory).save_pretrained(folder)
+            if "preprocessor_config.json" in names:
+                AutoImageProcessor.from_pretrained(directory, use_fast=False).save_pretrained(
+                    folder
+                )
+            if "tokenizer.json" in names:
+                AutoTokenizer.from_pretrained(directory).save_pretrained(folder)
+            if "generation_config.json" in names:
+                config = AutoConfig.from_pretrained(directory)
+                GenerationConfig.from_model_config(config).save_pretrained(folder)
+            written = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+        others = {"README.md", "model.safetensors"}
+        found = {name: Path(directory, name).read_bytes() for name in names - others}
+        differences[directory] = sorted(
+            name for name in found | written if found.get(name) != written.get(name)
+        )
+    return {}, differences
+
+
 def methods(names: list[str]) -> Answer:
     """Return the parameters of methods of the class, and their defaults as text."""
     found = {
@@ -227,7 +256,8 @@ def shards(arrays: str, sizes: list[int]) -> Answer:
 
 
 TASKS: Mapping[str, Callable[..., Answer]] = {
-    each.__name__: each for each in (script, load, load_part, draw, compute, methods, shards)
+    each.__name__: each
+    for each in (script, load, load_part, draw, compute, rewrite, methods, shards)
 }
 
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from transformers import BartConfig
 
 from ved.localhub.samples.checkpoint import DEFAULT_OPTIONS, SampleCheckpoint, SampleOptions
+from ved.localhub.samples.formats import FORMATS, ConfigForm
 from ved.localhub.samples.vocabularies import MAX_LENGTH, SampleTokenizer, bart_tokenizer
 from ved.localhub.samples.weights import RandomTensors, Tensors, under
 
@@ -17,12 +17,12 @@ def bart(options: SampleOptions = DEFAULT_OPTIONS) -> SampleCheckpoint:
 
     Its token embeddings, `model.shared.weight`, are tied to encoder, decoder and head.
     """
-    return build_bart(options, BartConfig, bart_tokenizer())
+    return build_bart(options, FORMATS.configs["Bart"], bart_tokenizer())
 
 
 def build_bart(
     options: SampleOptions,
-    config_class: Any,
+    form: ConfigForm,
     tokenizer: SampleTokenizer,
     *,
     last_norm: bool = False,
@@ -32,14 +32,14 @@ def build_bart(
 
     Args:
         options: the options.
-        config_class: the config class of BART, or of a family with the same tensors.
+        form: the class of configs of BART, or of a family with the same tensors.
         tokenizer: the tokenizer.
         last_norm: whether a norm follows the last layer of each half.
         family: values of the family for config.json.
     """
     inner = 4 * options.hidden_size
     config = options.build_config(
-        config_class,
+        form,
         vocab_size=tokenizer.size,
         max_position_embeddings=MAX_LENGTH,
         encoder_layers=2,
@@ -61,17 +61,16 @@ def build_bart(
     if last_norm:
         base |= random.norm("encoder.layer_norm", config.d_model)
         base |= random.norm("decoder.layer_norm", config.d_model)
-    name = config_class.__name__.removesuffix("Config")
     return SampleCheckpoint(
         options=options,
         config=config,
         base=base,
-        base_architecture=f"{name}Model",
+        base_architecture=f"{form.name}Model",
         heads={
             "final_logits_bias": random.small(1, config.vocab_size),
             "lm_head.weight": shared,
         },
-        head_architecture=f"{name}ForConditionalGeneration",
+        head_architecture=f"{form.name}ForConditionalGeneration",
         prefix="model",
         has_heads=True,
         license="apache-2.0",

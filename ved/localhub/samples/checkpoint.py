@@ -1,12 +1,11 @@
 """A sample checkpoint in memory, its options, and its files."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from transformers import GenerationConfig
-
+from ved.localhub.samples.formats import ConfigForm, SampleConfig, Settings, write_json
 from ved.localhub.samples.vocabularies import SampleTokenizer, TokenizerFormat
 from ved.localhub.samples.weights import (
     DType,
@@ -41,11 +40,11 @@ class SampleOptions:
     tokenizer_format: TokenizerFormat = "transformers4"
     config: Mapping[str, Any] = field(default_factory=dict)
 
-    def build_config(self, config_class: Callable[..., Any], **family: Any) -> Any:
+    def build_config(self, form: ConfigForm, **family: Any) -> SampleConfig:
         """Return a config with two small layers.
 
         Args:
-            config_class: the transformers class of the config.
+            form: the class of the config.
             family: values of the family.
         """
         small = {
@@ -54,7 +53,7 @@ class SampleOptions:
             "num_attention_heads": 2,
             "dtype": self.dtype,
         }
-        return config_class(**{**small, **family, **self.config})
+        return form(**{**small, **family, **self.config})
 
 
 DEFAULT_OPTIONS = SampleOptions()
@@ -68,7 +67,7 @@ class SampleCheckpoint:
 
     Attributes:
         options: the options of the sample.
-        config: the config, of a transformers class.
+        config: the config.
         base: the tensors of the base model, by their names in the base model.
         base_architecture: the class in config.json if the file has no heads.
         heads: the tensors of the heads, by their names in a file with heads.
@@ -77,13 +76,13 @@ class SampleCheckpoint:
         has_heads: whether the real checkpoint has the heads.
         license: the license in README.md. Empty: none.
         language: the language in README.md, as YAML, if any.
-        image_processor: the image processor of an encoder.
+        image_processor: preprocessor_config.json of an encoder.
         tokenizer: the tokenizer of a decoder.
         has_generation_config: whether the real checkpoint has generation_config.json.
     """
 
     options: SampleOptions
-    config: Any
+    config: SampleConfig
     base: Tensors
     base_architecture: str
     heads: Tensors
@@ -92,7 +91,7 @@ class SampleCheckpoint:
     has_heads: bool
     license: str
     language: str | None = None
-    image_processor: Any = None
+    image_processor: Settings | None = None
     tokenizer: SampleTokenizer | None = None
     has_generation_config: bool = False
 
@@ -101,11 +100,17 @@ class SampleCheckpoint:
         """All tensors by their names in the file, with all names of tied ones."""
         return under(self.prefix, self.base) | self.heads if self.has_heads else self.base
 
+    @property
+    def flax_prefix(self) -> str:
+        """What precedes all names in a file of Flax: a head's class has a name for its base."""
+        names_head = self.base_architecture == self.head_architecture
+        return f"{self.prefix}." if names_head and not self.has_heads else ""
+
     def write(self, directory: Path) -> Path:
         """Write the checkpoint into a directory, which is created if missing, and return it."""
         self.write_settings(directory)
         tensors = cast(without_tied_names(self.tensors), self.options.dtype)
-        write_weights(directory, self.config, tensors, self.options.layout)
+        write_weights(directory, tensors, self.options.layout, self.flax_prefix)
         if self.tokenizer:
             self.tokenizer.write(directory, self.options.tokenizer_format)
         return directory
@@ -113,15 +118,15 @@ class SampleCheckpoint:
     def write_settings(self, directory: Path) -> None:
         """Write all files except the weights and the tokenizer's."""
         directory.mkdir(parents=True, exist_ok=True)
-        self.config.architectures = [
-            self.head_architecture if self.has_heads else self.base_architecture
-        ]
-        self.config.save_pretrained(directory)
+        architecture = self.head_architecture if self.has_heads else self.base_architecture
+        write_json(
+            directory / "config.json", {**self.config.written(), "architectures": [architecture]}
+        )
         (directory / "README.md").write_text(self._readme())
         if self.image_processor:
-            self.image_processor.save_pretrained(directory)
+            write_json(directory / "preprocessor_config.json", self.image_processor)
         if self.has_generation_config:
-            GenerationConfig.from_model_config(self.config).save_pretrained(directory)
+            write_json(directory / "generation_config.json", self.config.generation())
 
     def _readme(self) -> str:
         metadata = {"language": self.language, "license": self.license}

@@ -6,9 +6,9 @@ Token embeddings have one row per token of the tokenizer.
 from typing import Any
 
 import numpy as np
-from transformers import BertConfig, GPT2Config, RobertaConfig
 
 from ved.localhub.samples.checkpoint import DEFAULT_OPTIONS, SampleCheckpoint, SampleOptions
+from ved.localhub.samples.formats import FORMATS, ConfigForm
 from ved.localhub.samples.vocabularies import (
     MAX_LENGTH,
     SampleTokenizer,
@@ -25,7 +25,7 @@ def gpt2(options: SampleOptions = DEFAULT_OPTIONS) -> SampleCheckpoint:
     """Build a GPT-2 like openai-community/gpt2: no prefix, and causal masks as float buffers."""
     tokenizer = gpt2_tokenizer()
     config = options.build_config(
-        GPT2Config,
+        FORMATS.configs["GPT2"],
         vocab_size=tokenizer.size,
         n_positions=MAX_LENGTH,
         bos_token_id=tokenizer.size - 1,
@@ -63,7 +63,7 @@ def bert(options: SampleOptions = DEFAULT_OPTIONS) -> SampleCheckpoint:
     """
     tokenizer = bert_tokenizer()
     config = options.build_config(
-        BertConfig,
+        FORMATS.configs["Bert"],
         vocab_size=tokenizer.size,
         intermediate_size=4 * options.hidden_size,
         max_position_embeddings=MAX_LENGTH,
@@ -98,22 +98,22 @@ def bert(options: SampleOptions = DEFAULT_OPTIONS) -> SampleCheckpoint:
 
 def roberta(options: SampleOptions = DEFAULT_OPTIONS) -> SampleCheckpoint:
     """Build a RoBERTa like FacebookAI/roberta-base: with position_ids, without a pooler."""
-    return build_roberta(options, RobertaConfig, roberta_tokenizer())
+    return build_roberta(options, FORMATS.configs["Roberta"], roberta_tokenizer())
 
 
 def build_roberta(
-    options: SampleOptions, config_class: Any, tokenizer: SampleTokenizer, *, pooler: bool = False
+    options: SampleOptions, form: ConfigForm, tokenizer: SampleTokenizer, *, pooler: bool = False
 ) -> SampleCheckpoint:
     """Build a checkpoint with the tensors of RoBERTa.
 
     Args:
         options: the options.
-        config_class: the config class of RoBERTa, or of a family with the same tensors.
+        form: the class of configs of RoBERTa, or of a family with the same tensors.
         tokenizer: the tokenizer.
         pooler: whether the base model has a pooler.
     """
     config = options.build_config(
-        config_class,
+        form,
         vocab_size=tokenizer.size,
         intermediate_size=4 * options.hidden_size,
         max_position_embeddings=_FIRST_POSITION + MAX_LENGTH,
@@ -131,14 +131,13 @@ def build_roberta(
         "decoder.weight": base["embeddings.word_embeddings.weight"],
         "decoder.bias": bias,
     }
-    name = config_class.__name__.removesuffix("Config")
     return SampleCheckpoint(
         options=options,
         config=config,
         base=base,
-        base_architecture=f"{name}Model",
+        base_architecture=f"{form.name}Model",
         heads=under("lm_head", head),
-        head_architecture=f"{name}ForMaskedLM",
+        head_architecture=f"{form.name}ForMaskedLM",
         prefix="roberta",
         has_heads=True,
         license="mit",

@@ -6,18 +6,12 @@ Image and patch sizes are pixels per side. Patches have 8, so an image of 16 has
 from typing import Any
 
 import numpy as np
-from transformers import (
-    BeitConfig,
-    BeitImageProcessor,
-    BitImageProcessor,
-    Dinov2Config,
-    ViTConfig,
-    ViTImageProcessor,
-)
 
 from ved.localhub.samples.checkpoint import DEFAULT_OPTIONS, SampleCheckpoint, SampleOptions
+from ved.localhub.samples.formats import FORMATS
 from ved.localhub.samples.weights import RandomTensors, Tensors, under
 
+PROCESSORS = FORMATS.image_processors
 _CHANNELS = 3
 _IMAGENET_MEAN = [0.485, 0.456, 0.406]
 _IMAGENET_STD = [0.229, 0.224, 0.225]
@@ -26,7 +20,10 @@ _IMAGENET_STD = [0.229, 0.224, 0.225]
 def vit(options: SampleOptions = DEFAULT_OPTIONS) -> SampleCheckpoint:
     """Build a ViT like google/vit-base-patch16-224-in21k: with a pooler and without a head."""
     config = options.build_config(
-        ViTConfig, intermediate_size=4 * options.hidden_size, image_size=16, patch_size=8
+        FORMATS.configs["ViT"],
+        intermediate_size=4 * options.hidden_size,
+        image_size=16,
+        patch_size=8,
     )
     width, random = config.hidden_size, RandomTensors(options.seed)
     base = {
@@ -45,7 +42,7 @@ def vit(options: SampleOptions = DEFAULT_OPTIONS) -> SampleCheckpoint:
         prefix="vit",
         has_heads=False,
         license="apache-2.0",
-        image_processor=ViTImageProcessor(size=_square(config.image_size)),
+        image_processor={**PROCESSORS["ViTImageProcessor"], "size": _square(config.image_size)},
     )
 
 
@@ -56,7 +53,7 @@ def beit(options: SampleOptions = DEFAULT_OPTIONS) -> SampleCheckpoint:
     that old releases of transformers saved.
     """
     config = options.build_config(
-        BeitConfig,
+        FORMATS.configs["Beit"],
         intermediate_size=4 * options.hidden_size,
         image_size=16,
         patch_size=8,
@@ -78,7 +75,11 @@ def beit(options: SampleOptions = DEFAULT_OPTIONS) -> SampleCheckpoint:
         prefix="beit",
         has_heads=True,
         license="apache-2.0",
-        image_processor=BeitImageProcessor(size=_square(config.image_size), do_center_crop=False),
+        image_processor={
+            **PROCESSORS["BeitImageProcessor"],
+            "size": _square(config.image_size),
+            "do_center_crop": False,
+        },
     )
 
 
@@ -88,7 +89,7 @@ def dinov2(options: SampleOptions = DEFAULT_OPTIONS) -> SampleCheckpoint:
     The image processor makes images of half the size in config.json (there: 224 and 518), so the
     model interpolates its position embeddings.
     """
-    config = options.build_config(Dinov2Config, image_size=32, patch_size=8)
+    config = options.build_config(FORMATS.configs["Dinov2"], image_size=32, patch_size=8)
     width, random = config.hidden_size, RandomTensors(options.seed)
     mask_token = {"mask_token": random.small(1, width)}
     base = {
@@ -107,12 +108,13 @@ def dinov2(options: SampleOptions = DEFAULT_OPTIONS) -> SampleCheckpoint:
         prefix="dinov2",
         has_heads=False,
         license="apache-2.0",
-        image_processor=BitImageProcessor(
-            size={"shortest_edge": size * 8 // 7},
-            crop_size=_square(size),
-            image_mean=_IMAGENET_MEAN,
-            image_std=_IMAGENET_STD,
-        ),
+        image_processor={
+            **PROCESSORS["BitImageProcessor"],
+            "size": {"shortest_edge": size * 8 // 7},
+            "crop_size": _square(size),
+            "image_mean": _IMAGENET_MEAN,
+            "image_std": _IMAGENET_STD,
+        },
     )
 
 

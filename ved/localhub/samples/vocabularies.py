@@ -4,20 +4,15 @@ import functools
 import json
 import re
 import string
-import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import tokenizers
-from transformers import (
-    BartTokenizerFast,
-    BertTokenizerFast,
-    GPT2TokenizerFast,
-    RobertaTokenizerFast,
-)
+
+from ved.localhub.samples.formats import FORMATS, Settings, write_json
 
 TokenizerFormat: TypeAlias = Literal["transformers4", "transformers5"]
 
@@ -51,43 +46,76 @@ A vase with flowers is sitting on the window sill; the sun is shining.
 A traffic light hangs above the street: it is red.
 """
 
+_ADDED = {
+    **dict.fromkeys(("single_word", "lstrip", "rstrip"), False),
+    "normalized": True,
+    "special": False,
+}
 _FAIRSEQ_FIRST = ["<s>", "<pad>", "</s>", "<unk>"]
 
 
 @dataclass(frozen=True)
 class SampleTokenizer:
-    """A tokenizer: its transformers class and the files of its vocabulary.
+    """A tokenizer, with the files that a class of transformers 4.57.6 writes.
 
     Attributes:
-        tokenizer_class: a fast tokenizer class.
+        form: `tokenizer`, maybe without a vocabulary, `config` and `special_tokens_map`.
         files: the content of the vocabulary files, by name.
+        model: the vocabulary, and merges if there are any, as in tokenizer.json.
     """
 
-    tokenizer_class: Any
+    form: Mapping[str, Any]
     files: Mapping[str, bytes]
+    model: Mapping[str, Any] = field(default_factory=dict)
 
-    @functools.cached_property
+    @property
     def size(self) -> int:
         """Number of tokens."""
-        with tempfile.TemporaryDirectory() as directory:
-            return len(self.load(Path(directory)))
+        content = self._content()
+        last: int = max(each["id"] for each in content["added_tokens"])
+        return max(len(content["model"]["vocab"]), last + 1)
 
-    def load(self, directory: Path) -> Any:
-        """Write the vocabulary files into a directory, and return the tokenizer from there."""
-        for name, content in self.files.items():
-            (directory / name).write_bytes(content)
-        arguments = {
-            argument: str(directory / name)
-            for argument, name in self.tokenizer_class.vocab_files_names.items()
-            if name in self.files
+    def of_class(self, name: str) -> "SampleTokenizer":
+        """Return the same tokenizer with the name of another class."""
+        config = {**self.form["config"], "tokenizer_class": name}
+        return replace(self, form={**self.form, "config": config})
+
+    def write(
+        self, directory: Path, tokenizer_format: TokenizerFormat, extra_tokens: Sequence[str] = ()
+    ) -> None:
+        """Write all files of the tokenizer into an existing directory.
+
+        Args:
+            directory: the directory.
+            tokenizer_format: the release of transformers that writes.
+            extra_tokens: further tokens.
+        """
+        content, size = self._content(), self.size
+        added = {token: size + number for number, token in enumerate(extra_tokens)}
+        content["added_tokens"] = [
+            *content["added_tokens"],
+            *({"id": number, "content": token, **_ADDED} for token, number in added.items()),
+        ]
+        text = json.dumps(content, indent=2, ensure_ascii=False)
+        (directory / "tokenizer.json").write_text(text, "utf-8")
+        flags = {
+            each["id"]: {name: value for name, value in each.items() if name != "id"}
+            for each in content["added_tokens"]
         }
-        return self.tokenizer_class(**arguments, model_max_length=MAX_LENGTH)
-
-    def write(self, directory: Path, tokenizer_format: TokenizerFormat) -> None:
-        """Write all files of the tokenizer into an existing directory."""
-        self.load(directory).save_pretrained(directory)
+        config = {**self.form["config"], "added_tokens_decoder": flags}
+        write_json(directory / "tokenizer_config.json", config)
+        write_json(directory / "special_tokens_map.json", self.form["special_tokens_map"])
+        if added:
+            write_json(directory / "added_tokens.json", added)
+        for name, vocabulary in self.files.items():
+            (directory / name).write_bytes(vocabulary)
         if tokenizer_format == "transformers5":
             save_as_transformers_5(directory, self.files)
+
+    def _content(self) -> Settings:
+        """Return the content of tokenizer.json."""
+        content = dict(self.form["tokenizer"])
+        return {**content, "model": {**content["model"], **self.model}}
 
 
 def save_as_transformers_5(directory: Path, vocabulary_files: Iterable[str]) -> None:
@@ -115,24 +143,19 @@ def save_as_transformers_5(directory: Path, vocabulary_files: Iterable[str]) -> 
 def gpt2_tokenizer() -> SampleTokenizer:
     """Return a byte-level BPE with one special token, as GPT-2 has it."""
     tokens, merges = _byte_level()
-    files = {"vocab.json": _numbered([*tokens, "<|endoftext|>"]), "merges.txt": merges}
-    return SampleTokenizer(GPT2TokenizerFast, files)
+    return _byte_pairs("GPT2Tokenizer", [*tokens, "<|endoftext|>"], merges)
 
 
 @functools.cache
-def roberta_tokenizer(tokenizer_class: Any = RobertaTokenizerFast) -> SampleTokenizer:
+def roberta_tokenizer(name: str = "RobertaTokenizer") -> SampleTokenizer:
     """Return a byte-level BPE with the special tokens of RoBERTa and BART."""
     tokens, merges = _byte_level()
-    files = {
-        "vocab.json": _numbered([*_FAIRSEQ_FIRST, *tokens, "<mask>"]),
-        "merges.txt": merges,
-    }
-    return SampleTokenizer(tokenizer_class, files)
+    return _byte_pairs(name, [*_FAIRSEQ_FIRST, *tokens, "<mask>"], merges)
 
 
 def bart_tokenizer() -> SampleTokenizer:
     """Return RoBERTa's vocabulary with the class of BART."""
-    return roberta_tokenizer(BartTokenizerFast)
+    return roberta_tokenizer("BartTokenizer")
 
 
 @functools.cache
@@ -150,12 +173,13 @@ def bert_tokenizer() -> SampleTokenizer:
         *sorted(counts, key=lambda word: (-counts[word], word)),
     ]
     vocabulary = "".join(f"{token}\n" for token in tokens).encode()
-    return SampleTokenizer(BertTokenizerFast, {"vocab.txt": vocabulary})
+    form = FORMATS.tokenizers["BertTokenizer"]
+    return SampleTokenizer(form, {"vocab.txt": vocabulary}, {"vocab": _numbered(tokens)})
 
 
 @functools.cache
-def _byte_level() -> tuple[list[str], bytes]:
-    """Return the tokens in the order of their ids, and merges.txt, of a byte-level BPE."""
+def _byte_level() -> tuple[list[str], list[list[str]]]:
+    """Return the tokens in the order of their ids, and the merges, of a byte-level BPE."""
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = tokenizers.trainers.BpeTrainer(
@@ -165,11 +189,20 @@ def _byte_level() -> tuple[list[str], bytes]:
     )
     tokenizer.train_from_iterator(SENTENCES.splitlines(), trainer)
     model = json.loads(tokenizer.to_str())["model"]
-    merges = "".join(f"{left} {right}\n" for left, right in model["merges"])
-    return sorted(model["vocab"], key=model["vocab"].get), f"#version: 0.2\n{merges}".encode()
+    return sorted(model["vocab"], key=model["vocab"].get), model["merges"]
 
 
-def _numbered(tokens: Iterable[str]) -> bytes:
-    """Return vocab.json: the ids of tokens, which count from 0."""
-    ids = {token: number for number, token in enumerate(tokens)}
-    return json.dumps(ids, ensure_ascii=False).encode()
+def _byte_pairs(name: str, tokens: list[str], merges: list[list[str]]) -> SampleTokenizer:
+    """Return a tokenizer of a class, with vocab.json and merges.txt."""
+    ids = _numbered(tokens)
+    lines = "".join(f"{left} {right}\n" for left, right in merges)
+    files = {
+        "vocab.json": json.dumps(ids, ensure_ascii=False, separators=(",", ":")).encode(),
+        "merges.txt": f"#version: 0.2\n{lines}".encode(),
+    }
+    return SampleTokenizer(FORMATS.tokenizers[name], files, {"vocab": ids, "merges": merges})
+
+
+def _numbered(tokens: Iterable[str]) -> dict[str, int]:
+    """Return the ids of tokens, which count from 0."""
+    return {token: number for number, token in enumerate(tokens)}

@@ -1,15 +1,14 @@
 """Random tensors under PyTorch names, and the files that hold them."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Literal, TypeAlias
 
 import ml_dtypes
 import numpy as np
 import safetensors.numpy
-import transformers
 from numpy.typing import NDArray
 
 Tensors: TypeAlias = dict[str, NDArray[Any]]
@@ -17,6 +16,10 @@ DType: TypeAlias = Literal["float32", "float16", "bfloat16"]
 Layout: TypeAlias = Literal["safetensors", "sharded", "flax"]
 
 _FORMAT = {"format": "pt"}
+_BUFFER = re.compile(r"position_ids$|position_index$|\.attn\.(masked_)?bias$")
+_EMBEDDING = re.compile(
+    r"^(wte|wpe|shared|embed_tokens|embed_positions|.*(word|position|type)_embeddings)$"
+)
 
 
 class RandomTensors:
@@ -81,19 +84,19 @@ def cast(tensors: Tensors, dtype: DType) -> Tensors:
 
 
 def write_weights(
-    directory: Path, config: Any, tensors: Mapping[str, NDArray[Any]], layout: Layout
+    directory: Path, tensors: Mapping[str, NDArray[Any]], layout: Layout, flax_prefix: str = ""
 ) -> None:
     """Write the weights of a checkpoint.
 
     Args:
         directory: an existing directory.
-        config: the config of the checkpoint.
         tensors: the tensors by their names in the file.
         layout: the files to write.
+        flax_prefix: what precedes the names in a file of Flax.
     """
     tensors = dict(tensors)
     if layout == "flax":
-        _write_flax(directory, config, tensors)
+        _write_flax(directory, {f"{flax_prefix}{name}": each for name, each in tensors.items()})
     elif layout == "sharded":
         _write_sharded(directory, tensors)
     else:
@@ -116,21 +119,28 @@ def _write_sharded(directory: Path, tensors: Tensors) -> None:
     (directory / "model.safetensors.index.json").write_text(text)
 
 
-def _write_flax(directory: Path, config: Any, tensors: Tensors) -> None:
-    """Write flax_model.msgpack, with the names and axes of transformers' own conversion.
-
-    The Flax class computes only shapes here, because the initialization of its parameters takes
-    seconds.
-    """
+def _write_flax(directory: Path, tensors: Tensors) -> None:
+    """Write flax_model.msgpack, with the names and axes of transformers' own conversion."""
     from flax.serialization import msgpack_serialize
-    from flax.traverse_util import flatten_dict, unflatten_dict
-    from transformers.modeling_flax_pytorch_utils import convert_pytorch_state_dict_to_flax
+    from flax.traverse_util import unflatten_dict
 
-    flax_class = getattr(transformers, f"Flax{config.architectures[0]}")
-    shapes = flax_class(config, _do_init=False).params_shape_tree
-    model = SimpleNamespace(base_model_prefix=flax_class.base_model_prefix, params=shapes)
-    converted = flatten_dict(convert_pytorch_state_dict_to_flax(tensors, model))
-    tree = unflatten_dict(
-        {path: converted[path] for path in sorted(flatten_dict(shapes)) if path in converted}
+    converted = dict(
+        _in_flax(name, tensor) for name, tensor in tensors.items() if not _BUFFER.search(name)
     )
+    tree = unflatten_dict({path: converted[path] for path in sorted(converted)})
     (directory / "flax_model.msgpack").write_bytes(msgpack_serialize(tree))
+
+
+def _in_flax(name: str, tensor: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[Any]]:
+    """Return a tensor's path and axes in Flax: kernels are transposed, and norms have a scale."""
+    *path, last = name.split(".")
+    if last == "beta":
+        last = "bias"
+    elif last == "gamma" or (last == "weight" and tensor.ndim == 1):
+        last = "scale"
+    elif last == "weight" and _EMBEDDING.search(path[-1]):
+        last = "embedding"
+    elif last == "weight":
+        last = "kernel"
+        tensor = tensor.transpose(2, 3, 1, 0) if tensor.ndim == 4 else tensor.T
+    return (*path, last), np.ascontiguousarray(tensor)
