@@ -17,7 +17,7 @@ class Options:
         seed: of the weights. The same options give the same files, byte for byte.
         hidden_size: width of the model, a multiple of its two attention heads.
         layout: "safetensors", one file; "sharded", two files and an index; "flax",
-            flax_model.msgpack with the tensors that the Flax class finds; "pickle",
+            flax_model.msgpack with the names of Flax, without buffers; "pickle",
             pytorch_model.bin.
         dtype: of all floating-point tensors. Integer buffers keep theirs.
         prefix: True: the file has the heads, and the base model's names have its prefix, as

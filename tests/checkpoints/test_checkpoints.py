@@ -35,6 +35,21 @@ TEXT = "a woman doesn't ride 2 horses."
 
 # The image processor of a DINOv3 needs torch.
 WITH_OWN_PROCESSOR = [name for name in checkpoints.ENCODERS if name != "dinov3_vit"]
+ALL_FAMILIES: dict[str, Callable[..., Path]] = {
+    **FAMILIES,
+    **checkpoints.TWIN_ENCODERS,
+    **{f"twin {name}": write for name, write in checkpoints.TWIN_DECODERS.items()},
+}
+# The files of the others are edited: they name classes that need torch, or another class.
+SETTINGS_OF_TRANSFORMERS = [
+    name for name in ALL_FAMILIES if name not in ("dinov3_vit", "chinese_clip_vision_model")
+]
+OTHER_OPTIONS: dict[str, dict[str, Any]] = {
+    "vit": {"config": {"num_labels": 3, "image_size": 32}, "dtype": "float16"},
+    "gpt2": {"config": {"pad_token_id": 5, "n_embd": 48}, "extra_tokens": 2},
+    "bart": {"config": {"num_labels": 2, "encoder_layers": 1}, "hidden_size": 48},
+    "swin": {"config": {"depths": [1, 2, 1]}, "hidden_size": 64},
+}
 # The tensors of each default checkpoint that the Flax class does not use, as regular expressions.
 UNEXPECTED = {
     "vit": [],
@@ -103,6 +118,9 @@ def in_flax(tmp_path_factory: pytest.TempPathFactory) -> reference.Answers:
         }
         for name, directory in directories.items()
     }
+    for name in SETTINGS_OF_TRANSFORMERS:
+        directory = ALL_FAMILIES[name](folder / f"{name}-settings", **OTHER_OPTIONS.get(name, {}))
+        tasks[f"{name} settings"] = {"task": "rewrite", "directory": str(directory)}
     return reference.ask(tasks, folder, optimize=False)
 
 
@@ -120,6 +138,12 @@ def test_weights_load_in_the_flax_class(family: str, in_flax: reference.Answers)
     assert report["model_type"] == family
     assert_matched_by(UNEXPECTED[family], {*report["unexpected"]})
     assert_matched_by(MISSING.get(family, []), {*report["missing"]})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", SETTINGS_OF_TRANSFORMERS)
+def test_settings_are_as_transformers_writes_them(family: str, in_flax: reference.Answers) -> None:
+    assert in_flax.reports[f"{family} settings"] == []
 
 
 WRITE_ALL = """

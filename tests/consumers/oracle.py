@@ -194,32 +194,23 @@ def project(params: Any, states: Any) -> Any:
     return states @ params["enc_to_dec_proj"]["kernel"]
 
 
-def rewrite(directories: list[str]) -> Answer:
-    """Read and write the files of checkpoints other than weights; return the differences.
-
-    The differences are names of files, by directory.
-    """
-    differences = {}
-    for directory in directories:
-        names = {path.name for path in Path(directory).iterdir()}
-        with tempfile.TemporaryDirectory() as folder:
-            AutoConfig.from_pretrained(directory).save_pretrained(folder)
-            if "preprocessor_config.json" in names:
-                AutoImageProcessor.from_pretrained(directory, use_fast=False).save_pretrained(
-                    folder
-                )
-            if "tokenizer.json" in names:
-                AutoTokenizer.from_pretrained(directory).save_pretrained(folder)
-            if "generation_config.json" in names:
-                config = AutoConfig.from_pretrained(directory)
-                GenerationConfig.from_model_config(config).save_pretrained(folder)
-            written = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-        others = {"README.md", "model.safetensors"}
-        found = {name: Path(directory, name).read_bytes() for name in names - others}
-        differences[directory] = sorted(
-            name for name in found | written if found.get(name) != written.get(name)
-        )
-    return {}, differences
+def rewrite(directory: str) -> Answer:
+    """Read and write the settings of a checkpoint; return the names of files that differ then."""
+    path = Path(directory)
+    config = AutoConfig.from_pretrained(path)
+    with tempfile.TemporaryDirectory() as folder:
+        config.save_pretrained(folder)
+        if (path / "preprocessor_config.json").exists():
+            AutoImageProcessor.from_pretrained(path, use_fast=False).save_pretrained(folder)
+        if (path / "tokenizer.json").exists():
+            AutoTokenizer.from_pretrained(path).save_pretrained(folder)
+        if (path / "generation_config.json").exists():
+            GenerationConfig.from_model_config(config).save_pretrained(folder)
+        written = {each.name: each.read_bytes() for each in Path(folder).iterdir()}
+    # Tokens that are read have flags, which they do not have without tokenizer_config.json.
+    for name in ("tokenizer.json", "special_tokens_map.json"):
+        written.pop(name, None)
+    return {}, [name for name in sorted(written) if written[name] != (path / name).read_bytes()]
 
 
 def methods(names: list[str]) -> Answer:
