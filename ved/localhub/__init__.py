@@ -4,7 +4,7 @@ It is for demonstrations and tests. The unmodified huggingface_hub client, 0.36.
 to it and downloads from it. docs/localhub.md lists its endpoints and its limits.
 
 Everything that this package exports is public API. The sample checkpoints are in
-`ved.localhub.samples`, which imports transformers and huggingface_hub.
+`ved.localhub.samples`, which imports huggingface_hub and tokenizers.
 """
 
 from ved.localhub.behavior import Behavior, Restriction

@@ -102,7 +102,7 @@ class SampleCheckpoint:
 
     @property
     def flax_prefix(self) -> str:
-        """What precedes all names in a file of Flax: a head's class has a name for its base."""
+        """The beginning of all names in a file of Flax: a head's class has a name for its base."""
         names_head = self.base_architecture == self.head_architecture
         return f"{self.prefix}." if names_head and not self.has_heads else ""
 

@@ -1,8 +1,8 @@
 """The files with settings that transformers 4.57.6 writes for its classes, without the classes.
 
 A release of transformers writes the settings that it has, so the files would change with each one.
-formats.json has, for each class, what it writes if nothing else is said. Tests have classes of
-their own in a file of the same form.
+formats.json has the default settings of each class. Tests have classes of their own in a file of
+the same form.
 """
 
 import json
@@ -39,7 +39,7 @@ class SampleConfig:
             raise AttributeError(name) from None
 
     def written(self) -> Settings:
-        """Return what config.json has: without those that every class has, if they are usual."""
+        """Return the content of config.json. Settings of every class are only there if unusual."""
         return {
             name: value
             for name, value in self.settings.items()
@@ -49,7 +49,7 @@ class SampleConfig:
         } | {"transformers_version": VERSION}
 
     def generation(self) -> Settings:
-        """Return what generation_config.json has."""
+        """Return the content of generation_config.json."""
         found = {
             name: value
             for name, value in self.settings.items()
