@@ -466,7 +466,7 @@ def test_assembled_bytes_are_those_of_the_golden_file(tmp_path: Path) -> None:
 def test_assembled_bytes_of_each_family_are_those_of_the_golden_file(tmp_path: Path) -> None:
     expected = json.loads(golden_families.PATH.read_bytes())
     found = golden_families.describe(tmp_path, golden_families.SOURCES_PATH.read_bytes())
-    assert found["weights"] == expected["weights"], "the samples have other weights"
+    assert found["weights"] == expected["weights"], "numpy draws other numbers"
     assert found["configs"] == expected["configs"]
     changed = {
         (case, name)

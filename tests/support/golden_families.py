@@ -1,7 +1,7 @@
 """The files of a checkpoint of each family, kept so that a change of them does not go unnoticed.
 
-The small files of the sources are kept in an archive, because libraries write them, and another
-release may write others. Their weights are random numbers of numpy.
+The small files of the sources are kept in an archive, and the shapes of their tensors, because
+libraries write them, and another release may write others. Weights are random numbers of numpy.
 
 `python -m tests.support.golden_families` writes both again, after a change of the libraries or of
 ASSEMBLY_VERSION. It keeps the sources that the archive has.
@@ -18,6 +18,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import safetensors.numpy
+
 from ved import environment
 
 environment.prepare(progress_bars=False)  # before jax and transformers are imported
@@ -32,6 +35,8 @@ PATH = Path(__file__).with_name("golden_families.json")
 SOURCES_PATH = Path(__file__).with_name("golden_sources.tar.xz")
 
 _WEIGHTS = "model.safetensors"
+_SHAPES = "shapes.json"
+"""The file of the archive with the dtype and the shape of each tensor of each source."""
 
 
 class Case(NamedTuple):
@@ -179,17 +184,26 @@ def _without_repetition(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, d
 
 
 def _write_sources(directory: Path, archive: bytes) -> None:
-    """Write all sources, with the small files of an archive."""
+    """Write all sources: small files of an archive or new ones, and weights."""
+    shapes: dict[str, dict[str, tuple[str, list[int]]]] = {}
+    if archive:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:xz") as kept:
+            kept.extractall(directory, filter="data")
+        shapes = json.loads((directory / _SHAPES).read_text())
     for name, write in SOURCES.items():
-        write(directory / name)
-    if not archive:
-        return
-    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:xz") as kept:
-        for name in {member.name.split("/")[0] for member in kept.getmembers()}:
-            for path in (directory / name).iterdir():
-                if path.name != _WEIGHTS:
-                    path.unlink()
-        kept.extractall(directory, filter="data")
+        weights = directory / name / _WEIGHTS
+        if name not in shapes:
+            write(directory / name)
+            stored = safetensors.numpy.load_file(weights)
+            shapes[name] = {key: (each.dtype.name, [*each.shape]) for key, each in stored.items()}
+        # Samples have as many rows as their tokenizers have tokens in the installed release.
+        draw = np.random.default_rng(0)
+        tensors = {
+            key: draw.normal(0, 0.02, shape).astype(np.dtype(dtype))
+            for key, (dtype, shape) in shapes[name].items()
+        }
+        safetensors.numpy.save_file(tensors, weights, {"format": "pt"})
+    (directory / _SHAPES).write_text(json.dumps({name: shapes[name] for name in SOURCES}))
 
 
 def _pack(directory: Path) -> bytes:
@@ -197,11 +211,12 @@ def _pack(directory: Path) -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         # By name first: equal files of sources are then near one another.
-        for path in sorted(directory.glob("*/*"), key=lambda path: (path.name, path.parent.name)):
-            if path.name != _WEIGHTS:
-                member = tarfile.TarInfo(f"{path.parent.name}/{path.name}")
-                member.size = path.stat().st_size
-                archive.addfile(member, io.BytesIO(path.read_bytes()))
+        small = (path for path in directory.glob("*/*") if path.name != _WEIGHTS)
+        by_name = sorted(small, key=lambda path: (path.name, path.parent.name))
+        for path in (directory / _SHAPES, *by_name):
+            member = tarfile.TarInfo(str(path.relative_to(directory)))
+            member.size = path.stat().st_size
+            archive.addfile(member, io.BytesIO(path.read_bytes()))
     return lzma.compress(packed.getvalue(), preset=9)
 
 
