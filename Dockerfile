@@ -1,5 +1,5 @@
-# Dependabot updates the digest of 3.11-slim.
-FROM python:3.11-slim@sha256:9534e5a8e315485d4061ed659af0fd78a284c015f9b73661b41d6bab25604534
+# Dependabot updates the digest of 3.13-slim.
+FROM python:3.13-slim@sha256:8d9d0b8bcf6506481eae4907c18f5e3e7902e629f5f6d684f9e7c32e85e3ddf0
 
 LABEL org.opencontainers.image.title="VED" \
       org.opencontainers.image.description="Warm-start vision encoder-decoder checkpoints and publish them to the Hugging Face Hub" \
@@ -16,7 +16,7 @@ COPY requirements/run.txt /opt/ved/requirements.txt
 RUN python -m pip install --no-cache-dir --require-hashes --only-binary :all: \
         --disable-pip-version-check --root-user-action ignore --requirement /opt/ved/requirements.txt \
     && python -m pip uninstall --yes --quiet --root-user-action ignore \
-        orbax-checkpoint tensorstore uvloop setuptools wheel pip
+        orbax-checkpoint tensorstore uvloop pip
 
 COPY LICENSE entrypoint.py /opt/ved/
 COPY ved /opt/ved/ved

@@ -348,5 +348,5 @@ def test_dependabot_proposes_libraries_that_determine_bytes_apart() -> None:
 def test_base_image_is_named_by_digest() -> None:
     (base,) = (line for line in (ROOT / "Dockerfile").read_text().splitlines() if "FROM" in line)
     name, _, digest = base.removeprefix("FROM ").partition("@sha256:")
-    assert name == "python:3.11-slim"
+    assert name == "python:3.13-slim"
     assert len(bytes.fromhex(digest)) == 32

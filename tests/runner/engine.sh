@@ -6,7 +6,7 @@
 set -euo pipefail
 
 state=$1
-image=docker.io/library/python:3.11-slim
+image=docker.io/library/python:3.13-slim
 driver=${STORAGE_DRIVER:-overlay}
 storage=(--root "$state/$driver" --runroot "$state/run-$driver" --storage-driver "$driver")
 mkdir -p "$state"
