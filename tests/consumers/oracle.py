@@ -26,6 +26,7 @@ import transformers
 from flax.serialization import msgpack_serialize
 from flax.traverse_util import flatten_dict, unflatten_dict
 from transformers import (
+    CONFIG_MAPPING,
     AutoConfig,
     AutoImageProcessor,
     AutoTokenizer,
@@ -33,6 +34,7 @@ from transformers import (
     FlaxAutoModelForCausalLM,
     FlaxVisionEncoderDecoderModel,
     GenerationConfig,
+    PretrainedConfig,
     VisionEncoderDecoderConfig,
 )
 from transformers.modeling_flax_pytorch_utils import load_pytorch_checkpoint_in_flax_state_dict
@@ -213,6 +215,23 @@ def rewrite(directory: str) -> Answer:
     return {}, [name for name in sorted(written) if written[name] != (path / name).read_bytes()]
 
 
+def settings(model_types: list[str]) -> Answer:
+    """Return the names of all settings that the classes of these model types know."""
+    found = {}
+    for model_type in model_types:
+        config_class = CONFIG_MAPPING[model_type]
+        names = {
+            *inspect.signature(config_class.__init__).parameters,
+            *inspect.signature(PretrainedConfig.__init__).parameters,
+            *PretrainedConfig._get_global_generation_defaults(),
+            *GenerationConfig().to_dict(),
+            *config_class.attribute_map,
+            *config_class().to_dict(),
+        } - {"self", "kwargs"}
+        found[model_type] = sorted(name for name in names if not name.startswith("_"))
+    return {}, found
+
+
 def methods(names: list[str]) -> Answer:
     """Return the parameters of methods of the class, and their defaults as text."""
     found = {
@@ -248,7 +267,7 @@ def shards(arrays: str, sizes: list[int]) -> Answer:
 
 TASKS: Mapping[str, Callable[..., Answer]] = {
     each.__name__: each
-    for each in (script, load, load_part, draw, compute, rewrite, methods, shards)
+    for each in (script, load, load_part, draw, compute, rewrite, settings, methods, shards)
 }
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import transformers
+from transformers import CONFIG_MAPPING
 from transformers.models.auto.configuration_auto import model_type_to_module_name
 
 from ved.errors import VedError
@@ -78,8 +79,9 @@ def test_families_are_in_one_table() -> None:
 def test_refusals_for_want_of_cross_attention_are_true_of_pytorch() -> None:
     models = Path(transformers.__file__).parent / "models"
     names = {name for _, name, refusal in REFUSED if refusal.reason == NO_CROSS_ATTENTION}
-    assert len(names) > 10
-    for name in names:
+    known = [name for name in names if name in CONFIG_MAPPING]  # releases drop old models
+    assert len(known) > 10
+    for name in known:
         folder = models.joinpath(*model_type_to_module_name(name).split("."))
         paths = [*folder.glob("modeling_*.py")]
         pytorch = [path for path in paths if not re.search("_(flax|tf)_", path.name)]

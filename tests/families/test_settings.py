@@ -1,11 +1,13 @@
 """ved.families.settings: which settings of a config are computed, refused, or harmless."""
 
 import inspect
+from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import CONFIG_MAPPING, GenerationConfig, PretrainedConfig
+from transformers import CONFIG_MAPPING, PretrainedConfig
 
+from tests.support.reference import ask
 from ved.families import DECODERS, ENCODERS
 from ved.families.runtimes import runtimes
 from ved.families.setting import ACTIVATION
@@ -170,6 +172,14 @@ def test_family_knows_the_settings_that_the_flax_class_of_transformers_ignores(
     assert FAMILIES[family].not_in_flax_class(config) == names
 
 
+@pytest.mark.slow
+def test_settings_of_every_class_of_transformers_4_are_known(tmp_path: Path) -> None:
+    answers = ask({"": {"task": "settings", "model_types": [*FAMILIES]}}, tmp_path)
+    assert answers.reports[""].keys() == FAMILIES.keys()
+    for model_type, names in answers.reports[""].items():
+        assert {*names} <= FAMILIES[model_type].settings.keys(), model_type
+
+
 @pytest.mark.parametrize("model_type", FAMILIES)
 def test_settings_of_every_class_are_known(model_type: str) -> None:
     known = FAMILIES[model_type].settings
@@ -177,8 +187,6 @@ def test_settings_of_every_class_are_known(model_type: str) -> None:
     named: set[str] = {
         *inspect.signature(config_class.__init__).parameters,
         *inspect.signature(PretrainedConfig.__init__).parameters,
-        *PretrainedConfig._get_global_generation_defaults(),
-        *GenerationConfig().to_dict(),
         *config_class.attribute_map,
         *config_class().to_dict(),
     } - {"self", "kwargs"}

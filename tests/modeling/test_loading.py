@@ -26,8 +26,6 @@ from ved.modeling import FlaxVisionEncoderDecoderModel
 from ved.modeling.errors import ModelingError
 from ved.modeling.files import MSGPACK, SAFETENSORS, Stored
 
-pytestmark = pytest.mark.hub
-
 PAIRS = [
     ("vit", "gpt2"),
     ("beit", "bert"),
@@ -63,6 +61,7 @@ def load(directory: Path, **options: Any) -> Any:
     return FlaxVisionEncoderDecoderModel.from_pretrained(directory, **options)
 
 
+@pytest.mark.hub
 @pytest.mark.parametrize("name", ["-".join(pair) for pair in PAIRS])
 @pytest.mark.parametrize("unread", [MSGPACK, SAFETENSORS])
 def test_loading_gives_the_bits_of_either_file(
@@ -84,6 +83,7 @@ def test_joining_draws_the_bits_of_the_assembled_checkpoint(name: str, folder: P
     assert_same_parameters(parameters_of(model), parameters_in(folder / name))
 
 
+@pytest.mark.hub
 @pytest.mark.parametrize("safe", [False, True])
 def test_shards_give_the_same_parameters_and_each_tensor_is_read_once(
     safe: bool, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -108,6 +108,7 @@ def test_shards_give_the_same_parameters_and_each_tensor_is_read_once(
     assert again.config.decoder.to_dict() == model.config.decoder.to_dict()
 
 
+@pytest.mark.hub
 def test_param_dtype_and_sharding_apply_to_every_parameter(folder: Path) -> None:
     mesh = Mesh(np.array(jax.devices()), ("all",))
     sharding = NamedSharding(mesh, PartitionSpec())  # type: ignore[no-untyped-call]
@@ -129,6 +130,7 @@ def change(directory: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
 LOST = "decoder.transformer.h.0.mlp.c_fc.weight"
 
 
+@pytest.mark.hub
 @pytest.mark.parametrize(
     ("edit", "named"),
     [
@@ -149,6 +151,7 @@ def test_loading_names_tensors_that_do_not_fit(
     assert named in str(caught.value)
 
 
+@pytest.mark.hub
 def test_loading_accepts_buffers_and_other_names_of_tied_tensors(
     checkpoint: Path, folder: Path
 ) -> None:
@@ -169,6 +172,7 @@ def test_loading_accepts_buffers_and_other_names_of_tied_tensors(
     assert_same_parameters(loaded, expected)
 
 
+@pytest.mark.hub
 @pytest.mark.parametrize("name", [MSGPACK, SAFETENSORS])
 @pytest.mark.parametrize("kept", [0.0, 0.01, 0.9])
 def test_loading_refuses_a_truncated_file(
@@ -184,6 +188,7 @@ def test_loading_refuses_a_truncated_file(
     assert name in str(caught.value)
 
 
+@pytest.mark.hub
 def test_loading_refuses_an_index_that_leaves_its_directory(checkpoint: Path) -> None:
     (checkpoint / SAFETENSORS).rename(checkpoint.parent / "outside.safetensors")
     index = {"weight_map": {LOST: "../outside.safetensors"}}
@@ -193,6 +198,7 @@ def test_loading_refuses_an_index_that_leaves_its_directory(checkpoint: Path) ->
         load(checkpoint)
 
 
+@pytest.mark.hub
 def test_push_to_hub_and_from_pretrained_use_one_commit(
     folder: Path, tmp_path: Path, hub: LocalHub
 ) -> None:
