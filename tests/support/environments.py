@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from filelock import FileLock
 from numpy.typing import NDArray
 
@@ -57,6 +59,11 @@ HOSTILE_VARIABLES = {
 
 _REQUIREMENTS = Path(__file__).parents[2] / "requirements"
 
+_WITH_PYTORCH = ("transformers4", "transformers5")
+"""Environments that are locked for one platform, because PyTorch's build for CPUs is large."""
+
+_PYTORCH_PLATFORM = ("linux", "x86_64", (3, 11))
+
 
 def python(name: str) -> Path:
     """Return the interpreter of the environment that requirements/NAME.txt locks.
@@ -66,7 +73,11 @@ def python(name: str) -> Path:
 
     Raises:
         CalledProcessError: the environment cannot be created.
+        Skipped: it is locked for another platform.
     """
+    here = (sys.platform, platform.machine(), sys.version_info[:2])
+    if name in _WITH_PYTORCH and here != _PYTORCH_PLATFORM:
+        pytest.skip("the environments with PyTorch need Python 3.11, and Linux on x86-64")
     lock = _REQUIREMENTS / f"{name}.txt"
     digest = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:16]
     environment = user_cache("environments") / f"{name}-{digest}"
