@@ -1,6 +1,8 @@
 """The files that GitHub and package installers read."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -153,3 +155,25 @@ def test_globs_find_pages_workflows_and_requirements() -> None:
     assert {"README.md", "architecture.md", "workflows.md"} <= {path.name for path in PAGES}
     assert "ci.yml" in [path.name for path in WORKFLOWS]
     assert {"run.txt", "dev.txt"} <= {path.name for path in REQUIREMENTS}
+
+
+@pytest.mark.parametrize(("version", "refused"), [("3, 10, 13", True), ("3, 11, 0", False)])
+def test_makefile_refuses_old_python(version: str, refused: bool, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(
+        f"#!/bin/sh\n"
+        f'[ "$1" = -c ] || {{ mkdir -p "$3"; exit; }}\n'  # python -m venv DIRECTORY
+        f'exec {sys.executable} -c "import sys; sys.version_info = ({version}); $2"\n'
+    )
+    python.chmod(0o755)
+    environment = tmp_path / "venv"
+
+    run = subprocess.run(
+        ["make", f"PYTHON={python}", f"VENV={environment}", f"{environment}/bin/python"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+
+    assert (run.returncode != 0) == refused
+    assert environment.exists() != refused
