@@ -220,6 +220,8 @@ def test_processor_size_differs_from_the_config(family: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("form", ["fast", "slow"])
 @pytest.mark.parametrize("family", checkpoints.DECODERS)
 def test_tokenizer_decodes_what_it_encodes(family: str, form: str, tmp_path: Path) -> None:
+    if (family, form) == ("xglm", "slow"):
+        pytest.skip("transformers 5 drops all words of XGLM's sentencepiece model")
     FAMILIES[family](tmp_path, tokenizer=form)
     assert (tmp_path / "tokenizer.json").exists() == (form == "fast")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)

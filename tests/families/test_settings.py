@@ -125,6 +125,8 @@ CONVERTED: list[tuple[tuple[str, ...], str, object, object]] = [
     (("gpt2",), "activation_function", "gelu_accurate", "gelu_new"),
     (("bart",), "activation_function", "gelu_python_tanh", "gelu_pytorch_tanh"),
     (("dinov2",), "mlp_ratio", 4.0, 4),
+    (("vit", "bert"), "layer_norm_eps", 1, 1.0),
+    (("bart",), "decoder_layerdrop", 0, 0.0),
     (WINDOWS, "image_size", [16, 16], 16),
     ((*WINDOWS, "vit"), "image_size", [24, 16], [24, 16]),
     (WINDOWS, "mlp_ratio", 4, 4.0),

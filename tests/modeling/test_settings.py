@@ -1,5 +1,6 @@
-"""Flax computes what the PyTorch class computes with any settings, or VED refuses the config."""
+"""Flax computes what PyTorch computes with any settings, or VED refuses the config."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -294,10 +295,25 @@ def run_pytorch(folder: Path) -> tuple[dict[str, Any], Mapping[str, NDArray[np.f
     return sources, {"states": states, **answer}
 
 
+def read_with_transformers_5(
+    sources: dict[str, Any], folder: Path
+) -> tuple[dict[str, str], Mapping[str, NDArray[np.float32]]]:
+    """Return errors and outputs by name, of the models that `run_pytorch` wrote to a folder."""
+    request = {
+        "sources": sources,
+        "input_ids": INPUT_IDS,
+        "encoder_hidden_states": str(folder / "states.npy"),
+        "pixels": str(folder / "answer.npz"),
+    }
+    (folder / "again").mkdir()
+    answer = run_consumer("transformers5", CONSUMER, request, folder / "again")
+    return json.loads(str(answer["failed"])), answer
+
+
 def flax_output(
     role: Role, directory: Path, pixels: NDArray[np.float32], states: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Return what Flax computes with a source as VED publishes it.
+) -> tuple[NDArray[np.float32], Mapping[str, Any]]:
+    """Return what Flax computes with a source as VED publishes it, and its published settings.
 
     Raises:
         VedError: VED refuses the source, before it reads weights.
@@ -308,7 +324,7 @@ def flax_output(
     assert not part.ledger.warnings
     tensors = dict((*part.copied("flax"), *part.initialized("flax")))
     params = unflatten_dict({path[1:]: jnp.asarray(read(each)) for path, each in tensors.items()})
-    return module_output(role, config.settings, params, pixels, states)
+    return module_output(role, config.settings, params, pixels, states), config.settings
 
 
 def module_output(
@@ -327,15 +343,6 @@ def module_output(
     decoder = module_of(settings)(settings)
     positions = settings.position_ids(ids)
     return np.asarray(decoder.apply({"params": params}, ids, positions, None, states).logits)
-
-
-Answers = tuple[dict[str, Any], Mapping[str, NDArray[np.float32]]]
-
-
-@pytest.fixture(scope="module")
-def pytorch(tmp_path_factory: pytest.TempPathFactory) -> Answers:
-    """Return the result of `run_pytorch`."""
-    return run_pytorch(tmp_path_factory.mktemp("settings"))
 
 
 def stored_params(directory: Path, shapes: Any) -> Any:
@@ -367,10 +374,12 @@ def refused_output(
 
 
 @pytest.mark.slow
-def test_settings_give_the_numbers_of_pytorch_or_are_refused(pytorch: Answers) -> None:
+def test_settings_give_the_numbers_of_pytorch_or_are_refused(tmp_path: Path) -> None:
     """The modules compute more than the table of families allows to publish."""
     assert STRATEGIES.keys() == ENCODERS.keys() | DECODERS.keys()
-    sources, arrays = pytorch
+    sources, arrays = run_pytorch(tmp_path)
+    outputs: dict[str, NDArray[np.float32]] = {}
+    settings: dict[str, Mapping[str, Any]] = {}
     published: dict[str, float] = {}
     others: dict[str, float] = {}
     refusals: list[VedError] = []
@@ -379,7 +388,8 @@ def test_settings_give_the_numbers_of_pytorch_or_are_refused(pytorch: Answers) -
         inputs = arrays[f"{name} pixels"], arrays["states"]
         errors = published
         try:
-            output = flax_output(each["role"], Path(each["directory"]), *inputs)
+            output, settings[name] = flax_output(each["role"], Path(each["directory"]), *inputs)
+            outputs[name] = output
         except VedError as refusal:
             refusals.append(refusal)
             errors = others
@@ -395,6 +405,16 @@ def test_settings_give_the_numbers_of_pytorch_or_are_refused(pytorch: Answers) -
         if not error < 1e-4
     }
     assert not wrong
+    kept = [
+        name
+        for name in published
+        if settings[name]["model_type"] == sources[name]["config"]["model_type"]
+    ]  # the checkpoints of others have the names of their own family
+    failed, again = read_with_transformers_5(
+        {name: {**sources[name], "config": dict(settings[name])} for name in kept}, tmp_path
+    )
+    assert not failed
+    assert not [name for name in kept if not np.abs(outputs[name] - again[name]).max() < 1e-4]
     assert {error.code for error in refusals} <= REFUSALS
     assert not [error for error in refusals if "does not describe a working" in error.cause]
     assert {name.rpartition("-")[0] for name in published} == STRATEGIES.keys()

@@ -5,7 +5,7 @@ A setting is computed, or refused with the reason, or it does not change what th
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -79,6 +79,11 @@ def one_of(*values: str | None) -> Setting:
     )
 
 
+def _as_fraction(value: Any) -> Any:
+    """Return 1 as 1.0, which transformers 5 requires for some settings."""
+    return float(value) if type(value) is int else value
+
+
 def _is_number(value: object, largest: float = _LARGEST) -> bool:
     return type(value) in (int, float) and 0 <= value <= largest  # type: ignore[operator]
 
@@ -125,12 +130,8 @@ SIZE_LIST = Setting(
 )
 """A number for each stage of an encoder, which `ved.sources.config_sizes` checks."""
 
-RATIO = Setting(
-    lambda value: value is not None,
-    "a number",
-    convert=lambda value: float(value) if type(value) is int else value,
-)
-"""A number that `ved.sources.config_sizes` checks. transformers 5 requires a fraction."""
+RATIO = Setting(lambda value: value is not None, "a number", convert=_as_fraction)
+"""A number that `ved.sources.config_sizes` checks."""
 
 OPTIONAL_SIZE = Setting()
 """A size that may be null, which `ved.sources.config_sizes` checks."""
@@ -147,23 +148,31 @@ FIRST_POSITION = Setting(
 
 FLAG = flag()
 
-NUMBER = Setting(_is_number, f"a number from 0 to {_LARGEST}")
+NUMBER = Setting(_is_number, f"a number from 0 to {_LARGEST}", convert=_as_fraction)
 
 POSITIVE_NUMBER = Setting(
-    lambda value: _is_number(value) and value > 0, f"a positive number up to {_LARGEST}"
+    lambda value: _is_number(value) and value > 0,
+    f"a positive number up to {_LARGEST}",
+    convert=_as_fraction,
 )
 
 OPTIONAL_NUMBER = Setting(
-    lambda value: value is None or _is_number(value), f"None or {NUMBER.expected}"
+    lambda value: value is None or _is_number(value),
+    f"None or {NUMBER.expected}",
+    convert=_as_fraction,
 )
 
 OPTIONAL_POSITIVE_NUMBER = Setting(
     lambda value: value is None or not POSITIVE_NUMBER.problem(value),
     f"None or {POSITIVE_NUMBER.expected}",
+    convert=_as_fraction,
 )
 
 RATE = Setting(lambda value: _is_number(value, 1), "a number from 0 to 1")
 """A probability of dropout. Training uses it."""
+
+LAYER_RATE = replace(RATE, convert=_as_fraction)
+"""A probability to leave out a layer. Training uses it."""
 
 WHOLE_RATIO = Setting(
     _is_whole,

@@ -16,6 +16,7 @@ from ved.families.setting import (
     HARMLESS,
     INITIAL_VALUE,
     LABELS,
+    LAYER_RATE,
     MAPPING,
     NUMBER,
     OPTIONAL_SIZE,
@@ -217,11 +218,12 @@ BART: Settings = MappingProxyType(
         # The other half of the source
         **_all(SIZE, "encoder_layers", "encoder_attention_heads", "encoder_ffn_dim"),
         **_all(SIZE, "num_hidden_layers", "num_attention_heads"),
-        "encoder_layerdrop": RATE,
+        "encoder_layerdrop": LAYER_RATE,
         "activation_function": ACTIVATION,
         "init_std": NUMBER,
         "scale_embedding": FLAG,
-        **_all(RATE, "dropout", "attention_dropout", "activation_dropout", "decoder_layerdrop"),
+        **_all(RATE, "dropout", "attention_dropout", "activation_dropout"),
+        "decoder_layerdrop": LAYER_RATE,
         **_all(HARMLESS, "classifier_dropout", "classif_dropout", "save_step"),
         "force_bos_token_to_be_generated": HARMLESS,
         # Relics of older classes
