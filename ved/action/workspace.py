@@ -15,14 +15,13 @@ def check_in_workspace(kind: str, name: str) -> None:
     Raises:
         RequestError: the file is outside the workspace, or links in its path form a circle.
     """
-    try:
-        path = Path(name).resolve()
-    except (OSError, RuntimeError) as error:  # depends on the version of Python
+    path = _resolve(Path(name))
+    if path is None:
         raise RequestError(
             f"The {kind} file {name!r} cannot be written: its symbolic links form a circle.",
             "Give another path inside the workspace.",
             code=ErrorCode.FILE_NOT_WRITABLE,
-        ) from error
+        )
     if not path.is_relative_to(Path.cwd().resolve()):
         raise RequestError(
             f"The {kind} file {name!r} is outside the workspace.",
@@ -50,3 +49,13 @@ def write_file(kind: str, name: str, content: str) -> None:
             "Give another path inside the workspace.",
             code=ErrorCode.FILE_NOT_WRITABLE,
         ) from error
+
+
+def _resolve(path: Path) -> Path | None:
+    """Return a path without symbolic links, or None if links form a circle."""
+    try:
+        resolved = path.resolve()
+    except (OSError, RuntimeError):  # up to Python 3.12
+        return None
+    # Newer versions leave the links of a circle.
+    return None if any(each.is_symlink() for each in (resolved, *resolved.parents)) else resolved
