@@ -44,7 +44,9 @@ environment.prepare(progress_bars=False, endpoint=_HUB.endpoint)
 _KEPT = {**_COMPILED, **environment.XET_VARIABLES, "HF_XET_CLIENT_RETRY_BASE_DELAY": "10ms"}
 os.environ.update(_KEPT)
 
-from huggingface_hub import configure_http_backend, constants  # noqa: E402
+from huggingface_hub import constants, set_client_factory  # noqa: E402
+from huggingface_hub.utils import _xet  # noqa: E402
+from huggingface_hub.utils._http import default_client_factory  # noqa: E402
 
 from tests.support import publishing  # noqa: E402
 from tests.support.faults import BROKEN  # noqa: E402
@@ -76,8 +78,9 @@ def isolated(
         monkeypatch.setenv(name, value)
     for name, value in vars(KNOWN).items():
         monkeypatch.setattr(KNOWN, name, value)  # forgets the secrets of this test at its end
+    _xet.XET_CONNECTION_INFO_CACHE.clear()  # the storage of the Hub is restored, too
     yield
-    configure_http_backend()  # without what a command made of it
+    set_client_factory(default_client_factory)  # without what a command made of it
     root = logging.getLogger()
     for handler in root.handlers[:]:
         if isinstance(handler.formatter, LogFormatter):

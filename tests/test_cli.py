@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from huggingface_hub import HfApi
 
 import ved
 from tests import checkpoints
 from tests.support.publishing import TOKEN, files_of, heads, pair
+from tests.support.web import web
 from ved.cli import main
 from ved.errors import ErrorCode
 from ved.families.table import DECODERS, ENCODERS
@@ -596,7 +596,7 @@ def test_localhub_serves_until_it_is_interrupted(
         assert api.whoami()["name"] == user
         api.create_repo(f"{user}/kept")
         xet = f"{endpoint}/api/models/{user}/kept/xet-read-token/main"
-        assert requests.get(xet, timeout=30).status_code == xet_status
+        assert web.get(xet).status_code == xet_status
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
     assert (tmp_path / "hub" / "repos" / "models" / user / "kept.git").is_dir()

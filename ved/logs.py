@@ -73,3 +73,5 @@ def configure(stream: TextIO | TextIOBase) -> None:
     handler: logging.StreamHandler[Any] = logging.StreamHandler(stream)
     handler.setFormatter(LogFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    # It logs the address of every request, which may be signed.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)

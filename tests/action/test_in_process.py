@@ -37,7 +37,7 @@ def process_state() -> dict[str, Any]:
         "disabled": logging.root.manager.disable,
         "constants": {name: value for name, value in vars(constants).items() if name.isupper()},
         "address": file_download.HUGGINGFACE_CO_URL_TEMPLATE,
-        "adapters": {type(adapter) for adapter in get_session().adapters.values()},
+        "session": type(get_session()),
     }
 
 

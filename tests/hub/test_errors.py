@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 
+import httpx2
 import pytest
-import requests
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import FileMetadataError, LocalEntryNotFoundError
-from huggingface_hub.utils import parse_datetime, reset_sessions, validate_repo_id
+from huggingface_hub.utils import parse_datetime, validate_repo_id
 
 from tests.support.publishing import TOKEN, client
 from ved.errors import ErrorCode, VedError
+from ved.hub import http
 from ved.hub.answers import MalformedAnswerError
+from ved.hub.connections import NoAnswerError
 from ved.hub.errors import UploadError, is_not_found, translated_errors
 from ved.hub.repo_info import fetch_repo
 from ved.localhub import LocalHub
@@ -59,9 +61,7 @@ def test_translated_errors_pass_programming_errors(
 def test_translated_errors_pass_errors_of_a_callback_of_ved(
     monkeypatch: pytest.MonkeyPatch, hub: LocalHub
 ) -> None:
-    """The client calls VED's adapter; a bug in the adapter is not a malformed answer."""
-    from ved.hub import http
-
+    """The client calls VED's transport; a bug in it is not a malformed answer."""
     monkeypatch.setattr(http, "is_unreachable", None)
     hub.faults.add("GET", "/api/whoami-v2$", cut_response=0)
     api = http.connect(TOKEN)
@@ -97,7 +97,6 @@ def parsed(api: HfApi) -> None:
         lambda: parse_datetime("yesterday"),
         raising(MalformedAnswerError("x")),
         raising(FileMetadataError("x")),
-        raising(requests.exceptions.JSONDecodeError("x", "x", 0)),
     ],
 )
 def test_translated_errors_explain_malformed_answers(action: Callable[[], object]) -> None:
@@ -148,7 +147,7 @@ def test_translated_errors_explain_missing_file(hub: LocalHub) -> None:
 
 def test_translated_errors_explain_cause_of_failed_download() -> None:
     wrapped = LocalEntryNotFoundError("not in the cache")
-    wrapped.__cause__ = requests.exceptions.ChunkedEncodingError("cut")
+    wrapped.__cause__ = httpx2.RemoteProtocolError("cut")
     assert "connection was cut" in translated(raising(wrapped)).cause
     assert not is_not_found(wrapped)
     assert translated(raising(LocalEntryNotFoundError("x"))).code == ErrorCode.DAMAGED_SOURCE
@@ -158,12 +157,8 @@ def test_translated_errors_explain_offline_mode(
     hub: LocalHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    reset_sessions()
-    try:
-        error = translated(client(hub).whoami)
-    finally:
-        monkeypatch.undo()
-        reset_sessions()
+    http.connect()
+    error = translated(client(hub).whoami)
     assert "HF_HUB_OFFLINE" in error.cause
 
 
@@ -171,9 +166,9 @@ def test_translated_errors_explain_offline_mode(
     "error",
     [
         ConnectionError("No connection"),
-        requests.ConnectionError("No route"),
-        requests.Timeout(),
-        requests.exceptions.RetryError(),
+        httpx2.ConnectError("No route"),
+        httpx2.ReadTimeout("x"),
+        NoAnswerError(httpx2.ConnectError("x")),
     ],
 )
 def test_translated_errors_explain_failed_connections(error: Exception) -> None:
@@ -184,7 +179,7 @@ def test_translated_errors_explain_failed_connections(error: Exception) -> None:
 
 def test_translated_errors_explain_cause_of_failed_upload() -> None:
     upload = UploadError()
-    upload.__cause__ = requests.Timeout()
+    upload.__cause__ = httpx2.ReadTimeout("x")
     assert "does not answer" in translated(raising(upload)).cause
 
 

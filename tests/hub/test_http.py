@@ -3,9 +3,9 @@
 import logging
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 
 import pytest
-import requests
 from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import get_session
@@ -14,6 +14,7 @@ from tests.support.publishing import TOKEN
 from tests.support.servers import Answer, serving
 from ved.errors import ErrorCode, RequestError
 from ved.hub import http, responses, retries
+from ved.hub.connections import NoAnswerError
 from ved.localhub import LocalHub
 
 WHOAMI = "^/api/whoami-v2$"
@@ -45,7 +46,7 @@ def test_adapter_gives_up_with_last_answer(hub: LocalHub, slept: list[float]) ->
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 501])
 def test_adapter_does_not_retry_other_status(status: int, hub: LocalHub) -> None:
     hub.faults.add("GET", WHOAMI, status=status)
-    with pytest.raises(requests.HTTPError):
+    with pytest.raises(HfHubHTTPError):
         http.connect(TOKEN).whoami()
     assert len(hub.requests) == 1
 
@@ -83,7 +84,7 @@ def test_adapter_tries_a_refused_connection_less_often(
 ) -> None:
     api = http.connect(TOKEN)
     api.endpoint = f"http://127.0.0.1:{unused_port}"
-    with pytest.raises(requests.exceptions.RetryError):
+    with pytest.raises(NoAnswerError):
         api.whoami()
     assert len(slept) == retries.CONNECTION_ATTEMPTS - 1
     assert retries.CONNECTION_ATTEMPTS < retries.ATTEMPTS
@@ -106,21 +107,61 @@ def test_response_has_no_unsafe_cache_keys(name: str, value: str, is_kept: bool)
     assert (response.headers.get(name) == value) == is_kept
 
 
-def test_session_sends_token_to_trusted_urls_only() -> None:
-    with serving(lambda _path, _sent: (200, {}, b"")) as trusted:
-        pass
-    http.connect(None, f"{trusted}/")
-    assert type(get_session().get_adapter(f"{trusted}/x")) is http._RetryingAdapter
-    assert type(get_session().get_adapter("https://example.org/")) is http._ThirdPartyAdapter
+def test_session_sends_token_to_trusted_urls_only(hub: LocalHub) -> None:
+    def show(_path: str, _sent: bytes) -> Answer:
+        return 200, {}, b""
+
+    headers = {"Authorization": "Bearer secret"}
+    with serving(show) as trusted, serving(show) as other:
+        http.connect(None, f"{trusted}/")
+        sent = {url: get_session().get(f"{url}/x", headers=headers) for url in (trusted, other)}
+    assert "Authorization" in sent[trusted].request.headers
+    assert "Authorization" not in sent[other].request.headers
 
 
-def test_read_limited_stops_after_one_chunk_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(responses, "CHUNK_BYTES", 100)
-    with serving(lambda _path, _sent: (200, {}, bytes(10_000))) as url:
-        for length, most in ((50, 50), (250, 300), (20_000, 10_000)):
-            with get_session().get(url, stream=True, timeout=5) as response:
+def test_session_uses_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def answer(path: str, _sent: bytes) -> Answer:
+        seen.append(path)
+        return 200, {}, b"by proxy"
+
+    with serving(answer) as proxy:
+        monkeypatch.setenv("http_proxy", proxy)
+        monkeypatch.setenv("no_proxy", "other.example")
+        http.connect()
+        assert get_session().get("http://hub.example/x").text == "by proxy"
+        assert seen == ["http://hub.example/x"]
+        monkeypatch.setattr(retries, "CONNECTION_ATTEMPTS", 1)
+        with pytest.raises(NoAnswerError):
+            get_session().get("http://other.example/x")
+    assert len(seen) == 1
+
+
+def test_request_sends_a_file_again_from_where_it_began(hub: LocalHub, tmp_path: Path) -> None:
+    bodies = []
+
+    def refuse_first(_path: str, sent: bytes) -> Answer:
+        bodies.append(sent)
+        return (503 if len(bodies) == 1 else 200), {}, b""
+
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    http.connect()
+    with serving(refuse_first) as url, path.open("rb") as file:
+        file.seek(4)
+        get_session().post(url, content=file)
+    assert bodies == [b"456789", b"456789"]
+
+
+def test_read_limited_stops_after_one_chunk_more() -> None:
+    http.connect()
+    size = 1_000_000
+    with serving(lambda _path, _sent: (200, {}, bytes(size))) as url:
+        for length in (50, 250, 2 * size):
+            with get_session().stream("GET", url) as response:
                 content = responses.read_limited(response, length)
-            assert min(length, 10_000) <= len(content) <= most
+            assert min(length, size) <= len(content) <= min(length + 2**17, size)
 
 
 @pytest.mark.parametrize("endpoint", ["", "huggingface.co", "ftp://huggingface.co", "http://["])

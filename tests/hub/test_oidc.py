@@ -2,16 +2,17 @@
 
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from huggingface_hub import HfApi, constants, get_token
+from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError
-from huggingface_hub.utils import reset_sessions
 
 from tests.support.servers import Answer, serving
+from ved import environment
 from ved.errors import ErrorCode, RequestError, VedError
 from ved.hub import oidc
 from ved.hub.oidc import Publisher
@@ -89,7 +90,7 @@ def test_offers_identity_needs_both_variables(hub: LocalHub) -> None:
 
 def test_token_writes_to_its_repo_only(hub: LocalHub) -> None:
     api = HfApi(hub.endpoint, token=publisher(hub).token(REPO))
-    commit = api.upload_file(path_or_fileobj=bytes(999), path_in_repo="x.bin", repo_id=REPO)
+    commit = api.upload_file(path_or_fileobj=b"x", path_in_repo="y", repo_id=REPO)
     assert alice(hub).model_info(REPO).sha == commit.oid
     with pytest.raises(HfHubHTTPError, match="403 Forbidden"):
         api.upload_file(path_or_fileobj=b"", path_in_repo="x", repo_id="alice/other")
@@ -131,10 +132,12 @@ def test_token_is_exchanged_once_for_all_threads(hub: LocalHub) -> None:
     assert len(tokens) == exchanges(hub) == 1
 
 
-def test_job_without_publisher_has_no_token(hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {**job(hub), "HF_OIDC_RESOURCE": REPO}.items():
-        monkeypatch.setenv(name, value)
-    assert get_token() is None  # huggingface_hub 0.36.2 knows nothing of all this
+def test_environment_does_not_have_huggingface_hub_publish_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "environ", {"HF_OIDC_RESOURCE": REPO, "HF_OIDC_ID_TOKEN": "a.b.c"})
+    environment.prepare(progress_bars=False)
+    assert not any("OIDC" in name for name in os.environ)
 
 
 # Secrets
@@ -259,12 +262,7 @@ def test_id_token_of_unreachable_github(hub: LocalHub, unused_port: int) -> None
 
 def test_id_token_in_offline_mode(hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    reset_sessions()
-    try:
-        assert "(OfflineModeIsEnabled)" in refusal(publisher(hub)).cause
-    finally:
-        monkeypatch.undo()
-        reset_sessions()
+    assert "(OfflineModeIsEnabled)" in refusal(publisher(hub)).cause
 
 
 def test_id_token_with_unknown_request_token(hub: LocalHub) -> None:

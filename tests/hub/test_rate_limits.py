@@ -5,8 +5,8 @@ import threading
 import time
 from collections.abc import Mapping
 
+import httpx2
 import pytest
-import requests
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
@@ -19,15 +19,15 @@ from ved.hub.errors import translated_errors
 from ved.localhub import ActionLimit, LocalHub, RateLimit
 
 USED_UP = '"api";r=0;t=%s'
+MODELS = httpx2.URL("https://hub/api/models")
 LEFT = '"api";r=7;t=%s'
 
 
-def answer(fields: Mapping[str, str], body: bytes = b"", status: int = 429) -> requests.Response:
+def answer(fields: Mapping[str, str], body: bytes = b"", status: int = 429) -> httpx2.Response:
     """Return an answer of a Hub."""
-    response = requests.Response()
-    response.status_code, response._content, response.url = status, body, "https://hub/api/models"
-    response.headers.update(fields)
-    return response
+    return httpx2.Response(
+        status, headers=fields, content=body, request=httpx2.Request("GET", MODELS)
+    )
 
 
 @pytest.fixture
@@ -94,9 +94,9 @@ def test_clock_has_all_threads_wait_and_says_so_once(
     for _ in range(8):
         assert clock.pauses_after(answer({"RateLimit": USED_UP % 60}))
     assert len(caplog.messages) == 1
-    clock.wait("https://hub/owner/model/resolve/main/config.json")  # has a window of its own
+    clock.wait(MODELS.join("/owner/model/resolve/main/config.json"))  # has a window of its own
     assert waited == []
-    threads = [threading.Thread(target=clock.wait, args=("https://hub/api/x",)) for _ in range(4)]
+    threads = [threading.Thread(target=clock.wait, args=(MODELS,)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -108,7 +108,7 @@ def test_clock_has_all_threads_wait_and_says_so_once(
 def test_clock_pauses_before_it_is_refused(waited: list[float]) -> None:
     clock = rate_limits.RateLimitClock()
     clock.observe(answer({"RateLimit": USED_UP % 20}, status=200))
-    clock.wait("https://hub/api/models")
+    clock.wait(MODELS)
     assert 20 <= sum(waited) <= 22
 
 
@@ -120,7 +120,7 @@ def test_clock_waits_for_a_window_that_is_about_to_end(
 ) -> None:
     clock = rate_limits.RateLimitClock()
     assert clock.pauses_after(answer(fields))
-    clock.wait("https://hub/api/models")
+    clock.wait(MODELS)
     assert 1 <= sum(waited) <= 2
 
 
@@ -128,12 +128,12 @@ def test_clock_stops_waiting_on_an_interrupt(monkeypatch: pytest.MonkeyPatch) ->
     interrupted = threading.Event()
     monkeypatch.setattr(interruption, "_interrupted", interrupted)
     clock = rate_limits.RateLimitClock()
-    clock.pause("https://hub/api/x", 300)
+    clock.pause(MODELS, 300)
     ended = []
 
     def wait() -> None:
         try:
-            clock.wait("https://hub/api/x")
+            clock.wait(MODELS)
         except KeyboardInterrupt:
             ended.append(time.monotonic())
 

@@ -3,9 +3,9 @@
 import logging
 
 import pytest
+from httpx2 import RemoteProtocolError
 from hypothesis import given
 from hypothesis import strategies as st
-from requests.exceptions import ChunkedEncodingError
 
 from ved.hub import retries
 
@@ -71,9 +71,9 @@ def test_retry_gives_up_after_last_attempt(slept: list[float]) -> None:
 
     def action() -> None:
         calls.append(1)
-        raise ChunkedEncodingError
+        raise RemoteProtocolError("cut")
 
-    with pytest.raises(ChunkedEncodingError):
+    with pytest.raises(RemoteProtocolError):
         retries.retry_truncated(action, "read it")
     assert (len(calls), len(slept)) == (retries.ATTEMPTS, retries.ATTEMPTS - 1)
 

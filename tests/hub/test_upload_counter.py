@@ -4,6 +4,7 @@ import pytest
 from huggingface_hub.utils import get_session
 
 from tests.support.publishing import build_pair, client, pair
+from ved.hub import http
 from ved.hub.upload_counter import count_uploads
 from ved.localhub import LocalHub
 from ved.results.rows import Row
@@ -64,6 +65,7 @@ def test_counter_adds_sizes_of_requested_files(
 ) -> None:
     hub.faults.add("POST", "/batch$", body=answer)
     url = f"{hub.endpoint}/owner/x.git/info/lfs/objects/batch"
+    http.connect()
     with count_uploads() as uploads:
         get_session().post(url, timeout=10)
     get_session().post(url, timeout=10)  # not counted: after the block
@@ -74,6 +76,7 @@ def test_counter_is_unknown_after_one_unknown_answer(hub: LocalHub) -> None:
     for size in (7, -7, 7):
         answer = b'{"objects": [{"size": %d, "actions": {"upload": {}}}]}' % size
         hub.faults.add("POST", "/batch$", body=answer)
+    http.connect()
     with count_uploads() as uploads:
         for _ in range(3):
             get_session().post(f"{hub.endpoint}/x/y.git/info/lfs/objects/batch", timeout=10)

@@ -9,6 +9,7 @@ from typing import Any
 
 import hf_xet
 import pytest
+from huggingface_hub import constants
 
 from tests import checkpoints
 from tests.support.publishing import TOKEN, client, heads, publish
@@ -133,25 +134,45 @@ def test_upload_explains_token_that_is_not_renewed(
 
 
 @pytest.mark.hub
-def test_upload_renews_with_the_token_of_that_moment(tmp_path: Path, checkpoint: Path) -> None:
+def test_upload_continues_with_the_token_of_that_moment(
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The token of a job may expire during an upload."""
     with LocalHub(tmp_path / "hub", xet=True, xet_token_lifetime=20) as hub:
-        hub.add_user("owner", token=TOKEN)
-        owner = client(hub)
-        publish(hub, "owner/keyless", checkpoint)
-        target = repos.read_repo("owner/keyless", owner)
+        for name, token in {"owner": TOKEN, "first": "hf_first", "second": "hf_second"}.items():
+            hub.add_user(name, token=token, organizations=("team",))
+        monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+        owner = http.connect(TOKEN)
+        publish(hub, "team/keyless", checkpoint)
+        target = repos.read_repo("team/keyless", owner)
         (checkpoint / WEIGHTS).write_bytes(os.urandom(50_000))
         hub.requests.clear()
-        clients = []
+        # hf_xet renews a token that is valid for less than half a minute before each request, so
+        # the first token expires after the content is sent, and before it is described.
+        hub.faults.add("GET", "/xet-write-token/", after=4, times=1, status=401)
+        tokens = iter(("hf_first", "hf_second"))
 
         def pusher(_: str) -> Any:
-            clients.append(client(hub))
-            return clients[-1]
+            return client(hub, next(tokens))
 
-        commits.publish(target, checkpoint, private=None, api=owner, pusher=pusher)
-        asked = [each for each in hub.requests if "/xet-write-token/" in each.path]
-        # One request is huggingface_hub's own, before the upload begins.
-        assert len(clients) == len(asked) >= 2
+        commit = commits.publish(target, checkpoint, private=None, api=owner, pusher=pusher)
+        assert owner.model_info("team/keyless").sha == commit
+        assert next(tokens, None) is None
+        sent = [each for each in hub.requests if each.path.startswith("/xet/bucket/")]
+        assert len(sent) == 1  # what was sent before is not sent again
+
+
+@pytest.mark.hub
+def test_upload_to_a_hub_without_xet_goes_by_lfs(
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    with LocalHub(tmp_path / "hub") as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+        hub.add_user("owner", token=TOKEN)
+        repo = publish_checkpoint(hub, checkpoint)
+        names = client(hub).list_repo_files(repo)
+    assert {WEIGHTS, "config.json"} <= set(names)
 
 
 def test_upload_leaves_nothing_in_home(
@@ -320,14 +341,12 @@ def test_storage_that_is_not_reached_gives_up(
 ) -> None:
     storage = f"http://127.0.0.1:{unused_port}/cas"
     started = time.monotonic()
-    with pytest.raises(StorageError) as caught, xet.explained_transfers():
-        hf_xet.upload_files(
-            [str(checkpoint / WEIGHTS)],
-            storage,
-            ("token", 2**40),
-            lambda: ("token", 2**40),
-            None,
-            "model",
-        )
+    group = xet._Group(
+        hf_xet.XetSession().new_upload_commit,
+        {"endpoint": storage, "token": "token", "token_expiry_unix_secs": 2**40},
+        Transfer([], storage, is_upload=True),
+    )
+    with pytest.raises(StorageError) as caught, group:
+        group.start_upload_file(str(checkpoint / WEIGHTS), sha256=hf_xet.SKIP_SHA256)
     assert caught.value.code == ErrorCode.HUB_DOES_NOT_ANSWER
     assert time.monotonic() - started < 90  # what users are promised

@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
-import requests
 from huggingface_hub import HfApi, constants
 
 from tests.localhub.helpers import Names
+from tests.support.web import web
 from ved.localhub import LocalHub
 
 MULTIPART_THRESHOLD = 100_000
@@ -81,11 +82,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ask(hub: LocalHub, names: Names) -> Callable[..., requests.Response]:
+def ask(hub: LocalHub, names: Names) -> Callable[..., httpx2.Response]:
     """Return a function that sends a request that huggingface_hub would not send."""
 
-    def send(method: str, path: str, **options: Any) -> requests.Response:
+    def send(method: str, path: str, **options: Any) -> httpx2.Response:
         headers = {"authorization": f"Bearer {names.token('alice')}"} | options.pop("headers", {})
-        return requests.request(method, hub.endpoint + path, headers=headers, timeout=30, **options)
+        return web.request(method, hub.endpoint + path, headers=headers, **options)
 
     return send

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2
 import pytest
-import requests
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.hf_api import BlobLfsInfo, RepoFile
 
 from ved.localhub import LocalHub
 
-Ask = Callable[..., requests.Response]
+Ask = Callable[..., httpx2.Response]
 Client = Callable[[str | None], HfApi]
 
 

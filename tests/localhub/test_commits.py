@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
-import requests
 from huggingface_hub import (
     CommitOperationCopy,
     CommitOperationDelete,
@@ -37,11 +37,11 @@ def contents(root: Path) -> dict[str, bytes]:
     }
 
 
-def commit_lines(ask: Ask, repo: str, *lines: dict[str, Any], **values: str) -> requests.Response:
+def commit_lines(ask: Ask, repo: str, *lines: dict[str, Any], **values: str) -> httpx2.Response:
     """Commit without the client, which refuses or changes what these tests send."""
     first = {"key": "header", "value": {"summary": "raw", **values}}
     body = "\n".join(json.dumps(line) for line in [first, *lines])
-    return ask("POST", f"/api/models/{repo}/commit/main", data=body)
+    return ask("POST", f"/api/models/{repo}/commit/main", content=body)
 
 
 def file_line(path: str, content: bytes = b"content") -> dict[str, Any]:
@@ -208,7 +208,7 @@ def test_commit_refuses_a_path_that_is_a_file_and_a_folder(ask: Ask, repo: str) 
 @pytest.mark.parametrize("line", ["{", '{"key": "mystery", "value": {}}', "[]"])
 def test_commit_refuses_malformed_lines(ask: Ask, repo: str, line: str) -> None:
     header = '{"key": "header", "value": {"summary": "x"}}\n'
-    answer = ask("POST", f"/api/models/{repo}/commit/main", data=header + line)
+    answer = ask("POST", f"/api/models/{repo}/commit/main", content=header + line)
     assert answer.status_code == 400
 
 
@@ -264,7 +264,7 @@ def test_lfs_verify_checks_existence_and_size(
 
 
 def test_lfs_urls_need_a_signature(ask: Ask, repo: str) -> None:
-    assert ask("PUT", f"/lfs/models/{repo}/{'0' * 64}/3", data=b"abc").status_code == 403
+    assert ask("PUT", f"/lfs/models/{repo}/{'0' * 64}/3", content=b"abc").status_code == 403
     assert ask("GET", f"/lfs/models/{repo}/{'0' * 64}?signature=abc").status_code == 403
 
 

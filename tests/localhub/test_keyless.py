@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
-import requests
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -16,6 +16,7 @@ from huggingface_hub.errors import (
 )
 
 from tests.localhub.helpers import Ask, Names, status
+from tests.support.web import web
 from ved.errors import ErrorCode, VedError
 from ved.localhub import LocalHub
 
@@ -33,10 +34,9 @@ def job(hub: LocalHub, **changes: Any) -> dict[str, str]:
 def id_token(hub: LocalHub, audience: str | None = None, **changes: Any) -> str:
     """Return an id token of a new job, by default for the hub."""
     variables = job(hub, **changes)
-    answer = requests.get(
+    answer = web.get(
         f"{variables['ACTIONS_ID_TOKEN_REQUEST_URL']}&audience={audience or hub.endpoint}",
         headers={"Authorization": f"Bearer {variables['ACTIONS_ID_TOKEN_REQUEST_TOKEN']}"},
-        timeout=30,
     )
     assert answer.status_code == 200
     value: str = answer.json()["value"]
@@ -49,14 +49,14 @@ def claims(token: str) -> dict[str, Any]:
     return found
 
 
-def exchange(hub: LocalHub, token: str, resource: str, **changes: str) -> requests.Response:
+def exchange(hub: LocalHub, token: str, resource: str, **changes: str) -> httpx2.Response:
     wanted = {
         "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
         "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
         "subject_token": token,
         "resource": resource,
     }
-    return requests.post(f"{hub.endpoint}/oauth/token", json=wanted | changes, timeout=30)
+    return web.post(f"{hub.endpoint}/oauth/token", json=wanted | changes)
 
 
 def access_token(hub: LocalHub, resource: str) -> str:
@@ -66,7 +66,7 @@ def access_token(hub: LocalHub, resource: str) -> str:
     return value
 
 
-def refusal(answer: requests.Response) -> tuple[int, str]:
+def refusal(answer: httpx2.Response) -> tuple[int, str]:
     assert answer.json()["error_description"]
     return answer.status_code, answer.json()["error"]
 
@@ -120,10 +120,9 @@ def test_id_token_has_a_new_id_each_time(hub: LocalHub) -> None:
 
 def test_id_token_audience_defaults_to_the_owner(hub: LocalHub) -> None:
     variables = job(hub)
-    answer = requests.get(
+    answer = web.get(
         variables["ACTIONS_ID_TOKEN_REQUEST_URL"],
         headers={"Authorization": f"Bearer {variables['ACTIONS_ID_TOKEN_REQUEST_TOKEN']}"},
-        timeout=30,
     )
     assert claims(answer.json()["value"])["aud"] == "https://github.com/octo-org"
 
@@ -135,7 +134,7 @@ def test_id_token_needs_the_token_of_the_job(hub: LocalHub, names: Names) -> Non
         {"Authorization": f"Bearer {names.token('alice')}"},
         {},
     ):
-        answer = requests.get(one["ACTIONS_ID_TOKEN_REQUEST_URL"], headers=headers, timeout=30)
+        answer = web.get(one["ACTIONS_ID_TOKEN_REQUEST_URL"], headers=headers)
         assert answer.status_code == 401
 
 
@@ -227,7 +226,7 @@ def test_exchange_names_unsupported_requests(
 
 @pytest.mark.parametrize("body", ["", "[]", "{", '{"grant_type": 1}', '{"resource": "acme/x"}'])
 def test_exchange_refuses_malformed_requests(body: str, ask: Ask) -> None:
-    assert refusal(ask("POST", "/oauth/token", data=body)) == (400, "invalid_request")
+    assert refusal(ask("POST", "/oauth/token", content=body)) == (400, "invalid_request")
 
 
 # Rights of access tokens

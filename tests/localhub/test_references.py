@@ -7,8 +7,8 @@ import pytest
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import (
     BadRequestError,
-    EntryNotFoundError,
     HfHubHTTPError,
+    RemoteEntryNotFoundError,
     RevisionNotFoundError,
 )
 
@@ -53,7 +53,7 @@ def test_tags_name_commits(hub: LocalHub, alice: HfApi, repo: str, message: str 
     assert alice.model_info(repo, revision="v1.0").sha == before
     (tag,) = alice.list_repo_refs(repo).tags
     assert (tag.name, tag.ref, tag.target_commit) == ("v1.0", "refs/tags/v1.0", before)
-    with pytest.raises(EntryNotFoundError) as error:
+    with pytest.raises(RemoteEntryNotFoundError) as error:
         hf_hub_download(repo, "x", revision="v1.0", endpoint=hub.endpoint)
     assert header(error, "X-Repo-Commit") == before
     assert git(hub, repo, "fsck", "--strict") == ""
@@ -87,7 +87,7 @@ def test_tree_and_paths_list_entries(hub: LocalHub, alice: HfApi, repo: str, fol
         "tokenizer/new",
         "tokenizer/vocab.txt",
     ]
-    with pytest.raises(EntryNotFoundError):
+    with pytest.raises(RemoteEntryNotFoundError):
         list(alice.list_repo_tree(repo, "no-such-folder"))
     wanted = ["tokenizer", "no-such-file", "tokenizer/vocab.txt"]
     found = alice.get_paths_info(repo, wanted, expand=True)

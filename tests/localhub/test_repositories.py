@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import pytest
-import requests
 from huggingface_hub import HfApi
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -39,7 +38,7 @@ def test_whoami_returns_user_organizations_and_role(names: Names, client: Client
 
 
 def test_whoami_refuses_an_unknown_token(hub: LocalHub) -> None:
-    with pytest.raises(requests.HTTPError) as error:
+    with pytest.raises(HfHubHTTPError) as error:
         HfApi(hub.endpoint, token="hf_unknown").whoami()
     assert error.value.response is not None
     assert error.value.response.status_code == 401
@@ -166,7 +165,7 @@ def test_create_repo_refuses_a_malformed_name(names: Names, ask: Ask, name: str)
 
 
 def test_create_repo_refuses_a_malformed_body(ask: Ask) -> None:
-    assert ask("POST", "/api/repos/create", data="{").status_code == 400
+    assert ask("POST", "/api/repos/create", content="{").status_code == 400
     assert ask("POST", "/api/repos/create", json={"name": 1}).status_code == 400
 
 

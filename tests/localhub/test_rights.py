@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import requests
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
 from tests.localhub.helpers import Ask, Client, Names, status
+from tests.support.web import web
 from ved.localhub import LocalHub, Organization
 
 pytestmark = pytest.mark.hub
@@ -121,7 +121,7 @@ def test_moved_repo_answers_307(names: Names, alice: HfApi, repo: str, ask: Ask)
         ("POST", f"/api/models/{repo}/preupload/main"),
         ("HEAD", f"/{repo}/resolve/main/x"),
     ):
-        answer = ask(method, path, allow_redirects=False)
+        answer = ask(method, path, follow_redirects=False)
         assert answer.status_code == 307
         assert answer.headers["Location"] == path.replace(repo, f"{names.alice}/moved")
 
@@ -163,7 +163,7 @@ def test_restriction_refuses_writes(
 
 def test_new_repo_with_license_has_a_card(names: Names, alice: HfApi, ask: Ask) -> None:
     body = {"name": "licensed", "organization": names.alice, "license": "mit"}
-    assert ask("POST", "/api/repos/create", json=body).ok
+    assert ask("POST", "/api/repos/create", json=body).is_success
     path = alice.hf_hub_download(f"{names.alice}/licensed", "README.md")
     assert Path(path).read_text() == "---\nlicense: mit\n---\n"
 
@@ -185,14 +185,14 @@ def test_read_only_publisher_cannot_write(hub: LocalHub, repo: str, client: Clie
     job = hub.add_job(repository="octo/repo", workflow="w.yml")
     bearer = {"Authorization": f"Bearer {job['ACTIONS_ID_TOKEN_REQUEST_TOKEN']}"}
     url = f"{job['ACTIONS_ID_TOKEN_REQUEST_URL']}&audience={hub.endpoint}"
-    id_token = requests.get(url, headers=bearer, timeout=30).json()["value"]
+    id_token = web.get(url, headers=bearer).json()["value"]
     body = {
         "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
         "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
         "subject_token": id_token,
         "resource": repo,
     }
-    answer = requests.post(f"{hub.endpoint}/oauth/token", json=body, timeout=30).json()
+    answer = web.post(f"{hub.endpoint}/oauth/token", json=body).json()
     api = HfApi(hub.endpoint, token=answer["access_token"])
     assert api.model_info(repo).id == repo
     assert write(api, repo) == 403

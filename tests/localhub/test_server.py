@@ -10,11 +10,12 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
-import requests
 from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 
 from tests.localhub.helpers import eventually, git
+from tests.support.web import web
 from ved.errors import ErrorCode, VedError
 from ved.localhub import Faults, LocalHub, server
 
@@ -67,9 +68,9 @@ def test_hub_without_root_removes_its_folder(
 def test_exit_closes_the_port() -> None:
     with LocalHub() as hub:
         url = f"{hub.endpoint}/api/models"
-        assert requests.get(url, timeout=30).json() == []
-    with pytest.raises(requests.ConnectionError):
-        requests.get(url, timeout=30)
+        assert web.get(url).json() == []
+    with pytest.raises(httpx2.NetworkError):
+        web.get(url)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.1", "example.org", "::", ""])
@@ -128,15 +129,15 @@ def test_endpoint_is_known_before_the_start_with_a_listener(listener: socket.soc
     hub = LocalHub(listener=listener)
     endpoint = hub.endpoint
     assert endpoint == f"http://127.0.0.1:{port}"
-    with pytest.raises(requests.ConnectionError):
-        requests.get(f"{endpoint}/api/models", timeout=30)
+    with pytest.raises(httpx2.NetworkError):
+        web.get(f"{endpoint}/api/models")
     with hub:
         assert hub.endpoint == endpoint
-        assert requests.get(f"{endpoint}/api/models", timeout=30).status_code == 200
+        assert web.get(f"{endpoint}/api/models").status_code == 200
     with hub:  # a second start binds the same port again
-        assert requests.get(f"{endpoint}/api/models", timeout=30).status_code == 200
-    with pytest.raises(requests.ConnectionError):
-        requests.get(f"{endpoint}/api/models", timeout=30)
+        assert web.get(f"{endpoint}/api/models").status_code == 200
+    with pytest.raises(httpx2.NetworkError):
+        web.get(f"{endpoint}/api/models")
 
 
 def test_listener_keeps_its_port_from_other_hubs(listener: socket.socket) -> None:
@@ -145,7 +146,7 @@ def test_listener_keeps_its_port_from_other_hubs(listener: socket.socket) -> Non
     with pytest.raises(VedError), LocalHub(port=port):
         pass
     with hub:
-        assert requests.get(f"{hub.endpoint}/api/models", timeout=30).status_code == 200
+        assert web.get(f"{hub.endpoint}/api/models").status_code == 200
 
 
 def test_endpoint_needs_a_port_or_a_start() -> None:
@@ -154,7 +155,7 @@ def test_endpoint_needs_a_port_or_a_start() -> None:
         _ = hub.endpoint
     assert error.value.code == ErrorCode.LOCAL_HUB
     with hub:
-        assert requests.get(f"{hub.endpoint}/api/models", timeout=30).status_code == 200
+        assert web.get(f"{hub.endpoint}/api/models").status_code == 200
 
 
 @pytest.mark.filterwarnings("always::ResourceWarning")
@@ -244,8 +245,8 @@ def test_serve_forever_ends_at_a_signal(number: signal.Signals) -> None:
 def wait_until_answered(endpoint: str) -> None:
     def answers() -> bool:
         try:
-            return requests.get(f"{endpoint}/api/models", timeout=30).status_code == 200
-        except requests.ConnectionError:
+            return web.get(f"{endpoint}/api/models").status_code == 200
+        except httpx2.NetworkError:
             return False
 
     eventually(answers)

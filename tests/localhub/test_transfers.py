@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import numpy as np
 import pytest
-import requests
 from huggingface_hub import HfApi, constants, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import (
     EntryNotFoundError,
@@ -18,6 +18,7 @@ from huggingface_hub.errors import (
 from safetensors.numpy import save_file
 
 from tests.localhub.helpers import eventually, file, head, header, lfs, status
+from tests.support.web import web
 from ved.localhub import Exchange, LocalHub
 
 pytestmark = pytest.mark.hub
@@ -81,21 +82,23 @@ def test_download_serves_ranges(
     content = weights.read_bytes() if name == weights.name else config
     url = hf_hub_url(published, name, endpoint=hub.endpoint)
     for wanted, expected in [("0-0", content[:1]), ("5-9", content[5:10]), ("-4", content[-4:])]:
-        answer = requests.get(url, headers={"Range": f"bytes={wanted}"}, timeout=30)
+        answer = web.get(url, headers={"Range": f"bytes={wanted}"})
         assert (answer.status_code, answer.content) == (206, expected)
-    assert requests.get(url, headers={"Range": "bytes=9999999-"}, timeout=30).status_code == 416
+    assert web.get(url, headers={"Range": "bytes=9999999-"}).status_code == 416
 
 
 def test_resolve_head_has_commit_size_and_hash(alice: HfApi, published: str, hub: LocalHub) -> None:
     url = hf_hub_url(published, "model.safetensors", endpoint=hub.endpoint)
-    answer = requests.head(url, timeout=30)
+    answer = web.head(follow_redirects=False, url=url)
     assert answer.status_code == 302
     assert answer.headers["X-Repo-Commit"] == head(alice, published)
     expected = lfs(alice, published, "model.safetensors")
     assert answer.headers["X-Linked-Size"] == str(expected.size)
     assert answer.headers["X-Linked-ETag"] == f'"{expected.sha256}"'
-    regular = requests.head(
-        hf_hub_url(published, ".gitattributes", endpoint=hub.endpoint), timeout=30
+    regular = web.head(
+        follow_redirects=False,
+        url=hf_hub_url(published, ".gitattributes", endpoint=hub.endpoint),
+        timeout=30,
     )
     attributes = file(alice, published, ".gitattributes")
     assert regular.status_code == 200
@@ -117,7 +120,7 @@ def test_download_resumes_after_cut_response(
 ) -> None:
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 50_000)
     hub.faults.add("GET", "/lfs/", cut_response=120_000)
-    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+    with pytest.raises(httpx2.RemoteProtocolError):
         download(hub, published)
     assert download(hub, published) == weights.read_bytes()
     first, second = matching(hub, "GET", "/lfs/")
@@ -140,7 +143,7 @@ def test_upload_repeats_after_cut_request(
 def test_commit_with_cut_request_changes_nothing(alice: HfApi, repo: str, hub: LocalHub) -> None:
     before = head(alice, repo)
     hub.faults.add("POST", "/commit/main", cut_request=10)
-    with pytest.raises(requests.ConnectionError):
+    with pytest.raises(httpx2.NetworkError):
         alice.upload_file(path_or_fileobj=b"x", path_in_repo="x", repo_id=repo)
     assert head(alice, repo) == before
 
@@ -148,7 +151,7 @@ def test_commit_with_cut_request_changes_nothing(alice: HfApi, repo: str, hub: L
 def test_commit_with_cut_response_is_stored(alice: HfApi, repo: str, hub: LocalHub) -> None:
     before = head(alice, repo)
     hub.faults.add("POST", "/commit/main", cut_response=5)
-    with pytest.raises(requests.RequestException):
+    with pytest.raises(httpx2.TransportError):
         alice.upload_file(path_or_fileobj=b"x", path_in_repo="x", repo_id=repo)
     assert head(alice, repo) != before
 
@@ -190,9 +193,9 @@ def test_upload_of_the_wrong_length_is_refused(alice: HfApi, repo: str, hub: Loc
     }
     headers = {"authorization": f"Bearer {alice.token}"}
     batch = f"{hub.endpoint}/{repo}.git/info/lfs/objects/batch"
-    (item,) = requests.post(batch, json=wanted, headers=headers, timeout=30).json()["objects"]
+    (item,) = web.post(batch, json=wanted, headers=headers).json()["objects"]
     for body in (b"ab", bytes(5_000_000)):
-        answer = requests.put(item["actions"]["upload"]["href"], data=body, timeout=30)
+        answer = web.put(item["actions"]["upload"]["href"], content=body)
         assert answer.status_code == 400
 
 
@@ -218,8 +221,8 @@ def test_upload_repeats_after_status_503(
 def test_download_rate_limits_responses(published: str, hub: LocalHub, weights: Path) -> None:
     hub.faults.download.rate = 1000
     url = hf_hub_url(published, "model.safetensors", endpoint=hub.endpoint)
-    with requests.get(url, stream=True, timeout=30) as answer:
-        start = next(answer.iter_content(1))
+    with web.stream("GET", url) as answer:
+        start = next(answer.iter_bytes(1))
         (exchange,) = matching(hub, "GET", "/lfs/")
         assert (
             exchange.bytes_out < 50_000
@@ -241,9 +244,9 @@ def test_upload_rate_limits_requests(alice: HfApi, repo: str, hub: LocalHub, wei
 def test_delay_outlasts_the_client(hub: LocalHub, repo: str) -> None:
     hub.faults.add("GET", "/refs$", delay=2)
     url = f"{hub.endpoint}/api/models/{repo}/refs"
-    with pytest.raises(requests.ReadTimeout):
-        requests.get(url, timeout=0.5)
-    assert requests.get(url, timeout=30).status_code == 200
+    with pytest.raises(httpx2.ReadTimeout):
+        web.get(url, timeout=0.5)
+    assert web.get(url).status_code == 200
 
 
 def test_requests_lists_methods_paths_and_bytes(

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-import requests
 from huggingface_hub import CommitOperationAdd
 
 from tests.support.publishing import TOKEN, build_pair, client, manifest, pair
+from tests.support.web import web
 from ved.commands import RunOptions, plan
 from ved.errors import ErrorCode
 from ved.localhub import LocalHub
@@ -81,7 +81,7 @@ def create_with_license(hub: LocalHub, name: str) -> str:
     body = {"name": name, "organization": "owner", "license": "mit"}
     headers = {"Authorization": f"Bearer {TOKEN}"}
     url = f"{hub.endpoint}/api/repos/create"
-    requests.post(url, json=body, headers=headers, timeout=30).raise_for_status()
+    web.post(url, json=body, headers=headers).raise_for_status()
     return f"owner/{name}"
 
 

@@ -15,8 +15,9 @@ from typing import Any
 from unittest.mock import patch
 
 import yaml
-from huggingface_hub import configure_http_backend, constants
+from huggingface_hub import constants, set_client_factory
 from huggingface_hub.utils import logging as library_logging
+from huggingface_hub.utils._http import default_client_factory
 
 from examples.demo.runner import COMMAND, Run, prepare_step, read_run, run_action
 from tests.support.publishing import markdown, tables
@@ -147,7 +148,7 @@ def _step(
         stack.enter_context(redirect_stderr(log))
         stack.enter_context(patch.multiple(KNOWN, **vars(Secrets())))
         stack.enter_context(_logging())
-        stack.callback(configure_http_backend)  # the default one, without VED's adapters
+        stack.callback(set_client_factory, default_client_factory)
         yield
 
 

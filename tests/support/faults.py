@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from huggingface_hub import HfApi, constants
 
 from tests.support.publishing import client, manifest
+from tests.support.web import web
 from ved.assembly import assemble
 from ved.assembly.prepared import PreparedSource
 from ved.commands import RunOptions, build
@@ -266,7 +266,7 @@ class Case:
 
 
 def _read(api: HfApi, repo: str, name: str) -> bytes:
-    answer = requests.get(f"{api.endpoint}/{repo}/resolve/main/{name}", timeout=10)
+    answer = web.get(f"{api.endpoint}/{repo}/resolve/main/{name}", timeout=10)
     answer.raise_for_status()
     return answer.content
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import requests
 from requests.structures import CaseInsensitiveDict
 
 from examples.demo.runner import ENTRYPOINT
 from tests.support.servers import running
+from tests.support.web import web
 
 _OF_THE_CONNECTION = ("Connection", "Content-Length", "Date", "Server", "Transfer-Encoding")
 
@@ -147,8 +147,8 @@ def _forwarded(request: Request, hub: str, own: str) -> Answer:
     asked = {**request.headers, "Accept-Encoding": "identity"}
     for name in ("Host", *_OF_THE_CONNECTION):
         asked.pop(name, None)
-    got = requests.request(
-        request.method, hub + path, data=body, headers=asked, allow_redirects=False, timeout=30
+    got = web.request(
+        request.method, hub + path, content=body, headers=asked, follow_redirects=False, timeout=30
     )
     headers = {name: value.replace(hub, own) for name, value in got.headers.items()}
     for name in _OF_THE_CONNECTION:

@@ -11,9 +11,8 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import requests
-
 from tests.support.servers import running
+from tests.support.web import web
 
 Attack = Callable[["Request"], None]
 """Writes an answer, headers included."""
@@ -105,13 +104,12 @@ def _forward(request: Request) -> None:
         return
     headers = {name: value for name, value in request.headers.items() if name != "Host"}
     headers["Accept-Encoding"] = "identity"
-    got = requests.request(
+    got = web.request(
         request.command,
         hostile.hub + request.path,
-        data=body.replace(hostile.endpoint.encode(), hostile.hub.encode()),
+        content=body.replace(hostile.endpoint.encode(), hostile.hub.encode()),
         headers=headers,
-        allow_redirects=False,
-        timeout=30,
+        follow_redirects=False,
     )
     request.send_response(got.status_code)
     content = got.content

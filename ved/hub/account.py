@@ -1,14 +1,15 @@
 """Read the rights of a token, and check repos against them."""
 
+import json
 import logging
 import re
 
-import requests
 from huggingface_hub import HfApi, get_token
+from huggingface_hub.errors import HfHubHTTPError
 
 from ved.errors import ErrorCode, RequestError, VedError
 from ved.hub.answers import MalformedAnswerError
-from ved.hub.connections import is_unreachable
+from ved.hub.connections import NoAnswerError
 from ved.hub.errors import translated_errors
 from ved.hub.rights import WRITE, Rights, parse_rights
 
@@ -72,12 +73,11 @@ def _is_only_this_request(error: VedError) -> bool:
     """Return whether other requests may succeed: the token may be valid, and the Hub answers."""
     cause = error.__cause__
     # If the endpoint is not a Hub at all, the next request says so.
-    if isinstance(cause, MalformedAnswerError | requests.exceptions.JSONDecodeError):
+    if isinstance(cause, MalformedAnswerError | json.JSONDecodeError):
         return True
-    if isinstance(cause, requests.exceptions.RetryError):
-        first = cause.args[0]
-        return not (isinstance(first, requests.RequestException) and is_unreachable(first))
-    if isinstance(cause, requests.HTTPError):
+    if isinstance(cause, NoAnswerError):
+        return not cause.is_unreachable
+    if isinstance(cause, HfHubHTTPError):
         return error.code != ErrorCode.TOKEN_NOT_VALID
     return False
 

@@ -89,7 +89,7 @@ _NO_ITEM = {"_id": "", "id": "", "type": "", "position": 0}
 def _is_item(item: object) -> bool:
     try:
         parsed = CollectionItem(**item)  # type: ignore[arg-type]
-    except (KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError):
         return False
     values = (parsed.item_id, parsed.item_object_id, parsed.item_type)
     return all(isinstance(value, str) for value in values)

@@ -1,4 +1,4 @@
-"""Connections of the HTTP session: only to addresses that are allowed, and not for ever.
+"""Connections to a Hub and to the hosts that it names: allowed addresses only, and not for ever.
 
 The address is checked between the look-up of the name and the connection, so that no second look-up
 can lead elsewhere. Through a proxy, the proxy looks the name up: then only addresses that are
@@ -6,138 +6,181 @@ written as numbers are checked, in `ved.hub.http`.
 """
 
 import socket
+import ssl
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from threading import Event, Timer
+from contextlib import contextmanager
+from contextvars import ContextVar
+from time import monotonic
 from typing import Any
+from urllib.request import getproxies, proxy_bypass
 
-import requests
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+import httpcore2
+import httpx2
 
 from ved.hub.answers import too_slow
 
 PATIENCE = 120.0
-"""Seconds for the headers of an answer, and for a body before its rate counts."""
+"""Seconds for a connection, a request and the headers of its answer; and for a body before its rate
+counts."""
 
 SLOWEST_RATE = 50_000
 """Bytes per second, at least, of a body that takes longer than `PATIENCE`."""
 
+_WRITE_BYTES = 2**16
+"""Bytes to send before the time is looked at again."""
+
 CheckAddresses = Callable[[str, Iterable[str]], None]
 """Raises if VED may not connect to a host with these IP addresses."""
 
+_end: ContextVar[float] = ContextVar("end", default=float("inf"))
 
-class _LimitedConnection(HTTPConnection):
-    """A connection to an allowed address, with limits for sending and for the headers.
 
-    Attributes:
-        check_addresses: checks the IP addresses of a host before a connection; None allows all.
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Limit the time of the network in this thread, inside the block.
+
+    Raises:
+        RefusedAnswerError: connections, sending and receiving take longer.
     """
+    token = _end.set(monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _end.reset(token)
 
-    check_addresses: CheckAddresses | None = None
-    _line: socket.socket | None = None
 
-    def _new_conn(self) -> socket.socket:
-        sock = self._connect_checked()
-        # A second handle of the same connection, which also a TLS handshake leaves as it is.
-        self._line = sock.dup()
-        return sock
+@contextmanager
+def _remaining(timeout: float | None) -> Iterator[float]:
+    """Yield the seconds that one operation may take, up to its own limit."""
+    seconds = _end.get() - monotonic()
+    if seconds <= 0:
+        raise too_slow()
+    try:
+        yield seconds if timeout is None else min(timeout, seconds)
+    except httpcore2.TimeoutException as error:
+        if monotonic() >= _end.get():
+            raise too_slow() from error
+        raise
 
-    def _connect_checked(self) -> socket.socket:
-        """Connect to the first IP address of the host that answers."""
-        if self.proxy is not None or self.check_addresses is None:
-            return super()._new_conn()
-        name = self._dns_host
-        try:
-            found = socket.getaddrinfo(name.strip("[]"), self.port, type=socket.SOCK_STREAM)
-        except (socket.gaierror, UnicodeError) as error:
-            raise NameResolutionError(self.host, self, socket.gaierror(str(error))) from error
-        addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
-        type(self).check_addresses(name, addresses)  # type: ignore[misc]
-        try:
-            for number, address in enumerate(addresses, 1):
-                self._dns_host = address
-                try:
-                    return super()._new_conn()
-                except (NewConnectionError, ConnectTimeoutError):
-                    if number == len(addresses):
-                        raise
-        finally:
-            self._dns_host = name
-        raise AssertionError("getaddrinfo returns at least one address")
 
-    def connect(self) -> None:
-        """Connect, handshakes included."""
-        with self._time_limit(PATIENCE):
-            super().connect()
+class _LimitedStream(httpcore2.NetworkStream):
+    """A connection whose operations end when the time of their thread is over."""
 
-    def request(
-        self, method: str, url: str, body: Any = None, headers: Any = None, **kw: Any
-    ) -> None:
-        """Send a request. A large body has more time."""
-        size = int((headers or {}).get("Content-Length", 0))
-        with self._time_limit(PATIENCE + size / SLOWEST_RATE):
-            super().request(method, url, body, headers, **kw)
+    def __init__(self, stream: httpcore2.NetworkStream) -> None:
+        self._stream = stream
 
-    def getresponse(self) -> Any:
-        """Return the answer, after reading its headers."""
-        with self._time_limit(PATIENCE):
-            return super().getresponse()
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Receive up to `max_bytes` bytes."""
+        with _remaining(timeout) as seconds:
+            return self._stream.read(max_bytes, seconds)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send bytes, in pieces."""
+        for start in range(0, len(buffer), _WRITE_BYTES):
+            with _remaining(timeout) as seconds:
+                self._stream.write(buffer[start : start + _WRITE_BYTES], seconds)
 
     def close(self) -> None:
         """Close the connection."""
-        if self._line is not None:
-            self._line.close()
-            self._line = None
-        super().close()
+        self._stream.close()
 
-    @contextmanager
-    def _time_limit(self, seconds: float) -> Iterator[None]:
-        """End the connection if the block takes longer.
+    def start_tls(
+        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore2.NetworkStream:
+        """Return the connection, encrypted."""
+        with _remaining(timeout) as seconds:
+            return _LimitedStream(self._stream.start_tls(ssl_context, server_hostname, seconds))
 
-        Raises:
-            RefusedAnswerError: the block took longer.
-        """
-        is_over = Event()
-
-        def end() -> None:
-            is_over.set()
-            with suppress(OSError, AttributeError):
-                self._line.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
-
-        timer = Timer(seconds, end)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-            if is_over.is_set():  # http.client takes headers that are cut for whole
-                raise too_slow()
-        except Exception as error:
-            if is_over.is_set():
-                raise too_slow() from error
-            raise
-        finally:
-            timer.cancel()
+    def get_extra_info(self, info: str) -> Any:
+        """Return what httpcore2 asks of the connection."""
+        return self._stream.get_extra_info(info)
 
 
-class _LimitedTLSConnection(_LimitedConnection, HTTPSConnection):
-    """The same, encrypted."""
-
-
-def connection_class(scheme: str, check: CheckAddresses | None) -> type[_LimitedConnection]:
-    """Return the class of connections whose addresses a function checks.
+class _LimitedNetwork(httpcore2.NetworkBackend):
+    """Connects to allowed addresses, with limits for all that follows.
 
     Args:
-        scheme: "http" or "https".
-        check: the function; None allows all addresses.
+        check: checks the IP addresses of a host before a connection; None allows all.
     """
-    base = _LimitedTLSConnection if scheme == "https" else _LimitedConnection
-    function = None if check is None else staticmethod(check)
-    return type(base.__name__, (base,), {"check_addresses": function})
+
+    def __init__(self, check: CheckAddresses | None) -> None:
+        self._check = check
+        self._network = httpcore2.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Any = None,
+    ) -> httpcore2.NetworkStream:
+        """Connect to the first IP address of a host that answers."""
+        addresses = [host]
+        if self._check is not None:
+            addresses = _look_up(host, port)
+            self._check(host, addresses)
+        for number, address in enumerate(addresses, 1):
+            try:
+                with _remaining(timeout) as seconds:
+                    return _LimitedStream(
+                        self._network.connect_tcp(
+                            address, port, seconds, local_address, socket_options
+                        )
+                    )
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                if number == len(addresses):
+                    raise
+        raise AssertionError("getaddrinfo returns at least one address")
 
 
-def is_unreachable(error: requests.RequestException) -> bool:
+def _look_up(host: str, port: int) -> list[str]:
+    """Return the IP addresses of a host."""
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise httpcore2.ConnectError(str(error)) from error
+    return list(dict.fromkeys(str(each[4][0]) for each in found))
+
+
+class LimitedConnections(httpx2.HTTPTransport):
+    """Connections that are limited, through a proxy or without one.
+
+    Args:
+        check: checks the IP addresses of a host before a connection; None allows all.
+        is_encrypted: whether the connections are for https.
+        proxy: the address of the proxy; None without one.
+    """
+
+    def __init__(self, check: CheckAddresses | None, is_encrypted: bool, proxy: str | None) -> None:
+        # The authorities take a while to load.
+        context = True if is_encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        super().__init__(verify=context, proxy=proxy)
+        # httpcore2 has a parameter for it, and httpx2 does not pass it on.
+        self._pool._network_backend = _LimitedNetwork(None if proxy else check)
+
+
+def proxy_for(url: httpx2.URL) -> str | None:
+    """Return the proxy that the environment names for an address; None without one."""
+    proxies = getproxies()
+    found = proxies.get(url.scheme) or proxies.get("all")
+    if not found or proxy_bypass(url.netloc.decode("ascii")):
+        return None
+    return found if "://" in found else f"http://{found}"
+
+
+class NoAnswerError(httpx2.RequestError):
+    """A request has used up its attempts without an answer. Nobody retries this error.
+
+    Args:
+        last: the error of the last attempt.
+    """
+
+    def __init__(self, last: httpx2.RequestError) -> None:
+        super().__init__(f"{type(last).__name__}: {last}")
+        self.is_unreachable = is_unreachable(last)
+
+
+def is_unreachable(error: httpx2.RequestError) -> bool:
     """Return whether the connection itself failed."""
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    kinds = (requests.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.SSLError)
-    return isinstance(error, kinds) or isinstance(reason, NewConnectionError)
+    return isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-import requests
+import httpx2
 from huggingface_hub import constants
 from huggingface_hub.errors import (
     BadRequestError,
@@ -19,8 +19,6 @@ from huggingface_hub.errors import (
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
-    XetAuthorizationError,
-    XetRefreshTokenError,
 )
 
 from ved.errors import ErrorCode, VedError
@@ -46,22 +44,16 @@ _TRANSLATED = (
     LocalEntryNotFoundError,
     LocalTokenNotFoundError,
     OfflineModeIsEnabled,
-    XetAuthorizationError,
-    XetRefreshTokenError,
     ConnectionError,
     StorageError,
     UploadError,
     MalformedAnswerError,
     RefusedAnswerError,
-    requests.RequestException,
+    httpx2.HTTPError,
+    httpx2.InvalidURL,
 )
 
-_BAD_ADDRESSES = (
-    requests.TooManyRedirects,
-    requests.exceptions.InvalidSchema,
-    requests.exceptions.InvalidURL,
-    requests.exceptions.MissingSchema,
-)
+_BAD_ADDRESSES = (httpx2.TooManyRedirects, httpx2.UnsupportedProtocol, httpx2.InvalidURL)
 """Errors about an address that the Hub named: VED checks the endpoint before the first request."""
 
 _CLIENT_ERRORS = (AttributeError, LookupError, OSError, TypeError, ValueError)
@@ -69,16 +61,16 @@ _CLIENT_ERRORS = (AttributeError, LookupError, OSError, TypeError, ValueError)
 refuses. The same error of VED's own code is a programming error."""
 
 
-def status_of(error: requests.RequestException) -> int | None:
-    """Return the HTTP status of the answer; None if the Hub did not answer."""
-    return None if error.response is None else error.response.status_code
+def status_of(error: BaseException | None) -> int | None:
+    """Return the HTTP status of the answer; None if the error is another one."""
+    return error.response.status_code if isinstance(error, HfHubHTTPError) else None
 
 
 def is_not_found(error: BaseException | None) -> bool:
     """Return whether the Hub answered that a repo, a revision or a file does not exist."""
     # huggingface_hub reports a failed download as a file that is missing in its cache.
     failed = error.__cause__ if isinstance(error, LocalEntryNotFoundError) else error
-    return isinstance(failed, requests.RequestException) and status_of(failed) == NOT_FOUND
+    return status_of(failed) == NOT_FOUND
 
 
 @contextmanager
@@ -155,11 +147,9 @@ def _explain(error: BaseException, repo: str, writing: bool) -> _Why:
         )
     if isinstance(error, RepositoryNotFoundError | RevisionNotFoundError | EntryNotFoundError):
         return _explain_not_found(error, repo)
-    if isinstance(error, XetAuthorizationError) and isinstance(error.__cause__, HfHubHTTPError):
-        return _explain(error.__cause__, repo, writing)
-    if isinstance(error, requests.HTTPError) and error.response is not None:
+    if isinstance(error, HfHubHTTPError):
         return _explain_status(error, error.response.status_code, writing)
-    if isinstance(error, requests.RequestException | ConnectionError):
+    if isinstance(error, httpx2.HTTPError | ConnectionError):
         return _explain_connection(error)
     if isinstance(error, ValueError):
         return _explain_value(error)
@@ -195,10 +185,8 @@ def _explain_value(error: ValueError) -> _Why:
 
 
 def _explain_connection(error: BaseException) -> _Why:
-    if isinstance(error, requests.exceptions.JSONDecodeError):
-        return _malformed(error)
     cause = "the Hub does not answer"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+    if isinstance(error, httpx2.RemoteProtocolError):
         cause = "the connection was cut"
     remedy = "Check the endpoint and the network, and run again."
     if is_loopback(constants.ENDPOINT):
@@ -210,7 +198,7 @@ def _explain_connection(error: BaseException) -> _Why:
     return _Why(cause, remedy, ErrorCode.HUB_DOES_NOT_ANSWER)
 
 
-def _explain_not_found(error: HfHubHTTPError, repo: str) -> _Why:
+def _explain_not_found(error: BaseException, repo: str) -> _Why:
     if isinstance(error, GatedRepoError):
         return _Why(
             "it is gated, and this token has no access",
@@ -236,8 +224,8 @@ def _explain_not_found(error: HfHubHTTPError, repo: str) -> _Why:
     )
 
 
-def _explain_status(error: requests.HTTPError, status: int, writing: bool) -> _Why:
-    message = clean(" ".join((getattr(error, "server_message", None) or "").split()), 1000)
+def _explain_status(error: HfHubHTTPError, status: int, writing: bool) -> _Why:
+    message = clean(" ".join((error.server_message or "").split()), 1000)
     detail = f" ({message})" if message else ""
     if status == UNAUTHORIZED:
         return _Why(

@@ -1,35 +1,41 @@
 """The HTTP session of huggingface_hub's client: time limits, retries, and who gets the token.
 
-Retries happen in the adapter of the session and nowhere else. huggingface_hub retries some requests
-by itself, which would multiply the attempts. So a request that has used up its attempts raises an
-error that huggingface_hub does not retry.
+Retries happen in the transport of the session and nowhere else. huggingface_hub retries some
+requests by itself, with waits that neither end on an interrupt nor have a limit. So a request that
+has used up its attempts raises an error that huggingface_hub does not retry.
 """
 
 import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
-import requests
-from huggingface_hub import HfApi, configure_http_backend, constants, get_token
+import httpx2
+from huggingface_hub import HfApi, constants, get_token, set_client_factory
 from huggingface_hub.utils import hf_raise_for_status
-from requests.adapters import HTTPAdapter
-from requests.exceptions import ChunkedEncodingError, RetryError
-from requests.utils import rewind_body
+from huggingface_hub.utils._http import hf_request_event_hook
+from huggingface_hub.utils._xet import parse_xet_file_data_from_response
 
 from ved.errors import ErrorCode, RequestError
-from ved.hub import addresses, rate_limits, retries
+from ved.hub import addresses, connections, rate_limits, retries
 from ved.hub.addresses import AddressPolicy, is_encrypted_or_loopback, is_endpoint, unsafe_redirect
 from ved.hub.answers import RefusedAnswerError
-from ved.hub.connections import CheckAddresses, connection_class, is_unreachable
+from ved.hub.connections import (
+    CheckAddresses,
+    LimitedConnections,
+    NoAnswerError,
+    is_unreachable,
+    proxy_for,
+)
 from ved.hub.rate_limits import RateLimitClock
 from ved.hub.responses import MAX_ERROR_BYTES, LimitedResponse, remaining_bytes
 from ved.hub.stored_tokens import stored_tokens
+from ved.hub.upload_counter import current_counter
 from ved.interruption import raise_if_interrupted
 from ved.redaction import KNOWN
 
-TIMEOUT = (10.0, 60.0)
+TIMEOUT = httpx2.Timeout(60.0, connect=10.0, pool=None).as_dict()
 """Seconds to wait for a connection, and for the next bytes of an answer."""
 
 _CACHE_KEY_HEADERS = ("ETag", "X-Linked-ETag", "X-Repo-Commit")
@@ -47,37 +53,30 @@ _KEEPING_METHOD = (307, 308)
 MAX_REDIRECTS = 10
 """How many redirects to follow one after the other."""
 
+_RETRYABLE = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.ProxyError)
+_TRUNCATED = httpx2.RemoteProtocolError
 
-class _RetryingAdapter(HTTPAdapter):
-    """Retries requests, and limits answers.
+
+class HubTransport(httpx2.BaseTransport):
+    """Retries requests, limits answers, and sends the token to the Hub only.
 
     Every request of VED can be repeated: a commit names its parent, so it cannot happen twice, and
     a repo is created once.
 
     Args:
         policy: decides to which addresses VED sends requests.
-        clock: the rate limits of the server.
-        check: checks the IP addresses of a host before a connection; None allows all.
+        hub: the beginning of the Hub's addresses.
+        trusted: beginnings of other addresses that may get an `Authorization`.
     """
 
-    def __init__(
-        self,
-        policy: AddressPolicy,
-        clock: RateLimitClock,
-        check: CheckAddresses | None = None,
-    ) -> None:
-        super().__init__()
-        self.policy = policy
-        self._clock = clock
-        self._connections = {each: connection_class(each, check) for each in ("http", "https")}
+    def __init__(self, policy: AddressPolicy, hub: str, trusted: Sequence[str] = ()) -> None:
+        self._policy = policy
+        self._hub = hub
+        self._trusted = trusted
+        self._clock = RateLimitClock()
+        self._connections: dict[tuple[object, ...], LimitedConnections] = {}
 
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        """Return a pool of connections that are limited."""
-        pool = super().get_connection_with_tls_context(*args, **kwargs)
-        pool.ConnectionCls = self._connections[pool.scheme]
-        return pool
-
-    def send(self, request: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request, up to `retries.ATTEMPTS` times.
 
         Waits for rate limits do not count as attempts.
@@ -85,21 +84,24 @@ class _RetryingAdapter(HTTPAdapter):
         Raises:
             HfHubHTTPError: the last answer has one of `retries.RETRYABLE_STATUSES`, or a limit by
                 the hour or by the day is reached.
-            RetryError: there is no answer.
-            RefusedAnswerError: the answer is too large or too slow, or leads to an unsafe address.
+            NoAnswerError: there is no answer.
+            RefusedAnswerError: the answer is too large or too slow, or VED sends no request to this
+                address, or to the one that the answer names.
+            RequestError: the request has a token, and is not encrypted.
             KeyboardInterrupt: the process was interrupted. Checked before each attempt, so that no
                 file is written while the process cleans up.
         """
+        transport = self._transport_for(request)
         attempt, waits = 1, 0
         while True:
             raise_if_interrupted()
             self._clock.wait(request.url)
             try:
-                response = self._attempt(request, **kwargs)
-            except (requests.ConnectionError, requests.Timeout, ChunkedEncodingError) as error:
+                response = self._attempt(transport, request)
+            except (*_RETRYABLE, _TRUNCATED) as error:
                 unreachable = is_unreachable(error)
                 if attempt >= (retries.CONNECTION_ATTEMPTS if unreachable else retries.ATTEMPTS):
-                    raise RetryError(error, request=request) from error
+                    raise NoAnswerError(error) from error
                 retries.wait_before_retry("The Hub does not answer", attempt)
                 attempt += 1
             else:
@@ -111,7 +113,6 @@ class _RetryingAdapter(HTTPAdapter):
                 )
                 if is_last or rate_limits.is_long(response):
                     hf_raise_for_status(response)
-                response.close()
                 if is_limited:
                     waits += 1
                 else:
@@ -119,112 +120,118 @@ class _RetryingAdapter(HTTPAdapter):
                     seconds = rate_limits.parse_retry_after(response)
                     retries.wait_before_retry(problem, attempt, seconds)
                     attempt += 1
-            if isinstance(request._body_position, int):
-                rewind_body(request)
         self._clock.observe(response)
+        if counter := current_counter():
+            counter.count_answer(response)
         return response
 
-    def _attempt(self, request: Any, *, stream: bool = False, **kwargs: Any) -> requests.Response:
+    def close(self) -> None:
+        """Close all connections."""
+        for each in self._connections.values():
+            each.close()
+
+    def _is_hub(self, url: str) -> bool:
+        return _begins_with(url, self._hub)
+
+    def _transport_for(self, request: httpx2.Request) -> LimitedConnections:
+        """Return the connections for a request; remove its token unless they are for the Hub."""
+        url = str(request.url)
+        check: CheckAddresses | None = None
+        if self._is_hub(url):
+            check = self._policy.check_hub
+            if "Authorization" in request.headers:
+                _check_encrypted(url)
+        elif not any(_begins_with(url, each) for each in self._trusted):
+            check = self._policy.check_other
+            self._policy.check_url(url)
+            request.headers.pop("Authorization", None)
+        key = (check, request.url.scheme == "https", proxy_for(request.url))
+        if key not in self._connections:
+            self._connections[key] = LimitedConnections(*key)
+        return self._connections[key]
+
+    def _attempt(self, transport: LimitedConnections, request: httpx2.Request) -> LimitedResponse:
         # huggingface_hub sets 10 seconds for some requests, and no limit for others.
-        kwargs["timeout"] = TIMEOUT
-        response = super().send(request, stream=stream, **kwargs)
-        assert isinstance(response, LimitedResponse)
-        if response.status_code >= _REDIRECTS_AND_ERRORS:
-            response.read_beginning(MAX_ERROR_BYTES)
-            _check_redirect(request.method, response)
-        elif stream:
-            response.max_bytes = remaining_bytes(request)
-        else:
-            _ = response.content  # reads the body, which may be truncated
-        # hf_xet connects there by itself.
-        if storage := response.headers.get("X-Xet-Cas-Url"):
-            self.policy.check_url(storage)
+        request.extensions["timeout"] = TIMEOUT
+        _rewind(request)
+        length = request.headers.get("Content-Length", "0")
+        with connections.time_limit(
+            connections.PATIENCE + float(length) / connections.SLOWEST_RATE
+        ):
+            response = LimitedResponse.of(transport.handle_request(request), request)
+        try:
+            self._check(request, response)
+            if response.status_code >= _REDIRECTS_AND_ERRORS:
+                response.max_bytes, response.is_shortened = MAX_ERROR_BYTES, True
+                response.read()
+            elif request.extensions.get("is_streamed"):
+                response.max_bytes = remaining_bytes(request)
+            else:
+                response.read()  # it may be truncated
+        except BaseException:
+            response.close()
+            raise
         return response
 
-    def build_response(self, req: Any, resp: Any) -> requests.Response:
-        """Return urllib3's response as one of requests, without headers that are not safe."""
-        response = super().build_response(req, resp)
-        response.__class__ = LimitedResponse
+    def _check(self, request: httpx2.Request, response: LimitedResponse) -> None:
+        """Check the headers of an answer, and remove those that are not safe.
+
+        Raises:
+            RefusedAnswerError: a redirect leads nowhere, or to an unsafe address, or loses what the
+                request should change; or the token would be sent to another host.
+        """
         KNOWN.add(response.headers.get(constants.HUGGINGFACE_HEADER_X_XET_ACCESS_TOKEN, ""))
         for name in _CACHE_KEY_HEADERS:
             if not re.fullmatch(_CACHE_KEY, response.headers.get(name, "-")):
                 del response.headers[name]
-        return response
+        # hf_xet connects to the storage by itself, and renews the token there.
+        if storage := response.headers.get(constants.HUGGINGFACE_HEADER_X_XET_ENDPOINT):
+            self._policy.check_url(storage)
+        stored = parse_xet_file_data_from_response(response)
+        if stored and not self._is_hub(stored.refresh_route):
+            raise unsafe_redirect(stored.refresh_route, "which is not an address of the Hub")
+        if _REDIRECTS_AND_ERRORS <= response.status_code < _ERRORS:
+            self._check_redirect(request, response)
+
+    def _check_redirect(self, request: httpx2.Request, response: LimitedResponse) -> None:
+        location = response.headers.get("Location", "")
+        is_reading = request.method in _READING
+        if not response.has_redirect_location or not (
+            is_reading or response.status_code in _KEEPING_METHOD
+        ):
+            raise RefusedAnswerError(
+                f"the answer to {request.method} has status {response.status_code}, a redirect "
+                "without use",
+                "Check the endpoint. A proxy, such as the login page of a network, may have "
+                "answered.",
+                ErrorCode.HUB_DOES_NOT_ANSWER,
+            )
+        before = str(request.url)
+        try:
+            following = str(httpx2.URL(urljoin(before, location)))
+        except (httpx2.InvalidURL, ValueError):
+            raise unsafe_redirect(location, "which is not an address") from None
+        if before.startswith("https:") and not following.startswith("https:"):
+            raise unsafe_redirect(following, "where the connection would not be encrypted")
+        if not self._is_hub(following):
+            self._policy.check_url(following)
+        if not is_reading:
+            addresses.check_same_repo(before, following)
 
 
-class _HubAdapter(_RetryingAdapter):
-    """Adapter for the Hub, and nobody else."""
+class _Client(httpx2.Client):
+    """A client that tells its transport which answers the caller reads as a stream."""
 
-    def __init__(self, policy: AddressPolicy, clock: RateLimitClock) -> None:
-        super().__init__(policy, clock, policy.check_hub)
-
-    def send(self, request: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
-        """Send a request; a token only if nobody else can read it.
-
-        Raises:
-            RequestError: the request has a token, and is not encrypted.
-        """
-        if "Authorization" in request.headers:
-            _check_encrypted(request.url)
-        return super().send(request, **kwargs)
-
-
-class _ThirdPartyAdapter(_RetryingAdapter):
-    """Adapter for all hosts but the Hub: removes the token from requests."""
-
-    def __init__(self, policy: AddressPolicy) -> None:
-        super().__init__(policy, RateLimitClock(), policy.check_other)
-
-    def send(self, request: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
-        """Send a request without `Authorization`; see `_RetryingAdapter.send`.
-
-        Raises:
-            RefusedAnswerError: VED sends no request to this address.
-        """
-        self.policy.check_url(request.url)
-        request.headers.pop("Authorization", None)
-        return super().send(request, **kwargs)
-
-
-class _Session(requests.Session):
-    """A session that follows a limited number of redirects, and none to an unencrypted address."""
-
-    _relative_redirects = 0
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.max_redirects = MAX_REDIRECTS
-
-    def send(self, request: Any, **kwargs: Any) -> requests.Response:
-        """Send a request.
-
-        Raises:
-            TooManyRedirects: huggingface_hub has followed many relative redirects by itself.
-        """
-        response = super().send(request, **kwargs)
-        is_relative = response.is_redirect and not urlsplit(response.headers["Location"]).netloc
-        self._relative_redirects = self._relative_redirects + 1 if is_relative else 0
-        if self._relative_redirects > MAX_REDIRECTS:
-            self._relative_redirects = 0
-            raise requests.TooManyRedirects(f"more than {MAX_REDIRECTS} redirects")
-        return response
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Return the address that an answer redirects to; None if it is not a redirect.
-
-        Raises:
-            RefusedAnswerError: the address is not encrypted, and that of the answer is.
-        """
-        target = super().get_redirect_target(resp)
-        if target is not None:
-            following = urljoin(resp.url, target)
-            if resp.url.startswith("https:") and not following.startswith("https:"):
-                raise unsafe_redirect(following, "where the connection would not be encrypted")
-        return target
+    def send(
+        self, request: httpx2.Request, *, stream: bool = False, **options: Any
+    ) -> httpx2.Response:
+        """Send a request."""
+        request.extensions["is_streamed"] = stream
+        return super().send(request, stream=stream, **options)
 
 
 def connect(token: str | None = None, *trusted_urls: str) -> HfApi:
-    """Configure huggingface_hub's HTTP sessions, and return a client.
+    """Configure huggingface_hub's HTTP session, and return a client.
 
     Args:
         token: the token to send; None for the one that huggingface_hub finds.
@@ -246,10 +253,17 @@ def connect(token: str | None = None, *trusted_urls: str) -> HfApi:
     if token or get_token():
         _check_encrypted(constants.ENDPOINT)
     policy = AddressPolicy(constants.ENDPOINT)
-    # Each thread has a session of its own. All share the clock.
-    clock, hub = RateLimitClock(), f"{constants.ENDPOINT}/"
-    configure_http_backend(partial(_session, policy, clock, hub, trusted_urls))
+    set_client_factory(partial(_new_client, policy, f"{constants.ENDPOINT}/", trusted_urls))
     return HfApi(token=token)
+
+
+def _new_client(policy: AddressPolicy, hub: str, trusted_urls: Sequence[str]) -> httpx2.Client:
+    return _Client(
+        transport=HubTransport(policy, hub, trusted_urls),
+        event_hooks={"request": [hf_request_event_hook]},  # offline mode, and HF_DEBUG
+        follow_redirects=True,
+        max_redirects=MAX_REDIRECTS,
+    )
 
 
 def _check_encrypted(url: str) -> None:
@@ -266,32 +280,17 @@ def _check_encrypted(url: str) -> None:
         )
 
 
-def _session(
-    policy: AddressPolicy, clock: RateLimitClock, hub: str, trusted_urls: Sequence[str]
-) -> requests.Session:
-    session = _Session()
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, _ThirdPartyAdapter(policy))
-    for url in trusted_urls:
-        session.mount(url, _RetryingAdapter(policy, RateLimitClock()))
-    session.mount(hub, _HubAdapter(policy, clock))
-    return session
+def _begins_with(url: str, beginning: str) -> bool:
+    """Return whether an address is below another one, whose path may be longer than "/"."""
+    try:
+        found, wanted = httpx2.URL(url), httpx2.URL(beginning)
+        return found.origin == wanted.origin and found.path.startswith(wanted.path)
+    except (httpx2.InvalidURL, ValueError):
+        return False
 
 
-def _check_redirect(method: str, response: requests.Response) -> None:
-    """Check that nobody takes a redirect for success: neither huggingface_hub nor requests.
-
-    Raises:
-        RefusedAnswerError: the redirect leads nowhere, or loses what the request should change.
-    """
-    if response.status_code >= _ERRORS:
-        return
-    if method not in _READING:
-        addresses.check_same_repo(response.url, response.headers.get("Location", ""))
-    is_lost = method not in _READING and response.status_code not in _KEEPING_METHOD
-    if is_lost or not response.is_redirect:
-        raise RefusedAnswerError(
-            f"the answer to {method} has status {response.status_code}, a redirect without use",
-            "Check the endpoint. A proxy, such as the login page of a network, may have answered.",
-            ErrorCode.HUB_DOES_NOT_ANSWER,
-        )
+def _rewind(request: httpx2.Request) -> None:
+    """Have the body of a request sent from its beginning, if it is a file."""
+    file = getattr(request.stream, "_stream", None)  # httpx2 itself reads a file once
+    if file is not None and hasattr(file, "seek"):
+        file.seek(request.extensions.setdefault("begin", file.tell()))

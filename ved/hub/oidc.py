@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from threading import Lock
 from time import monotonic
-from typing import Any, TypeGuard, cast
+from typing import Any, TypeGuard
 
-import requests
-from huggingface_hub.errors import OfflineModeIsEnabled
+import httpx2
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils import get_session
 
 from ved.errors import ErrorCode, RequestError, VedError
@@ -27,9 +27,6 @@ from ved.hub.addresses import is_address, is_encrypted_or_loopback
 from ved.hub.answers import RefusedAnswerError
 
 REQUEST_URL, _REQUEST_TOKEN = "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
-
-TIMEOUT = 60
-"""Seconds to wait for an answer."""
 
 LIFETIME = 3600
 """Seconds that a token is valid if the Hub does not say how long."""
@@ -112,8 +109,9 @@ class Publisher:
             "The Hub",
             "POST",
             f"{self._endpoint}/oauth/token",
-            # With HF_DEBUG, the client logs the body of a request unless it is a file.
-            data=BytesIO(json.dumps(payload).encode()),
+            # With HF_DEBUG, the client logs the body of a request unless it is a file. It removes
+            # the token only if that is short.
+            content=BytesIO(json.dumps(payload).encode()),
             headers={"Content-Type": "application/json"},
         )
         if response.status_code != _OK:
@@ -147,14 +145,14 @@ class Publisher:
         return value
 
 
-def _send(server: str, method: str, url: str, **options: Any) -> requests.Response:
+def _send(server: str, method: str, url: str, **options: Any) -> httpx2.Response:
     """Send a request that contains a secret, and return the answer. Follows no redirect."""
     try:
-        return get_session().request(method, url, timeout=TIMEOUT, allow_redirects=False, **options)
-    except requests.HTTPError as error:
-        # The adapter raises the last of several retryable answers. Its error has the response.
-        return cast(requests.Response, error.response)
-    except (requests.RequestException, RefusedAnswerError, OfflineModeIsEnabled) as error:
+        return get_session().request(method, url, follow_redirects=False, **options)
+    except HfHubHTTPError as error:
+        # The transport raises the last of several retryable answers. Its error has the response.
+        return error.response
+    except (httpx2.HTTPError, RefusedAnswerError, OfflineModeIsEnabled) as error:
         reason = type(error).__name__
     # Raised outside of the except clause: that error holds the request, which holds the secret.
     raise oidc_errors.no_answer(server, reason)

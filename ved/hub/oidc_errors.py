@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-import requests
+import httpx2
 from huggingface_hub import HfApi
 from huggingface_hub.errors import OfflineModeIsEnabled
 
@@ -62,7 +62,7 @@ def no_answer(server: str, reason: str) -> VedError:
     )
 
 
-def no_id_token(response: requests.Response, request_token: str) -> VedError:
+def no_id_token(response: httpx2.Response, request_token: str) -> VedError:
     """Return the error of an answer by GitHub that has no id token."""
     return VedError(
         f"GitHub gives the job no id token: it answers {_describe(response, request_token)}.",
@@ -71,7 +71,7 @@ def no_id_token(response: requests.Response, request_token: str) -> VedError:
     )
 
 
-def refused(response: requests.Response, repo: str, endpoint: str, id_token: str) -> VedError:
+def refused(response: httpx2.Response, repo: str, endpoint: str, id_token: str) -> VedError:
     """Return the error of a Hub that gives no token for an id token.
 
     The Hub does not say which of its checks failed, so VED finds out what it can.
@@ -89,7 +89,7 @@ def refused(response: requests.Response, repo: str, endpoint: str, id_token: str
             "Check the endpoint, or set the input token.",
             code=ErrorCode.TRUSTED_PUBLISHER,
         )
-    if response.is_redirect:
+    if response.has_redirect_location:
         return VedError(
             f"{cannot}{endpoint} redirects to another address. VED does not send the job's "
             "identity there.",
@@ -106,7 +106,7 @@ def refused(response: requests.Response, repo: str, endpoint: str, id_token: str
     )
 
 
-def json_object(response: requests.Response) -> dict[str, Any]:
+def json_object(response: httpx2.Response) -> dict[str, Any]:
     """Return the JSON object that a server answers; {} if the answer is something else."""
     try:
         found = response.json()
@@ -137,7 +137,7 @@ def _is_visible(repo: str, endpoint: str) -> bool:
     """Return whether the public can see a repo; True if the Hub does not answer."""
     try:
         return HfApi(endpoint, token=False).repo_exists(repo)
-    except (OfflineModeIsEnabled, RefusedAnswerError, requests.RequestException):
+    except (OfflineModeIsEnabled, RefusedAnswerError, httpx2.HTTPError):
         return True
 
 
@@ -166,7 +166,7 @@ def _claims(id_token: str) -> dict[str, str]:
     return {name: value for name, value in items if isinstance(value, str)}
 
 
-def _describe(response: requests.Response, secret: str) -> str:
+def _describe(response: httpx2.Response, secret: str) -> str:
     """Return the status and the error text of an answer, without the secret."""
     answer = json_object(response)
     texts = (answer.get("error"), answer.get("error_description"))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urljoin
 
-import requests
+import httpx2
 from huggingface_hub import HfApi
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
@@ -56,25 +56,25 @@ def fetch_pages(url: str, options: Mapping[str, Any], api: HfApi) -> Iterator[An
         if not isinstance(entries, list):
             raise MalformedAnswerError("a page of the list is not a list")
         yield from entries
-        read.add(response.url)
+        read.add(str(response.url))
         size += len(response.content)
         following = response.links.get("next", {}).get("url")
         if following is None:
             return
-        following = urljoin(response.url, following)
+        following = urljoin(str(response.url), following)
         if following in read or len(read) >= MAX_PAGES or size > MAX_LIST_BYTES:
             raise MalformedAnswerError("the list has no end")
         response = _get(following, {}, api)
 
 
-def _get(url: str, options: Mapping[str, Any], api: HfApi) -> requests.Response:
+def _get(url: str, options: Mapping[str, Any], api: HfApi) -> httpx2.Response:
     headers = build_hf_headers(token=api.token)
-    response = get_session().get(url, params=dict(options), headers=headers)
+    response = get_session().get(url, params=dict(options) or None, headers=headers)
     hf_raise_for_status(response)
     return response
 
 
-def _parse(response: requests.Response) -> Any:
+def _parse(response: httpx2.Response) -> Any:
     try:
         return json.loads(response.content)
     except (ValueError, RecursionError) as error:

@@ -12,14 +12,14 @@ import logging
 import random
 import re
 import threading
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from time import monotonic
-from typing import NamedTuple
-from urllib.parse import urlsplit
 
-import requests
+import httpx2
 from huggingface_hub.errors import HfHubHTTPError
-from urllib3.exceptions import InvalidHeader
-from urllib3.util.retry import Retry
+from huggingface_hub.utils import RateLimitInfo
 
 from ved.interruption import sleep
 from ved.text import clean
@@ -37,8 +37,6 @@ MAX_WAITS = 12
 MAX_TEXT = 300
 """Characters of the Hub's text, at most."""
 
-_MONTH = 30 * 86_400  # seconds
-
 MIN_WAIT = 1.0
 """Seconds to wait, at least. A Hub rounds: it asks for 0 seconds just before a window ends."""
 
@@ -47,26 +45,14 @@ _PARAMETER = re.compile(r";\s*([rt])\s*=\s*(\d{1,9})\s*(?=;|$)")
 _LONG_PERIOD = re.compile(r"\b(?:hours?|hourly|days?|daily)\b", re.IGNORECASE)
 
 
-class Quota(NamedTuple):
-    """The rest of a window, as an answer reports it.
-
-    Attributes:
-        remaining: how many requests the Hub still answers.
-        seconds: until the end of the window.
-    """
-
-    remaining: int
-    seconds: float
-
-
 class RateLimitClock:
     """The time at which the next request may be sent; safe to share between threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._free_at: dict[str, float] = {}
+        self._free_at: dict[tuple[str, str], float] = {}
 
-    def wait(self, url: str) -> None:
+    def wait(self, url: httpx2.URL) -> None:
         """Wait until a request may be sent.
 
         Raises:
@@ -75,7 +61,7 @@ class RateLimitClock:
         while (seconds := self._free_at.get(_bucket(url), 0.0) - monotonic()) > 0:
             sleep(seconds)
 
-    def pause(self, url: str, seconds: float) -> None:
+    def pause(self, url: httpx2.URL, seconds: float) -> None:
         """Have all threads wait before they send another request like this one.
 
         Args:
@@ -95,7 +81,7 @@ class RateLimitClock:
                 round(seconds, 1),
             )
 
-    def pauses_after(self, refusal: requests.Response) -> bool:
+    def pauses_after(self, refusal: httpx2.Response) -> bool:
         """Pause if a refusal asks for a wait that is not too long; return whether it does."""
         seconds = seconds_to_wait(refusal)
         if refusal.status_code != TOO_MANY or seconds is None or seconds > LONGEST_WAIT:
@@ -103,37 +89,42 @@ class RateLimitClock:
         self.pause(refusal.url, seconds)
         return True
 
-    def observe(self, response: requests.Response) -> None:
+    def observe(self, response: httpx2.Response) -> None:
         """Pause before the Hub refuses: an answer says that it was the last one of a window."""
         quota = parse_quota(response)
-        if quota and quota.remaining == 0 and quota.seconds <= LONGEST_WAIT:
-            self.pause(response.url, quota.seconds)
+        if quota and quota.remaining == 0 and quota.reset_in_seconds <= LONGEST_WAIT:
+            self.pause(response.url, quota.reset_in_seconds)
 
 
-def parse_quota(response: requests.Response) -> Quota | None:
+def parse_quota(response: httpx2.Response) -> RateLimitInfo | None:
     """Return what the header `RateLimit` says; None without one, or if it is malformed.
 
     A Hub may report several policies. The one that allows the fewest requests counts; of several
-    that allow none, the one that ends last.
+    that allow none, the one that ends last. huggingface_hub reads the first one only.
     """
     quotas = []
     for policy in _POLICY.finditer(response.headers.get("RateLimit", "")):
         values = dict(_PARAMETER.findall(policy[1]))
         if values.keys() == {"r", "t"}:
-            quotas.append(Quota(int(values["r"]), float(values["t"])))
-    return min(quotas, key=lambda each: (each.remaining, -each.seconds), default=None)
+            quotas.append(RateLimitInfo("", int(values["r"]), int(values["t"])))
+    return min(quotas, key=lambda each: (each.remaining, -each.reset_in_seconds), default=None)
 
 
-def parse_retry_after(response: requests.Response) -> float | None:
-    """Return how many seconds the header `Retry-After` asks to wait; None if it does not ask."""
-    value = response.headers.get("Retry-After")
-    try:
-        return Retry(retry_after_max=_MONTH).parse_retry_after(value) if value else None
-    except (InvalidHeader, OverflowError):
-        return None
+def parse_retry_after(response: httpx2.Response) -> float | None:
+    """Return how many seconds the header `Retry-After` asks to wait; None if it does not ask.
+
+    huggingface_hub reads numbers only, and not the time that the header may name.
+    """
+    value = response.headers.get("Retry-After", "").strip()
+    if re.fullmatch("[0-9]{1,9}", value):
+        return float(value)
+    with suppress(ValueError, OverflowError):
+        due = parsedate_to_datetime(value)
+        return max(0.0, (due.replace(tzinfo=due.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    return None
 
 
-def seconds_to_wait(response: requests.Response) -> float | None:
+def seconds_to_wait(response: httpx2.Response) -> float | None:
     """Return how long to wait after a refusal: `RateLimit` first, then `Retry-After`.
 
     `RateLimit` is about the window. If it allows more requests, another limit was reached.
@@ -146,11 +137,11 @@ def seconds_to_wait(response: requests.Response) -> float | None:
     """
     quota = parse_quota(response)
     if quota and quota.remaining == 0:
-        return quota.seconds
+        return float(quota.reset_in_seconds)
     return parse_retry_after(response)
 
 
-def is_long(response: requests.Response | None) -> bool:
+def is_long(response: httpx2.Response | None) -> bool:
     """Return whether an answer refuses by a limit that is too long to wait for."""
     if response is None or response.status_code != TOO_MANY:
         return False
@@ -163,23 +154,23 @@ def is_long(response: requests.Response | None) -> bool:
 def is_long_limit(error: BaseException | None) -> bool:
     """Return whether an error, or one of its causes, is a limit that is too long to wait for."""
     while error is not None:
-        if isinstance(error, requests.RequestException) and is_long(error.response):
+        if isinstance(error, HfHubHTTPError) and is_long(error.response):
             return True
         error = error.__cause__
     return False
 
 
-def explain(error: requests.HTTPError) -> tuple[str, str]:
+def explain(error: HfHubHTTPError) -> tuple[str, str]:
     """Return cause and remedy of an answer with status 429: the Hub's text, and when to retry.
 
     The cause is the rest of a sentence.
     """
-    text = (isinstance(error, HfHubHTTPError) and error.server_message) or ""
+    text = error.server_message or ""
     hub_text = clean(" ".join(text.split()), MAX_TEXT).rstrip(".")
     cause = (
         f"the Hub's rate limit is reached ({hub_text})" if hub_text else "the rate limit is reached"
     )
-    seconds = None if error.response is None else seconds_to_wait(error.response)
+    seconds = seconds_to_wait(error.response)
     if seconds is None:
         seconds_text = "later" if is_long(error.response) else "in a few minutes"
     else:
@@ -196,9 +187,8 @@ def format_seconds(seconds: float) -> str:
     return "1 hour" if hours == 1 else f"{hours} hours"
 
 
-def _bucket(url: str) -> str:
-    """Return which requests have a window of their own: files, the API, or all others."""
-    path = urlsplit(url).path
-    if "/resolve/" in path:
-        return "resolvers"
-    return "api" if "/api/" in path else "pages"
+def _bucket(url: httpx2.URL) -> tuple[str, str]:
+    """Return which requests of a server have a window of their own: files, the API, or others."""
+    if "/resolve/" in url.path:
+        return url.host, "resolvers"
+    return url.host, "api" if "/api/" in url.path else "pages"

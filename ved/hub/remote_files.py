@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlsplit
 
-import requests
+import httpx2
 from huggingface_hub import HfApi, hf_hub_url
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
-from requests.exceptions import ChunkedEncodingError
 
 from ved.errors import ErrorCode, VedError
 from ved.hub import responses, retries
@@ -40,7 +39,7 @@ class LocatedFile:
 
         Raises:
             VedError: the server does not support ranges.
-            RequestException: the server does not answer.
+            HTTPError: the server does not answer.
         """
         return retries.retry_truncated(lambda: self._request_range(start, length), self.action)
 
@@ -54,7 +53,7 @@ class LocatedFile:
         """Yield all bytes in order.
 
         Raises:
-            ChunkedEncodingError: several attempts in a row bring nothing.
+            RemoteProtocolError: several attempts in a row bring nothing.
         """
         place, position, failed = self, 0, 0
         while position < self.size:
@@ -63,7 +62,7 @@ class LocatedFile:
                     position += len(chunk)
                     failed = 0
                     yield chunk
-            except ChunkedEncodingError:
+            except httpx2.RemoteProtocolError:
                 failed += 1
                 if failed == retries.ATTEMPTS:
                     raise
@@ -73,12 +72,12 @@ class LocatedFile:
 
     def _chunks_from(self, start: int) -> Iterator[bytes]:
         with self._get(f"{start}-") as response:
-            if start and response.status_code != requests.codes.partial_content:
+            if start and response.status_code != httpx2.codes.PARTIAL_CONTENT:
                 raise self._wrong_range()
-            chunks = response.iter_content(responses.CHUNK_BYTES)
+            chunks = response.iter_bytes()
             first = next(chunks, b"")
             if not first:
-                raise ChunkedEncodingError("an empty answer")
+                raise httpx2.RemoteProtocolError("an empty answer")
             yield first
             yield from chunks
 
@@ -92,11 +91,11 @@ class LocatedFile:
         raise self._wrong_range()
 
     @contextmanager
-    def _get(self, wanted: str) -> Iterator[requests.Response]:
+    def _get(self, wanted: str) -> Iterator[httpx2.Response]:
         # A range of a compressed answer would be a range of the compressed bytes.
         fields = {"Range": f"bytes={wanted}", "Accept-Encoding": "identity"}
         headers = {**build_hf_headers(token=self.token), **fields}
-        with get_session().get(self.url, headers=headers, stream=True) as response:
+        with get_session().stream("GET", self.url, headers=headers) as response:
             hf_raise_for_status(response)
             responses.without_limit(response)  # every caller stops by itself
             yield response

@@ -1,21 +1,17 @@
 """Answers with limits: bytes of the body after decompression, and time."""
 
+import json
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from time import monotonic
 from typing import Any
 
-import requests
-from requests.exceptions import ChunkedEncodingError, ContentDecodingError
-from urllib3.exceptions import DecodeError, ProtocolError, ReadTimeoutError, SSLError
+import httpx2
 
 from ved.hub import connections
-from ved.hub.answers import RefusedAnswerError, too_large, too_slow
-
-CHUNK_BYTES = 2**20
-"""Bytes to read from a connection at a time, at most."""
+from ved.hub.answers import too_large
 
 MAX_ANSWER_BYTES = 32 * 2**20
 """Bytes of an answer, at most, after decompression, unless it is a file of a known size. The Hub's
@@ -41,7 +37,7 @@ def file_limit(size: int) -> Iterator[None]:
         _file_bytes.reset(token)
 
 
-class LimitedResponse(requests.Response):
+class LimitedResponse(httpx2.Response):
     """A response with limits: bytes after decompression, and time.
 
     A truncated body always raises the same error, however it was truncated.
@@ -49,59 +45,53 @@ class LimitedResponse(requests.Response):
     Attributes:
         max_bytes: bytes of the body, at most, after decompression; None for no limit, for callers
             that stop reading themselves.
+        is_shortened: whether a body that is longer is no error, and its beginning is enough.
     """
 
     max_bytes: int | None = MAX_ANSWER_BYTES
+    is_shortened = False
 
-    def iter_content(self, chunk_size: int | None = None, decode_unicode: bool = False) -> Any:
-        """Yield the body in chunks of bytes, each as soon as it arrives.
+    @classmethod
+    def of(cls, response: httpx2.Response, request: httpx2.Request) -> "LimitedResponse":
+        """Return an answer of a transport with limits."""
+        assert isinstance(response.stream, httpx2.SyncByteStream)
+        return cls(
+            response.status_code,
+            headers=response.headers,
+            stream=_TimedStream(response.stream),
+            request=request,
+            extensions=response.extensions,
+        )
+
+    def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        """Yield the body in chunks of bytes, each as soon as it arrives, of up to one million.
 
         Raises:
-            ChunkedEncodingError: the body is truncated.
-            ContentDecodingError: the body cannot be decompressed.
+            RemoteProtocolError: the body is truncated.
+            DecodingError: the body cannot be decompressed.
             RefusedAnswerError: the body is too large, or the connection is too slow.
         """
-        if isinstance(self._content, bytes):
-            yield from super().iter_content(chunk_size)
-            return
-        limit = self.max_bytes
-        if limit is not None and (self.raw.length_remaining or 0) > limit:
-            self.close()
-            raise too_large(limit)
+        limit = None if hasattr(self, "_content") else self.max_bytes
+        size = 0
         try:
-            for size, chunk in self._read(min(chunk_size or CHUNK_BYTES, CHUNK_BYTES)):
+            if limit is not None and not self.is_shortened and self._announced() > limit:
+                raise too_large(limit)
+            for chunk in super().iter_bytes():
+                size += len(chunk)
                 if limit is not None and size > limit:
-                    raise too_large(limit)
+                    if not self.is_shortened:
+                        raise too_large(limit)
+                    yield chunk[: len(chunk) - (size - limit)]
+                    break
                 yield chunk
-        except (ProtocolError, ReadTimeoutError, SSLError) as error:
-            raise ChunkedEncodingError(error) from error
-        except DecodeError as error:
-            raise ContentDecodingError(error) from error
-        except RefusedAnswerError:
+        except (httpx2.NetworkError, httpx2.TimeoutException) as error:
+            raise httpx2.RemoteProtocolError(str(error)) from error
+        finally:
             self.close()
-            raise
-        self._content_consumed = True
 
-    def _read(self, chunk_size: int) -> Iterator[tuple[int, bytes]]:
-        """Yield the size of the body so far, and a chunk of it. Only reading takes time."""
-        size, seconds = 0, 0.0
-        while True:
-            begin = time.monotonic()
-            chunk = self.raw.read1(chunk_size, decode_content=True)
-            seconds += time.monotonic() - begin
-            if not chunk:
-                return
-            if seconds > connections.PATIENCE + self.raw.tell() / connections.SLOWEST_RATE:
-                raise too_slow()
-            size += len(chunk)
-            yield size, chunk
-
-    def read_beginning(self, length: int) -> None:
-        """Read the body, or its beginning if it is longer, and have that for the whole."""
-        self.max_bytes = None
-        content = read_limited(self, length)[:length]
-        self.close()
-        self._content, self._content_consumed = content, True
+    def _announced(self) -> int:
+        length = self.headers.get("Content-Length", "")
+        return int(length) if re.fullmatch(r"\d{1,18}", length) else 0
 
     def json(self, **kwargs: Any) -> Any:
         """Return the content of a body of JSON.
@@ -114,10 +104,35 @@ class LimitedResponse(requests.Response):
         except (RecursionError, ValueError) as error:
             # The text of an error about a body may repeat all of it.
             reason = f"{type(error).__name__} in a body of {len(self.content)} bytes"
-            raise requests.exceptions.JSONDecodeError(reason, "", 0) from None
+            raise json.JSONDecodeError(reason, "", 0) from None
 
 
-def read_limited(response: requests.Response, length: int) -> bytes:
+class _TimedStream(httpx2.SyncByteStream):
+    """The bytes of a body as they are sent. Only receiving takes time."""
+
+    def __init__(self, stream: httpx2.SyncByteStream) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        chunks = iter(self._stream)
+        size, seconds = 0, 0.0
+        while True:
+            begin = monotonic()
+            allowed = connections.PATIENCE + size / connections.SLOWEST_RATE
+            with connections.time_limit(allowed - seconds):
+                chunk = next(chunks, None)
+            seconds += monotonic() - begin
+            if chunk is None:
+                return
+            size += len(chunk)
+            yield chunk
+
+    def close(self) -> None:
+        """Release the connection."""
+        self._stream.close()
+
+
+def read_limited(response: httpx2.Response, length: int) -> bytes:
     """Return the body, or if it is longer than `length` bytes, its beginning.
 
     Args:
@@ -126,20 +141,20 @@ def read_limited(response: requests.Response, length: int) -> bytes:
     """
     without_limit(response)
     content = bytearray()
-    for chunk in response.iter_content(min(length, CHUNK_BYTES)):
+    for chunk in response.iter_bytes():
         content += chunk
         if len(content) >= length:
             break
     return bytes(content)
 
 
-def without_limit(response: requests.Response) -> None:
+def without_limit(response: httpx2.Response) -> None:
     """Have the caller stop reading by itself. A connection that is too slow is still refused."""
     if isinstance(response, LimitedResponse):
         response.max_bytes = None
 
 
-def remaining_bytes(request: Any) -> int:
+def remaining_bytes(request: httpx2.Request) -> int:
     """Return how many bytes the answer to a request for a file, or for its rest, may have."""
     size = _file_bytes.get()
     if size is None:

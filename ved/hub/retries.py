@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 from typing import TypeVar
 
-from requests.exceptions import ChunkedEncodingError
+import httpx2
 
 from ved.interruption import sleep
 
@@ -64,10 +64,10 @@ def retry_truncated(action: Callable[[], _Result], what: str) -> _Result:
         what: what it does, for the log, as the rest of a sentence that begins "Cannot".
 
     Raises:
-        requests.exceptions.ChunkedEncodingError: the answer was truncated every time.
+        httpx2.RemoteProtocolError: the answer was truncated every time.
     """
     problem = f"The connection was cut while trying to {what}"
-    return retry(action, lambda error: isinstance(error, ChunkedEncodingError), problem)
+    return retry(action, lambda error: isinstance(error, httpx2.RemoteProtocolError), problem)
 
 
 def wait_before_retry(problem: str, attempt: int, retry_after: float | None = None) -> None:

@@ -7,12 +7,9 @@ Source of the format: https://github.com/git-lfs/git-lfs/blob/main/docs/api/batc
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from contextvars import ContextVar
 
-import requests
-from huggingface_hub.utils import get_session
-
-from ved.hub.xet import counted_uploads
+import httpx2
 
 _BATCH = ".git/info/lfs/objects/batch"
 
@@ -29,9 +26,9 @@ class UploadCounter:
         self.sent: int | None = None
         self._is_known = True
 
-    def count_answer(self, response: requests.Response, *_: Any, **__: Any) -> None:
+    def count_answer(self, response: httpx2.Response) -> None:
         """Add the bytes that an answer of the batch API requests. Ignores other answers."""
-        if not (response.ok and response.url.endswith(_BATCH)):
+        if not (response.is_success and response.url.path.endswith(_BATCH)):
             return
         try:
             answer = response.json()
@@ -47,15 +44,21 @@ class UploadCounter:
         self.sent = (self.sent or 0) + size if self._is_known else None
 
 
+# huggingface_hub makes a commit in the calling thread.
+_counter: ContextVar[UploadCounter | None] = ContextVar("counter", default=None)
+
+
+def current_counter() -> UploadCounter | None:
+    """Return the counter of this thread; None if nothing is counted."""
+    return _counter.get()
+
+
 @contextmanager
 def count_uploads() -> Iterator[UploadCounter]:
     """Yield a counter of the uploads that this thread makes inside the block."""
     uploads = UploadCounter()
-    # huggingface_hub has one session for each thread, and makes a commit in the calling thread.
-    hooks = get_session().hooks["response"]
-    hooks.append(uploads.count_answer)
+    token = _counter.set(uploads)
     try:
-        with counted_uploads(uploads.count_bytes):
-            yield uploads
+        yield uploads
     finally:
-        hooks.remove(uploads.count_answer)
+        _counter.reset(token)

@@ -1,9 +1,9 @@
-"""Transfer large files by Xet: errors, progress, tokens and counts of what hf_xet transfers.
+"""Transfer large files by Xet: errors, progress and counts of what hf_xet transfers.
 
-huggingface_hub imports the functions of hf_xet whenever it transfers a file, and calls them in the
-thread that asked for it. Inside of `explained_transfers`, they are the functions of this module,
-which call those of hf_xet. In other threads they are hf_xet's own. hf_xet calls these functions
-deprecated, but its new ones renew tokens outside of VED's HTTP session.
+huggingface_hub asks for its session of hf_xet whenever it transfers a file, in the thread that
+asked for it. Inside of `explained_transfers`, it gets a session of this module, which calls that of
+hf_xet. hf_xet renews the tokens of the storage by itself, at the Hub. The first one is requested in
+VED's HTTP session, which checks the address of the storage.
 
 A local cache of hf_xet describes what the storage has. It is temporary: see `temporary_cache`.
 """
@@ -13,15 +13,17 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import hf_xet
+from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import _xet
 
-from ved.hub import retries
+from ved.hub.upload_counter import current_counter
 from ved.hub.xet_errors import StorageError, Transfer, explain
 from ved.interruption import raise_if_interrupted
 from ved.text import join_limited
@@ -31,45 +33,33 @@ log = logging.getLogger("ved")
 QUIET_SECONDS = 10.0
 """Seconds without progress after which a line of the log says so."""
 
-Token = tuple[str, int]
-"""A token of the storage, and when it expires, in seconds since the epoch."""
+_POLL_SECONDS = 0.5
 
-_upload_files, _download_files = hf_xet.upload_files, hf_xet.download_files
+_NO_SUCH_ROUTE = (404, 405, 501)
 
-
-@dataclass
-class _Transfers:
-    """What `explained_transfers` knows about the transfers of its thread."""
-
-    files: Sequence[str]
-    renew: Callable[[], Token] | None
-
-
-_here = threading.local()
+_files: ContextVar[Sequence[str] | None] = ContextVar("files", default=None)
 
 
 @contextmanager
-def explained_transfers(
-    files: Sequence[str] = (), *, renew: Callable[[], Token] | None = None
-) -> Iterator[None]:
+def explained_transfers(files: Sequence[str] = ()) -> Iterator[None]:
     """Explain the errors of hf_xet's transfers that this thread makes inside the block.
 
     Args:
         files: the names of the files to download.
-        renew: returns a new token for uploads; None to repeat the request for the first one.
 
     Raises:
         StorageError: a transfer failed.
-        HfHubHTTPError: the Hub refused to renew a token of the storage.
+        NoXetError: an upload cannot begin.
+        HfHubHTTPError: the Hub refused a token of the storage.
         OSError: this machine failed, for example because its disk is full.
     """
-    _install()
-    before = getattr(_here, "transfers", None)
-    _here.transfers = _Transfers(files, renew)
+    if _xet.get_xet_session is not _session:
+        _xet.get_xet_session = _session
+    token = _files.set(files)
     try:
         yield
     finally:
-        _here.transfers = before
+        _files.reset(token)
 
 
 @contextmanager
@@ -89,164 +79,160 @@ def temporary_cache() -> Iterator[None]:
             os.environ.pop("HF_XET_CACHE", None)
 
 
-def _install() -> None:
-    """Put the functions of this module in place of hf_xet's."""
-    hf_xet.upload_files, hf_xet.download_files = _upload, _download
+class NoXetError(Exception):
+    """The Hub has no Xet. huggingface_hub expects it of every Hub."""
 
 
-def _upload(
-    paths: list[str],
-    storage: str,
-    token: Token,
-    renew: Callable[[], Token],
-    progress: Any = None,
-    *others: Any,
-) -> Any:
-    """Upload files as `hf_xet.upload_files` does."""
-    transfers: _Transfers | None = getattr(_here, "transfers", None)
-    if transfers is None:
-        return _upload_files(paths, storage, token, renew, progress, *others)
-    transfer = Transfer([Path(path).name for path in paths], storage, is_upload=True)
-    with _Watch(transfer) as watch:
-
-        def count(total_update: Any, item_updates: Any) -> None:
-            watch.count(total_update.total_transfer_bytes_completed, total_update)
-            if progress is not None:
-                progress(total_update, item_updates)
-
-        renewal = _Renewal(transfers.renew or renew)
-        with _explained(transfer, renewal):
-            result = _upload_files(paths, storage, token, renewal, count, *others)
-    _add_sent(watch.transferred)
-    return result
-
-
-def _download(
-    files: list[Any],
-    endpoint: str,
-    token_info: Token,
-    token_refresher: Callable[[], Token],
-    progress_updater: list[Callable[[int], None]] | None = None,
-) -> Any:
-    """Download files as `hf_xet.download_files` does; again if an answer was truncated."""
-    transfers: _Transfers | None = getattr(_here, "transfers", None)
-    if transfers is None:
-        return _download_files(files, endpoint, token_info, token_refresher, progress_updater)
-    names = transfers.files or [Path(each.destination_path).name for each in files]
-    transfer = Transfer(names, endpoint, is_upload=False)
-    with _Watch(transfer) as watch:
-
-        def counting(update: Callable[[int], None]) -> Callable[[int], None]:
-            def count(size: int) -> None:
-                watch.count(watch.transferred + size)
-                update(size)
-
-            return count
-
-        renewal = _Renewal(token_refresher)
-        updaters = [counting(each) for each in progress_updater or [_ignore] * len(files)]
-
-        def attempt() -> Any:
-            with _explained(transfer, renewal):
-                return _download_files(files, endpoint, token_info, renewal, updaters)
-
-        problem = f"The storage {transfer.host} truncated an answer"
-        return retries.retry(attempt, _is_truncated, problem)
-
-
-def _ignore(_: int) -> None: ...
-
-
-def _is_truncated(error: Exception) -> bool:
+def is_truncated(error: Exception) -> bool:
+    """Return whether a storage truncated an answer, so that another attempt may succeed."""
     return isinstance(error, StorageError) and error.is_truncated
 
 
-def _add_sent(size: int) -> None:
-    counter = getattr(_here, "counter", None)
-    if counter is not None:
-        counter(size)
-
-
-@contextmanager
-def counted_uploads(count: Callable[[int], None]) -> Iterator[None]:
-    """Report to `count` how many bytes each upload of this thread inside the block has sent."""
-    _here.counter = count
-    try:
-        yield
-    finally:
-        _here.counter = None
-
-
-class _Renewal:
-    """Renews the token of the storage, and keeps the error, which hf_xet only quotes.
+def upload_options(url: str, headers: Mapping[str, str]) -> dict[str, Any]:
+    """Request a token to upload by Xet, and return hf_xet's options for the upload.
 
     Args:
-        renew: returns a new token.
+        url: the address of the Hub's API that gives tokens.
+        headers: the headers of the request.
+
+    Raises:
+        HfHubHTTPError: the Hub refuses, or has no Xet.
+        ValueError: the answer is malformed.
+        RefusedAnswerError: VED does not send anything to the storage that the Hub names.
+    """
+    found = _xet.refresh_xet_connection_info(
+        file_data=_xet.XetFileData("", url), headers=dict(headers)
+    )
+    return {
+        "endpoint": found.endpoint,
+        "token": found.access_token,
+        "token_expiry_unix_secs": found.expiration_unix_epoch,
+        "token_refresh_url": url,
+        "token_refresh_headers": headers,
+    }
+
+
+_original_session: Callable[[], Any] = _xet.get_xet_session
+
+
+def _session() -> Any:
+    files = _files.get()
+    return _original_session() if files is None else _Session(files)
+
+
+class _Session:
+    """A session of hf_xet, in place of huggingface_hub's, for one transfer.
+
+    Its settings are those of the environment at that time.
+
+    Args:
+        files: the names of the files to download.
     """
 
-    def __init__(self, renew: Callable[[], Token]) -> None:
-        self._renew = renew
-        self.error: Exception | None = None
+    def __init__(self, files: Sequence[str]) -> None:
+        self._session = hf_xet.XetSession()
+        self._files = files
 
-    def __call__(self) -> Token:
-        """Return a new token."""
+    def new_upload_commit(self, **options: Any) -> "_Group":
+        """Begin an upload."""
+        url, headers = options["token_refresh_url"], options["token_refresh_headers"]
         try:
-            token = self._renew()
-        except Exception as error:
-            self.error = error
+            options |= upload_options(url, headers)
+        except HfHubHTTPError as error:
+            # Without a code, such a repo exists.
+            if type(error) is HfHubHTTPError and error.response.status_code in _NO_SUCH_ROUTE:
+                raise NoXetError from error
             raise
-        self.error = None
-        return token
+        transfer = Transfer([], options["endpoint"], is_upload=True)
+        return _Group(self._session.new_upload_commit, options, transfer)
+
+    def new_file_download_group(self, **options: Any) -> "_Group":
+        """Begin a download."""
+        transfer = Transfer(self._files, options["endpoint"], is_upload=False)
+        return _Group(self._session.new_file_download_group, options, transfer)
 
 
-@contextmanager
-def _explained(transfer: Transfer, renewal: _Renewal) -> Iterator[None]:
-    raise_if_interrupted()
-    try:
-        yield
-    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+class _Group:
+    """Files that hf_xet transfers together.
+
+    Args:
+        begin: begins the transfer.
+        options: the options of `begin`.
+        transfer: the transfer, for errors.
+    """
+
+    def __init__(
+        self, begin: Callable[..., Any], options: Mapping[str, Any], transfer: Transfer
+    ) -> None:
+        self._transfer = transfer
+        with self._explained():
+            self._group = begin(**options)
+
+    def __enter__(self) -> "_Group":
+        self._group.__enter__()
+        return self
+
+    def start_upload_file(self, path: str, **options: Any) -> Any:
+        """Begin to upload a file."""
+        self._transfer = self._transfer._replace(files=[*self._transfer.files, Path(path).name])
+        return self._group.start_upload_file(path, **options)
+
+    def start_download_file(self, info: Any, path: str) -> Any:
+        """Begin to download a file."""
+        return self._group.start_download_file(info, path)
+
+    def __exit__(self, *error: Any) -> None:
+        """Wait for the transfer; after an error, end it."""
+        with _Watch(self._group, self._transfer), self._explained():
+            self._group.__exit__(*error)
+        counter = current_counter()
+        if self._transfer.is_upload and counter is not None:
+            counter.count_bytes(self._group.progress().total_transfer_bytes_completed)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
         raise_if_interrupted()
-        if renewal.error is not None:
-            raise renewal.error from error
-        raise explain(error, transfer) from error
+        try:
+            yield
+        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+            raise_if_interrupted()
+            raise explain(error, self._transfer) from error
 
 
 class _Watch:
-    """Logs that a transfer makes no progress: hf_xet retries without a word.
+    """Watches a transfer: logs that it makes no progress, and ends it on an interrupt.
+
+    hf_xet retries without a word.
 
     Args:
-        transfer: the transfer.
-
-    Attributes:
-        transferred: bytes so far.
+        group: the transfer of hf_xet.
+        transfer: what it transfers.
     """
 
-    def __init__(self, transfer: Transfer) -> None:
+    def __init__(self, group: Any, transfer: Transfer) -> None:
+        self._group = group
         self._transfer = transfer
         self._ended = threading.Event()
-        self._changed = time.monotonic()
-        self._state: tuple[int, int] = (0, 0)
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        self.transferred = 0
 
-    def __enter__(self) -> "_Watch":
+    def __enter__(self) -> None:
         self._thread.start()
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
 
-    def count(self, transferred: int, total: Any = None) -> None:
-        """Report the number of bytes so far."""
-        state = (transferred, getattr(total, "total_bytes_completed", 0))
-        if state != self._state:
-            self._state, self._changed = state, time.monotonic()
-        self.transferred = transferred
-
     def _watch(self) -> None:
-        while not self._ended.wait(QUIET_SECONDS / 2):
-            if time.monotonic() - self._changed >= QUIET_SECONDS:
-                self._changed = time.monotonic()
+        state, changed = self._state(), time.monotonic()
+        while not self._ended.wait(min(_POLL_SECONDS, QUIET_SECONDS / 2)):
+            try:
+                raise_if_interrupted()
+            except KeyboardInterrupt:
+                self._group.abort()
+                return
+            if (new := self._state()) != state:
+                state, changed = new, time.monotonic()
+            elif time.monotonic() - changed >= QUIET_SECONDS:
+                changed = time.monotonic()
                 verb = "sent" if self._transfer.is_upload else "read"
                 log.info(
                     "The storage %s does not answer: no byte of %s was %s for %g s. Trying again.",
@@ -255,3 +241,7 @@ class _Watch:
                     verb,
                     QUIET_SECONDS,
                 )
+
+    def _state(self) -> tuple[int, int]:
+        progress = self._group.progress()
+        return progress.total_transfer_bytes_completed, progress.total_bytes_completed

@@ -1,17 +1,17 @@
 """Publish to a repo: create it, commit a checkpoint or a card, and set its visibility."""
 
 import logging
-import os
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import requests
+import httpx2
 from huggingface_hub import (
     CommitOperation,
     CommitOperationAdd,
     CommitOperationDelete,
     HfApi,
+    constants,
     get_token,
 )
 from huggingface_hub.errors import HfHubHTTPError
@@ -22,12 +22,11 @@ from ved.hub.answers import RefusedAnswerError, commit_with, is_commit
 from ved.hub.errors import CONFLICT, PRECONDITION_FAILED, UploadError, status_of, translated_errors
 from ved.hub.rate_limits import is_long_limit
 from ved.hub.repo_info import fetch_repo
-from ved.hub.xet import explained_transfers
+from ved.hub.xet import NoXetError, explained_transfers
 from ved.publishing.content import is_new
-from ved.publishing.deduplication import learn_sources, write_token
+from ved.publishing.deduplication import learn_sources
+from ved.publishing.leaks import check_no_secret
 from ved.publishing.repos import TargetRepo, read_repo
-from ved.record import MAX_GIT_BLOB_BYTES
-from ved.redaction import KNOWN, environment_secrets
 
 log = logging.getLogger("ved")
 
@@ -100,7 +99,7 @@ def publish(
         return keyless(target.repo) if keyless else api
 
     committer = client()
-    _check_no_secret(directory, message, {api.token or get_token(), committer.token})
+    check_no_secret(directory, message, {api.token or get_token(), committer.token})
     is_own = False
     if target.head is None:
         if not target.is_inspected:
@@ -114,19 +113,25 @@ def publish(
     learn_sources(target.repo, sources, committer)
     if on_sources_read:
         on_sources_read()
-    operations: list[CommitOperation] = [
-        *(CommitOperationAdd(name, directory / name) for name in names),
-        *(CommitOperationDelete(name) for name in stale),
-    ]
-    # An upload may take longer than the token is valid that it began with.
-    renewed = explained_transfers(renew=lambda: write_token(target.repo, client()).token)
-    try:
-        with translated_errors(f"publish {target.repo}", target.repo, writing=True), renewed:
-            commit = _commit(target.repo, operations, message, target.head, committer)
-    except VedError as error:
-        if is_own and is_long_limit(error):
-            _delete_empty_repo(target, api)
-        raise
+    while True:
+        operations: list[CommitOperation] = [
+            *(CommitOperationAdd(name, directory / name) for name in names),
+            *(CommitOperationDelete(name) for name in stale),
+        ]
+        try:
+            with translated_errors(f"publish {target.repo}", target.repo, writing=True):
+                commit = _commit(target.repo, operations, message, target.head, committer)
+            break
+        except VedError as error:
+            # An upload may take longer than the token is valid that it began with. What it has
+            # sent by then is not sent again.
+            expired = committer.token
+            if error.code == ErrorCode.TOKEN_NOT_VALID and (committer := client()).token != expired:
+                log.info("%s: The token has expired. Continuing with a new one.", target.repo)
+                continue
+            if is_own and is_long_limit(error):
+                _delete_empty_repo(target, api)
+            raise
     if on_commit:
         on_commit(commit)
     if private is False and target.private:
@@ -185,39 +190,6 @@ def set_visibility(repo: str, private: bool, api: HfApi) -> None:
         )
 
 
-def _check_no_secret(directory: Path, message: str, tokens: Iterable[str | bool | None]) -> None:
-    """Check that neither a small file nor the message has a secret.
-
-    A Hub could repeat a token in a source's file.
-
-    Args:
-        directory: the files.
-        message: the commit's message.
-        tokens: the tokens that the commit needs; all other secrets of the process count, too.
-
-    Raises:
-        VedError: a file or the message has a secret.
-    """
-    for secret in (*environment_secrets(os.environ), *tokens):
-        if isinstance(secret, str):
-            KNOWN.add(secret)
-    if KNOWN.is_in(message.encode()):
-        raise _secret_error("The commit message")
-    for path in sorted(directory.iterdir()):
-        is_small = path.stat().st_size <= MAX_GIT_BLOB_BYTES
-        if KNOWN.is_in(path.name.encode()) or (is_small and KNOWN.is_in(path.read_bytes())):
-            raise _secret_error(path.name)
-
-
-def _secret_error(place: str) -> VedError:
-    return VedError(
-        f"{place} contains a secret of this run, such as the token that it would be published "
-        "with.",
-        "Find out where the source got it, and revoke the secret.",
-        code=ErrorCode.SECRET_IN_CHECKPOINT,
-    )
-
-
 def _create_repo(repo: str, private: bool | None, api: HfApi) -> tuple[TargetRepo, bool]:
     """Create a repo; return its state, which is empty, and whether this call surely created it.
 
@@ -268,16 +240,21 @@ def _commit(
     """
     run = f"Run {secrets.token_hex(16)}"
     try:
-        commit = _Committer(api.endpoint, token=api.token).create_commit(
-            repo,
-            operations,
-            commit_message=message,
-            commit_description=run,
-            parent_commit=parent,
-        )
+        with explained_transfers():
+            commit = _Committer(api.endpoint, token=api.token).create_commit(
+                repo,
+                operations,
+                commit_message=message,
+                commit_description=run,
+                parent_commit=parent,
+            )
+    except NoXetError:
+        log.info("The Hub has no Xet. Large files are sent by LFS from now on.")
+        constants.HF_HUB_DISABLE_XET = True
+        return _commit(repo, operations, message, parent, api)
     except RuntimeError as error:
         # huggingface_hub raises it for a failed upload, from the error of the request.
-        if not isinstance(error.__cause__, requests.RequestException | RefusedAnswerError):
+        if not isinstance(error.__cause__, httpx2.HTTPError | RefusedAnswerError):
             raise
         raise UploadError from error.__cause__
     except HfHubHTTPError as error:

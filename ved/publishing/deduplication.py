@@ -11,14 +11,13 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import wait
 from pathlib import Path
-from typing import NamedTuple
 
 import hf_xet
 from huggingface_hub import HfApi
 from huggingface_hub.utils._runtime import is_xet_available
-from huggingface_hub.utils._xet import XetTokenType, fetch_xet_connection_info_from_repo_info
+from huggingface_hub.utils._xet import XetTokenType, xet_connection_info_refresh_url
 
-from ved.hub.xet import Token
+from ved.hub.xet import upload_options
 from ved.interruption import raise_if_interrupted, thread_pool
 
 log = logging.getLogger("ved")
@@ -30,36 +29,6 @@ MAX_NEW_BYTES = 8 * 2**20
 """Bytes of a source that the storage may lack. If it lacks more, the source is not from there."""
 
 _POLL_SECONDS = 0.05
-
-
-class WriteToken(NamedTuple):
-    """A token that can write to the storage for one repo.
-
-    Attributes:
-        storage: the URL of the storage.
-        token: the token and when it expires.
-    """
-
-    storage: str
-    token: Token
-
-
-def write_token(repo: str, api: HfApi) -> WriteToken:
-    """Request a token to upload to a repo by Xet.
-
-    Raises:
-        HfHubHTTPError: the Hub refuses, or has no Xet.
-        ValueError: the answer is malformed.
-    """
-    answer = fetch_xet_connection_info_from_repo_info(
-        token_type=XetTokenType.WRITE,
-        repo_id=repo,
-        repo_type="model",
-        revision="main",
-        headers=api._build_hf_headers(),
-        endpoint=api.endpoint,
-    )
-    return WriteToken(answer.endpoint, (answer.access_token, answer.expiration_unix_epoch))
 
 
 def learn_sources(repo: str, sources: Sequence[Path], api: HfApi) -> None:
@@ -78,10 +47,15 @@ def learn_sources(repo: str, sources: Sequence[Path], api: HfApi) -> None:
     if not sources or not is_xet_available():
         return
     try:
-        storage, (token, expiry) = write_token(repo, api)
-        upload = hf_xet.XetSession().new_upload_commit(
-            storage, token=token, token_expiry_unix_secs=expiry
+        url = xet_connection_info_refresh_url(
+            token_type=XetTokenType.WRITE,
+            repo_id=repo,
+            repo_type="model",
+            revision="main",
+            endpoint=api.endpoint,
         )
+        options = upload_options(url, api._build_hf_headers())
+        upload = hf_xet.XetSession().new_upload_commit(**options)
         try:
             for path in sources:
                 if not _read(upload, path):

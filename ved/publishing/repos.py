@@ -226,7 +226,7 @@ def read_small_file(at: TargetRepo, name: str, limit: int, api: HfApi) -> bytes:
     headers = build_hf_headers(token=api.token)
 
     def read() -> bytes:
-        with get_session().get(url, headers=headers, stream=True) as response:
+        with get_session().stream("GET", url, headers=headers) as response:
             hf_raise_for_status(response)
             return read_limited(response, limit)
 

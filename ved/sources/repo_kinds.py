@@ -7,7 +7,7 @@ names the base model of an adapter.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import requests
+import httpx2
 from huggingface_hub import HfApi
 
 from ved.errors import ErrorCode, VedError
@@ -158,7 +158,7 @@ def other_repo_type(repo: str, api: HfApi) -> str | None:
     for kind in ("dataset", "Space"):
         try:
             fetch_json(f"{api.endpoint}/api/{kind.lower()}s/{repo}", {}, api)
-        except (requests.RequestException, MalformedAnswerError):
+        except (httpx2.HTTPError, MalformedAnswerError):
             continue
         return kind
     return None

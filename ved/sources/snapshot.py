@@ -14,8 +14,8 @@ from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.hub.errors import translated_errors
 from ved.hub.responses import file_limit
-from ved.hub.retries import retry_truncated
-from ved.hub.xet import explained_transfers
+from ved.hub.retries import retry
+from ved.hub.xet import explained_transfers, is_truncated
 from ved.interruption import thread_pool
 from ved.sizes import format_size
 from ved.sources.digests import file_sha256
@@ -147,7 +147,8 @@ class Snapshot:
         # A Hub that reports no size may send as much as for a small file.
         limit = file_limit(self.files[name]) if self.files.get(name) else nullcontext()
         with translated_errors(action, self.name), limit, explained_transfers([name]):
-            return Path(retry_truncated(download, action))
+            # huggingface_hub itself continues a download that does not go by Xet.
+            return Path(retry(download, is_truncated, "The storage truncated an answer"))
 
     def _is_intact(self, name: str, path: Path) -> bool:
         """Return whether a file has the sha256 that the Hub reports, if it reports one.

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import numpy as np
-import requests
 from huggingface_hub import HfApi, hf_hub_download
 
+from tests.support.web import web
 from ved.localhub import Exchange, LocalHub
 from ved.localhub.xet import hashes
 
@@ -46,19 +47,19 @@ class Cas:
     def __init__(self, hub: LocalHub, repo: str, token: str | None, scope: str = "read") -> None:
         url = f"{hub.endpoint}/api/models/{repo}/xet-{scope}-token/main"
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        answer = requests.get(url, headers=headers, timeout=30)
+        answer = web.get(url, headers=headers)
         answer.raise_for_status()
         self.url: str = answer.json()["casUrl"]
         self.headers = {"authorization": f"Bearer {answer.json()['accessToken']}"}
 
-    def ask(self, method: str, path: str, **options: Any) -> requests.Response:
+    def ask(self, method: str, path: str, **options: Any) -> httpx2.Response:
         headers = self.headers | options.pop("headers", {})
-        return requests.request(method, self.url + path, headers=headers, timeout=30, **options)
+        return web.request(method, self.url + path, headers=headers, **options)
 
 
 def xet_hash(hub: LocalHub, repo: str, name: str = "model.safetensors") -> str:
     url = f"{hub.endpoint}/{repo}/resolve/main/{name}"
-    return requests.head(url, timeout=30).headers["X-Xet-Hash"]
+    return web.head(follow_redirects=False, url=url).headers["X-Xet-Hash"]
 
 
 def plain_xorb(chunks: list[bytes]) -> bytes:

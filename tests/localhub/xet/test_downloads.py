@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from huggingface_hub import HfApi
 
 from tests.localhub.helpers import Names, lfs
@@ -19,6 +18,7 @@ from tests.localhub.xet.helpers import (
     upload,
     xet_hash,
 )
+from tests.support.web import web
 from ved.localhub import LocalHub
 
 pytestmark = pytest.mark.hub
@@ -37,7 +37,7 @@ def read_terms(body: dict[str, Any]) -> bytes:
     for term in body["terms"]:
         wanted, term_data = term["range"], b""
         url, first, last = address(body, term["hash"], wanted)
-        answer = requests.get(url, headers={"Range": f"bytes={first}-{last}"}, timeout=30)
+        answer = web.get(url, headers={"Range": f"bytes={first}-{last}"})
         assert (answer.status_code, len(answer.content)) == (206, last - first + 1)
         rest = answer.content
         for _ in range(wanted["start"], wanted["end"]):
@@ -72,7 +72,7 @@ def test_download_without_xet_gets_the_assembled_file(
     assert download(hub, published) == WEIGHTS
     assert matching(hub, "GET", "/xet/") == []
     url = f"{hub.endpoint}/{published}/resolve/main/model.safetensors"
-    answer = requests.get(url, headers={"Range": "bytes=100-199"}, timeout=30)
+    answer = web.get(url, headers={"Range": "bytes=100-199"})
     assert (answer.status_code, answer.content) == (206, WEIGHTS[100:200])
 
 
@@ -96,18 +96,17 @@ def test_file_has_its_hash_in_listings_and_headers(
 ) -> None:
     digest = xet_hash(hub, published)
     listings = [
-        requests.get(f"{hub.endpoint}/api/models/{published}/tree/main", timeout=30).json(),
-        requests.post(
+        web.get(f"{hub.endpoint}/api/models/{published}/tree/main").json(),
+        web.post(
             f"{hub.endpoint}/api/models/{published}/paths-info/main",
             data={"paths": ["model.safetensors", ".gitattributes"]},
-            timeout=30,
         ).json(),
     ]
     for listing in listings:
         hashes = {entry["path"]: entry.get("xetHash") for entry in listing}
         assert hashes == {"model.safetensors": digest, ".gitattributes": None}
     url = f"{hub.endpoint}/{published}/resolve/main/model.safetensors"
-    answer = requests.head(url, timeout=30)
+    answer = web.head(follow_redirects=False, url=url)
     assert answer.headers["X-Linked-ETag"].strip('"') == hashlib.sha256(WEIGHTS).hexdigest()
     assert answer.links["xet-auth"]["url"] == (
         f"{hub.endpoint}/api/models/{published}/xet-read-token/{answer.headers['X-Repo-Commit']}"
@@ -191,11 +190,11 @@ def test_address_is_signed_for_one_path_and_expires(
 ) -> None:
     body = cas.ask("GET", f"/v1/reconstructions/{xet_hash(hub, published)}").json()
     ((xorb, (info, *_)),) = body["fetch_info"].items()
-    assert requests.get(info["url"], timeout=30).status_code == 200
+    assert web.get(info["url"]).status_code == 200
     for changed in (
         info["url"].replace(xorb, "0" * 64),
         info["url"].replace("expires=", f"expires={time.time() + 9e6:.3f}&was="),
         info["url"].split("?")[0],
     ):
-        assert requests.get(changed, timeout=30).status_code == 403
-    assert requests.put(info["url"], timeout=30).status_code == 405
+        assert web.get(changed).status_code == 403
+    assert web.put(info["url"]).status_code == 405

@@ -57,9 +57,9 @@ def test_shard_with_a_wrong_field_is_refused(
     )
     shard = bytearray(shard_of(hub, published))
     shard[record * RECORD % len(shard) + offset] ^= 0x80
-    answer = cas.ask("POST", "/v1/shards", data=bytes(shard))
+    answer = cas.ask("POST", "/v1/shards", content=bytes(shard))
     assert answer.status_code == 400
-    *_, last = cas.ask("POST", "/v2/shards", data=bytes(shard)).text.splitlines()
+    *_, last = cas.ask("POST", "/v2/shards", content=bytes(shard)).text.splitlines()
     assert json.loads(last)["type"] == "error"
     assert json.loads(last)["retryable"] is False
     assert shard_of(hub, published) != bytes(shard)
@@ -74,7 +74,7 @@ def test_shard_cannot_give_a_file_the_sha256_of_another(
     second = shard_of(hub, repo)
     metadata = slice(4 * RECORD, 5 * RECORD)
     wrong = second[: metadata.start] + first[metadata] + second[metadata.stop :]
-    assert cas.ask("POST", "/v1/shards", data=wrong).status_code == 400
+    assert cas.ask("POST", "/v1/shards", content=wrong).status_code == 400
 
 
 def test_dedup_knows_first_chunks_eligible_hashes_and_marked_chunks(
@@ -95,13 +95,13 @@ def test_dedup_knows_first_chunks_eligible_hashes_and_marked_chunks(
     assert known() == expected
     marked = next(index for index, chunk in enumerate(chunks) if chunk not in expected)
     shard[(7 + marked) * RECORD + 43] |= 0x80  # the flag for eligible chunks
-    assert cas.ask("POST", "/v1/shards", data=bytes(shard)).status_code == 200
+    assert cas.ask("POST", "/v1/shards", content=bytes(shard)).status_code == 200
     assert known() == expected | {chunks[marked]}
 
 
 def test_shard_is_known_the_second_time(cas: Cas, alice: HfApi, repo: str, hub: LocalHub) -> None:
     upload(alice, repo, random_bytes(200_000, "second time"))
     shard = shard_of(hub, repo)
-    assert cas.ask("POST", "/v1/shards", data=shard).json() == {"result": 0}
-    *_, last = cas.ask("POST", "/v2/shards", data=shard).text.splitlines()
+    assert cas.ask("POST", "/v1/shards", content=shard).json() == {"result": 0}
+    *_, last = cas.ask("POST", "/v2/shards", content=shard).text.splitlines()
     assert json.loads(last) == {"type": "result"}

@@ -6,7 +6,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-import requests
 from huggingface_hub import HfApi
 
 from tests.localhub.helpers import Names
@@ -19,6 +18,7 @@ from tests.localhub.xet.helpers import (
     upload,
     xet_hash,
 )
+from tests.support.web import web
 from ved.localhub import LocalHub, samples
 
 pytestmark = pytest.mark.hub
@@ -54,7 +54,7 @@ def test_hub_without_xet_keeps_files_of_xet(tmp_path: Path) -> None:
         upload(HfApi(hub.endpoint, token="hf_alice"), "alice/model", b"x" * 1000, "b.safetensors")
         assert len(matching(hub, "PUT", "/lfs/")) == 1
         tokens = f"{hub.endpoint}/api/models/alice/model/xet-read-token/main"
-        assert requests.get(tokens, timeout=30).status_code == 404
+        assert web.get(tokens).status_code == 404
 
 
 def test_samples_leave_nothing_in_the_cache_of_the_user(hub: LocalHub, names: Names) -> None:

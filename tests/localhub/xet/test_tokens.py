@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import requests
 from huggingface_hub import HfApi
 
 from tests.localhub.helpers import Ask, Names, head
@@ -19,6 +18,7 @@ from tests.localhub.xet.helpers import (
     xet_hash,
     xorb_name,
 )
+from tests.support.web import web
 from ved.localhub import LocalHub
 
 pytestmark = pytest.mark.hub
@@ -34,7 +34,7 @@ def status(hub: LocalHub, repo: str, names: Names) -> Status:
         token = names.token(user) if user else ""
         headers = {"authorization": f"Bearer {token}"} if user else {}
         url = f"{hub.endpoint}/api/models/{repo}/{route}"
-        return requests.get(url, headers=headers, timeout=30).status_code
+        return web.get(url, headers=headers).status_code
 
     return ask
 
@@ -118,7 +118,7 @@ def test_token_of_a_deleted_repo_is_useless(
     path = f"/v2/reconstructions/{xet_hash(hub, published)}"
     alice.delete_repo(published)
     assert writer.ask("GET", path).status_code == 404
-    assert writer.ask("POST", "/v1/shards", data=b"x").status_code == 404
+    assert writer.ask("POST", "/v1/shards", content=b"x").status_code == 404
 
 
 def test_token_of_a_ci_job_uploads_to_its_repo(
@@ -128,14 +128,14 @@ def test_token_of_a_ci_job_uploads_to_its_repo(
     job = hub.add_job(repository="octo-org/octo-repo", workflow="publish.yml")
     headers = {"authorization": f"Bearer {job['ACTIONS_ID_TOKEN_REQUEST_TOKEN']}"}
     url = f"{job['ACTIONS_ID_TOKEN_REQUEST_URL']}&audience={hub.endpoint}"
-    id_token = requests.get(url, headers=headers, timeout=30).json()["value"]
+    id_token = web.get(url, headers=headers).json()["value"]
     wanted = {
         "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
         "subject_token": id_token,
         "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
         "resource": repo,
     }
-    answer = requests.post(f"{hub.endpoint}/oauth/token", json=wanted, timeout=30)
+    answer = web.post(f"{hub.endpoint}/oauth/token", json=wanted)
     upload(HfApi(hub.endpoint, token=answer.json()["access_token"]), repo, WEIGHTS)
     assert download(hub, repo) == WEIGHTS
     assert matching(hub, "PUT", "/lfs/") == []
@@ -160,4 +160,4 @@ def test_expired_token_is_refused(tmp_path: Path) -> None:
         writer = Cas(hub, "alice/model", "hf_alice", "write")
         chunks = [random_bytes(1000)]
         path = f"/v1/xorbs/default/{xorb_name(chunks)}"
-        assert writer.ask("POST", path, data=plain_xorb(chunks)).status_code == 401
+        assert writer.ask("POST", path, content=plain_xorb(chunks)).status_code == 401

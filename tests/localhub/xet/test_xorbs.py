@@ -5,7 +5,6 @@ import base64
 import anycrc
 import lz4.frame
 import pytest
-import requests
 
 from tests.localhub.xet.helpers import (
     Cas,
@@ -14,6 +13,7 @@ from tests.localhub.xet.helpers import (
     stored_xorbs,
     xorb_name,
 )
+from tests.support.web import web
 from ved.localhub import LocalHub
 
 pytestmark = pytest.mark.hub
@@ -51,20 +51,20 @@ def test_malformed_xorb_is_refused(
     cas: Cas, hub: LocalHub, repo: str, name: str, body: bytes
 ) -> None:
     before = stored_xorbs(hub, repo)
-    answer = cas.ask("POST", f"/v1/xorbs/default/{name}", data=body)
+    answer = cas.ask("POST", f"/v1/xorbs/default/{name}", content=body)
     assert answer.status_code == 400
     assert stored_xorbs(hub, repo) == before
 
 
 def test_xorb_may_have_compressed_chunks(cas: Cas) -> None:
-    answer = cas.ask("POST", f"/v1/xorbs/default/{xorb_name([bytes(50_000)])}", data=FRAMES)
+    answer = cas.ask("POST", f"/v1/xorbs/default/{xorb_name([bytes(50_000)])}", content=FRAMES)
     assert answer.json() == {"was_inserted": True}
 
 
 def test_xorb_may_end_with_a_footer(cas: Cas) -> None:
     path = f"/v1/xorbs/default/{xorb_name(CHUNKS)}"
     for expected in (True, False):
-        answer = cas.ask("POST", path, data=XORB + b"XETBLOB" + bytes(100))
+        answer = cas.ask("POST", path, content=XORB + b"XETBLOB" + bytes(100))
         assert answer.json() == {"was_inserted": expected}
 
 
@@ -87,7 +87,7 @@ class Granted:
     def send(self, body: bytes, **headers: str) -> int:
         headers = self.grant["headers"] | headers
         url = self.grant["url"]
-        answer = requests.request(self.grant["method"], url, data=body, headers=headers, timeout=30)
+        answer = web.request(self.grant["method"], url, content=body, headers=headers)
         return answer.status_code
 
     def commit(self) -> int:
