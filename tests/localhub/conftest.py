@@ -25,6 +25,11 @@ def shared_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalHub]:
         yield hub
 
 
+@pytest.fixture(autouse=True)
+def client_settings(without_xet: None) -> None:
+    """Let the client know LFS only, as this hub does."""
+
+
 @pytest.fixture
 def hub(
     shared_hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

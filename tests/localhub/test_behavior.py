@@ -4,7 +4,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub import HfApi, constants, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
 
 from tests.localhub.helpers import Client, status
@@ -13,7 +13,10 @@ from ved.localhub import Behavior, LocalHub
 pytestmark = pytest.mark.hub
 
 
-def test_like_production_switches_on_what_the_real_hub_does(tmp_path: Path) -> None:
+def test_like_production_switches_on_what_the_real_hub_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
     with LocalHub(tmp_path, like_production=True) as hub:
         assert hub.behavior == Behavior.of_production() != Behavior()
         hub.add_user("alice", token="hf_alice")

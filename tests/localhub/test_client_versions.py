@@ -1,4 +1,4 @@
-"""One program against the local Hub, run with the client that VED uses and with client 2."""
+"""One program against the local Hub, run with the client that VED uses and with client 0.36."""
 
 import json
 import os
@@ -6,14 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import huggingface_hub
 import pytest
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, constants
 
 from tests.support.environments import python
 from ved.localhub import LocalHub
 
 pytestmark = pytest.mark.slow
 
+HERE = Path(sys.executable)
 SCENARIO = Path(__file__).with_name("client_scenario.py")
 
 EXPECTED = {
@@ -63,9 +65,9 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("storage", ["lfs", "xet"])
-@pytest.mark.parametrize("version", ["0.36.2", "2.4.0"])
+@pytest.mark.parametrize("version", ["0.36.2", huggingface_hub.__version__])
 def test_client_versions_get_the_same_results(version: str, storage: str, tmp_path: Path) -> None:
-    interpreter = Path(sys.executable) if version == "0.36.2" else python("hub2")
+    interpreter = python("transformers4") if version == "0.36.2" else HERE
     environment = {
         "PATH": os.environ["PATH"],
         "HF_TOKEN": "hf_alice",
@@ -97,7 +99,7 @@ print(api.upload_folder(repo_id=sys.argv[1], folder_path=folder).oid, get_token(
 
 
 @pytest.mark.parametrize("storage", ["lfs", "xet"])
-def test_client_2_publishes_without_a_stored_token(storage: str, tmp_path: Path) -> None:
+def test_client_publishes_without_a_stored_token(storage: str, tmp_path: Path) -> None:
     with LocalHub(xet=storage == "xet") as hub:
         hub.add_user("alice", token="hf_alice")
         alice = HfApi(hub.endpoint, token="hf_alice")
@@ -112,7 +114,7 @@ def test_client_2_publishes_without_a_stored_token(storage: str, tmp_path: Path)
             "HF_HOME": str(tmp_path / "home"),
             "HF_HUB_DISABLE_XET": "0" if storage == "xet" else "1",
         }
-        printed = run([python("hub2"), "-c", PUBLISH_WITHOUT_TOKEN, "alice/model"], environment)
+        printed = run([HERE, "-c", PUBLISH_WITHOUT_TOKEN, "alice/model"], environment)
         commit, token = printed.split()
         assert commit == alice.model_info("alice/model").sha
         assert token.startswith("hf_jwt_")
@@ -126,9 +128,10 @@ print(hf_hub_download(sys.argv[1], "model.safetensors"))
 """
 
 
-def test_client_2_without_xet_downloads_a_file_of_xet(
-    tmp_path: Path,
+def test_client_without_xet_downloads_a_file_of_xet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
     content = bytes(range(250)) * 1000
     with LocalHub(xet=True) as hub:
         hub.add_user("alice", token="hf_alice")
@@ -145,7 +148,7 @@ def test_client_2_without_xet_downloads_a_file_of_xet(
             "HF_HOME": str(tmp_path / "home"),
             "HF_HUB_DISABLE_XET": "1",
         }
-        path = run([python("hub2"), "-c", DOWNLOAD, "alice/model"], environment).strip()
+        path = run([HERE, "-c", DOWNLOAD, "alice/model"], environment).strip()
         assert Path(path).read_bytes() == content
         assert [e.path for e in hub.requests if e.path.startswith(("/xet/", "/cas/"))] == []
 

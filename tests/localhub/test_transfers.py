@@ -120,8 +120,6 @@ def test_download_resumes_after_cut_response(
 ) -> None:
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 50_000)
     hub.faults.add("GET", "/lfs/", cut_response=120_000)
-    with pytest.raises(httpx2.RemoteProtocolError):
-        download(hub, published)
     assert download(hub, published) == weights.read_bytes()
     first, second = matching(hub, "GET", "/lfs/")
     assert (first.status, first.bytes_out) == (200, 120_000)
@@ -143,7 +141,7 @@ def test_upload_repeats_after_cut_request(
 def test_commit_with_cut_request_changes_nothing(alice: HfApi, repo: str, hub: LocalHub) -> None:
     before = head(alice, repo)
     hub.faults.add("POST", "/commit/main", cut_request=10)
-    with pytest.raises(httpx2.NetworkError):
+    with pytest.raises(httpx2.TransportError):
         alice.upload_file(path_or_fileobj=b"x", path_in_repo="x", repo_id=repo)
     assert head(alice, repo) == before
 
@@ -222,13 +220,14 @@ def test_download_rate_limits_responses(published: str, hub: LocalHub, weights: 
     hub.faults.download.rate = 1000
     url = hf_hub_url(published, "model.safetensors", endpoint=hub.endpoint)
     with web.stream("GET", url) as answer:
-        start = next(answer.iter_bytes(1))
+        parts = answer.iter_bytes()
+        start = next(parts)
         (exchange,) = matching(hub, "GET", "/lfs/")
         assert (
             exchange.bytes_out < 50_000
         )  # without a limit, the buffers of the sockets take everything
         hub.faults.download.rate = None
-        assert start + answer.content == weights.read_bytes()
+        assert start + b"".join(parts) == weights.read_bytes()
 
 
 def test_upload_rate_limits_requests(alice: HfApi, repo: str, hub: LocalHub, weights: Path) -> None:

@@ -235,7 +235,7 @@ def test_publish_does_not_overwrite_repo_created_meanwhile(
     ],
 )
 def test_publish_fills_empty_repo_of_failed_run(
-    method: str, path: str, hub: LocalHub, api: HfApi, checkpoint: Path
+    method: str, path: str, hub: LocalHub, api: HfApi, checkpoint: Path, without_xet: None
 ) -> None:
     repo = "owner/interrupted"
     (checkpoint / "README.md").write_text("---\nlicense: mit\n---\n")

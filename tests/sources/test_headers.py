@@ -18,7 +18,7 @@ from tests.support.raising import raises
 from tests.support.servers import send, serving_requests
 from tests.tensors.test_pickled import PROGRAM, archived, named, number, state
 from ved.errors import ErrorCode, VedError
-from ved.hub import http, responses, retries
+from ved.hub import http, retries
 from ved.localhub import Exchange, LocalHub
 from ved.sources import headers
 from ved.tensors.files import open_weights
@@ -389,7 +389,6 @@ def test_hash_files_continues_after_each_truncated_answer(
     (name,) = weights_in(directory)
     size = (directory / name).stat().st_size
     cuts, piece = 2 * retries.ATTEMPTS, 1000
-    monkeypatch.setattr(responses, "CHUNK_BYTES", piece)
     hub.faults.add("GET", "/lfs/", times=cuts, cut_response=size // (cuts + 1))
     (tmp_path / "read").mkdir()
     hub.requests.clear()
@@ -557,7 +556,6 @@ def test_hash_files_refuses_server_that_starts_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retries, "FIRST_WAIT", 0.0)
-    monkeypatch.setattr(responses, "CHUNK_BYTES", 8)
 
     def hub(request: BaseHTTPRequestHandler) -> None:
         # Every answer is truncated.

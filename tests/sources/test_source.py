@@ -119,7 +119,7 @@ def test_digests_are_of_used_files(hub: LocalHub, sources: dict[str, Path]) -> N
 
 @pytest.mark.hub
 def test_assemble_of_fetched_sources_makes_no_request(tmp_path: Path) -> None:
-    with LocalHub(tmp_path / "hub") as hub:
+    with LocalHub(tmp_path / "hub", xet=True) as hub:
         hub.add_user("owner", token=TOKEN, organizations=("team",))
         publish(hub, "team/offline-vit", checkpoints.vit(tmp_path / "vit"))
         publish(hub, "team/offline-bart", checkpoints.bart(tmp_path / "bart"))

@@ -90,8 +90,10 @@ class LimitedResponse(httpx2.Response):
             self.close()
 
     def _announced(self) -> int:
+        """Return the number of bytes that the headers announce, before decompression."""
         length = self.headers.get("Content-Length", "")
-        return int(length) if re.fullmatch(r"\d{1,18}", length) else 0
+        has_body = self.request.method != "HEAD"
+        return int(length) if has_body and re.fullmatch(r"\d{1,18}", length) else 0
 
     def json(self, **kwargs: Any) -> Any:
         """Return the content of a body of JSON.
@@ -143,7 +145,7 @@ def read_limited(response: httpx2.Response, length: int) -> bytes:
     content = bytearray()
     for chunk in response.iter_bytes():
         content += chunk
-        if len(content) >= length:
+        if len(content) > length:  # a connection is used again only after the whole body
             break
     return bytes(content)
 

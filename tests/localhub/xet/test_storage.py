@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, constants
 
 from tests.localhub.helpers import Names
 from tests.localhub.xet.helpers import (
@@ -42,7 +42,9 @@ def test_restarted_hub_keeps_files_xorbs_and_dedup(
         assert matching(hub, "GET", "/lfs/") == []
 
 
-def test_hub_without_xet_keeps_files_of_xet(tmp_path: Path) -> None:
+def test_hub_without_xet_keeps_files_of_xet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with LocalHub(tmp_path / "hub", xet=True) as hub:
         hub.add_user("alice", token="hf_alice")
         alice = HfApi(hub.endpoint, token="hf_alice")
@@ -51,6 +53,7 @@ def test_hub_without_xet_keeps_files_of_xet(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "hub" / "xet")
     with LocalHub(tmp_path / "hub") as hub:
         assert download(hub, "alice/model") == WEIGHTS
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         upload(HfApi(hub.endpoint, token="hf_alice"), "alice/model", b"x" * 1000, "b.safetensors")
         assert len(matching(hub, "PUT", "/lfs/")) == 1
         tokens = f"{hub.endpoint}/api/models/alice/model/xet-read-token/main"
