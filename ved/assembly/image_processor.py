@@ -185,8 +185,7 @@ def _describe(name: str, raw: Mapping[str, Any]) -> ImageProcessorFiles:
         given = {key: value for key, value in known.items() if value is not None}
         name, known = _REPLACEMENTS[name].name, {**_REPLACEMENTS[name].defaults, **given}
     settings = CLASSES[name].complete(known)
-    # This processor has two classes, and one of them needs torch.
-    processor = getattr(transformers, f"{name}Pil", None) or getattr(transformers, name)
+    processor = getattr(transformers, f"{name}Pil")  # the other class of this name needs torch
     if "auto_map" in raw:
         notices.append(f"VED does not run the image processor's own code, and uses {name} instead.")
     size, channels = _try(processor(**settings))

@@ -169,8 +169,8 @@ def _load(served: Path, record: BuildRecord) -> None:
     without_words = {"do_word_tokenize": False} if needs_mecab(record) else {}
     loaders = {
         "config": AutoConfig.from_pretrained,
-        # The slow class needs neither torch nor torchvision.
-        "image processor": partial(AutoImageProcessor.from_pretrained, use_fast=False),
+        # The other backend needs torch and torchvision.
+        "image processor": partial(AutoImageProcessor.from_pretrained, backend="pil"),
         "tokenizer": partial(AutoTokenizer.from_pretrained, **without_words),
     }
     for what, load in loaders.items():
