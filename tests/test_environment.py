@@ -41,7 +41,7 @@ def test_prepare_keeps_honored_variables(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_prepare_keeps_variables_of_other_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    others = ("HTTPS_PROXY", "REQUESTS_CA_BUNDLE", "TMPDIR", "GITHUB_ACTIONS", "INPUT_TOKEN")
+    others = ("HTTPS_PROXY", "SSL_CERT_FILE", "TMPDIR", "GITHUB_ACTIONS", "INPUT_TOKEN")
     for name in others:
         monkeypatch.setenv(name, "x")
     environment.prepare(progress_bars=True)
