@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from huggingface_hub import constants, file_download
+from huggingface_hub import constants
 from huggingface_hub.utils import get_session
 
 from examples.demo.runner import Run
@@ -36,7 +36,6 @@ def process_state() -> dict[str, Any]:
         "levels": [logging.getLogger(name).level for name in ("", "ved", "huggingface_hub")],
         "disabled": logging.root.manager.disable,
         "constants": {name: value for name, value in vars(constants).items() if name.isupper()},
-        "address": file_download.HUGGINGFACE_CO_URL_TEMPLATE,
         "session": type(get_session()),
     }
 
