@@ -48,7 +48,7 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(responses.LimitedResponse, "max_bytes", LARGEST)
     monkeypatch.setattr(retries, "ATTEMPTS", 2)
     monkeypatch.setattr(retries, "FIRST_WAIT", 0.001)
-    monkeypatch.setattr(http, "TIMEOUT", httpx2.Timeout(5.0, pool=None).as_dict())
+    monkeypatch.setattr(http, "TIMEOUT", httpx2.Timeout(5.0, pool=None))
     shutil.rmtree(constants.HF_HUB_CACHE, ignore_errors=True)
 
 
@@ -174,7 +174,7 @@ def test_slow_answer_is_given_up(
 
 
 def test_silent_answer_is_given_up(server: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "TIMEOUT", httpx2.Timeout(0.2, pool=None).as_dict())
+    monkeypatch.setattr(http, "TIMEOUT", httpx2.Timeout(0.2, pool=None))
     api = connected(server.endpoint, monkeypatch)
     server.attacks = {"": hostile_hub.silent_body}
     with raises(ErrorCode.HUB_DOES_NOT_ANSWER, "team/x"):

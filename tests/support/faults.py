@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from huggingface_hub import HfApi, constants
 
@@ -340,4 +341,4 @@ def be_quick(monkeypatch: pytest.MonkeyPatch, fault: str = "") -> None:
     monkeypatch.setattr(retries, "LONGEST_WAIT", LONGEST_WAIT)
     # Short only for a silent Hub: on a busy machine, any answer may take this long.
     limit = TIME_LIMIT if fault == "silence" else PATIENCE
-    monkeypatch.setattr(http, "TIMEOUT", (5.0, limit))
+    monkeypatch.setattr(http, "TIMEOUT", httpx2.Timeout(limit, connect=5.0, pool=None))

@@ -31,11 +31,10 @@ from ved.hub.connections import (
 from ved.hub.rate_limits import RateLimitClock
 from ved.hub.responses import MAX_ERROR_BYTES, LimitedResponse, remaining_bytes
 from ved.hub.stored_tokens import stored_tokens
-from ved.hub.upload_counter import current_counter
 from ved.interruption import raise_if_interrupted
 from ved.redaction import KNOWN
 
-TIMEOUT = httpx2.Timeout(60.0, connect=10.0, pool=None).as_dict()
+TIMEOUT = httpx2.Timeout(60.0, connect=10.0, pool=None)
 """Seconds to wait for a connection, and for the next bytes of an answer."""
 
 _CACHE_KEY_HEADERS = ("ETag", "X-Linked-ETag", "X-Repo-Commit")
@@ -121,8 +120,6 @@ class HubTransport(httpx2.BaseTransport):
                     retries.wait_before_retry(problem, attempt, seconds)
                     attempt += 1
         self._clock.observe(response)
-        if counter := current_counter():
-            counter.count_answer(response)
         return response
 
     def close(self) -> None:
@@ -152,7 +149,7 @@ class HubTransport(httpx2.BaseTransport):
 
     def _attempt(self, transport: LimitedConnections, request: httpx2.Request) -> LimitedResponse:
         # huggingface_hub sets 10 seconds for some requests, and no limit for others.
-        request.extensions["timeout"] = TIMEOUT
+        request.extensions["timeout"] = TIMEOUT.as_dict()
         _rewind(request)
         length = request.headers.get("Content-Length", "0")
         with connections.time_limit(

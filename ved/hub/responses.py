@@ -135,11 +135,11 @@ class _TimedStream(httpx2.SyncByteStream):
 
 
 def read_limited(response: httpx2.Response, length: int) -> bytes:
-    """Return the body, or if it is longer than `length` bytes, its beginning.
+    """Return the body, or if it is longer than `length` bytes, its beginning: one byte more.
 
     Args:
         response: a streamed response.
-        length: bytes. At most one chunk more is read, enough to see that a body is longer.
+        length: bytes.
     """
     without_limit(response)
     content = bytearray()
@@ -147,7 +147,7 @@ def read_limited(response: httpx2.Response, length: int) -> bytes:
         content += chunk
         if len(content) > length:  # a connection is used again only after the whole body
             break
-    return bytes(content)
+    return bytes(content[: length + 1])
 
 
 def without_limit(response: httpx2.Response) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import httpx2
+from huggingface_hub.utils import get_session
 
 _BATCH = ".git/info/lfs/objects/batch"
 
@@ -30,6 +31,7 @@ class UploadCounter:
         """Add the bytes that an answer of the batch API requests. Ignores other answers."""
         if not (response.is_success and response.url.path.endswith(_BATCH)):
             return
+        response.read()
         try:
             answer = response.json()
             sizes = [each["size"] for each in answer["objects"] if each.get("actions")]
@@ -53,10 +55,18 @@ def current_counter() -> UploadCounter | None:
     return _counter.get()
 
 
+def _count(response: httpx2.Response) -> None:
+    if counter := current_counter():
+        counter.count_answer(response)
+
+
 @contextmanager
 def count_uploads() -> Iterator[UploadCounter]:
     """Yield a counter of the uploads that this thread makes inside the block."""
     uploads = UploadCounter()
+    hooks = get_session().event_hooks["response"]
+    if _count not in hooks:  # all threads share the session
+        hooks.append(_count)
     token = _counter.set(uploads)
     try:
         yield uploads
