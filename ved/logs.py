@@ -73,5 +73,6 @@ def configure(stream: TextIO | TextIOBase) -> None:
     handler: logging.StreamHandler[Any] = logging.StreamHandler(stream)
     handler.setFormatter(LogFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    # It logs the address of every request, which may be signed.
+    # They log the address of each request, or of each truncated download. It may be signed.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
+    logging.getLogger("huggingface_hub.file_download").setLevel(logging.ERROR)

@@ -163,10 +163,8 @@ def test_build_survives_one_failure_of_every_request(
     for request in known(case):
         assert failing[str(request)] > 0
         assert len(case.asked(request)) >= request.times + failing[str(request)], str(request)
-    redirects = (
-        3 if fault == "cut answer" else 0
-    )  # to the weights of sources, without a body to cut
-    assert len(waits(caplog)) >= failing.total() - redirects
+    if fault != "cut answer":  # huggingface_hub itself continues downloads
+        assert len(waits(caplog)) >= failing.total()
     record_property(BROKEN, failing.total())
     again = case.build()
     assert {result.action for result in again.values()} == {"skipped"}
