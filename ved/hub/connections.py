@@ -27,7 +27,7 @@ SLOWEST_RATE = 50_000
 """Bytes per second, at least, of a body that takes longer than `PATIENCE`."""
 
 _WRITE_BYTES = 2**16
-"""Bytes to send before the time is looked at again."""
+"""Bytes that are sent at a time: before each piece, the remaining time is checked."""
 
 CheckAddresses = Callable[[str, Iterable[str]], None]
 """Raises if VED may not connect to a host with these IP addresses."""

@@ -45,7 +45,7 @@ class LimitedResponse(httpx2.Response):
     Attributes:
         max_bytes: bytes of the body, at most, after decompression; None for no limit, for callers
             that stop reading themselves.
-        is_shortened: whether a body that is longer is no error, and its beginning is enough.
+        is_shortened: whether only the beginning of a longer body is read.
     """
 
     max_bytes: int | None = MAX_ANSWER_BYTES

@@ -123,8 +123,8 @@ def publish(
                 commit = _commit(target.repo, operations, message, target.head, committer)
             break
         except VedError as error:
-            # An upload may take longer than the token is valid that it began with. What it has
-            # sent by then is not sent again.
+            # An upload may take longer than the token is valid that it began with. The content
+            # that it has sent by then is not sent again.
             expired = committer.token
             if error.code == ErrorCode.TOKEN_NOT_VALID and (committer := client()).token != expired:
                 log.info("%s: The token has expired. Continuing with a new one.", target.repo)

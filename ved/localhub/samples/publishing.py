@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, constants
 
 from ved.localhub.samples.bart import bart
 from ved.localhub.samples.checkpoint import SampleCheckpoint
@@ -50,19 +50,22 @@ def publish(
         for repo in missing:
             directory = samples[repo]().write(Path(folder, repo))
             api.create_repo(repo)
-            with _xet_cache(Path(folder)):
+            with _client_settings(hub, Path(folder)):
                 api.upload_folder(repo_id=repo, folder_path=directory)
     return missing
 
 
 @contextmanager
-def _xet_cache(folder: Path) -> Iterator[None]:
-    """Let hf_xet write its cache and its logs to a folder, and not to the user's cache."""
+def _client_settings(hub: LocalHub, folder: Path) -> Iterator[None]:
+    """Have the client use Xet only if the hub has it, with a cache and logs in a folder."""
+    disabled = constants.HF_HUB_DISABLE_XET
     before = os.environ.get("HF_XET_CACHE")
     os.environ["HF_XET_CACHE"] = str(folder / "xet")
+    constants.HF_HUB_DISABLE_XET = disabled or hub._hub.xet is None
     try:
         yield
     finally:
+        constants.HF_HUB_DISABLE_XET = disabled
         del os.environ["HF_XET_CACHE"]
         if before is not None:
             os.environ["HF_XET_CACHE"] = before
