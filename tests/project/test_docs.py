@@ -43,7 +43,7 @@ def needs_no_network(block: Block) -> bool:
 @pytest.fixture
 def sample_hub() -> Iterator[LocalHub]:
     """Yield a Hub with the samples, whose token may write to my-org."""
-    with LocalHub() as hub:
+    with LocalHub(xet=True) as hub:
         hub.add_user("reader", token=TOKEN, organizations=("my-org",))
         samples.publish(hub)
         yield hub

@@ -249,7 +249,7 @@ def _commit(
                 parent_commit=parent,
             )
     except NoXetError:
-        log.info("The Hub has no Xet. Large files are sent by LFS from now on.")
+        log.debug("The Hub has no Xet. Large files are sent by LFS from now on.")
         constants.HF_HUB_DISABLE_XET = True
         return _commit(repo, operations, message, parent, api)
     except RuntimeError as error:
