@@ -119,7 +119,7 @@ def test_tokenizer_files_are_copied_byte_for_byte(family: str, form: str, tmp_pa
 def test_tokenizer_of_transformers_5_with_a_class_keeps_its_special_tokens(tmp_path: Path) -> None:
     directory = tokenizers.gpt2_of_transformers_5(tmp_path / "source")
     found = AutoTokenizer.from_pretrained(published(directory, tmp_path / "out"))
-    assert found.additional_special_tokens == ["<extra_0>"]
+    assert "<extra_0>" in found.all_special_tokens
     whole = PreTrainedTokenizerFast(tokenizer_file=str(directory / "tokenizer.json"))
     assert [found(text).input_ids for text in TEXTS] == [whole(text).input_ids for text in TEXTS]
 
@@ -287,7 +287,10 @@ OLD_SETTINGS: dict[str, Any] = {
         ({"image_processor_type": "ViTFeatureExtractor"}, "ViTImageProcessor"),
         ({"image_processor_type": "ViTImageProcessorFast"}, "ViTImageProcessor"),
         ({"image_processor_type": "DeiTImageProcessor"}, "DeiTImageProcessor"),
-        ({"feature_extractor_type": "BeitFeatureExtractor"}, "BeitImageProcessor"),
+        (
+            {"feature_extractor_type": "BeitFeatureExtractor", "do_center_crop": False},
+            "BeitImageProcessor",
+        ),
         ({"image_processor_type": "BitImageProcessorFast"}, "BitImageProcessor"),
         ({"feature_extractor_type": "CLIPFeatureExtractor", "crop_size": 16}, "CLIPImageProcessor"),
         ({}, "ViTImageProcessor"),

@@ -56,11 +56,12 @@ _FURTHER = frozenset(
         *("num_assistant_tokens_schedule", "output_logits", "penalty_alpha", "prefill_chunk_size"),
         *("prompt_lookup_num_tokens", "renormalize_logits", "return_legacy_cache"),
         *("sequence_bias", "stop_strings", "target_lookbehind", "token_healing"),
-        "watermarking_config",
+        *("assistant_ensemble_weight", "compile_config", "continuous_batching_config"),
+        *("max_cache_len", "speculation_type", "top_h", "use_mtp", "watermarking_config"),
     )
 )
 """Generation settings that a config has only if its file has them. Source: GenerationConfig of
-transformers 4.57 and older releases."""
+transformers up to 5.24."""
 
 _NOT_TASK = frozenset(
     (

@@ -22,14 +22,7 @@ _COMMON: Mapping[str, Any] = {
     "resample": _BILINEAR,
     "rescale_factor": 1 / 255,
 }
-_SIZES = (
-    {"height", "width"},
-    {"shortest_edge"},
-    {"longest_edge", "shortest_edge"},
-    {"longest_edge"},
-    {"max_height", "max_width"},
-)
-"""The names of sides that a size may have together."""
+_BOTH_SIDES = frozenset(("height", "width"))
 
 
 @dataclass(frozen=True)
@@ -57,19 +50,23 @@ class ImageProcessorClass:
         """
         known = {name: given[name] for name in self.defaults if name in given}
         values = {**self.defaults, **known}
-        for name, one_side in (("size", self.one_side), ("crop_size", "square")):
+        for name, one_side, used in (
+            ("size", self.one_side, values["do_resize"]),
+            ("crop_size", "square", values.get("do_center_crop")),
+        ):
             if name in values:
-                values[name] = self._named_size(name, values[name], one_side)
+                values[name] = size = self._named_size(values[name], one_side)
+                may_be_edge = one_side == "shortest_edge" and "shortest_edge" in size
+                if used and not may_be_edge and size.keys() != _BOTH_SIDES:
+                    raise ValueError(f"{name} has the sides {', '.join(size) or 'none'}")
         return {name: value for name, value in values.items() if value is not None}
 
-    def _named_size(self, name: str, value: Any, one_side: str) -> dict[str, int]:
+    def _named_size(self, value: Any, one_side: str) -> dict[str, int]:
         if isinstance(value, int):
             names = ("height", "width") if one_side == "square" else (one_side,)
             return dict.fromkeys(names, value)
         if isinstance(value, list):
             return dict(sorted(zip(self.two_sides, value, strict=True)))
-        if value.keys() not in _SIZES:
-            raise ValueError(f"{name} has the sides {', '.join(value) or 'none'}")
         return dict(value)
 
 

@@ -65,10 +65,12 @@ GENERATION: Settings = {
     **_all(HARMLESS, "max_matching_ngram_size", "num_assistant_tokens", "output_logits"),
     **_all(HARMLESS, "num_assistant_tokens_schedule", "prefill_chunk_size"),
     **_all(HARMLESS, "prompt_lookup_num_tokens", "return_legacy_cache", "token_healing"),
+    **_all(HARMLESS, "assistant_ensemble_weight", "compile_config", "continuous_batching_config"),
+    **_all(HARMLESS, "max_cache_len", "speculation_type", "top_h", "use_mtp"),
     "watermarking_config": HARMLESS,
 }
-"""The settings of generation. Source: `_get_global_generation_defaults` of transformers'
-PretrainedConfig, and GenerationConfig of 4.57 and older releases."""
+"""The settings of generation. Source: `_get_global_generation_defaults` of PretrainedConfig in
+transformers 4.57, and GenerationConfig of releases up to 5.24."""
 
 _COMMON: Settings = {
     **_all(HARMLESS, "model_type", "architectures", "transformers_version", "tokenizer_class"),
