@@ -82,7 +82,7 @@ def from_model(
     )
     tokenizer.normalizer = (normalizer or _usual_normalizer)(model, settings)
     scheme = _prepend_scheme(settings)
-    spaces = pre_tokenizers.Metaspace(replacement=_SPACE, prepend_scheme=scheme)
+    spaces: Any = pre_tokenizers.Metaspace(replacement=_SPACE, prepend_scheme=scheme)
     if words == "split":
         spaces = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), spaces])
     tokenizer.pre_tokenizer = spaces

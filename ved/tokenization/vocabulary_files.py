@@ -44,7 +44,8 @@ def byte_pairs(directory: Path, tokens: Texts, settings: Mapping[str, Any]) -> T
     vocabulary = json.loads((directory / "vocab.json").read_text("utf-8"))
     # The first line is the version.
     lines = (directory / "merges.txt").read_text("utf-8").split("\n")[1:-1]
-    pairs = list(dict.fromkeys(tuple(line.split()) for line in lines))
+    halves = (line.split() for line in dict.fromkeys(lines))
+    pairs = [(left, right) for left, right in halves]
     tokenizer = Tokenizer(
         models.BPE(
             vocabulary,
