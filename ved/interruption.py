@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from enum import IntEnum
+from importlib import import_module
 from threading import Event
 from typing import NoReturn, TypeVar
 
@@ -28,6 +29,7 @@ POLL_SECONDS = 1.0
 """Polling interval, in seconds, for the flag while a thread is waiting."""
 
 _interrupted = Event()
+_raises_at_once = True
 
 _Result = TypeVar("_Result")
 
@@ -61,6 +63,21 @@ def _report_unraisable(error: "sys.UnraisableHookArgs") -> None:
     """Say nothing of an interrupt that a library's callback dropped: the flag has kept it."""
     if not (_interrupted.is_set() and issubclass(error.exc_type, KeyboardInterrupt)):
         sys.__unraisablehook__(error)
+
+
+def import_whole(module: str) -> None:
+    """Import a module, and raise KeyboardInterrupt only afterwards: inside, jax would abort.
+
+    Raises:
+        KeyboardInterrupt: the process was interrupted.
+    """
+    global _raises_at_once
+    _raises_at_once = False
+    try:
+        import_module(module)
+    finally:
+        _raises_at_once = True
+    raise_if_interrupted()
 
 
 def ignore_signals() -> None:
@@ -104,9 +121,10 @@ def wait_interruptibly(future: "Future[_Result]") -> _Result:
     return future.result()
 
 
-def _interrupt(*_: object) -> NoReturn:
+def _interrupt(*_: object) -> None:
     _interrupted.set()
-    raise KeyboardInterrupt
+    if _raises_at_once:
+        raise KeyboardInterrupt
 
 
 @contextmanager

@@ -12,7 +12,6 @@ The threads, and who owns a pair's directory when:
 A pair's error is the result of that pair; the other pairs go on.
 """
 
-import importlib
 import logging
 import shutil
 import time
@@ -33,7 +32,7 @@ from ved.execution.reporter import UNCHECKED, Reporter
 from ved.execution.source_store import SourceStore, weights_to_learn
 from ved.hub.access import HubAccess
 from ved.hub.upload_counter import count_uploads
-from ved.interruption import raise_if_interrupted, thread_pool, wait_interruptibly
+from ved.interruption import import_whole, raise_if_interrupted, thread_pool, wait_interruptibly
 from ved.machine import DiskBudget, DiskNeed
 from ved.manifest.settings import CheckpointSettings
 from ved.planning import Build, RenewCard, RunOptions, SetVisibility
@@ -120,7 +119,7 @@ class Pipeline:
             fetched = [downloads.submit(self._fetch, work) for work in works]
             if works:
                 # Importing jax and transformers takes seconds, in which the first pair downloads.
-                importlib.import_module("ved.assembly.assemble")
+                import_whole("ved.assembly.assemble")
             for work, sources in zip(works, fetched, strict=True):
                 built = self._build(work, sources)
                 if built is not None:
