@@ -555,7 +555,7 @@ def hub_of_many(folder: Path, *, page_size: int, sources: int, pairs: int) -> It
     vit, gpt2 = checkpoints.vit(folder / "vit"), checkpoints.gpt2(folder / "gpt2")
     encoders = [f"team/vit-{number}" for number in range(sources // 2)]
     decoders = [f"team/gpt2-{number}" for number in range(sources - sources // 2)]
-    with LocalHub(page_size=page_size) as hub:
+    with LocalHub(page_size=page_size, xet=True) as hub:
         hub.add_user("owner", token=TOKEN, organizations=("team",))
         for directory, repos in ((vit, encoders), (gpt2, decoders)):
             for repo in repos:

@@ -96,7 +96,8 @@ def test_oracle_has_the_numerical_libraries_of_the_container() -> None:
         return {*re.findall(r"^(?:flax|jax|jaxlib|numpy|ml-dtypes)==[\w.]+", text, re.MULTILINE)}
 
     assert pins("oracle.txt") == pins("run.txt")
-    assert len(pins("run.txt")) == 5
+    names = {each.partition("==")[0] for each in pins("run.txt")}
+    assert names == {"flax", "jax", "jaxlib", "numpy", "ml-dtypes"}
 
 
 def steps(workflow: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
