@@ -2,6 +2,12 @@
 
 import subprocess
 import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from ved import interruption
 
 DROPPED = """
 import gc, os, signal
@@ -40,3 +46,17 @@ def test_interrupt_that_a_callback_drops_is_kept_and_not_printed() -> None:
 
 def test_other_errors_of_callbacks_are_printed() -> None:
     assert "ZeroDivisionError" in run(OTHER).stderr
+
+
+def test_import_whole_is_interrupted_afterwards(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = "from ved import interruption\ninterruption._interrupt()\nis_whole = True\n"
+    (tmp_path / "interrupted_import.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(interruption, "_interrupted", threading.Event())
+    with pytest.raises(KeyboardInterrupt):
+        interruption.import_whole("interrupted_import")
+    assert sys.modules.pop("interrupted_import").is_whole
+    with pytest.raises(KeyboardInterrupt):
+        interruption._interrupt()
