@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from requests.structures import CaseInsensitiveDict
+import httpx2
 
 from examples.demo.runner import ENTRYPOINT
 from tests.support.servers import running
@@ -25,7 +25,7 @@ class Request:
 
     method: str
     path: str
-    headers: CaseInsensitiveDict[str]
+    headers: httpx2.Headers
     body: bytes
 
 
@@ -105,7 +105,7 @@ def serving(answer: Callable[[Request], Answer]) -> Iterator[Server]:
 
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            headers = CaseInsensitiveDict(self.headers.items())
+            headers = httpx2.Headers(self.headers.items())
             request = Request(self.command, self.path, headers, body)
             server.requests.append(request)
             given = answer(request)

@@ -62,7 +62,7 @@ class Counters:
             allowed = used < quota
             used += allowed
             self._windows[who, what] = start, used
-        return allowed, max(0, quota - used), max(1, math.ceil(start + seconds - now))
+        return allowed, max(0, quota - used), max(1, math.ceil(round(start + seconds - now, 3)))
 
     def require(self, who: str, action: str, limit: ActionLimit | None) -> None:
         """Count an action.
