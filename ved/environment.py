@@ -7,6 +7,7 @@ all of them as a whole: it pins some, honors a few, and removes the others.
 
 import os
 from collections.abc import Mapping
+from urllib.parse import quote, urlsplit
 
 THREEFRY_PARTITIONABLE = True
 """How jax draws random numbers; the other setting gives other bits."""
@@ -108,13 +109,26 @@ def prepare(*, progress_bars: bool, endpoint: str | None = None) -> None:
         if name.startswith(PREFIXES) and name not in HONORED:
             del os.environ[name]
     os.environ.update(VARIABLES)
+    # HfApi(endpoint) is not enough: huggingface_hub parses commit addresses with this one.
+    endpoint = endpoint or os.environ.get("HF_ENDPOINT")
     if endpoint:
-        # HfApi(endpoint) is not enough: huggingface_hub parses commit addresses with this one.
-        os.environ["HF_ENDPOINT"] = endpoint
+        os.environ["HF_ENDPOINT"] = parsable(endpoint)
     if not progress_bars:
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     global _is_prepared
     _is_prepared = True
+
+
+def parsable(endpoint: str) -> str:
+    """Return an endpoint that huggingface_hub can parse when it is imported.
+
+    `ved.hub.connect` refuses an endpoint that this changes.
+    """
+    try:
+        urlsplit(endpoint)
+    except ValueError:
+        return quote(endpoint, safe=":/")
+    return endpoint
 
 
 def prepare_once() -> None:

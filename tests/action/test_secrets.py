@@ -307,8 +307,8 @@ def leading_to(other: Server) -> Change:
 @pytest.mark.parametrize(
     ("decoder", "mode", "places_asked"),
     [
-        ("team/gpt2", "plan", {"/redirect", "/xet"}),
-        ("team/bart", "plan", {"/file", "/page", "/xet"}),
+        ("team/gpt2", "plan", {"/redirect"}),
+        ("team/bart", "plan", {"/file", "/page"}),
         ("./gpt2", "build", {"/page", "/verify"}),
     ],
 )

@@ -22,6 +22,7 @@ from huggingface_hub.utils._http import default_client_factory
 from examples.demo.runner import COMMAND, Run, prepare_step, read_run, run_action
 from tests.support.publishing import markdown, tables
 from tests.support.workflow_commands import Command, commands, lines
+from ved import environment
 from ved.action import main
 from ved.action.log import StepLog
 from ved.errors import TROUBLESHOOTING
@@ -156,7 +157,7 @@ def _step(
 def _library_settings(endpoint: str) -> Iterator[None]:
     """Give huggingface_hub the settings that it would read from the environment at import."""
     if endpoint:
-        os.environ["HF_ENDPOINT"] = endpoint
+        os.environ["HF_ENDPOINT"] = environment.parsable(endpoint)
     spec = importlib.util.find_spec(constants.__name__)
     assert spec is not None
     assert spec.loader is not None
