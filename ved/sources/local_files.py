@@ -25,6 +25,9 @@ MAX_ENTRIES = 10_000
 _MAX_SHOWN = 200
 """The most characters of a path that a message quotes: its end."""
 
+_SHARED_BLOBS = ".huggingface-shared-blobs"
+"""The file beside the files that repos in a cache of huggingface_hub share."""
+
 _SYSTEM = tuple(map(Path, ("/proc", "/sys", "/dev")))
 """Their files are the state of the machine and of its processes, with all environment variables."""
 
@@ -141,14 +144,17 @@ def _is_of_system(real: Path) -> bool:
 
 
 def _is_cached(real: Path) -> bool:
-    """Return whether a file is in the cache of huggingface_hub: models--OWNER--NAME/blobs/DIGEST.
+    """Return whether a file is in the cache of huggingface_hub, which has only files of the Hub.
 
-    The cache has only files that the Hub served. Their names are digests of 40 or 64 digits.
+    It is `models--OWNER--NAME/blobs/DIGEST`, or `blobs/DI/DIGEST` for a file that repos share.
+    Digests have 40 or 64 digits.
     """
+    blobs = real.parent.parent if real.parent.name == real.name[:2] else real.parent
+    is_shared = (blobs / _SHARED_BLOBS).is_file()
     return (
         re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", real.name) is not None
-        and real.parent.name == "blobs"
-        and re.fullmatch("models--.+", real.parent.parent.name) is not None
+        and blobs.name == "blobs"
+        and (is_shared or re.fullmatch("models--.+", blobs.parent.name) is not None)
     )
 
 
