@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.publishing import pair
+from tests.support.publishing import TOKEN, pair
 from ved.execution.progress import progress_bar
 from ved.localhub import LocalHub
 
@@ -68,13 +68,12 @@ def test_in_a_terminal_a_bar_is_drawn_and_the_lines_of_the_log_stay_whole(
 ) -> None:
     manifest = tmp_path / "pairs.yaml"
     manifest.write_text(json.dumps({"pairs": [pair("owner/of-the-terminal")]}))
-    options: list[str | Path] = ["--no-push", "--output-dir", tmp_path / "built", "--endpoint"]
     terminal, its_end = pty.openpty()
     termios.tcsetwinsize(its_end, (24, 200))
     with subprocess.Popen(
-        [sys.executable, "-m", "ved", "build", manifest, *options, hub.endpoint],
+        [sys.executable, "-m", "ved", "build", manifest, "--endpoint", hub.endpoint],
         stderr=its_end,
-        env={**os.environ, "HF_HOME": str(tmp_path / "cache")},
+        env={**os.environ, "HF_HOME": str(tmp_path / "cache"), "HF_TOKEN": TOKEN},
         cwd=ROOT,
     ) as process:
         os.close(its_end)
@@ -86,5 +85,8 @@ def test_in_a_terminal_a_bar_is_drawn_and_the_lines_of_the_log_stay_whole(
     assert process.returncode == 0
     text = received.decode()
     assert re.search(r"\rassembling owner/of-the-terminal: +\d+%\|", text)
-    for verb in ("Downloading", "Assembling"):
+    # huggingface_hub's own bars: of downloads, and not of uploads.
+    assert re.search(r"/config.json: +\d+%\|", text)
+    assert "Processing" not in text
+    for verb in ("Downloading", "Assembling", "Publishing", "Checking"):
         assert re.search(rf"\rowner/of-the-terminal: {verb} [\d.]+ KB\r\n", text)

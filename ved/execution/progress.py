@@ -7,6 +7,11 @@ from contextlib import contextmanager, nullcontext
 from threading import Lock
 from typing import Any
 
+from huggingface_hub.utils import (
+    are_progress_bars_disabled,
+    disable_progress_bars,
+    enable_progress_bars,
+)
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -14,6 +19,9 @@ from ved.results import Step
 from ved.sizes import format_size
 
 log = logging.getLogger("ved")
+
+_DOWNLOADS = ("huggingface_hub.http_get", "huggingface_hub.xet_get")
+"""The names of huggingface_hub's bars for downloads."""
 
 
 class Progress:
@@ -68,6 +76,25 @@ def progress_bar(total: int, *, is_shown: bool) -> Iterator[Progress]:
     """
     with (
         logging_redirect_tqdm() if is_shown else nullcontext(),
+        _bars_of_downloads() if is_shown else nullcontext(),
         tqdm(total=total, unit="B", unit_scale=True, disable=not is_shown) as bar,
     ):
         yield Progress(bar)
+
+
+@contextmanager
+def _bars_of_downloads() -> Iterator[None]:
+    """Have huggingface_hub draw bars for downloads only.
+
+    Those for its uploads move the cursor up, over the lines of this run.
+    """
+    if are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    for name in _DOWNLOADS:
+        enable_progress_bars(name)
+    try:
+        yield
+    finally:
+        enable_progress_bars()
