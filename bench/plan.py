@@ -28,7 +28,7 @@ def measure(kept: Path, folder: Path) -> Iterator[str]:
         kept: not needed.
         folder: an empty directory.
     """
-    with LocalHub(folder / "hub") as hub:
+    with LocalHub(folder / "hub", xet=False) as hub:
         hub.add_user(OWNER, token=TOKEN)
         manifest = _publish(hub, folder)
         yield _examination(hub, folder)

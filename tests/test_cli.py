@@ -109,7 +109,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         ("build", ["--shard JSON", "--output-dir DIR", "--no-push", "--endpoint URL"]),
         ("assemble", ["--encoder_config_name REPO|DIR", "--decoder-model-name-or-path"]),
         ("verify", ["REPO[@REVISION]|DIR", "exit 0 if identical, 1 otherwise"]),
-        ("localhub", ["--port PORT", "--root DIR", "--samples", "--xet", "--like-production"]),
+        ("localhub", ["--port PORT", "--root DIR", "--samples", "--no-xet", "--like-production"]),
     ],
 )
 def test_help_of_a_command_lists_its_options(
@@ -578,7 +578,7 @@ def test_assemble_exits_with_1_for_a_missing_source(
 
 
 @pytest.mark.hub
-@pytest.mark.parametrize(("storage", "xet_status"), [([], 404), (["--xet"], 200)])
+@pytest.mark.parametrize(("storage", "xet_status"), [([], 200), (["--no-xet"], 404)])
 def test_localhub_serves_until_it_is_interrupted(
     tmp_path: Path, storage: list[str], xet_status: int
 ) -> None:

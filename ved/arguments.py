@@ -155,12 +155,15 @@ def _add_localhub(commands: _Commands) -> None:
         help="publish tiny random models to it, under the names of real ones",
     )
     command.add_argument(
-        "--xet", action="store_true", help="store large files by Xet, as the Hugging Face Hub does"
+        "--xet",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="store large files by Xet, as the Hugging Face Hub does; without it, by LFS only",
     )
     command.add_argument(
         "--like-production",
         action="store_true",
-        help="answer as https://huggingface.co does where a plain Hub differs; includes --xet",
+        help="answer as https://huggingface.co does where a plain Hub differs",
     )
     command.set_defaults(command="localhub")
 

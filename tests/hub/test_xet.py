@@ -167,7 +167,7 @@ def test_upload_to_a_hub_without_xet_goes_by_lfs(
     tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
-    with LocalHub(tmp_path / "hub") as hub:
+    with LocalHub(tmp_path / "hub", xet=False) as hub:
         monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
         hub.add_user("owner", token=TOKEN)
         repo = publish_checkpoint(hub, checkpoint)

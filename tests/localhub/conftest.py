@@ -21,7 +21,7 @@ _numbers = itertools.count()
 @pytest.fixture(scope="session")
 def shared_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalHub]:
     root = tmp_path_factory.mktemp("localhub")
-    with LocalHub(root, multipart_threshold=MULTIPART_THRESHOLD, page_size=3) as hub:
+    with LocalHub(root, multipart_threshold=MULTIPART_THRESHOLD, page_size=3, xet=False) as hub:
         yield hub
 
 

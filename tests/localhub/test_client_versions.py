@@ -64,20 +64,31 @@ EXPECTED = {
 }
 
 
-@pytest.mark.parametrize("storage", ["lfs", "xet"])
-@pytest.mark.parametrize("version", ["0.36.2", huggingface_hub.__version__])
-def test_client_versions_get_the_same_results(version: str, storage: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("version", "has_xet", "disabled", "storage"),
+    [
+        ("0.36.2", True, "0", "xet"),
+        ("0.36.2", True, "1", "lfs"),
+        ("0.36.2", False, "0", "lfs"),
+        (huggingface_hub.__version__, True, "0", "xet"),
+        (huggingface_hub.__version__, True, "1", "lfs"),
+        (huggingface_hub.__version__, False, "1", "lfs"),
+    ],
+)
+def test_client_versions_get_the_same_results(
+    version: str, has_xet: bool, disabled: str, storage: str, tmp_path: Path
+) -> None:
     interpreter = python("transformers4") if version == "0.36.2" else HERE
     environment = {
         "PATH": os.environ["PATH"],
         "HF_TOKEN": "hf_alice",
         "HF_HOME": str(tmp_path / "home"),
-        "HF_HUB_DISABLE_XET": "0" if storage == "xet" else "1",
+        "HF_HUB_DISABLE_XET": disabled,
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }
     imported = "import huggingface_hub; print(huggingface_hub.__version__)"
     assert run([interpreter, "-c", imported], environment).strip() == version
-    with LocalHub(multipart_threshold=100_000, page_size=3, xet=storage == "xet") as hub:
+    with LocalHub(multipart_threshold=100_000, page_size=3, xet=has_xet) as hub:
         hub.add_user("alice", token="hf_alice")
         hub.add_user("bob", token="hf_bob")
         environment["HF_ENDPOINT"] = hub.endpoint

@@ -67,7 +67,7 @@ def engine() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def runner_hub() -> Iterator[LocalHub]:
     """Yield a Hub on the loopback of this machine, with models under the names of real ones."""
-    with tempfile.TemporaryDirectory() as root, LocalHub(Path(root)) as hub:
+    with tempfile.TemporaryDirectory() as root, LocalHub(Path(root), xet=False) as hub:
         hub.add_user("me", token=TOKEN)
         samples.publish(hub)
         yield hub

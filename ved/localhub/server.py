@@ -42,9 +42,10 @@ class LocalHub:
         page_size: maximum number of items on one page of a listing.
         access_token_lifetime: in seconds, for the access tokens of CI jobs.
         address_lifetime: in seconds, for the signed URLs of LFS objects and xorbs.
-        xet: whether large files go by Xet. Clients that only know LFS are served too.
+        xet: whether large files go by Xet, which huggingface_hub 2 needs for uploads unless its
+            HF_HUB_DISABLE_XET is set. Clients that only know LFS are served too.
         xet_token_lifetime: in seconds, for the tokens of the Xet storage.
-        like_production: whether it answers as https://huggingface.co, with Xet; see `Behavior`.
+        like_production: whether it answers as https://huggingface.co; see `Behavior`.
 
     Attributes:
         behavior: how the hub answers where Hubs differ. It may be changed at any time.
@@ -91,7 +92,7 @@ class LocalHub:
         page_size: int = 1000,
         access_token_lifetime: int = 3600,
         address_lifetime: float = 3600,
-        xet: bool = False,
+        xet: bool = True,
         xet_token_lifetime: int = 900,
         like_production: bool = False,
     ) -> None:
@@ -118,7 +119,7 @@ class LocalHub:
             address_lifetime=address_lifetime,
             multipart_threshold=multipart_threshold,
             page_size=page_size,
-            xet=Xet.open(storage, xet_token_lifetime) if xet or like_production else None,
+            xet=Xet.open(storage, xet_token_lifetime) if xet else None,
         )
         self._thread: threading.Thread | None = None
         self.faults = Faults()

@@ -51,7 +51,7 @@ def test_hub_without_xet_keeps_files_of_xet(
         alice.create_repo("alice/model")
         upload(alice, "alice/model", WEIGHTS)
     shutil.rmtree(tmp_path / "hub" / "xet")
-    with LocalHub(tmp_path / "hub") as hub:
+    with LocalHub(tmp_path / "hub", xet=False) as hub:
         assert download(hub, "alice/model") == WEIGHTS
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         upload(HfApi(hub.endpoint, token="hf_alice"), "alice/model", b"x" * 1000, "b.safetensors")
