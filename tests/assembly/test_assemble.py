@@ -37,6 +37,7 @@ from tests.support.building import (
     read_json,
     source,
 )
+from tests.support.reference import SCRIPT_PAIRS
 from ved.assembly.assemble import Checkpoint
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
@@ -60,18 +61,6 @@ DTYPES = {
 }
 Dtype = Literal["float32", "float16", "bfloat16"]
 
-# Encoder, decoder, and the encoder's width; decoders are 32 wide.
-PAIRS = [
-    ("vit", "gpt2", 32),
-    ("beit", "gpt2", 32),
-    ("dinov2", "gpt2", 48),
-    ("vit", "bert", 32),
-    ("vit", "roberta", 32),
-    ("vit", "xlm-roberta", 32),
-    ("vit", "roberta-prelayernorm", 32),
-    ("vit", "bart", 32),
-]
-
 
 @dataclass(frozen=True)
 class Pair:
@@ -86,9 +75,7 @@ class Pair:
         return self.checkpoint.directory
 
 
-@pytest.fixture(
-    scope="module", params=PAIRS, ids=[f"{one}{width}-{other}" for one, other, width in PAIRS]
-)
+@pytest.fixture(scope="module", params=SCRIPT_PAIRS.values(), ids=SCRIPT_PAIRS.keys())
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     encoder_family, decoder_family, width = request.param
     root = tmp_path_factory.mktemp("pair")

@@ -23,24 +23,13 @@ from tests.support.building import (
     read_json,
 )
 from tests.support.heads import decoder_with_head
-from tests.support.reference import Answers, ask
+from tests.support.reference import SCRIPT_PAIRS, Answers, ask
 from ved.assembly.assemble import Checkpoint
 from ved.tensors.safetensors import read_header
 
 pytestmark = pytest.mark.slow
 
-# Encoder, decoder, and the encoder's width; decoders are 32 wide.
-FAMILIES = [
-    ("vit", "gpt2", 32),
-    ("beit", "gpt2", 32),
-    ("dinov2", "gpt2", 48),
-    ("vit", "bert", 32),
-    ("vit", "roberta", 32),
-    ("vit", "xlm-roberta", 32),
-    ("vit", "roberta-prelayernorm", 32),
-    ("vit", "bart", 32),
-]
-PAIRS = [f"{encoder}{width}-{decoder}" for encoder, decoder, width in FAMILIES]
+PAIRS = list(SCRIPT_PAIRS)
 UNTIED = ("gpt2", "bert", "bart")
 NAMES = [*PAIRS, *(f"untied {family}" for family in UNTIED), "absent parts", "other configs"]
 BART_EMBEDDING = ("decoder", "model", "decoder", "embed_tokens", "embedding")
@@ -99,7 +88,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pair]:
             lambda path: checkpoints.ENCODERS[encoder](path, seed=1, hidden_size=width),  # noqa: B023
             lambda path: checkpoints.DECODERS[decoder](path, seed=2),  # noqa: B023
         )
-        for name, (encoder, decoder, width) in zip(PAIRS, FAMILIES, strict=True)
+        for name, (encoder, decoder, width) in SCRIPT_PAIRS.items()
     }
     for family in UNTIED:
         made[f"untied {family}"] = assembled(

@@ -15,6 +15,24 @@ from numpy.typing import NDArray
 from tests.support.building import Parameters
 from tests.support.environments import compilation_cache, quick_models, run_consumer
 
+SCRIPT_PAIRS = {
+    f"{encoder}{width}-{decoder}": (encoder, decoder, width)
+    for encoder, decoder, width in (
+        ("vit", "gpt2", 32),
+        ("beit", "gpt2", 32),
+        ("dinov2", "gpt2", 48),
+        ("vit", "bert", 32),
+        ("vit", "roberta", 32),
+        ("vit", "xlm-roberta", 32),
+        ("vit", "roberta-prelayernorm", 32),
+        ("vit", "bart", 32),
+    )
+}
+"""Pairs that the script assembles rightly: encoder, decoder, and the encoder's width, by name.
+
+The decoders are 32 wide.
+"""
+
 _PROGRAM = Path(__file__).parents[1] / "consumers" / "oracle.py"
 
 
