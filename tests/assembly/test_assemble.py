@@ -75,7 +75,7 @@ class Pair:
         return self.checkpoint.directory
 
 
-@pytest.fixture(scope="module", params=SCRIPT_PAIRS.values(), ids=SCRIPT_PAIRS.keys())
+@pytest.fixture(scope="module", params=[*SCRIPT_PAIRS.values()], ids=[*SCRIPT_PAIRS])
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     encoder_family, decoder_family, width = request.param
     root = tmp_path_factory.mktemp("pair")
