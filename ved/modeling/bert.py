@@ -1,13 +1,26 @@
-"""BERT as a decoder: each token reads from the tokens before it, and from the image.
+"""BERT as a decoder: each token reads from itself, the tokens before it, and the image.
 
 BERT is an encoder of texts. As a decoder, its self-attention becomes causal, and each layer gets a
-cross-attention. A token becomes a state: the sum of three embeddings, of the token, of its position
-and of its type, which is 0 here. Attention and feed-forward add to the states, and a norm follows
-each. RoBERTa-PreLayerNorm has the norms before (`norm_first`), as GPT-2 has. The head transforms
-each state, and multiplies it with the embeddings of all tokens.
+cross-attention. A token becomes a state: the sum of the embeddings of the token, of its position
+and of type 0, after a norm. Each layer changes the states in three steps, whose results it adds:
+
+1. Self-attention: queries, keys and values come from the states. A token reads from itself and the
+   tokens before it.
+2. Cross-attention: queries come from the states, keys and values from the encoder's states. Every
+   token may read from every patch that `source_mask` does not forbid.
+3. The feed-forward transforms each state on its own.
+
+A norm follows each sum. RoBERTa-PreLayerNorm has a norm before each step instead (`norm_first`), as
+GPT-2 has, and one after the last layer. The head transforms each state, and multiplies it with the
+embeddings of all tokens. `ved.modeling.layers` has the attention, and says where generation keeps
+keys and values.
 
     tokens    (batch, tokens)
     states    (batch, tokens, width)
+    source    (batch, sources, any width), the encoder's states
+    queries   (batch, tokens, heads, width / heads)
+    keys      (batch, tokens or sources, heads, width / heads), and values
+    weights   (batch, heads, tokens, tokens or sources)
     logits    (batch, tokens, vocabulary)
 
 Source: https://arxiv.org/abs/1810.04805, and BertLMHeadModel of transformers.
@@ -94,7 +107,7 @@ class BertAttention(Module):
         mask: jax.Array | None,
         deterministic: bool,
     ) -> tuple[jax.Array, jax.Array]:
-        """Return the states and the weights; see `Attention`."""
+        """Return the states and the weights. Self-attention has no `source`. See `Attention`."""
         of = self.settings
         attention = Attention(
             of.hidden_size,
@@ -176,17 +189,23 @@ class BertTransformer(Module):
         states, tokens = embeddings(input_ids, position_ids, deterministic)
         if of.embedding_width != of.hidden_size:
             states = of.dense(of.hidden_size, "embeddings_project", self.dtype)(states)
-        encoder = Encoder(
+        # In a checkpoint, the layers of BERT are an "encoder", in a decoder, too.
+        layers = Encoder(
             BertLayer, of.num_hidden_layers, of, self.dtype, self.remat, name="encoder"
         )
-        output = encoder(states, *inputs, deterministic=deterministic, **outputs)
+        output = layers(states, *inputs, deterministic=deterministic, **outputs)
         if of.norm_first:
             output = output.with_last(of.norm(self.dtype)(output.last_hidden_state))
         return output, tokens
 
 
 class BertModule(Module):
-    """The whole decoder. `parts` are the names of its parts in a checkpoint, and its head."""
+    """The whole decoder.
+
+    Attributes:
+        parts: the names of the transformer and of the head in a checkpoint.
+        head: the module of the head.
+    """
 
     settings: BertSettings
     dtype: Dtype = jnp.float32

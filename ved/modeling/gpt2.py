@@ -1,17 +1,30 @@
-"""GPT-2 as a decoder: each token reads from the tokens before it, and from the image.
+"""GPT-2 as a decoder: each token reads from itself, the tokens before it, and the image.
 
 A token becomes a state: its embedding plus that of its position. Each layer changes the states in
-three steps, each after a norm, and each result is added to the states: self-attention reads from
-the tokens before, cross-attention reads from the encoder's states, and a feed-forward transforms
-each state on its own. In the end, the scores of the next token are the products of a state with
-the embeddings of all tokens (if `tie_word_embeddings`).
+three steps. Each step reads the states after a norm of its own, and its result is added to the
+states as they were before that norm:
+
+1. Self-attention: queries, keys and values come from the states. A token reads from itself and the
+   tokens before it.
+2. Cross-attention: queries come from the states, keys and values from the encoder's states. Every
+   token may read from every patch that `source_mask` does not forbid.
+3. The feed-forward transforms each state on its own.
+
+A last norm follows the layers. Then the scores of the next token are the products of a state with
+the embeddings of all tokens (if `tie_word_embeddings`). `ved.modeling.layers` has the attention,
+and says where generation keeps keys and values.
 
     tokens    (batch, tokens)
     states    (batch, tokens, width)
+    source    (batch, sources, width), the encoder's states
+    queries   (batch, tokens, heads, width / heads)
+    keys      (batch, tokens or sources, heads, width / heads), and values
+    weights   (batch, heads, tokens, tokens or sources)
     logits    (batch, tokens, vocabulary)
 
-One kernel computes queries, keys and values, and kernels have the axes (out, in), unlike everywhere
-else in Flax. Source: GPT2LMHeadModel of transformers.
+In self-attention one kernel computes queries, keys and values. In cross-attention one computes the
+queries, and another one keys and values. Kernels have the axes (out, in), unlike everywhere else in
+Flax. Source: GPT2LMHeadModel of transformers.
 """
 
 from collections.abc import Mapping
@@ -85,7 +98,7 @@ class GPT2Settings(DecoderSettings):
         return self.initializer_range
 
     def scale(self, number: int) -> float | None:
-        """Return `Attention.scale` of the layer with a number."""
+        """Return `Attention.scale` of the layer with a number, from 0."""
         if self.scale_attn_weights and not self.scale_attn_by_inverse_layer_idx:
             return None
         head = self.n_embd // self.n_head
@@ -94,7 +107,7 @@ class GPT2Settings(DecoderSettings):
 
 
 class Conv1D(Module):
-    """A projection whose kernel has the axes (out, in)."""
+    """A projection whose kernel has the axes (out, in). transformers calls it a convolution."""
 
     width: int
     dtype: Dtype

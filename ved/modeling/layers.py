@@ -14,9 +14,11 @@ come from the encoder. This is how a text depends on an image.
 Generation computes one token at a time, and two collections of variables save work:
 
 - `cache` has the keys and values of the tokens before, in each self-attention. It changes with each
-  token. It is used if it is among the variables, and created if it is mutable and not there.
+  token. It is used if it is among the variables. If it is not there and is mutable, it is created
+  empty, for as many tokens as the call has; later calls fill it.
 - `cross` has the keys and values of the image, in each cross-attention. It does not change, so it
-  stays outside of the loop. It is used if it is among the variables, and created if it is mutable.
+  stays outside of the loop. If it is among the variables, it is used, and `source` is not. If it is
+  not there and is mutable, a call with `source` computes it and keeps it.
 """
 
 from collections.abc import Callable
@@ -101,7 +103,7 @@ class Attention(Module):
         bias = _add_masks(
             self.add_bias(bias), mask, self._causal_mask(query, key, first), self.dtype
         )
-        if self.scale is not None:
+        if self.scale is not None:  # the function below divides by the root of the width
             query = query * (self.scale * query.shape[-1] ** 0.5)
         weights = dot_product_attention_weights(
             query,
@@ -158,7 +160,7 @@ class Attention(Module):
         values = self.variable("cache", "cached_value", jnp.zeros, value.shape, value.dtype)
         index = self.variable("cache", "cache_index", lambda: jnp.array(0, jnp.int32))
         first = index.value
-        if not there:  # a new cache is as long as the text, and empty
+        if not there:  # a new cache has room for the tokens of this call, and is empty
             return key, value, first
         start = (0, first, 0, 0)
         keys.value = jax.lax.dynamic_update_slice(keys.value, key, start)
