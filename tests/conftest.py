@@ -13,7 +13,7 @@ from typing import NoReturn
 import hypothesis
 import pytest
 
-from tests.support.caches import user_cache
+from tests.support.caches import COMPILATION
 from ved import environment
 from ved.localhub import LocalHub
 
@@ -30,18 +30,11 @@ if "TMPDIR" not in os.environ and _MEMORY.is_dir() and disk_usage(_MEMORY).free 
 # and a stored token are. So all are set here, and none is this user's own.
 _HOME = tempfile.TemporaryDirectory(prefix="ved-tests-")
 os.environ["HF_HOME"] = f"{_HOME.name}/hf-home"
-# What one process compiles, the others need not, and neither does the next run. Half of the time of
-# tests that compute with models is compiling.
-_COMPILED = {
-    "JAX_COMPILATION_CACHE_DIR": str(user_cache("compiled")),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-}
-_COMPILED |= {name: os.environ[name] for name in _COMPILED if name in os.environ}
 # The Hub listens already here: a port that was only chosen could be taken by another process.
 _HUB = LocalHub(Path(_HOME.name, "hub"), xet=True).__enter__()
 environment.prepare(progress_bars=False, endpoint=_HUB.endpoint)
 # VED itself honors neither. hf_xet reads its settings once, so its waits are short in all tests.
-_KEPT = {**_COMPILED, **environment.XET_VARIABLES, "HF_XET_CLIENT_RETRY_BASE_DELAY": "10ms"}
+_KEPT = {**COMPILATION, **environment.XET_VARIABLES, "HF_XET_CLIENT_RETRY_BASE_DELAY": "10ms"}
 os.environ.update(_KEPT)
 
 from huggingface_hub import constants, set_client_factory  # noqa: E402

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ved import environment
 
-environment.prepare(progress_bars=False)  # before jax is imported
+environment.prepare_once()  # before jax is imported
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402

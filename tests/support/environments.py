@@ -16,9 +16,7 @@ import pytest
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from tests.support.caches import user_cache
-
-_COMPILATION_CACHE = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
+from tests.support.caches import COMPILATION, user_cache
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 """The environment variable for PyTorch, whose other threads take time even while they wait."""
@@ -137,9 +135,4 @@ def quick_models() -> dict[str, str]:
 
     Most of the time of a small model goes into compiling with XLA.
     """
-    return {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", **ONE_THREAD, **compilation_cache()}
-
-
-def compilation_cache() -> dict[str, str]:
-    """Return environment variables with which processes of the tests share what they compile."""
-    return {name: value for name, value in os.environ.items() if name in _COMPILATION_CACHE}
+    return {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", **ONE_THREAD, **COMPILATION}

@@ -12,7 +12,7 @@ from typing import Any
 
 from ved import environment
 
-environment.prepare(progress_bars=False)  # before jax and transformers are imported
+environment.prepare_once()  # before jax and transformers are imported
 
 from tests import checkpoints  # noqa: E402
 from tests.support import building  # noqa: E402

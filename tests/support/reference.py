@@ -13,7 +13,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from tests.support.building import Parameters
-from tests.support.environments import compilation_cache, quick_models, run_consumer
+from tests.support.caches import COMPILATION
+from tests.support.environments import quick_models, run_consumer
 
 SCRIPT_PAIRS = {
     f"{encoder}{width}-{decoder}": (encoder, decoder, width)
@@ -70,6 +71,6 @@ def ask(tasks: Mapping[str, Mapping[str, Any]], folder: Path, *, optimize: bool 
         folder: an existing directory for the request and the answer.
         optimize: whether XLA optimizes, as it does by default; see tests/modeling/conftest.py.
     """
-    variables = compilation_cache() if optimize else quick_models()
+    variables = COMPILATION if optimize else quick_models()
     answer = run_consumer("oracle", _PROGRAM, {"tasks": tasks}, folder, variables)
     return Answers(json.loads(str(answer.pop("report"))), answer)
