@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import shutil
 import signal
@@ -23,6 +24,7 @@ from ved.cli import main
 from ved.errors import ErrorCode
 from ved.families.table import DECODERS, ENCODERS
 from ved.families.twins import TWIN_DECODERS, TWIN_ENCODERS
+from ved.interruption import ExitStatus
 from ved.localhub import LocalHub
 from ved.results.rows import Row
 
@@ -638,6 +640,17 @@ def test_assemble_accepts_revisions(run: Run, hub: LocalHub, tmp_path: Path) -> 
 
 
 @pytest.mark.unit
+@pytest.mark.parametrize("arguments", [["families"], ["families", "--json"]])
+def test_output_may_be_closed_early(arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "ved", *arguments]
+    finished = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=ROOT)
+    os.close(writer)
+    assert finished.returncode == ExitStatus.FAILED
+    assert finished.stderr == b""
+
+
 def test_families_prints_every_family_and_what_runs_it(run: Run) -> None:
     outcome = run("families", "--json")
     assert outcome.status == 0

@@ -39,7 +39,13 @@ def _run_command(options: argparse.Namespace) -> int:
     environment.prepare(progress_bars=sys.stderr.isatty(), endpoint=endpoint)
     logs.configure(sys.stderr)
     try:
-        return _COMMANDS[options.command](options)
+        status = _COMMANDS[options.command](options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # The reader of the output, such as `head`, has ended. Python writes the rest at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitStatus.FAILED
     except ManifestError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
