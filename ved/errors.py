@@ -74,6 +74,7 @@ class ErrorCode(StrEnum):
     ANSWER_TOO_LARGE = "answer-too-large"
     UNSAFE_REDIRECT = "unsafe-redirect"
     ENDPOINT_NOT_ENCRYPTED = "endpoint-not-encrypted"
+    CERTIFICATE_NOT_TRUSTED = "certificate-not-trusted"
     # The machine
     NOT_ENOUGH_DISK = "not-enough-disk"
     NOT_ENOUGH_MEMORY = "not-enough-memory"

@@ -17,6 +17,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpcore2
 import httpx2
 
+from ved.hub import certificates
 from ved.hub.answers import too_slow
 
 PATIENCE = 120.0
@@ -89,7 +90,12 @@ class _LimitedStream(httpcore2.NetworkStream):
     ) -> httpcore2.NetworkStream:
         """Return the connection, encrypted."""
         with _remaining(timeout) as seconds:
-            return _LimitedStream(self._stream.start_tls(ssl_context, server_hostname, seconds))
+            try:
+                return _LimitedStream(self._stream.start_tls(ssl_context, server_hostname, seconds))
+            except httpcore2.ConnectError as error:
+                if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+                    raise certificates.not_trusted(server_hostname, error.__cause__) from error
+                raise
 
     def get_extra_info(self, info: str) -> Any:
         """Return what httpcore2 asks of the connection."""
@@ -150,11 +156,18 @@ class LimitedConnections(httpx2.HTTPTransport):
         check: checks the IP addresses of a host before a connection; None allows all.
         is_encrypted: whether the connections are for https.
         proxy: the address of the proxy; None without one.
+
+    Raises:
+        RefusedAnswerError: the certificates to trust cannot be read.
     """
 
     def __init__(self, check: CheckAddresses | None, is_encrypted: bool, proxy: str | None) -> None:
         # The authorities take a while to load.
-        context = True if is_encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context = (
+            certificates.trusted_authorities()
+            if is_encrypted
+            else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        )
         super().__init__(verify=context, proxy=proxy)
         # httpcore2 has a parameter for it, and httpx2 does not pass it on.
         self._pool._network_backend = _LimitedNetwork(None if proxy else check)

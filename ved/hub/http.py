@@ -85,7 +85,7 @@ class HubTransport(httpx2.BaseTransport):
                 the hour or by the day is reached.
             NoAnswerError: there is no answer.
             RefusedAnswerError: the answer is too large or too slow, or VED sends no request to this
-                address, or to the one that the answer names.
+                address, or to the one that the answer names, or does not trust the certificate.
             RequestError: the request has a token, and is not encrypted.
             KeyboardInterrupt: the process was interrupted. Checked before each attempt, so that no
                 file is written while the process cleans up.
