@@ -36,7 +36,7 @@ PLACES: Mapping[str, tuple[tuple[str, ...], set[str]]] = {
     "ved/modeling/families.py": (("ENCODERS", "DECODERS"), {*ALL}),
     "tests/checkpoints/__init__.py": (("ENCODERS", "DECODERS"), TESTED),
     "tests/checkpoints/test_checkpoints.py": (("UNEXPECTED",), WITH_FLAX_CLASS),
-    "tests/assembly/test_assemble.py": (("PAIRS",), WITH_FLAX_CLASS),
+    "tests/support/reference.py": (("SCRIPT_PAIRS",), WITH_FLAX_CLASS),
     "tests/assembly/test_ledger.py": (
         ("MAY_LACK",),
         {name for name in TESTED if ALL[name].optional},
