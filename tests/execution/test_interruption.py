@@ -1,8 +1,8 @@
 """Processes that end early: interrupted, cancelled, killed, or stopped by a full disk.
 
 Each test starts a process with a folder for its temporary files, and checks what it leaves behind.
-`make test` interrupts each phase of a build once; VED_ALL_FAULTS=1 interrupts each phase of the
-command line and of the action.
+`make test` interrupts each phase of a build once, and takes turns with the front ends and signals;
+VED_ALL_FAULTS=1 interrupts each phase of each front end with its usual signal as well.
 """
 
 import os
@@ -49,15 +49,12 @@ HELD = {
 }
 """The request that is held in each phase, and how many requests of its kind come before it."""
 
-INTERRUPTIONS = [
-    *(
-        [(*front_end, phase) for front_end in FRONT_ENDS for phase in HELD]
-        if ALL_FAULTS
-        else [(*front_end, phase) for front_end, phase in zip(cycle(FRONT_ENDS), HELD)]
-    ),
-    (VED, signal.SIGTERM, "assembling"),
-    (ACTION, signal.SIGINT, "uploading"),
-]
+# The other two combinations of front end and signal.
+UNUSUAL = ((VED, signal.SIGTERM), (ACTION, signal.SIGINT))
+EACH_PHASE = [(*way, phase) for way, phase in zip(cycle((*FRONT_ENDS, *UNUSUAL)), HELD)]
+EVERY_PHASE = [(*front_end, phase) for front_end in FRONT_ENDS for phase in HELD]
+INTERRUPTIONS = [*dict.fromkeys(EACH_PHASE + EVERY_PHASE)] if ALL_FAULTS else EACH_PHASE
+SIGNALS = [signal.SIGINT, signal.SIGTERM] if ALL_FAULTS else [signal.SIGINT]
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +119,7 @@ def test_interrupted_download_stops_and_leaves_nothing_in_output_directory(
     assert list((tmp_path / "built").iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_interrupted_assembly_leaves_nothing(
     number: signal.Signals, large_sources: tuple[Path, Path], hub: LocalHub, tmp_path: Path
 ) -> None:

@@ -46,7 +46,7 @@ HELD = {
 }
 """The request that is held, by its name."""
 
-SOME = ("xorb-read", "token-for-writing", "xorb-sent", "shard")
+SOME = ("xorb-read", "xorb-sent")
 INTERRUPTIONS = (
     [(*front_end, name) for front_end in FRONT_ENDS for name in HELD]
     if ALL_FAULTS
