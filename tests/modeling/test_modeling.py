@@ -120,13 +120,13 @@ class Question:
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
+WITH_BEAMS = [name for name in checkpoints.DECODERS if name in checkpoints.WITH_FLAX_CLASS]
 # By label: the decoder, the prompt, and settings besides the number of beams.
 BEAMS: dict[str, tuple[str, Arrays, dict[str, Any]]] = {
     # The others have the layers and the cache of these.
     **{
         decoder: (decoder, {}, {"max_new_tokens": 20})
-        for decoder in checkpoints.DECODERS
-        if decoder in checkpoints.WITH_FLAX_CLASS
+        for decoder in (WITH_BEAMS if ALL_FAULTS else ("gpt2", "bart", "roberta"))
     },
     "prompt": ("gpt2", prompt("gpt2"), {"max_new_tokens": 12}),
     "several": ("gpt2", {}, {"max_new_tokens": 12, "num_return_sequences": 2}),
