@@ -29,7 +29,7 @@ from ved.modeling.initial_parameters import decoder_params, encoder_params
 from ved.tensors.tensor import read
 
 CONSUMER = Path(__file__).parents[1] / "consumers" / "settings.py"
-CONFIGS_PER_FAMILY = 10 if ALL_FAULTS else 6
+CONFIGS_PER_FAMILY = 10 if ALL_FAULTS else 4
 INPUT_IDS = [[5, 7, 12, 9, 20, 1]]
 REFUSALS = {ErrorCode.UNSUPPORTED_SETTINGS, ErrorCode.CONFIG_NOT_USABLE}
 
