@@ -98,6 +98,7 @@ lock: ## Resolve the requirements (needs uv)
 	uv pip compile $(LOCK) --output-file requirements/demo.txt --constraint requirements/run.txt --extra localhub pyproject.toml
 	uv pip compile $(LOCK) --output-file requirements/dev.txt --constraint requirements/demo.txt --extra localhub --group dev pyproject.toml
 	uv pip compile $(LOCK) --output-file requirements/fuzz.txt --constraint requirements/run.txt --group fuzz pyproject.toml
+	uv pip compile $(LOCK) --resolution lowest-direct --output-file requirements/lowest.txt --upgrade --extra localhub pyproject.toml
 	grep -oE '^(jax|jaxlib|flax|numpy)==[^\\]+' requirements/run.txt | uv pip compile $(LOCK) --output-file requirements/oracle.txt --group oracle -
 
 LOCK := --quiet --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11

@@ -130,11 +130,24 @@ def test_wheel_contains_type_marker_and_templates(
     assert {"ved/py.typed", *templates} <= {*names}
 
 
-def test_architecture_lists_every_dependency() -> None:
+def required() -> list[str]:
+    """Return the requirements of the package and of its extras."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    extras = project["optional-dependencies"].values()
-    required = chain(project["dependencies"], *extras)
-    names = {re.split(r"[<>=\[]", requirement)[0] for requirement in required}
+    return [*chain(project["dependencies"], *project["optional-dependencies"].values())]
+
+
+def test_lowest_has_the_lower_bounds_of_the_package() -> None:
+    text = (ROOT / "requirements/lowest.txt").read_text()
+    pins = re.findall(r"^([\w-]+)==([\d.]+)", text, re.MULTILINE)
+    for requirement in required():
+        name, bound = requirement.partition(",")[0].split(">=")
+        versions = {version for pin, version in pins if pin == name.replace("_", "-")}
+        # The first release of 12 is 12.0.0.
+        assert {re.sub(r"(\.0)+$", "", each) for each in versions} == {bound}, "run make lock"
+
+
+def test_architecture_lists_every_dependency() -> None:
+    names = {re.split(r"[<>=\[]", requirement)[0] for requirement in required()}
     section = (
         (ROOT / "docs/architecture.md")
         .read_text("utf-8")

@@ -155,7 +155,7 @@ def test_jobs_have_read_permission_only(path: Path) -> None:
         allowed = [{}, {"contents": "read"}]
         if "keyless" in path.name and (name == "build" or "uses" in job):
             allowed = [{"contents": "read", "id-token": "write"}]
-        if (path.name, name) == ("newest.yml", "report"):
+        if (path.name, name) == ("dependencies.yml", "report"):
             allowed = [{"issues": "write"}]
         assert job["permissions"] in allowed
 
@@ -263,7 +263,7 @@ def test_build_pairs_queues_builds_and_cancels_only_previews() -> None:
     assert "github.ref" in BUILD_PAIRS["concurrency"]["group"]
 
 
-# The issue of newest.yml
+# The issue of dependencies.yml
 
 GH = """#!/bin/sh
 if [ "$2" = list ]; then echo "$OPEN"; else printf '%s\\n' "$@" >> "$CALLS"; fi
@@ -273,12 +273,12 @@ if [ "$2" = list ]; then echo "$OPEN"; else printf '%s\\n' "$@" >> "$CALLS"; fi
 @pytest.mark.parametrize(
     ("open_issues", "call"), [("", ["create", "--title"]), ("7\n5", ["comment", "7"])]
 )
-def test_newest_opens_one_issue(open_issues: str, call: list[str], tmp_path: Path) -> None:
+def test_dependencies_opens_one_issue(open_issues: str, call: list[str], tmp_path: Path) -> None:
     gh = tmp_path / "gh"
     gh.write_text(GH)
     gh.chmod(0o755)
     calls = tmp_path / "calls"
-    (step,) = all_jobs(ROOT / ".github/workflows/newest.yml")["report"]["steps"]
+    (step,) = all_jobs(ROOT / ".github/workflows/dependencies.yml")["report"]["steps"]
     variables = {"TITLE": step["env"]["TITLE"], "RUN": "address of the run"}
     path = f"{tmp_path}:{os.environ['PATH']}"
 
@@ -293,8 +293,8 @@ def test_newest_opens_one_issue(open_issues: str, call: list[str], tmp_path: Pat
     assert variables["RUN"] in arguments[-1]
 
 
-def test_newest_reports_whatever_ends_its_tests() -> None:
-    jobs = all_jobs(ROOT / ".github/workflows/newest.yml")
+def test_dependencies_reports_whatever_ends_its_tests() -> None:
+    jobs = all_jobs(ROOT / ".github/workflows/dependencies.yml")
 
     assert needs_of(jobs["report"]) == [name for name in jobs if name != "report"]
     for result, expected in {"success": False, "failure": True, "cancelled": True}.items():
@@ -304,13 +304,14 @@ def test_newest_reports_whatever_ends_its_tests() -> None:
     assert not holds(jobs["report"]["if"], needs=needs, cancelled=lambda: True)
 
 
-def test_newest_installs_the_main_dependencies_twice() -> None:
-    (job, _) = all_jobs(ROOT / ".github/workflows/newest.yml").values()
+def test_dependencies_installs_the_lowest_and_the_newest() -> None:
+    (job, _) = all_jobs(ROOT / ".github/workflows/dependencies.yml").values()
 
-    scripts = "".join(step.get("run", "") for step in job["steps"])
-    for name in ("transformers", "flax", "jax", "huggingface_hub", "safetensors"):
-        assert re.search(rf"^ .*\b{name}\b", scripts, re.MULTILINE), name
-    assert [each["options"] for each in job["strategy"]["matrix"]["include"]] == ["", "--pre"]
+    lowest, *newest = (each["options"].split() for each in job["strategy"]["matrix"]["include"])
+    assert lowest == ["--require-hashes", "--requirement", "requirements/lowest.txt"]
+    main = ["transformers", "flax", "jax", "huggingface_hub", "safetensors"]
+    assert newest == [["--upgrade", *main], ["--upgrade", "--pre", *main]]
+    assert "$OPTIONS" in "".join(step.get("run", "") for step in job["steps"])
 
 
 def test_tests_run_on_every_version_of_the_classifiers() -> None:
