@@ -9,13 +9,14 @@ from ved import environment
 
 environment.prepare(progress_bars=False)  # before the imports that read it
 
-from bench import assembly, modeling, pairs, plan, results, suite, transfers  # noqa: E402
+from bench import assembly, container, modeling, pairs, plan, results, suite, transfers  # noqa: E402
 
 SECTIONS: Mapping[str, tuple[str, Callable[[Path, Path], Iterator[str]]]] = {
     "assembly": (assembly.TITLE, assembly.measure),
     "pairs": (pairs.TITLE, pairs.measure),
     "transfers": (transfers.TITLE, transfers.measure),
     "plan": (plan.TITLE, plan.measure),
+    "container": (container.TITLE, container.measure),
     "modeling": (modeling.TITLE, modeling.measure),
     "tests": (suite.TITLE, suite.measure),
 }
@@ -45,8 +46,9 @@ def main() -> None:
             for paragraph in measure(arguments.keep or Path(name) / "sources", folder):
                 print(paragraph, end="\n\n", flush=True)
                 paragraphs.append(paragraph)
-            results.keep(title, "\n\n".join(paragraphs), order)
-    print(f"Written to {results.FILE.name}.")
+            if paragraphs:
+                results.keep(title, "\n\n".join(paragraphs), order)
+    print(f"See {results.FILE.name}.")
 
 
 if __name__ == "__main__":
