@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, constants
 
 from bench.hub import OWNER, TOKEN
 from bench.measure import DidNotFinishError
@@ -37,8 +37,15 @@ class BuildCost:
     disk: int
 
 
-def publish(directories: Iterable[Path], endpoint: str) -> None:
-    """Publish sources on a Hub, each under the name of its directory."""
+def publish(directories: Iterable[Path], endpoint: str, *, xet: bool) -> None:
+    """Publish sources on a Hub, each under the name of its directory.
+
+    Args:
+        directories: the sources.
+        endpoint: URL of the Hub.
+        xet: whether it has Xet, which huggingface_hub would use without asking.
+    """
+    constants.HF_HUB_DISABLE_XET = not xet
     api = HfApi(endpoint, token=TOKEN)
     for directory in sorted(directories):
         api.create_repo(f"{OWNER}/{directory.name}")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, constants
 
 from tests import checkpoints
 from tests.support.many import publish_many
@@ -85,6 +85,7 @@ def _examination(hub: LocalHub, folder: Path) -> str:
 
 
 def _publish(hub: LocalHub, folder: Path) -> Path:
+    constants.HF_HUB_DISABLE_XET = True  # huggingface_hub does not ask whether the Hub has it
     api = HfApi(hub.endpoint, token=TOKEN)
     names: dict[str, list[str]] = {"encoder": [], "decoder": []}
     for role, make, count in (

@@ -33,7 +33,7 @@ def measure(kept: Path, folder: Path) -> Iterator[str]:
     encoder, decoders = sources.vit_base(kept), [sources.gpt2(kept, seed) for seed in (0, 1)]
     rows = []
     with hub_process(folder / "hub", xet=True) as hub:
-        publish([encoder, *decoders], hub.endpoint)
+        publish([encoder, *decoders], hub.endpoint, xet=True)
         for storage, variables in (("Xet", {}), ("LFS", {"HF_HUB_DISABLE_XET": "1"})):
             for count in (1, 2):
                 name = f"{storage}-{count}"
