@@ -101,7 +101,7 @@ lock: ## Resolve the requirements (needs uv)
 	uv pip compile $(LOCK) --resolution lowest-direct --output-file requirements/lowest.txt --upgrade --extra localhub pyproject.toml
 	grep -oE '^(jax|jaxlib|flax|numpy)==[^\\]+' requirements/run.txt | uv pip compile $(LOCK) --output-file requirements/oracle.txt --group oracle -
 
-LOCK := --quiet --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11
+LOCK := --quiet --fork-strategy fewest --constraint requirements/lock.in --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11
 
 define CHECK_PYTHON
 $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("$(PYTHON) is Python %d.%d, and VED needs 3.11 or newer: make PYTHON=python3.13" % sys.version_info[:2])'
