@@ -141,7 +141,7 @@ def results_of(count: int, reason: str, warnings: int) -> list[Result]:
     [
         (3, LONG, 1),
         (300, "<|>`*" * 10_000, 3),
-        (100, EVERY * 50, 100),
+        pytest.param(100, EVERY * 50, 100, marks=pytest.mark.slow),
         (800, "\U0001f600" * 9999, 1),
     ],
 )
