@@ -517,7 +517,7 @@ def test_build_talks_only_to_the_hub(hub: LocalHub, monkeypatch: pytest.MonkeyPa
         return look_up(host, *arguments, **keywords)
 
     monkeypatch.setattr(socket, "getaddrinfo", noted)
-    close_session()  # anew, so that every connection is a new one
+    close_session()  # so that every connection is a new one
     assert build_pair(hub, pair("owner/discreet", seed=5)).action == "built"
     assert hosts == {"127.0.0.1"}
 

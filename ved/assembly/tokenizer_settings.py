@@ -13,6 +13,7 @@ from ved.assembly.processing_files import (
     TOKENIZER_CONFIG,
     TOKENIZER_JSON,
 )
+from ved.tokenization.tokens import text
 
 _ADDED = "added_tokens_decoder"
 _EXTRA = "extra_special_tokens"  # transformers 5's name of the same; in 4.57 an object
@@ -104,7 +105,7 @@ def _listed_tokens(directory: Path, known: Mapping[str, Any]) -> dict[int, dict[
         return {}
     named = [known[name] for name in SPECIAL_TOKENS if name in known]
     named += [*known.get(ADDITIONAL_TOKENS, []), *known.get(_EXTRA, [])]
-    special = {token_content(each) for each in named}
+    special = {text(each) for each in named}
     values = {
         str(number): {"content": content, "special": content in special}
         for content, number in json_settings.read_object(path).items()
@@ -126,11 +127,6 @@ def _read_tokenizer_json(directory: Path) -> dict[str, Any]:
     return json_settings.read_object(path) if path.is_file() else {}
 
 
-def token_content(token: str | Mapping[str, Any]) -> str:
-    """Return the text of a token."""
-    return token if isinstance(token, str) else str(token["content"])
-
-
 def _unique(values: list[str | dict[str, Any]]) -> list[str | dict[str, Any]]:
     """Return the first token of each text."""
-    return list({token_content(each): each for each in reversed(values)}.values())[::-1]
+    return list({text(each): each for each in reversed(values)}.values())[::-1]

@@ -63,8 +63,8 @@ def build_checkpoint(
         OSError: a file cannot be read or written.
     """
     with thread_pool(1) as pool:
-        # Hashing the sources and importing jax take a processor's time each. The
-        # record reads these digests from a cache.
+        # Hashing the sources and importing jax take a processor's time each. The record reads
+        # these digests from a cache.
         digests = [pool.submit(each.digests) for each in (encoder, decoder)]
         if not examinations:
             examinations = examine_sources([encoder.resolved, decoder.resolved], api)

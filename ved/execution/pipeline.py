@@ -118,7 +118,7 @@ class Pipeline:
             pending = [uploads.submit(self._update, each, checks) for each in updates]
             fetched = [downloads.submit(self._fetch, work) for work in works]
             if works:
-                # Importing jax and transformers takes seconds, in which the first pair downloads.
+                # Importing jax takes seconds, in which the first pair downloads.
                 import_whole("ved.assembly.assemble")
             for work, sources in zip(works, fetched, strict=True):
                 built = self._build(work, sources)

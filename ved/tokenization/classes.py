@@ -7,14 +7,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from tokenizers import Tokenizer
 
 from ved.tokenization import sentencepiece_models as models
 from ved.tokenization.adjustments import adjust_normalizer, adjust_offsets, put_language
 from ved.tokenization.languages import MBART_50_LANGUAGES, MBART_LANGUAGES
-from ved.tokenization.sentencepiece_models import around, from_model
+from ved.tokenization.sentencepiece_models import (
+    Normalizer,
+    PiecesOf,
+    around,
+    from_model,
+)
 from ved.tokenization.tokens import text
 from ved.tokenization.vocabulary_files import (
     Texts,
@@ -63,6 +68,7 @@ class TokenizerClass:
     takes_added: bool = True
 
 
+_SPIECE, _FAIRSEQ_MODEL = "spiece.model", "sentencepiece.bpe.model"
 _WITH_TYPES = ("input_ids", "token_type_ids", "attention_mask")
 _BERT_TOKENS = {
     "unk_token": "[UNK]",
@@ -106,6 +112,19 @@ def _roberta(mask: Mapping[str, bool]) -> TokenizerClass:
         mask=mask,
         normalizes_tokens=True,
     )
+
+
+def _sentencepiece(
+    file: str,
+    pieces: PiecesOf,
+    *,
+    words: Literal["spaces", "split"] = "spaces",
+    normalizer: Normalizer | None = None,
+    **others: Any,
+) -> TokenizerClass:
+    """Return a class whose vocabulary file is a sentencepiece model."""
+    build = partial(from_model, file=file, pieces=pieces, words=words, normalizer=normalizer)
+    return TokenizerClass(files=(file,), build=build, **others)
 
 
 def _without(tokens: Mapping[str, str], *names: str) -> dict[str, str]:
@@ -170,16 +189,12 @@ _PEGASUS_TOKENS = {
 CLASSES: Mapping[str, TokenizerClass] = {
     "PreTrainedTokenizer": TokenizerClass(inputs=_WITH_TYPES),
     "TokenizersBackend": TokenizerClass(inputs=_WITH_TYPES),
-    "AlbertTokenizer": TokenizerClass(
-        files=("spiece.model",),
+    "AlbertTokenizer": _sentencepiece(
+        _SPIECE,
+        models.albert_pieces,
+        normalizer=models.albert_normalizer,
         tokens=_BERT_TOKENS
         | {"bos_token": "[CLS]", "eos_token": "[SEP]", "unk_token": "<unk>", "pad_token": "<pad>"},
-        build=partial(
-            from_model,
-            file="spiece.model",
-            pieces=models.albert_pieces,
-            normalizer=models.albert_normalizer,
-        ),
         template=_fixed(
             "[CLS]:0 $A:0 [SEP]:0", "[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1", ("[CLS]", "[SEP]")
         ),
@@ -187,18 +202,18 @@ CLASSES: Mapping[str, TokenizerClass] = {
         inputs=_WITH_TYPES,
     ),
     "BartTokenizer": _roberta(_NORMALIZED_MASK),
-    "BarthezTokenizer": TokenizerClass(
-        files=("sentencepiece.bpe.model",),
+    "BarthezTokenizer": _sentencepiece(
+        _FAIRSEQ_MODEL,
+        models.barthez_pieces,
         tokens=_FAIRSEQ_TOKENS,
-        build=partial(from_model, file="sentencepiece.bpe.model", pieces=models.barthez_pieces),
         template=_ONE_BEFORE_ONE_AFTER,
         mask=_RAW_MASK,
     ),
     "BertTokenizer": _bert(_WITH_TYPES),
-    "CamembertTokenizer": TokenizerClass(
-        files=("sentencepiece.bpe.model",),
+    "CamembertTokenizer": _sentencepiece(
+        _FAIRSEQ_MODEL,
+        models.camembert_pieces,
         tokens=_FAIRSEQ_TOKENS,
-        build=partial(from_model, file="sentencepiece.bpe.model", pieces=models.camembert_pieces),
         template=_ONE_BEFORE_ONE_AFTER,
         mask=_RAW_MASK,
         additional=_camembert_tokens,
@@ -217,26 +232,27 @@ CLASSES: Mapping[str, TokenizerClass] = {
         tokens=_without(_FAIRSEQ_TOKENS, "bos_token", "eos_token"),
         inputs=_WITH_TYPES,
     ),
-    "MBart50Tokenizer": TokenizerClass(
-        files=("sentencepiece.bpe.model",),
+    "MBart50Tokenizer": _sentencepiece(
+        _FAIRSEQ_MODEL,
+        models.mbart_50_pieces,
         tokens=_without(_FAIRSEQ_TOKENS, "bos_token"),
-        build=partial(from_model, file="sentencepiece.bpe.model", pieces=models.mbart_50_pieces),
         adjust=partial(put_language, languages=MBART_50_LANGUAGES, first=True),
         mask=_RAW_MASK,
         additional=_with_languages(MBART_50_LANGUAGES, first=False),
     ),
-    "MBartTokenizer": TokenizerClass(
-        files=("sentencepiece.bpe.model",),
+    "MBartTokenizer": _sentencepiece(
+        _FAIRSEQ_MODEL,
+        models.mbart_pieces,
         tokens=_FAIRSEQ_TOKENS,
-        build=partial(from_model, file="sentencepiece.bpe.model", pieces=models.mbart_pieces),
         adjust=partial(put_language, languages=MBART_LANGUAGES, first=False),
         mask=_RAW_MASK,
         additional=_with_languages(MBART_LANGUAGES, first=True),
     ),
-    "PegasusTokenizer": TokenizerClass(
-        files=("spiece.model",),
+    "PegasusTokenizer": _sentencepiece(
+        _SPIECE,
+        models.pegasus_pieces,
+        words="split",
         tokens=_PEGASUS_TOKENS,
-        build=partial(from_model, file="spiece.model", pieces=models.pegasus_pieces, words="split"),
         template=_pegasus_template,
         additional=_pegasus_tokens,
         rebuilds=lambda settings: any(
@@ -246,25 +262,25 @@ CLASSES: Mapping[str, TokenizerClass] = {
         takes_added=False,
     ),
     "RobertaTokenizer": _roberta(_RAW_MASK),
-    "T5Tokenizer": TokenizerClass(
-        files=("spiece.model",),
+    "T5Tokenizer": _sentencepiece(
+        _SPIECE,
+        models.t5_pieces,
         tokens=_without(_PEGASUS_TOKENS, "mask_token"),
-        build=partial(from_model, file="spiece.model", pieces=models.t5_pieces),
         template=_fixed("$A </s>", "$A </s> $B </s>", ("</s>",)),
         additional=_t5_tokens,
         rebuilds=lambda settings: "add_prefix_space" in settings,
     ),
-    "XGLMTokenizer": TokenizerClass(
-        files=("sentencepiece.bpe.model",),
+    "XGLMTokenizer": _sentencepiece(
+        _FAIRSEQ_MODEL,
+        models.xglm_pieces,
         tokens=_without(_FAIRSEQ_TOKENS, "mask_token"),
-        build=partial(from_model, file="sentencepiece.bpe.model", pieces=models.xglm_pieces),
         template=_fixed("</s> $A", "</s> $A </s> </s> $B", ("<s>", "</s>")),
         additional=_with_languages(models.MADE_UP_WORDS, first=False),
     ),
-    "XLMRobertaTokenizer": TokenizerClass(
-        files=("sentencepiece.bpe.model",),
+    "XLMRobertaTokenizer": _sentencepiece(
+        _FAIRSEQ_MODEL,
+        models.fairseq_pieces,
         tokens=_FAIRSEQ_TOKENS,
-        build=partial(from_model, file="sentencepiece.bpe.model", pieces=models.fairseq_pieces),
         template=_ONE_BEFORE_ONE_AFTER,
         mask=_RAW_MASK,
     ),

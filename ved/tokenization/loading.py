@@ -84,8 +84,8 @@ def load_tokenizer(directory: Path, name: str, settings: Mapping[str, Any]) -> L
     else:
         backend = _build(directory, kind, texts, settings)
         padding = truncation = None
-    named, additional = _special_tokens(kind, texts, settings, from_json=has_json)
     given = settings.get("added_tokens_decoder", {}) if kind.takes_added else {}
+    named, additional = _special_tokens(kind, texts, settings, given, from_json=has_json)
     _add_tokens(backend, given, named, additional)
     if not has_json and kind.template is not None:
         kind.template(backend, texts, settings)
@@ -122,15 +122,12 @@ def _special_tokens(
     kind: TokenizerClass,
     texts: Mapping[str, str],
     settings: Mapping[str, Any],
+    added: Mapping[Any, Any],
     *,
     from_json: bool,
 ) -> tuple[dict[str, Token], list[Token]]:
     """Return the named special tokens and the further ones, with their flags where given."""
-    given = (
-        {text(each): each for each in settings.get("added_tokens_decoder", {}).values()}
-        if kind.takes_added
-        else {}
-    )
+    given = {text(each): each for each in added.values()}
     named: dict[str, Token] = {}
     for name in NAMED:
         if name not in texts:

@@ -39,6 +39,9 @@ _PEGASUS_MASK = 3
 MADE_UP_WORDS = tuple(f"<madeupword{number}>" for number in range(7))
 """The unused tokens at the end of XGLM's vocabulary."""
 
+PiecesOf: TypeAlias = Callable[[Any, Texts, Mapping[str, Any]], tuple[Pieces, int]]
+"""Returns the vocabulary of a model, and the id of the unknown token."""
+
 Normalizer: TypeAlias = Callable[[Any, Mapping[str, Any]], Any]
 
 
@@ -48,7 +51,7 @@ def from_model(
     settings: Mapping[str, Any],
     *,
     file: str,
-    pieces: Callable[[Any, Texts, Mapping[str, Any]], tuple[Pieces, int]],
+    pieces: PiecesOf,
     words: Literal["spaces", "split"] = "spaces",
     normalizer: Normalizer | None = None,
 ) -> Tokenizer:
