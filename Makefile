@@ -84,7 +84,7 @@ bench: $(VENV)/dev.installed ## Measure, against the script that people use toda
 schema: $(VENV)/dev.installed ## Write the manifest's JSON Schema
 	$(RUN) -c "from pathlib import Path; from ved.manifest import write_schema; write_schema(Path('schema/pairs.schema.json'))"
 
-docs: $(VENV)/dev.installed ## Write the generated parts of README.md and docs/
+docs: $(VENV)/dev.installed ## Write the generated parts of docs/
 	$(RUN) -m docs.generate
 
 golden: $(VENV)/dev.installed ## Write the golden files: all wording, and the bytes of checkpoints

@@ -7,7 +7,9 @@ from typing import Any
 import yaml
 
 from docs import layers, python_api, reference
+from docs.commands import commands
 from docs.keyless_workflow import keyless_workflow
+from docs.pictures import warm_start
 from docs.tables import code, table
 from ved import environment
 from ved.families.overview import overview
@@ -17,14 +19,13 @@ ROOT = Path(__file__).parents[1]
 
 def pages() -> dict[Path, str]:
     """Return the up-to-date text of each page that is generated, wholly or in part."""
-    readme, docs = ROOT / "README.md", ROOT / "docs"
+    docs = ROOT / "docs"
     action = _load(ROOT / "action.yml")
     workflows = ROOT / ".github" / "workflows"
     called = _load(workflows / "build-pairs.yml")["on"]["workflow_call"]
-    tables = {
+    of_action = {
         "inputs": _inputs(action["inputs"]),
         "outputs": _described("output", action["outputs"]),
-        "families": _families(),
     }
     of_called = {
         "inputs": _inputs(called["inputs"]),
@@ -35,7 +36,9 @@ def pages() -> dict[Path, str]:
     }
     architecture = {"packages": layers.packages(), "contract": layers.contract()}
     return {
-        readme: _with_parts(readme, tables),
+        docs / "action.md": _with_parts(docs / "action.md", of_action),
+        docs / "families.md": _with_parts(docs / "families.md", {"families": _families()}),
+        docs / "commands.md": commands(),
         docs / "workflows.md": _with_parts(docs / "workflows.md", of_called),
         docs / "architecture.md": _with_parts(docs / "architecture.md", architecture),
         docs / "python-api.md": _with_parts(
@@ -45,6 +48,7 @@ def pages() -> dict[Path, str]:
         workflows / "build-pairs-keyless.yml": keyless_workflow(
             (workflows / "build-pairs.yml").read_text("utf-8")
         ),
+        **warm_start.pictures(),
     }
 
 

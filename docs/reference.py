@@ -16,13 +16,35 @@ HEAD = """\
 
 # The manifest
 
-This page explains every key of `pairs.yaml`. `ved validate pairs.yaml` lists all mistakes of a
-manifest, each with its line and column. With this first line, editors complete keys and find most
-of the same mistakes:
+This page explains every key of `pairs.yaml`. A manifest can have single pairs, a grid, or both:
 
 ```yaml
 # yaml-language-server: $schema=https://raw.githubusercontent.com/ved-action/ved/main/schema/pairs.schema.json
+namespace: my-org # owner of repos without an owner
+defaults: {private: false, license: apache-2.0, language: en}
+pairs:
+  - repo: vit-gpt2 # my-org/vit-gpt2
+    encoder: google/vit-base-patch16-224-in21k
+    decoder: openai-community/gpt2@607a30d783dfa663caf39e06633721c8d4cfcd7e # at one commit
+    description: Two sentences for the model card.
+    tags: [captioning]
+  - repo: other-org/beit-roberta
+    encoder: {model: microsoft/beit-base-patch16-224-pt22k-ft22k, config: my-org/beit-config}
+    decoder: ./checkpoints/roberta # a local directory
+    token_ids: {decoder_start: 0, pad: 1, eos: 2}
+    seed: 1 # for randomly initialized parameters
+grid: # every encoder with every decoder
+  encoders: [google/vit-base-patch16-224-in21k, facebook/dinov2-base]
+  decoders: [openai-community/gpt2, google-bert/bert-base-uncased]
+  exclude: [{encoder: google/vit-base-patch16-224-in21k, decoder: openai-community/gpt2}]
 ```
+
+`ved validate pairs.yaml` reports all errors of a manifest at once, each as
+`file:line:column: message`. The first line of the example lets editors complete keys and find most
+of the same errors. A [hook of pre-commit](recipes.md#check-manifests-before-each-commit) does
+that before each commit.
+
+## Keys
 """
 FOOT = """\
 ## Text values

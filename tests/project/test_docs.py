@@ -58,7 +58,8 @@ YAML = {
     if block.language == "yaml" and yaml.load(block.content, yaml.BaseLoader)
 }
 WORKFLOWS = {name: content for name, content in YAML.items() if "\njobs:\n" in content}
-MANIFESTS = {name: content for name, content in YAML.items() if name not in WORKFLOWS}
+HOOKS = {name: content for name, content in YAML.items() if content.startswith("repos:\n")}
+MANIFESTS = {name: content for name, content in YAML.items() if name not in {*WORKFLOWS, *HOOKS}}
 
 
 @pytest.mark.parametrize("content", MANIFESTS.values(), ids=MANIFESTS)

@@ -66,8 +66,8 @@ def test_generated_pages_are_up_to_date(path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "heading", "names"),
     [
-        ("README.md", "Inputs", ACTION["inputs"]),
-        ("README.md", "Outputs", ACTION["outputs"]),
+        ("docs/action.md", "Inputs", ACTION["inputs"]),
+        ("docs/action.md", "Outputs", ACTION["outputs"]),
         ("docs/manifest.md", "A pair", Pair.model_fields),
         ("docs/manifest.md", "A grid", {"encoders", "decoders", "exclude", "overrides"}),
     ],

@@ -74,6 +74,12 @@ def test_publish_refuses_target_that_moves_after_the_plan(hub: LocalHub, tmp_pat
     assert heads(hub) == before
 
 
+def test_plan_keeps_checkpoint_of_repo_that_is_renamed_in_manifest_too(hub: LocalHub) -> None:
+    assert build_pair(hub, pair("owner/old-name")).action == "built"
+    client(hub).move_repo("owner/old-name", "owner/new-name")
+    assert planned(hub, manifest(pair("owner/new-name"))).name in ("skip", "card-only")
+
+
 @pytest.mark.usefixtures("moving")
 def test_moved_source_is_noted_and_named_on_card(hub: LocalHub, tmp_path: Path) -> None:
     client(hub).move_repo("owner/moving-vit", "team/moved-vit")

@@ -29,7 +29,7 @@ echo "other files: $(git status --porcelain | grep --invert-match ' out/')."
 def readme_workflow(endpoint: str) -> str:
     """Return the workflow of README.md, for more events, with a step that uses the outputs."""
     blocks = re.findall(r"```yaml\n(.+?)```", README.read_text(), re.DOTALL)
-    (text,) = (block for block in blocks if block.startswith("on:"))
+    (text,) = (block for block in blocks if "\njobs:\n" in block)
     workflow = yaml.safe_load(with_endpoint(text, endpoint))
     workflow["on"] |= {"pull_request": {}, "pull_request_target": {}}
     steps = workflow["jobs"]["publish"]["steps"]

@@ -1,4 +1,4 @@
-"""The overview of all families, which `ved families` prints and README.md has."""
+"""The overview of all families, which `ved families` prints and docs/families.md has."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,0 +1,79 @@
+"""Generate docs/commands.md, the reference of the command line, from its parser."""
+
+import argparse
+from collections.abc import Iterator
+
+from docs.tables import code, table
+from ved.arguments import build_parser
+
+HEAD = """\
+<!-- Generated from ved/arguments.py and docs/commands.py by `make docs`. -->
+
+# Commands
+
+`ved` is the command line of VED. The action runs the same code. `ved COMMAND --help` prints the
+text of this page.
+
+```
+pip install "ved @ git+https://github.com/ved-action/ved"
+```
+
+A token comes from the variable `HF_TOKEN` or from `hf auth login`.
+[Workflows](workflows.md#environment-variables) lists all variables.
+
+| exit status | meaning |
+| --- | --- |
+| 0 | success |
+| 1 | a pair failed or was refused, or a checkpoint differs |
+| 2 | the request was wrong, such as an invalid manifest; nothing was done |
+
+"""
+
+
+def commands() -> str:
+    """Return the page, in Markdown."""
+    subparsers = dict(_subparsers(build_parser()))
+    index = table(
+        ("command", ""),
+        [(f"[`ved {name}`](#ved-{name})", _sentence(each)) for name, each in subparsers.items()],
+    )
+    sections = (_section(name, each) for name, each in subparsers.items())
+    return "\n".join((f"{HEAD}{index}", *sections))
+
+
+def _subparsers(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            yield from action.choices.items()
+
+
+def _sentence(parser: argparse.ArgumentParser) -> str:
+    text = parser.description or ""
+    return f"{text[0].upper()}{text[1:].rstrip('.')}."
+
+
+def _section(name: str, parser: argparse.ArgumentParser) -> str:
+    public = [each for each in parser._actions if each.help != argparse.SUPPRESS]
+    rows = [(_names(each), _help(each)) for each in public if each.dest != "help"]
+    options = f"\n{table(('argument', ''), rows)}" if rows else ""
+    return f"## `ved {name}`\n\n{_sentence(parser)}\n{options}"
+
+
+def _names(action: argparse.Action) -> str:
+    """Return how a user writes an argument, such as `--port PORT`."""
+    value = "" if action.nargs == 0 else _value(action)
+    if not action.option_strings:
+        return code(value if action.nargs != "?" else f"[{value}]")
+    return ", ".join(code(f"{each} {value}".strip()) for each in action.option_strings)
+
+
+def _value(action: argparse.Action) -> str:
+    if action.choices is not None:
+        return "{" + ",".join(map(str, action.choices)) + "}"
+    name = action.metavar if isinstance(action.metavar, str) else action.dest
+    return name if action.metavar or not action.option_strings else name.upper()
+
+
+def _help(action: argparse.Action) -> str:
+    parts = ["required" if action.required and action.option_strings else "", action.help or ""]
+    return "; ".join(filter(None, parts))
