@@ -13,7 +13,7 @@ FUZZ := $(VENV)-fuzz
 REPOSITORY := examples/repository
 WORKFLOWS := .github/workflows/*.yml examples/workflows/*.yml $(REPOSITORY)/.github/workflows/*.yml
 
-.PHONY: demo check test test-fast test-unit test-runner test-nightly audit coverage lint fuzz bench schema docs golden lock clean
+.PHONY: demo check test test-fast test-unit test-runner test-nightly audit coverage lint fuzz bench bench-quick schema docs golden lock clean
 
 # Modules stay in one process each, so what a module prepares is prepared once. Many tests wait for
 # other processes, so there is one process more than processors.
@@ -80,6 +80,9 @@ fuzz: requirements/fuzz.txt ## Fuzz the readers of untrusted files: Linux, in an
 
 bench: $(VENV)/dev.installed ## Measure, against the script that people use today and against the wire
 	$(RUN) -m bench
+
+bench-quick: $(VENV)/dev.installed ## Measure a few key ratios, in less than three minutes
+	$(RUN) -m bench --quick
 
 schema: $(VENV)/dev.installed ## Write the manifest's JSON Schema
 	$(RUN) -c "from pathlib import Path; from ved.manifest import write_schema; write_schema(Path('schema/pairs.schema.json'))"

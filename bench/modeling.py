@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench import sources
+from bench.history import Ratio
 from bench.measure import run
 from bench.serving import BATCHES, TOKENS
 from tests.support.environments import python
@@ -17,9 +18,10 @@ TITLE = "Flax models"
 ROUNDS = 2
 ROOT = Path(__file__).parents[1]
 CLASSES = {"ved": "ved.modeling", "transformers": "transformers 4.57, Flax", "pytorch": "PyTorch"}
+NAMES = {"load": "loading a checkpoint", f"further {BATCHES[-1]}": "generating"}
 
 
-def measure(kept: Path, folder: Path) -> Iterator[str]:
+def measure(kept: Path, folder: Path) -> Iterator[str | Ratio]:
     """Yield the costs of loading a checkpoint and of generating, as Markdown.
 
     Args:
@@ -54,12 +56,17 @@ def measure(kept: Path, folder: Path) -> Iterator[str]:
         f"ViT-base and GPT-2, float32, greedy, {TOKENS} new tokens. The classes run in turns, in "
         f"fresh processes. Medians of {ROUNDS} runs."
     )
-    head = f"| | {' | '.join(CLASSES.values())} |\n| --- |{' ---: |' * len(CLASSES)}\n"
+    columns = [*CLASSES.values(), "transformers / VED"]
+    head = f"| | {' | '.join(columns)} |\n| --- |{' ---: |' * len(columns)}\n"
     yield head + "\n".join(rows)
+    for stage in ("load", f"further {BATCHES[-1]}"):
+        ratio = costs["transformers"][stage] / costs["ved"][stage]
+        yield Ratio(f"{NAMES[stage]}: transformers' Flax class / ved.modeling", ratio)
 
 
 def _row(title: str, unit: str, values: Sequence[float]) -> str:
-    return f"| {title} | {' | '.join(f'{value:,.2f} {unit}' for value in values)} |"
+    cells = [f"{value:,.2f} {unit}" for value in values]
+    return f"| {title} | {' | '.join(cells)} | {values[1] / values[0]:.2f} |"
 
 
 def _serve(name: str, checkpoint: Path) -> dict[str, float]:

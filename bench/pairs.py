@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench import sources
 from bench.building import BuildCost, build, manifest_of, publish
+from bench.history import Ratio
 from bench.hub import hub_process
 from ved.localhub import Exchange
 from ved.manifest.fields import WeightFormat
@@ -49,7 +50,7 @@ class _Run:
     exchanges: Sequence[Exchange]
 
 
-def measure(kept: Path, folder: Path) -> Iterator[str]:
+def measure(kept: Path, folder: Path) -> Iterator[str | Ratio]:
     """Yield what building six pairs costs, as Markdown.
 
     Args:
@@ -80,10 +81,10 @@ def measure(kept: Path, folder: Path) -> Iterator[str]:
         ),
     )
     for number, case in enumerate(cases):
-        yield _section(case, _run(case, folder / str(number)))
+        yield from _section(case, _run(case, folder / str(number)))
 
 
-def _section(case: _Case, run: _Run) -> str:
+def _section(case: _Case, run: _Run) -> Iterator[str | Ratio]:
     down = sum(exchange.bytes_out for exchange in run.exchanges)
     up = sum(exchange.bytes_in for exchange in run.exchanges)
     bound = max(down, up) / case.bandwidth
@@ -98,11 +99,13 @@ def _section(case: _Case, run: _Run) -> str:
         "limit of disk": f"{case.max_disk / 1e6:,.0f} MB",
         "downloads of a source's weights, at most": str(_most_downloads(run.exchanges)),
     }
-    return (
+    yield (
         f"### {case.name}\n\nWeight files: {', '.join(case.weights)}. Each direction: "
         f"{case.bandwidth / 1e6:.0f} MB/s.\n\n| | |\n| --- | ---: |\n"
         + "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     )
+    files = f"{len(case.weights)} weight file{'s'[: len(case.weights) - 1]}"
+    yield Ratio(f"six pairs, {files}: wall / bound", run.cost.wall / bound)
 
 
 def _most_downloads(exchanges: Sequence[Exchange]) -> int:

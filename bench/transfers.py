@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from huggingface_hub import HfApi
 
 from bench import sources
 from bench.building import BuildCost, build, manifest_of, publish
+from bench.history import Ratio
 from bench.hub import OWNER, TOKEN, hub_process
-from ved.localhub import Exchange
 
 TITLE = "Publishing over Xet and over LFS"
 
@@ -18,7 +19,15 @@ _FRESH = ("crossattention", "ln_cross_attn", "enc_to_dec_proj")
 """Parts of the names of newly initialized parameters of GPT-2."""
 
 
-def measure(kept: Path, folder: Path) -> Iterator[str]:
+class _Run(NamedTuple):
+    """A build: its cost, the bytes that it sent, and those that were newly initialized."""
+
+    cost: BuildCost
+    sent: int
+    fresh: int
+
+
+def measure(kept: Path, folder: Path) -> Iterator[str | Ratio]:
     """Yield what is sent for one pair and for two pairs of a run, as Markdown.
 
     Args:
@@ -31,7 +40,7 @@ def measure(kept: Path, folder: Path) -> Iterator[str]:
         "empty cache. The further pair has the same encoder and another decoder."
     )
     encoder, decoders = sources.vit_base(kept), [sources.gpt2(kept, seed) for seed in (0, 1)]
-    rows = []
+    runs: dict[tuple[str, int], _Run] = {}
     with hub_process(folder / "hub", xet=True) as hub:
         publish([encoder, *decoders], hub.endpoint, xet=True)
         for storage, variables in (("Xet", {}), ("LFS", {"HF_HUB_DISABLE_XET": "1"})):
@@ -43,16 +52,19 @@ def measure(kept: Path, folder: Path) -> Iterator[str]:
                 output = ("--endpoint", hub.endpoint)
                 hub.reset(None)
                 cost = build((manifest, *output), folder / name, variables)
-                exchanges = hub.reset(None)
+                sent = sum(exchange.bytes_in for exchange in hub.reset(None))
                 fresh = _fresh(hub.endpoint, [f"{name}-{number}" for number in range(count)])
-                rows.append(_row(storage, count, cost, exchanges, fresh))
+                runs[storage, count] = _Run(cost, sent, fresh)
     yield "\n".join(
         (
-            "| storage | pairs | sent | of the fresh bytes | wall | CPU | peak RSS |",
-            "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-            *rows,
+            "| storage | pairs | sent | of the fresh bytes | wall | of LFS | CPU | peak RSS |",
+            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+            *(_row(*key, run, runs["LFS", key[1]]) for key, run in runs.items()),
         )
     )
+    xet, lfs = runs["Xet", 1], runs["LFS", 1]
+    yield Ratio("Xet: sent / newly initialized bytes", xet.sent / xet.fresh)
+    yield Ratio("a build, wall: Xet / LFS", xet.cost.wall / lfs.cost.wall)
 
 
 def _renamed(manifest: str, name: str, seed: int) -> str:
@@ -72,11 +84,9 @@ def _fresh(endpoint: str, repos: Sequence[str]) -> int:
     return sum(4 * each.parameter_count for name, each in tensors if any(p in name for p in _FRESH))
 
 
-def _row(
-    storage: str, count: int, cost: BuildCost, exchanges: Sequence[Exchange], fresh: int
-) -> str:
-    sent = sum(each.bytes_in for each in exchanges)
+def _row(storage: str, pairs: int, run: _Run, lfs: _Run) -> str:
     return (
-        f"| {storage} | {count} | {sent / 1e6:,.1f} MB | {sent / fresh:.3f} | {cost.wall:.1f} s "
-        f"| {cost.cpu:.1f} s | {cost.memory / 1e6:,.0f} MB |"
+        f"| {storage} | {pairs} | {run.sent / 1e6:,.1f} MB | {run.sent / run.fresh:.3f} "
+        f"| {run.cost.wall:.1f} s | {run.cost.wall / lfs.cost.wall:.2f} | {run.cost.cpu:.1f} s "
+        f"| {run.cost.memory / 1e6:,.0f} MB |"
     )

@@ -1,0 +1,21 @@
+"""A few key ratios, in less than three minutes on an idle machine."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench import assembly, plan
+from bench.history import Ratio
+
+_ROUNDS = 2
+_PAIRS = 100
+
+
+def measure(kept: Path, folder: Path) -> Iterator[str | Ratio]:
+    """Yield what assembling a pair and planning published pairs cost, as Markdown.
+
+    Args:
+        kept: the directory of the sources.
+        folder: an empty directory.
+    """
+    yield from assembly.base_pair(kept, folder, _ROUNDS)
+    yield from plan.skipping(folder / "plan", _PAIRS, _ROUNDS + 1)
