@@ -10,7 +10,7 @@ from ved import environment
 if __name__ == "__main__":
     environment.prepare(progress_bars=False)  # before the imports that read it
 
-from bench import (  # noqa: E402
+from bench import (
     assembly,
     container,
     history,

@@ -7,7 +7,6 @@ from bench import assembly, plan
 from bench.history import Ratio
 
 _ROUNDS = 2
-_PAIRS = 100
 
 
 def measure(kept: Path, folder: Path) -> Iterator[str | Ratio]:
@@ -18,4 +17,4 @@ def measure(kept: Path, folder: Path) -> Iterator[str | Ratio]:
         folder: an empty directory.
     """
     yield from assembly.base_pair(kept, folder, _ROUNDS)
-    yield from plan.skipping(folder / "plan", _PAIRS, _ROUNDS + 1)
+    yield from plan.skipping(folder / "plan", plan.PAIRS, _ROUNDS + 1)
