@@ -8,7 +8,7 @@ from pathlib import Path
 from ved import environment
 
 if __name__ == "__main__":
-    environment.prepare(progress_bars=False)  # before the imports that read it
+    environment.prepare()  # before the imports that read it
 
 from bench import (
     assembly,

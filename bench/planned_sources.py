@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ved import environment
 
-environment.prepare(progress_bars=False, endpoint=sys.argv[3])  # before the imports that read it
+environment.prepare(endpoint=sys.argv[3])  # before the imports that read it
 
 from ved import commands  # noqa: E402
 from ved.examination.examiner import use_examiner  # noqa: E402

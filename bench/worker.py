@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ved import environment
 
-environment.prepare(progress_bars=False)
+environment.prepare()
 
 
 def assemble(encoder: Path, decoder: Path, output: Path) -> None:

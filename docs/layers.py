@@ -14,6 +14,7 @@ ORDER = (
         "arguments",
         "commands",
         "execution",
+        "terminal",
         "results",
         "planning",
         "publishing",

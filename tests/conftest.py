@@ -32,7 +32,7 @@ _HOME = tempfile.TemporaryDirectory(prefix="ved-tests-")
 os.environ["HF_HOME"] = f"{_HOME.name}/hf-home"
 # The Hub listens already here: a port that was only chosen could be taken by another process.
 _HUB = LocalHub(Path(_HOME.name, "hub"), xet=True).__enter__()
-environment.prepare(progress_bars=False, endpoint=_HUB.endpoint)
+environment.prepare(endpoint=_HUB.endpoint)
 # VED itself honors neither. hf_xet reads its settings once, so its waits are short in all tests.
 _KEPT = {**COMPILATION, **environment.XET_VARIABLES, "HF_XET_CLIENT_RETRY_BASE_DELAY": "10ms"}
 os.environ.update(_KEPT)

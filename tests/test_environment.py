@@ -26,7 +26,7 @@ def test_prepare_removes_a_variable_that_is_not_honored(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, HOSTILE_VARIABLES.get(name, "1"))
-    environment.prepare(progress_bars=True)
+    environment.prepare()
     assert libraries_variables().keys() - environment.HONORED.keys() == environment.VARIABLES.keys()
     assert environment.VARIABLES.items() <= os.environ.items()
 
@@ -34,7 +34,7 @@ def test_prepare_removes_a_variable_that_is_not_honored(
 def test_prepare_keeps_honored_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in environment.HONORED:
         monkeypatch.setenv(name, f"a user's {name}")
-    environment.prepare(progress_bars=True)
+    environment.prepare()
     assert {name: os.environ[name] for name in environment.HONORED} == {
         name: f"a user's {name}" for name in environment.HONORED
     }
@@ -44,13 +44,13 @@ def test_prepare_keeps_variables_of_other_programs(monkeypatch: pytest.MonkeyPat
     others = ("HTTPS_PROXY", "SSL_CERT_FILE", "TMPDIR", "GITHUB_ACTIONS", "INPUT_TOKEN")
     for name in others:
         monkeypatch.setenv(name, "x")
-    environment.prepare(progress_bars=True)
+    environment.prepare()
     assert {os.environ[name] for name in others} == {"x"}
 
 
 def test_prepare_sets_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "https://other.example")
-    environment.prepare(progress_bars=False, endpoint="https://hub.example")
+    environment.prepare(endpoint="https://hub.example")
     assert os.environ["HF_ENDPOINT"] == "https://hub.example"
 
 

@@ -20,6 +20,7 @@ from ved.manifest.fields import is_local
 from ved.manifest.loading import ManifestError, load
 from ved.manifest.pair_models import ConfigRef, SourceRef
 from ved.redaction import KNOWN, environment_secrets
+from ved.terminal.abilities import abilities_of
 
 if TYPE_CHECKING:
     from ved.planning import RunOptions
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run_command(options: argparse.Namespace) -> int:
     endpoint = getattr(options, "endpoint", None)
-    environment.prepare(progress_bars=sys.stderr.isatty(), endpoint=endpoint)
+    environment.prepare(endpoint=endpoint)
     logs.configure(sys.stderr)
     try:
         status = _COMMANDS[options.command](options)
@@ -141,7 +142,7 @@ def _run_options(options: argparse.Namespace) -> "RunOptions":
         output_directory=options.output_dir,
         push=options.push,
         max_disk=parse_size(options.max_disk) if options.max_disk else None,
-        progress_bar=sys.stderr.isatty(),
+        progress_bar=abilities_of(sys.stderr).bars,
     )
 
 

@@ -51,6 +51,7 @@ VARIABLES = {
     "TRANSFORMERS_VERBOSITY": "error",
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # VED draws one bar for everything
     **XET_VARIABLES,
 }
 
@@ -92,17 +93,15 @@ HONORED: Mapping[str, str] = {
     "HUGGINGFACE_HUB_CACHE": "The former name of `HF_HUB_CACHE`.",
     "HF_XET_CACHE": "The directory of the cache of Xet, a protocol for large files.",
     "HF_HUB_DISABLE_XET": "With `1`, large files are transferred without Xet.",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "With `1`, no progress bars are drawn.",
     "HF_DEBUG": "With `1`, each request to the Hub is logged, without its token.",
 }
 """The variables of the libraries that are left as they are, and the effect of each."""
 
 
-def prepare(*, progress_bars: bool, endpoint: str | None = None) -> None:
+def prepare(*, endpoint: str | None = None) -> None:
     """Set the variables; call this before anything imports those libraries.
 
     Args:
-        progress_bars: whether huggingface_hub draws bars for downloads and uploads.
         endpoint: the address of the Hub; None leaves the present one.
     """
     for name in [*os.environ]:
@@ -113,8 +112,6 @@ def prepare(*, progress_bars: bool, endpoint: str | None = None) -> None:
     endpoint = endpoint or os.environ.get("HF_ENDPOINT")
     if endpoint:
         os.environ["HF_ENDPOINT"] = parsable(endpoint)
-    if not progress_bars:
-        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     global _is_prepared
     _is_prepared = True
 
@@ -134,7 +131,7 @@ def parsable(endpoint: str) -> str:
 def prepare_once() -> None:
     """Set the variables unless that is done, for programs that use VED as a library."""
     if not _is_prepared:
-        prepare(progress_bars=False)
+        prepare()
 
 
 _is_prepared = False

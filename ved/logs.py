@@ -1,6 +1,8 @@
 """Format the records of the log, which may quote sources and servers."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import TextIOBase
 from types import TracebackType
 from typing import Any, TextIO
@@ -17,34 +19,39 @@ _ExceptionInfo = (
     tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 )
 
-_OF_A_TERMINAL = "\n\t\r"
-_CURSOR_UP = "\x1b[A"
-
 
 class CleanStream:
     """A stream whose text has no secrets and no control characters. It is not truncated.
 
-    In a terminal, the two control sequences that progress bars need stay.
-
     Args:
-        stream: receives the text.
+        raw: receives the text.
+
+    Attributes:
+        raw: the same, for what VED itself draws in a terminal.
     """
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, raw: TextIO) -> None:
+        self.raw = raw
+        self._target: TextIO | TextIOBase = raw
 
     def write(self, text: str) -> int:
         """Write a text."""
-        keep = _OF_A_TERMINAL if self._stream.isatty() else "\n\t"
-        parts = text.split(_CURSOR_UP) if self._stream.isatty() else [text]
         # An escape is at most ten characters long, so nothing is truncated.
-        cleaned = [clean(part, 10 * len(part) + 10, keep) for part in parts]
-        self._stream.write(_CURSOR_UP.join(cleaned))
+        self._target.write(clean(text, 10 * len(text) + 10, keep="\n\t"))
         return len(text)
+
+    @contextmanager
+    def diverted(self, target: TextIOBase) -> Iterator[None]:
+        """Write to another stream while the block runs, such as one that has bars below."""
+        self._target = target
+        try:
+            yield
+        finally:
+            self._target = self.raw
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of the stream."""
-        return getattr(self._stream, name)
+        return getattr(self.raw, name)
 
 
 class LogFormatter(logging.Formatter):

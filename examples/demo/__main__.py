@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ved import environment
 
-environment.prepare(progress_bars=False)  # before the imports that read it
+environment.prepare()  # before the imports that read it
 
 from huggingface_hub import hf_hub_download  # noqa: E402
 

@@ -1,5 +1,6 @@
-"""What is shown of a run: plain lines in a log, and a bar besides in a terminal only."""
+"""What is shown of a run: plain lines in a log, and bars below them in a terminal only."""
 
+import io
 import json
 import logging
 import os
@@ -8,23 +9,39 @@ import re
 import subprocess
 import sys
 import termios
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
-from tests.support.publishing import TOKEN, pair
-from ved.execution.progress import progress_bar
+from tests.support.publishing import TOKEN, build_pair, pair
+from ved.execution import run
+from ved.execution.progress import Progress, bytes_below, progress_bars
 from ved.localhub import LocalHub
+from ved.logs import CleanStream
+from ved.terminal.bars import RunningStep, RunState, format_seconds, live_bars
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_log_has_a_plain_line_for_each_step_that_begins_with_the_pair(
+class Terminal(io.StringIO):
+    """A stream that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def text(self) -> str:
+        """Return what was written, without control sequences."""
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.getvalue())
+
+
+def test_log_has_a_plain_line_for_each_step_that_begins_with_the_pair(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.INFO, "ved")
-    with progress_bar(3000, is_shown=False) as progress:
+    with progress_bars(3000, are_drawn=False) as progress:
         with progress.step("owner/a", "Downloading", 1000):
             pass
         with progress.step("owner/b", "Assembling", 2_000_000):
@@ -33,47 +50,117 @@ def test_a_log_has_a_plain_line_for_each_step_that_begins_with_the_pair(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_bar_names_what_is_being_done_and_counts_the_bytes_of_what_is_over(
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    def drawn() -> str:
-        return capfd.readouterr().err.rpartition("\r")[2]
+def test_progress_counts_bytes_within_a_step() -> None:
+    progress, done = Progress(4000), [0]
+    with progress.step("owner/a", "Assembling", 3000, lambda: done[0]):
+        assert progress.state().done == 0
+        done[0] = 1200
+        with progress.step("owner/b", "Checking", 1000):
+            state = progress.state()
+            assert state.steps == [
+                RunningStep("owner/a", "Assembling", 1200, 3000),
+                RunningStep("owner/b", "Checking", None, 1000),
+            ]
+            assert (state.done, state.total) == (1200, 4000)
+        assert progress.state().done == 2200
+        done[0] = 9999  # a file may be larger than estimated
+        assert progress.state().done == 4000
+    assert (progress.state().steps, progress.state().done) == ([], 4000)
 
-    with (
-        progress_bar(4000, is_shown=True) as progress,
-        progress.step("owner/a", "Assembling", 3000),
-    ):
-        assert drawn().startswith("assembling owner/a:   0%|")
-        with progress.step("owner/b", "Downloading", 1000):
-            assert drawn().startswith("assembling owner/a, downloading owner/b:   0%|")
-        assert drawn().startswith("assembling owner/a:")
-    assert "4.00k/4.00k" in drawn()
 
-
-def test_the_bytes_of_a_step_that_fails_are_counted_as_well(
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    with (
-        progress_bar(1000, is_shown=True) as progress,
-        pytest.raises(OSError, match="full"),
-        progress.step("owner/a", "Assembling", 1000),
-    ):
+def test_progress_counts_the_bytes_of_a_step_that_fails() -> None:
+    progress = Progress(1000)
+    with pytest.raises(OSError, match="full"), progress.step("owner/a", "Assembling", 1000):
         raise OSError("full")
-    assert "1.00k/1.00k" in capfd.readouterr().err
+    assert (progress.state().steps, progress.state().done) == ([], 1000)
+
+
+def test_bytes_below_counts_what_is_written_of_files(tmp_path: Path) -> None:
+    assert bytes_below(tmp_path / "none") == 0
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "full").write_bytes(bytes([1]) * 100_000)
+    with (tmp_path / "a" / "with-a-hole").open("wb") as file:
+        file.seek(10_000_000)
+        file.write(b"end")
+    assert 100_000 <= bytes_below(tmp_path / "a", tmp_path / "none") < 200_000
+
+
+def test_steps_of_a_build_measure_their_bytes(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    measured: dict[str, tuple[int, int]] = {}
+
+    class Measured(Progress):
+        """Notes the bytes of each step when it ends."""
+
+        @contextmanager
+        def step(
+            self, repo: str, verb: str, size: int, measure: Callable[[], int] | None = None
+        ) -> Iterator[None]:
+            with super().step(repo, verb, size, measure):
+                yield
+                measured[verb] = (measure() if measure else 0, size)
+
+    @contextmanager
+    def bars(total: int, **_: object) -> Iterator[Progress]:
+        yield Measured(total)
+
+    monkeypatch.setattr(run, "progress_bars", bars)
+    assert build_pair(hub, pair("owner/of-the-bars")).action == "built"
+    assert [*measured] == ["Downloading", "Assembling", "Publishing", "Checking"]
+    shares = {verb: done / size for verb, (done, size) in measured.items()}
+    assert 0.9 < shares["Downloading"] < 1.5
+    assert 0.9 < shares["Assembling"] < 1.5
+    assert 0.5 < shares["Publishing"] <= 1  # the small files are a part of the commit itself
+
+
+STATE = RunState([RunningStep("owner/a", "Publishing", 1_000_000, 4_000_000)], 10**6, 10**7, 80.0)
+
+
+def test_bars_show_steps_and_the_whole_run() -> None:
+    terminal = Terminal()
+    with live_bars(lambda: STATE, terminal):
+        pass
+    text = terminal.text()
+    assert re.search(r"Publishing +owner/a +\S+ +1\.0 MB of 4\.0 MB", text)
+    assert "10% of 10.0 MB after 1:20, about 12:00 left" in text
+
+
+def test_bars_leave_lines_whole_and_interpret_nothing_in_them() -> None:
+    terminal = Terminal()
+    stream = CleanStream(terminal)
+    lines = ["[red]not red[/red]", "[link=https://evil.example]x[/link]", "long " * 100, ":smile:"]
+    with live_bars(lambda: STATE, stream):
+        for line in lines:
+            stream.write(f"{line}\n")
+        stream.write("\x1b]0;evil\x07 without an end")
+    stream.write("after\n")
+    written = re.split(r"[\r\n]+", terminal.text())
+    assert [line for line in lines if line not in written] == []
+    assert "\\x1b]0;evil\\x07 without an end" in written
+    assert "\x1b]" not in terminal.getvalue()
+    assert written[-2:] == ["after", ""]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (80, "1:20"), (7280, "2:01:20")]
+)
+def test_durations_are_minutes_and_seconds(seconds: float, text: str) -> None:
+    assert format_seconds(seconds) == text
 
 
 @pytest.mark.slow
-def test_in_a_terminal_a_bar_is_drawn_and_the_lines_of_the_log_stay_whole(
-    hub: LocalHub, tmp_path: Path
-) -> None:
+def test_build_in_a_terminal_draws_bars_below_whole_lines(hub: LocalHub, tmp_path: Path) -> None:
     manifest = tmp_path / "pairs.yaml"
     manifest.write_text(json.dumps({"pairs": [pair("owner/of-the-terminal")]}))
     terminal, its_end = pty.openpty()
     termios.tcsetwinsize(its_end, (24, 200))
+    variables = {"HF_HOME": str(tmp_path / "cache"), "HF_TOKEN": TOKEN, "TERM": "xterm"}
     with subprocess.Popen(
         [sys.executable, "-m", "ved", "build", manifest, "--endpoint", hub.endpoint],
         stderr=its_end,
-        env={**os.environ, "HF_HOME": str(tmp_path / "cache"), "HF_TOKEN": TOKEN},
+        env={**os.environ, **variables},
         cwd=ROOT,
     ) as process:
         os.close(its_end)
@@ -83,10 +170,9 @@ def test_in_a_terminal_a_bar_is_drawn_and_the_lines_of_the_log_stay_whole(
                 received += piece
     os.close(terminal)
     assert process.returncode == 0
-    text = received.decode()
-    assert re.search(r"\rassembling owner/of-the-terminal: +\d+%\|", text)
-    # huggingface_hub's own bars: of downloads, and not of uploads.
-    assert re.search(r"/config.json: +\d+%\|", text)
-    assert "Processing" not in text
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", received.decode())
+    assert re.search(r"Assembling +owner/of-the-terminal +\S+ +[\d.]+ KB of [\d.]+ KB", text)
+    assert re.search(r"\d+% of [\d.]+ MB after 0:\d\d", text)
+    assert "config.json:" not in text  # no bars of huggingface_hub
     for verb in ("Downloading", "Assembling", "Publishing", "Checking"):
-        assert re.search(rf"\rowner/of-the-terminal: {verb} [\d.]+ KB\r\n", text)
+        assert re.search(rf"[\r\n]owner/of-the-terminal: {verb} [\d.]+ KB\r\n", text)

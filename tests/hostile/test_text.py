@@ -332,17 +332,7 @@ def test_terminal_gets_no_secret(
     assert "hf_of_the_user" not in printed
 
 
-class Terminal(io.StringIO):
-    """A stream that is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-def test_terminal_keeps_what_progress_bars_need() -> None:
-    terminal = Terminal()
-    logs.CleanStream(terminal).write("\r50%\x1b[A\n\x1b[2J")
-    assert terminal.getvalue() == "\r50%\x1b[A\n\\x1b[2J"
-    plain = io.StringIO()
-    logs.CleanStream(plain).write("\r50%\x1b[A\n")
-    assert plain.getvalue() == " 50%\\x1b[A\n"
+def test_clean_stream_keeps_no_control_characters() -> None:
+    stream = io.StringIO()
+    logs.CleanStream(stream).write("\r50%\x1b[A\tx\n\x1b[2J")
+    assert stream.getvalue() == " 50%\\x1b[A\tx\n\\x1b[2J"

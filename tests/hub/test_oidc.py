@@ -136,7 +136,7 @@ def test_environment_does_not_have_huggingface_hub_publish_by_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(os, "environ", {"HF_OIDC_RESOURCE": REPO, "HF_OIDC_ID_TOKEN": "a.b.c"})
-    environment.prepare(progress_bars=False)
+    environment.prepare()
     assert not any("OIDC" in name for name in os.environ)
 
 

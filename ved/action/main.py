@@ -47,7 +47,7 @@ def main(log: StepLog) -> int:
     for secret in environment_secrets(os.environ):
         runner.mask(secret)
     inputs = Inputs.read(os.environ)
-    environment.prepare(progress_bars=False, endpoint=inputs.endpoint)
+    environment.prepare(endpoint=inputs.endpoint)
     logs.configure(log)
     # These import huggingface_hub, which reads the environment when it is imported. Signals are
     # held back until then: there is nothing to report with before, and numpy is imported only once.

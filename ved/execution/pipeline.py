@@ -26,12 +26,12 @@ from typing import TypeAlias
 from huggingface_hub import HfApi
 
 from ved.execution.checkpoint_dir import BuiltCheckpoint, build_checkpoint
-from ved.execution.progress import Progress
+from ved.execution.progress import Progress, bytes_below
 from ved.execution.readback import PublishedCommit, check_published, check_published_card
 from ved.execution.reporter import UNCHECKED, Reporter
 from ved.execution.source_store import SourceStore, weights_to_learn
 from ved.hub.access import HubAccess
-from ved.hub.upload_counter import count_uploads
+from ved.hub.upload_counter import count_uploads, upload_measure
 from ved.interruption import import_whole, raise_if_interrupted, thread_pool, wait_interruptibly
 from ved.machine import DiskBudget, DiskNeed
 from ved.manifest.settings import CheckpointSettings
@@ -137,7 +137,8 @@ class Pipeline:
         work.start = time.monotonic()  # the time of a pair does not include its waiting for others
         if not missing:
             return [self._store.fetch(source) for source in sources]
-        with self._progress.step(work.action.pair.repo, "Downloading", missing):
+        measure = self._store.measure_download(sources)
+        with self._progress.step(work.action.pair.repo, "Downloading", missing, measure):
             return [self._store.fetch(source) for source in sources]
 
     def _build(self, work: _Work, fetched: "Future[list[Source]]") -> BuiltCheckpoint | None:
@@ -146,7 +147,8 @@ class Pipeline:
         try:
             encoder, decoder = wait_interruptibly(fetched)
             self._reporter.raise_if_limited()
-            with self._progress.step(pair.repo, "Assembling", work.need.output):
+            written = partial(bytes_below, work.directory)
+            with self._progress.step(pair.repo, "Assembling", work.need.output, written):
                 work.directory.mkdir(parents=True)
                 settings, found = CheckpointSettings.of(pair), work.action.examinations
                 built = build_checkpoint(
@@ -206,7 +208,7 @@ class Pipeline:
         assert action.target is not None
         self._reporter.raise_if_limited()
         on_commit = self._reporter.publishing(action, "built", work.start, size, digests)
-        with self._progress.step(repo, "Publishing", size):
+        with self._progress.step(repo, "Publishing", size, upload_measure()):
             commit = commits.publish(
                 action.target,
                 work.directory,

@@ -1,100 +1,123 @@
-"""Report the steps of a run: a bar in a terminal, plain lines in a log."""
+"""Report the steps of a run: bars in a terminal, plain lines in a log."""
 
 import logging
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
-from typing import Any
-
-from huggingface_hub.utils import (
-    are_progress_bars_disabled,
-    disable_progress_bars,
-    enable_progress_bars,
-)
-from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
+from typing import TYPE_CHECKING
 
 from ved.results import Step
 from ved.sizes import format_size
 
+if TYPE_CHECKING:
+    from ved.terminal.bars import RunState
+
 log = logging.getLogger("ved")
 
-_DOWNLOADS = ("huggingface_hub.http_get", "huggingface_hub.xet_get")
-"""The names of huggingface_hub's bars for downloads."""
+_BLOCK = 512
+"""Bytes of the unit of `st_blocks`."""
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A step that is not finished."""
+
+    verb: str
+    size: int
+    measure: Callable[[], int] | None
+
+    def done(self) -> int | None:
+        """Return the bytes so far, which never are more than those of the step."""
+        return min(self.measure(), self.size) if self.measure else None
 
 
 class Progress:
-    """The steps of all pairs; safe to share between threads."""
+    """The steps of all pairs; safe to share between threads.
 
-    def __init__(self, bar: "tqdm[Any]") -> None:
-        self._bar = bar
-        self._current: dict[str, str] = {}
+    Args:
+        total: bytes to download, write, upload and check.
+    """
+
+    def __init__(self, total: int = 0) -> None:
+        self._total = total
+        self._done = 0
+        self._running: dict[str, _Running] = {}
         self._steps: dict[str, list[Step]] = {}
         self._start = time.monotonic()
         self._lock = Lock()
 
     @contextmanager
-    def step(self, repo: str, verb: str, size: int) -> Iterator[None]:
+    def step(
+        self, repo: str, verb: str, size: int, measure: Callable[[], int] | None = None
+    ) -> Iterator[None]:
         """Report that a step begins, and count its bytes when the block ends.
 
         Args:
             repo: the repo of the pair.
             verb: what is done, such as "Downloading".
             size: bytes that the step downloads, writes or uploads; 0 is not reported.
+            measure: returns how many of these bytes are done; called in another thread.
         """
         log.info("%s: %s%s", repo, verb, f" {format_size(size)}" if size else "")
-        self._show(repo, verb)
         start = time.monotonic()
+        with self._lock:
+            self._running[repo] = _Running(verb, size, measure)
         try:
             yield
         finally:
-            self._show(repo, "")
             step = Step(verb, start - self._start, time.monotonic() - self._start)
             with self._lock:
-                self._bar.update(size)
+                del self._running[repo]
+                self._done += size
                 self._steps.setdefault(repo, []).append(step)
+            log.debug("%s: %s took %.1f s", repo, verb, step.end - step.start)
 
     def steps(self, repo: str) -> tuple[Step, ...]:
         """Return the finished steps of a pair."""
         return tuple(self._steps.get(repo, ()))
 
-    def _show(self, repo: str, verb: str) -> None:
+    def state(self) -> "RunState":
+        """Return the progress at this moment."""
+        from ved.terminal.bars import RunningStep, RunState
+
         with self._lock:
-            self._current[repo] = verb
-            current = (f"{verb.lower()} {repo}" for repo, verb in self._current.items() if verb)
-            self._bar.set_description_str(", ".join(current))
+            running, done = [*self._running.items()], self._done
+        steps = [RunningStep(repo, each.verb, each.done(), each.size) for repo, each in running]
+        done += sum(step.done or 0 for step in steps)
+        return RunState(steps, done, self._total, time.monotonic() - self._start)
 
 
 @contextmanager
-def progress_bar(total: int, *, is_shown: bool) -> Iterator[Progress]:
-    """Yield the progress of a run, with a bar if wanted.
+def progress_bars(total: int, *, are_drawn: bool) -> Iterator[Progress]:
+    """Yield the progress of a run, with bars on standard error if wanted.
 
     Args:
-        total: bytes to download, write and upload.
-        is_shown: whether to draw a bar; lines of the log do not disturb it.
+        total: bytes to download, write, upload and check.
+        are_drawn: whether to draw bars; lines of the log appear above them.
     """
-    with (
-        logging_redirect_tqdm() if is_shown else nullcontext(),
-        _bars_of_downloads() if is_shown else nullcontext(),
-        tqdm(total=total, unit="B", unit_scale=True, disable=not is_shown) as bar,
-    ):
-        yield Progress(bar)
-
-
-@contextmanager
-def _bars_of_downloads() -> Iterator[None]:
-    """Have huggingface_hub draw bars for downloads only.
-
-    Those for its uploads move the cursor up, over the lines of this run.
-    """
-    if are_progress_bars_disabled():
-        yield
+    progress = Progress(total)
+    if not are_drawn:
+        yield progress
         return
-    disable_progress_bars()
-    for name in _DOWNLOADS:
-        enable_progress_bars(name)
-    try:
-        yield
-    finally:
-        enable_progress_bars()
+    from ved.terminal.bars import live_bars
+
+    with live_bars(progress.state, sys.stderr, sys.stdout):
+        yield progress
+
+
+def bytes_below(*directories: Path) -> int:
+    """Return the disk space of all files in directories that others are writing to, in bytes."""
+    total = 0
+    for directory in directories:
+        for path in directory.rglob("*"):
+            try:
+                status = path.lstat()
+            except OSError:  # renamed or deleted meanwhile
+                continue
+            # A download may write the end of a file first.
+            total += min(status.st_blocks * _BLOCK, status.st_size)
+    return total

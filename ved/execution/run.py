@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ved.execution.collection_step import sync_collections
 from ved.execution.pipeline import Pipeline
-from ved.execution.progress import progress_bar
+from ved.execution.progress import progress_bars
 from ved.execution.source_store import SourceStore
 from ved.hub.access import HubAccess
 from ved.manifest.pair_models import Pair
@@ -46,7 +46,7 @@ def run_plan(
             tempfile.TemporaryDirectory(
                 prefix=".ved-", dir=options.output_directory, ignore_cleanup_errors=True
             ) as name,
-            progress_bar(_bytes(builds, options), is_shown=options.progress_bar) as progress,
+            progress_bars(_bytes(builds, options), are_drawn=options.progress_bar) as progress,
         ):
             directory = Path(name)
             budget = disk_budget(options)

@@ -2,11 +2,12 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from huggingface_hub import HfApi
 
+from ved.execution.progress import bytes_below
 from ved.machine import DiskBudget, DiskNeed, is_local
 from ved.publishing import deduplication
 from ved.sources.source import ResolvedSource, Source
@@ -57,6 +58,12 @@ class SourceStore:
             VedError: the download fails.
         """
         return source.fetch(self._api, None if is_local(source) else self._path(source.key))
+
+    def measure_download(self, sources: Iterable[ResolvedSource]) -> Callable[[], int]:
+        """Return a function that returns how many bytes of sources have arrived since this call."""
+        directories = [self._path(each.key) for each in sources]
+        before = bytes_below(*directories)
+        return lambda: bytes_below(*directories) - before
 
     def release(self, sources: Sequence[ResolvedSource]) -> None:
         """Release the sources of one pair; delete those that no other pair needs."""

@@ -5,7 +5,7 @@ already. Over Xet, which sends parts of files, hf_xet counts.
 Source of the format: https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -26,6 +26,8 @@ class UploadCounter:
     def __init__(self) -> None:
         self.sent: int | None = None
         self._is_known = True
+        self._processed = 0
+        self._transfer: Callable[[], int] = lambda: 0
 
     def count_answer(self, response: httpx2.Response) -> None:
         """Add the bytes that an answer of the batch API requests. Ignores other answers."""
@@ -45,6 +47,18 @@ class UploadCounter:
         """Add a number of bytes."""
         self.sent = (self.sent or 0) + size if self._is_known else None
 
+    def begin_transfer(self, processed: Callable[[], int]) -> None:
+        """Note that a transfer begins.
+
+        Args:
+            processed: returns how many bytes it has read, sent or found on the Hub so far.
+        """
+        self._processed, self._transfer = self.measure(), processed
+
+    def measure(self) -> int:
+        """Return how many bytes of all transfers have been processed; for any thread."""
+        return self._processed + self._transfer()
+
 
 # huggingface_hub makes a commit in the calling thread.
 _counter: ContextVar[UploadCounter | None] = ContextVar("counter", default=None)
@@ -53,6 +67,12 @@ _counter: ContextVar[UploadCounter | None] = ContextVar("counter", default=None)
 def current_counter() -> UploadCounter | None:
     """Return the counter of this thread; None if nothing is counted."""
     return _counter.get()
+
+
+def upload_measure() -> Callable[[], int] | None:
+    """Return what measures the uploads of this thread; None if nothing is counted."""
+    counter = current_counter()
+    return None if counter is None else counter.measure
 
 
 def _count(response: httpx2.Response) -> None:

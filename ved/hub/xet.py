@@ -170,6 +170,9 @@ class _Group:
 
     def __enter__(self) -> "_Group":
         self._group.__enter__()
+        counter = current_counter()
+        if self._transfer.is_upload and counter is not None:
+            counter.begin_transfer(lambda: self._group.progress().total_bytes_completed)
         return self
 
     def start_upload_file(self, path: str, **options: Any) -> Any:

@@ -15,7 +15,7 @@ class RunOptions:
         max_disk: limit for downloaded sources and built checkpoints together, in bytes; None for
             all free space.
         allowed_namespaces: the only users and organizations to publish to; all if empty.
-        progress_bar: whether to draw a progress bar.
+        progress_bar: whether to draw progress bars on standard error.
         workspace: the directory in which local sources have to be; None for the whole machine.
     """
 

@@ -1,0 +1,164 @@
+"""Draw the progress of a run at the bottom of a terminal, below the lines of the log.
+
+Downloading  me/vit-gpt2    ━━━━━━━━━━━━╸━━━━━━━━   312.0 MB of 500.0 MB
+Publishing   me/beit-bert   ━━━━━━━━━━━━━━━━━━━━━     1.2 GB of 1.2 GB
+34% of 4.4 GB after 1:20, about 2:40 left
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from io import TextIOBase
+from typing import TextIO
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ved.logs import CleanStream
+from ved.sizes import format_size
+
+_PER_SECOND = 5
+"""How often bars are drawn."""
+
+_MIN_SHARE, _MIN_SECONDS = 0.03, 5.0
+"""The share and the time of a run before which nobody can tell how long the rest takes."""
+
+
+@dataclass(frozen=True)
+class RunningStep:
+    """A step of a pair that is not finished.
+
+    Attributes:
+        repo: the repo of the pair.
+        verb: what is done, such as "Downloading".
+        done: bytes so far; None if unknown.
+        size: bytes of the whole step; 0 if unknown.
+    """
+
+    repo: str
+    verb: str
+    done: int | None
+    size: int
+
+
+@dataclass(frozen=True)
+class RunState:
+    """The progress of a run.
+
+    Attributes:
+        steps: the steps that are not finished, in the order of their beginnings.
+        done: bytes of all steps so far.
+        total: bytes of the whole run.
+        seconds: the duration so far.
+    """
+
+    steps: Sequence[RunningStep]
+    done: int
+    total: int
+    seconds: float
+
+
+@contextmanager
+def live_bars(state: Callable[[], RunState], *streams: TextIO | CleanStream) -> Iterator[None]:
+    """Draw bars while the block runs, and remove them at its end.
+
+    Args:
+        state: returns the progress; called several times a second, in another thread.
+        streams: what is written to them appears above the bars, which are drawn on the first one.
+    """
+    terminal = streams[0].raw if isinstance(streams[0], CleanStream) else streams[0]
+    console = Console(file=terminal, force_terminal=True, highlight=False, markup=False)
+    with ExitStack() as stack:
+        stack.enter_context(
+            Live(
+                console=console,
+                get_renderable=lambda: _render(state()),
+                refresh_per_second=_PER_SECOND,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+        )
+        above = _Above(console)
+        stack.callback(above.finish)
+        for stream in streams:
+            if isinstance(stream, CleanStream):
+                stack.enter_context(stream.diverted(above))
+        yield
+
+
+class _Above(TextIOBase):
+    """Writes whole lines above the bars of a console.
+
+    Args:
+        console: the console that draws bars.
+    """
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+        self._pending = ""
+
+    def write(self, text: str) -> int:
+        """Write the lines of a text. Its last line, if it has no end yet, is written later."""
+        *lines, self._pending = f"{self._pending}{text}".split("\n")
+        for line in lines:
+            self._console.print(Text(line), soft_wrap=True)
+        return len(text)
+
+    def finish(self) -> None:
+        """Write a line that has no end."""
+        if self._pending:
+            self.write("\n")
+
+
+def _render(state: RunState) -> Group:
+    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=40)
+    table.add_column(ratio=1)
+    table.add_column(no_wrap=True, justify="right")
+    for step in state.steps:
+        # Text objects: a string could contain the library's own markup.
+        table.add_row(Text(step.verb), Text(step.repo, "bold"), _bar(step), Text(_amount(step)))
+    return Group(table, Text(_sentence(state), "bold"))
+
+
+def _bar(step: RunningStep) -> ProgressBar:
+    is_measured = step.done is not None and step.size > 0
+    return ProgressBar(
+        total=step.size if is_measured else None,
+        completed=step.done or 0,
+        # Colors of the terminal's own palette are readable on dark and on light backgrounds.
+        style="bright_black",
+        complete_style="cyan",
+        finished_style="cyan",
+        pulse_style="cyan",
+    )
+
+
+def _amount(step: RunningStep) -> str:
+    size = format_size(step.size) if step.size else ""
+    return size if step.done is None or not size else f"{format_size(step.done)} of {size}"
+
+
+def _sentence(state: RunState) -> str:
+    """Return how far a run is, such as "34% of 4.4 GB after 1:20, about 2:40 left"."""
+    elapsed = f"after {format_seconds(state.seconds)}"
+    if not state.total:
+        return elapsed.capitalize()
+    share = min(state.done / state.total, 1.0)
+    text = f"{share:.0%} of {format_size(state.total)} {elapsed}"
+    if share < _MIN_SHARE or state.seconds < _MIN_SECONDS:
+        return text
+    return f"{text}, about {format_seconds(state.seconds / share - state.seconds)} left"
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a duration as minutes and seconds, such as 1:20, or with hours, such as 2:01:20."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
