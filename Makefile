@@ -9,11 +9,12 @@ RUN := $(VENV)/bin/python
 PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 PIP := $(VENV)/bin/$(PIP_INSTALL)
 FUZZ := $(VENV)-fuzz
+SITE := $(VENV)-site
 
 REPOSITORY := examples/repository
 WORKFLOWS := .github/workflows/*.yml examples/workflows/*.yml $(REPOSITORY)/.github/workflows/*.yml
 
-.PHONY: demo check test test-fast test-unit test-runner test-nightly audit coverage lint fuzz bench bench-quick schema docs golden lock clean
+.PHONY: demo check test test-fast test-unit test-runner test-nightly audit coverage lint fuzz bench bench-quick schema docs site golden lock clean
 
 # Modules stay in one process each, so what a module prepares is prepared once. Many tests wait for
 # other processes, so there is one process more than processors.
@@ -90,6 +91,12 @@ schema: $(VENV)/dev.installed ## Write the manifest's JSON Schema
 docs: $(VENV)/dev.installed ## Write the generated parts of docs/
 	$(RUN) -m docs.generate
 
+site: requirements/site.txt ## Build the site of the documentation in build/site/html, in an environment of its own
+	test -x $(SITE)/bin/python || { $(CHECK_PYTHON) && $(PYTHON) -m venv $(SITE); }
+	$(SITE)/bin/$(PIP_INSTALL) --requirement $<
+	$(SITE)/bin/python -m docs.site
+	$(SITE)/bin/zensical build --strict --clean
+
 golden: $(VENV)/dev.installed ## Write the golden files: all wording, and the bytes of checkpoints
 	$(RUN) -m tests.support.messages
 	$(RUN) -m tests.manifest.mistakes
@@ -101,6 +108,7 @@ lock: ## Resolve the requirements (needs uv)
 	uv pip compile $(LOCK) --output-file requirements/demo.txt --constraint requirements/run.txt --extra localhub pyproject.toml
 	uv pip compile $(LOCK) --output-file requirements/dev.txt --constraint requirements/demo.txt --extra localhub --group dev pyproject.toml
 	uv pip compile $(LOCK) --output-file requirements/fuzz.txt --constraint requirements/run.txt --group fuzz pyproject.toml
+	uv pip compile $(LOCK) --output-file requirements/site.txt --group site
 	uv pip compile $(LOCK) --resolution lowest-direct --output-file requirements/lowest.txt --upgrade --extra localhub pyproject.toml
 	grep -oE '^(jax|jaxlib|flax|numpy)==[^\\]+' requirements/run.txt | uv pip compile $(LOCK) --output-file requirements/oracle.txt --group oracle -
 
@@ -120,4 +128,4 @@ $(VENV)/%.installed: requirements/%.txt $(VENV)/bin/python
 	touch $@
 
 clean: ## Remove the environment and all caches
-	rm -rf $(VENV) $(FUZZ) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(FUZZ) $(SITE) build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -157,6 +157,8 @@ def test_jobs_have_read_permission_only(path: Path) -> None:
             allowed = [{"contents": "read", "id-token": "write"}]
         if (path.name, name) == ("dependencies.yml", "report"):
             allowed = [{"issues": "write"}]
+        if (path.name, name) == ("pages.yml", "publish"):
+            allowed = [{"pages": "write", "id-token": "write"}]
         assert job["permissions"] in allowed
 
 
