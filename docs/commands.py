@@ -63,7 +63,8 @@ def _names(action: argparse.Action) -> str:
     """Return how a user writes an argument, such as `--port PORT`."""
     value = "" if action.nargs == 0 else _value(action)
     if not action.option_strings:
-        return code(value if action.nargs != "?" else f"[{value}]")
+        repeated = f"{value} ..." if action.nargs in ("*", "+") else value
+        return code(f"[{repeated}]" if action.nargs in ("*", "?") else repeated)
     return ", ".join(code(f"{each} {value}".strip()) for each in action.option_strings)
 
 

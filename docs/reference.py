@@ -67,7 +67,7 @@ def manifest() -> str:
 
 def _mapping_schema(name: str) -> _Schema:
     """Return the schema of a level as a mapping, without its short form."""
-    schema: _Schema = SCHEMA if name == "File" else SCHEMA["$defs"][name]
+    schema: _Schema = SCHEMA if name == "File" else SCHEMA["definitions"][name]
     if "properties" in schema:
         return schema
     (mapping,) = (form for form in schema["anyOf"] if "properties" in form)
@@ -95,12 +95,14 @@ def _section(name: str, level: Level) -> str:
 
 
 def _referenced_name(schema: _Schema) -> str:
-    return str(schema["$ref"]).rpartition("/")[2]
+    """Return the name of the definition that a schema refers to, or nothing."""
+    (reference,) = schema.get("allOf", [schema])
+    return str(reference.get("$ref", "")).rpartition("/")[2]
 
 
 def _description(schema: _Schema) -> str:
-    if "description" not in schema and "$ref" in schema:
-        return _description(SCHEMA["$defs"][_referenced_name(schema)])
+    if "description" not in schema and _referenced_name(schema):
+        return _description(SCHEMA["definitions"][_referenced_name(schema)])
     return str(schema.get("description", ""))
 
 
@@ -120,8 +122,8 @@ def _describe(schema: _Schema, ending: str = "") -> str:
         schema: the schema of the value.
         ending: "s" for the plural.
     """
-    if "$ref" in schema:
-        level = LEVELS[_referenced_name(schema)]
+    if name := _referenced_name(schema):
+        level = LEVELS[name]
         return f"[{level.noun}{ending}](#{level.anchor})"
     if "anyOf" in schema:
         return ", or ".join(_describe(form, ending) for form in schema["anyOf"])

@@ -18,6 +18,7 @@ from huggingface_hub import HfApi
 
 import ved
 from tests import checkpoints
+from tests.support.manifests import one_pair
 from tests.support.publishing import TOKEN, files_of, heads, pair
 from tests.support.web import web
 from ved.cli import main
@@ -169,6 +170,20 @@ def test_validate_prints_every_problem(run: Run, tmp_path: Path) -> None:
     assert first.startswith(f"{path}:2:10: 'x' has no owner")
     assert second.startswith(f"{path}:2:27: unknown key 'decodr'; did you mean 'decoder'?")
     assert last == f"  SEE {ErrorCode.WRONG_MANIFEST.url}"
+
+
+def test_validate_checks_every_manifest(run: Run, tmp_path: Path) -> None:
+    good, bad, worse = (tmp_path / name for name in ("good.yaml", "bad.yaml", "worse.yaml"))
+    good.write_bytes(one_pair())
+    bad.write_bytes(one_pair(seed="-1"))
+    worse.write_bytes(one_pair(seeds="1"))
+    outcome = run("validate", bad, good, worse)
+    assert outcome.status == 2
+    assert outcome.out.startswith(f"{good}: ")
+    assert [line.partition(":")[0] for line in outcome.err.splitlines()[:2]] == [
+        str(bad),
+        str(worse),
+    ]
 
 
 def test_validate_explains_a_missing_file(run: Run, tmp_path: Path) -> None:

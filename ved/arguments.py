@@ -27,9 +27,9 @@ _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _add_validate(commands: _Commands) -> None:
-    help_text = "check a manifest; print every problem with its place; exit 0 if valid, 2 if not"
+    help_text = "check manifests; print every problem with its place; exit 0 if valid, 2 if not"
     command = commands.add_parser("validate", help=help_text, description=help_text)
-    command.add_argument("manifest", type=Path, help="such as pairs.yaml")
+    command.add_argument("manifests", type=Path, nargs="+", help="such as pairs.yaml")
     command.set_defaults(command="validate")
 
 

@@ -19,6 +19,7 @@ from ved.logs import CleanStream
 from ved.manifest.fields import is_local
 from ved.manifest.loading import ManifestError, load
 from ved.manifest.pair_models import ConfigRef, SourceRef
+from ved.manifest.problems import Problem
 from ved.redaction import KNOWN, environment_secrets
 from ved.terminal.abilities import abilities_of
 
@@ -75,9 +76,17 @@ def run() -> NoReturn:
 
 
 def _validate(options: argparse.Namespace) -> int:
-    manifest = load(options.manifest)
-    count = len(manifest.pairs)
-    print(f"{manifest.name}: valid, {count} {'pair' if count == 1 else 'pairs'}.")
+    problems: list[Problem] = []
+    for path in options.manifests:
+        try:
+            manifest = load(path)
+        except ManifestError as error:
+            problems += error.problems
+            continue
+        count = len(manifest.pairs)
+        print(f"{manifest.name}: valid, {count} {'pair' if count == 1 else 'pairs'}.")
+    if problems:
+        raise ManifestError(problems)
     return ExitStatus.WELL
 
 

@@ -1,7 +1,10 @@
 """The JSON Schema of a manifest: current, valid, and with the same opinion as `loads`."""
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -31,16 +34,38 @@ def test_schema_file_is_current() -> None:
 
 def test_schema_is_valid_and_describes_every_key() -> None:
     schema = json_schema()
-    jsonschema.Draft202012Validator.check_schema(schema)
-    definitions = schema["$defs"]
-    forms = [form for each in definitions.values() for form in [each, *each.get("anyOf", [])]]
+    jsonschema.Draft7Validator.check_schema(schema)
+    assert {"$id", "title", "description"} <= schema.keys()
     described = {}
-    for form in [schema, *forms]:
-        for key, value in form.get("properties", {}).items():
-            target = definitions.get(value.get("$ref", "").rpartition("/")[2], value)
-            described[key] = value.get("description") or target["description"]
+    for key, value in properties(schema):
+        (reference,) = value.get("allOf", [value])
+        target = schema["definitions"].get(reference.get("$ref", "").rpartition("/")[2], value)
+        described[key] = value.get("description") or target["description"]
     assert described.keys() == {key for model in MODELS for key in model.model_fields}
     assert all(description.endswith(".") for description in described.values())
+
+
+def properties(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each key of a manifest with its schema, for every kind of mapping."""
+    definitions = schema["definitions"].values()
+    forms = [form for each in definitions for form in [each, *each.get("anyOf", [])]]
+    for form in [schema, *forms]:
+        yield from form.get("properties", {}).items()
+
+
+def test_schema_has_valid_examples_of_every_key() -> None:
+    schema = json_schema()
+    for key, value in properties(schema):
+        validator = jsonschema.Draft7Validator({**value, "definitions": schema["definitions"]})
+        assert value["examples"], key
+        for example in value["examples"]:
+            validator.validate(example)
+
+
+def test_schema_has_nothing_beside_a_reference() -> None:
+    # Draft 7 ignores what is there, such as the description of a key.
+    text = json.dumps(json_schema())
+    assert not re.search(r'[{,] ?"\$ref": "[^"]*",|, "\$ref"', text)
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,35 @@ class RecordingEnviron(dict[str, str]):
         return super().get(name, default)
 
 
+def test_action_has_what_the_marketplace_asks_for() -> None:
+    assert len(ACTION["description"]) <= 125
+    assert not ACTION["description"].endswith(".")
+    assert {"name", "author"} <= ACTION.keys()
+    # GitHub's documentation lists the colors, and the icons of Feather 4.28.
+    assert ACTION["branding"] == {"icon": "layers", "color": "yellow"}
+
+
+def test_bug_report_asks_for_version_and_log() -> None:
+    form = yaml.safe_load((ROOT / ".github/ISSUE_TEMPLATE/bug_report.yml").read_text("utf-8"))
+    fields = {field["id"]: field for field in form["body"] if "id" in field}
+    assert "`ved --version`" in fields["version"]["attributes"]["description"]
+    assert all(fields[name]["validations"]["required"] for name in ("version", "log", "manifest"))
+
+
+def test_hook_for_other_repositories_checks_manifests() -> None:
+    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text("utf-8"))
+    program, command = hook["entry"].split()
+    files = [str(path) for path in ROOT.glob("examples/*/pairs.yaml")]
+    assert program == "ved"
+    assert len(files) > 1
+    assert all(re.search(hook["files"], file) for file in files)
+    # pre-commit passes all changed manifests to one process.
+    run = subprocess.run(
+        [sys.executable, "-m", program, command, *files], capture_output=True, check=True, text=True
+    )
+    assert [line.partition(": valid")[0] for line in run.stdout.splitlines()] == files
+
+
 def test_action_inputs_equal_inputs_that_code_reads() -> None:
     variables = RecordingEnviron()
     Inputs.read(variables)

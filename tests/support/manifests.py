@@ -24,7 +24,7 @@ def schema_accepts(text: bytes) -> bool:
     """Return whether the JSON Schema, with which editors check, accepts a manifest."""
     root = read_document(text, "").root
     assert root is not None
-    return bool(jsonschema.Draft202012Validator(json_schema()).is_valid(_as_json(root.value)))
+    return bool(jsonschema.Draft7Validator(json_schema()).is_valid(_as_json(root.value)))
 
 
 def _as_json(value: Value) -> object:

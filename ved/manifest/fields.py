@@ -231,8 +231,8 @@ def needs_one_of(*keys: str) -> dict[str, Any]:
 # Annotated types
 
 TextField = Annotated[str, Strict(), BeforeValidator(text_of)]
-FlagField = Annotated[bool, Strict(), BeforeValidator(_value_of)]
-TokenIdField = Annotated[int, Strict(), Field(ge=0), BeforeValidator(_value_of)]
+FlagField = Annotated[bool, Strict(), Field(examples=[True]), BeforeValidator(_value_of)]
+TokenIdField = Annotated[int, Strict(), Field(ge=0, examples=[50256]), BeforeValidator(_value_of)]
 DtypeField = Annotated[Dtype, BeforeValidator(text_of)]
 WeightFormatField = Annotated[WeightFormat, BeforeValidator(text_of)]
 CheckField = Annotated[Check, BeforeValidator(text_of)]

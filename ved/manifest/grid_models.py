@@ -15,7 +15,9 @@ class SourceName(ConfigRef):
     """The name of a source in the grid's lists."""
 
     revision: RevisionField | None = Field(
-        default=None, description="Revision that it has in the list. If omitted: any."
+        default=None,
+        description="Revision that it has in the list. If omitted: any.",
+        examples=["main"],
     )
 
 
@@ -25,12 +27,15 @@ class Selector(ManifestModel):
     model_config = ConfigDict(json_schema_extra=needs_one_of("encoder", "decoder"))
 
     encoder: SourceName | None = Field(
-        default=None, description="Encoder of the cells. If omitted: every encoder."
+        default=None,
+        description="Encoder of the cells. If omitted: every encoder.",
+        examples=["facebook/dinov2-base"],
     )
     decoder: Annotated[SourceName | None, required_unless("encoder")] = Field(
         default=None,
         validate_default=True,
         description="Decoder of the cells. If omitted: every decoder.",
+        examples=["openai-community/gpt2"],
     )
 
 
@@ -40,22 +45,37 @@ class Override(PairSettings, Selector):
     repo: TemplateField | None = Field(
         default=None,
         description="Repo to publish to. It may contain {encoder} and {decoder}, as the grid's.",
+        examples=["dino-{decoder}"],
     )
 
 
 class Grid(PairSettings):
     """Every encoder with every decoder, each a pair. The other keys are those of all pairs."""
 
-    encoders: tuple[SourceRef, ...] = Field(min_length=1, description="Pretrained vision encoders.")
-    decoders: tuple[SourceRef, ...] = Field(min_length=1, description="Pretrained text decoders.")
+    encoders: tuple[SourceRef, ...] = Field(
+        min_length=1,
+        description="Pretrained vision encoders.",
+        examples=[["google/vit-base-patch16-224-in21k", "facebook/dinov2-base"]],
+    )
+    decoders: tuple[SourceRef, ...] = Field(
+        min_length=1,
+        description="Pretrained text decoders.",
+        examples=[["openai-community/gpt2", "google-bert/bert-base-uncased"]],
+    )
     repo: TemplateField = Field(
         default="{encoder}-{decoder}",
         description="Repos to publish to: owner/name or name. {encoder} and {decoder} are replaced"
         " by the last part of the source's id or path.",
+        examples=["{encoder}-{decoder}", "my-org/{encoder}-{decoder}"],
     )
-    exclude: tuple[Selector, ...] = Field(default=(), description="Cells to omit.")
+    exclude: tuple[Selector, ...] = Field(
+        default=(),
+        description="Cells to omit.",
+        examples=[[{"encoder": "facebook/dinov2-base", "decoder": "openai-community/gpt2"}]],
+    )
     overrides: tuple[Override, ...] = Field(
         default=(),
         description="Other values for some cells. If several entries set a key for a cell, the"
         " last one wins.",
+        examples=[[{"encoder": "facebook/dinov2-base", "seed": 1}]],
     )

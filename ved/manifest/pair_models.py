@@ -67,10 +67,13 @@ class ConfigRef(ManifestModel):
 
     model: RepoOrDirectoryField = Field(
         description="Repo id, such as google/vit-base-patch16-224-in21k, or a local directory"
-        " that starts with ./, ../ or /, relative to the manifest's own folder."
+        " that starts with ./, ../ or /, relative to the manifest's own folder.",
+        examples=["google/vit-base-patch16-224-in21k", "./my-vit"],
     )
     revision: RevisionField | None = Field(
-        default=None, description="Branch, tag or commit of the repo. If omitted: main."
+        default=None,
+        description="Branch, tag or commit of the repo. If omitted: main.",
+        examples=["main", "607a30d783dfa663caf39e06633721c8d4cfcd7e"],
     )
     _directory: Path | None = PrivateAttr(default=None)
 
@@ -114,6 +117,7 @@ class ConfigRef(ManifestModel):
             "description": "Repo id, repo id@revision, or a local directory that starts with"
             " ./, ../ or /.",
             "pattern": f"^(?:{DIRECTORY_PATTERN}|{REPO_PATTERN}(?:@{REVISION_PATTERN})?)$",
+            "examples": ["openai-community/gpt2", "openai-community/gpt2@main", "./my-gpt2"],
         }
         return {"anyOf": [short, handler(schema)]}
 
@@ -124,6 +128,7 @@ class SourceRef(ConfigRef):
     config: ConfigRef | None = Field(
         default=None,
         description="Another repo or local directory whose config replaces the checkpoint's own.",
+        examples=["my-org/vit-config", {"model": "my-org/vit-config", "revision": "main"}],
     )
     allow_pickle: FlagField = Field(
         default=False,
@@ -134,6 +139,7 @@ class SourceRef(ConfigRef):
         description="Weight files of the source to read, if it has several: safetensors"
         " (model.safetensors) or flax (flax_model.msgpack). If omitted, the first of these that the"
         " source has.",
+        examples=["flax"],
     )
 
 
@@ -159,26 +165,31 @@ class _Shared(ManifestModel):
         default=None,
         description="License id on the Hub, such as apache-2.0. If omitted, the card states no"
         " license; VED does not guess one from the sources.",
+        examples=["apache-2.0", "mit"],
     )
     language: Annotated[tuple[LanguageField, ...], BeforeValidator(text_as_list)] = Field(
         default=(),
         description="Language of the text as an ISO 639 code, such as en, or a list of codes. If"
         " omitted, the languages on which the sources' cards agree.",
+        examples=["en", ["en", "de"]],
         json_schema_extra=or_one_item,
     )
     tags: tuple[TagField, ...] = Field(
         default=(),
         description="More tags for the model card, in addition to those that both sources have.",
+        examples=[["captioning"]],
     )
     seed: SeedField = Field(
         default=0,
         description="Seed of the randomly initialized parameters, such as cross-attention."
         " transformers uses 0.",
+        examples=[1],
     )
     dtype: DtypeField = Field(
         default="source",
         description="Data type of all parameters. With source, each parameter keeps the type that"
         " its source has.",
+        examples=["float32"],
     )
     weights: Annotated[
         tuple[WeightFormatField, ...], BeforeValidator(text_as_list), AfterValidator(unique)
@@ -187,6 +198,7 @@ class _Shared(ManifestModel):
         min_length=1,
         description="Weight files to publish: flax (flax_model.msgpack), safetensors"
         " (model.safetensors, which PyTorch and Flax can load), or both.",
+        examples=["safetensors", ["flax", "safetensors"]],
         json_schema_extra=or_one_item,
     )
     check: CheckField = Field(
@@ -195,6 +207,7 @@ class _Shared(ManifestModel):
         " it again, compares every file, and loads its config, image processor and tokenizer."
         " generate: VED also runs the Flax code of its card, which needs memory for the whole"
         " model.",
+        examples=["generate"],
     )
     collection: CollectionField | None = Field(
         default=None,
@@ -202,6 +215,7 @@ class _Shared(ManifestModel):
         " title alone belongs to the namespace or, without a namespace, to the repo's owner. A"
         " missing collection is created. It is private if all pairs that name it have private:"
         " true.",
+        examples=["Warm starts", "my-org/Warm starts"],
     )
 
 
@@ -216,9 +230,12 @@ class PairSettings(_Shared):
         default_factory=TokenIds,
         description="Special token ids that differ from those of the decoder's config or tokenizer:"
         " decoder_start, pad, eos.",
+        examples=[{"decoder_start": 0, "pad": 1, "eos": 2}],
     )
     description: TextField = Field(
-        default="", description="Markdown for the model card, which contains it unchanged."
+        default="",
+        description="Markdown for the model card, which contains it unchanged.",
+        examples=["A starting point for captions of plants."],
     )
     adopt: FlagField = Field(
         default=False,
@@ -235,13 +252,18 @@ class Pair(PairSettings):
     """One checkpoint to publish, with its two sources."""
 
     repo: RepoField = Field(
-        description="Repo to publish to: owner/name, or a name alone for a repo of the namespace."
+        description="Repo to publish to: owner/name, or a name alone for a repo of the namespace.",
+        examples=["vit-gpt2", "my-org/vit-gpt2"],
     )
     encoder: SourceRef = Field(
         description="Pretrained vision encoder: a repo id, id@revision, a local directory or a"
-        " mapping."
+        " mapping.",
+        examples=["google/vit-base-patch16-224-in21k", {"model": "./my-vit"}],
     )
-    decoder: SourceRef = Field(description="Pretrained text decoder, in the same forms.")
+    decoder: SourceRef = Field(
+        description="Pretrained text decoder, in the same forms.",
+        examples=["openai-community/gpt2", "openai-community/gpt2@main"],
+    )
     _where: Location = PrivateAttr(default=Location("pairs.yaml", 1, 1))
     _locations: dict[str, Location] = PrivateAttr(default_factory=dict)
 

@@ -9,9 +9,14 @@ from pydantic_core import core_schema
 
 from ved.manifest.manifest_model import File
 
+ADDRESS = "https://raw.githubusercontent.com/ved-action/ved/main/schema/pairs.schema.json"
+
 
 class _SchemaGenerator(GenerateJsonSchema):
     """Omits the parts that only pydantic needs: null for omitted keys, and generated titles."""
+
+    # Editors know this draft best, and SchemaStore asks for it.
+    schema_dialect = "http://json-schema.org/draft-07/schema#"
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
@@ -25,9 +30,25 @@ class _SchemaGenerator(GenerateJsonSchema):
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a manifest, in draft 2020-12."""
-    schema = File.model_json_schema(schema_generator=_SchemaGenerator)
-    return {"$schema": GenerateJsonSchema.schema_dialect, **schema}
+    """Return the JSON Schema of a manifest, in draft 7."""
+    schema = File.model_json_schema(
+        schema_generator=_SchemaGenerator, ref_template="#/definitions/{model}"
+    )
+    definitions = schema.pop("$defs")
+    head = {"$schema": _SchemaGenerator.schema_dialect, "$id": ADDRESS}
+    return {**head, **_without_siblings(schema), "definitions": _without_siblings(definitions)}
+
+
+def _without_siblings(schema: Any) -> Any:
+    """Return a schema where nothing is beside a `$ref`: draft 7 ignores its siblings."""
+    if isinstance(schema, list):
+        return [_without_siblings(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    parts = {key: _without_siblings(value) for key, value in schema.items()}
+    if "$ref" in parts and len(parts) > 1:
+        parts = {"allOf": [{"$ref": parts.pop("$ref")}], **parts}
+    return parts
 
 
 def write_schema(path: Path) -> None:
