@@ -17,14 +17,14 @@ REPOSITORY = "https://github.com/ved-action/ved"
 NOT_ON_SITE = ("architecture.md", "releasing.md")
 
 CSS = """\
-/* The picture of the README, in the theme that the reader chose. */
-[data-md-color-scheme="slate"] img[src$="-light.svg"],
-[data-md-color-scheme="default"] img[src$="-dark.svg"] { display: none }
+/* Pictures, in the theme that the reader chose. */
+[data-md-color-scheme="slate"] img[src*="-light."],
+[data-md-color-scheme="default"] img[src*="-dark."] { display: none }
 .md-typeset table:not([class]) td:first-child code { white-space: nowrap }
 """
 
 _LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")
-_PICTURE = re.compile(r'<picture>.*?src="(.*?)-light\.svg" alt="(.*?)">\s*</picture>', re.DOTALL)
+_PICTURE = re.compile(r'<picture>.*?src="(.*?)-light\.(\w+)" alt="(.*?)">\s*</picture>', re.DOTALL)
 _BADGES = re.compile(r"^\[!\[.*\n", re.MULTILINE)
 
 
@@ -70,7 +70,7 @@ def convert(text: str, path: Path, names: Mapping[Path, str]) -> str:
 
     text = _BADGES.sub("", text)
     # GitHub chooses the picture by the system's theme; on the site, readers choose a theme.
-    text = _PICTURE.sub(r"![\2](\1-light.svg) ![\2](\1-dark.svg)", text)
+    text = _PICTURE.sub(r"![\3](\1-light.\2) ![\3](\1-dark.\2)", text)
     return _LINK.sub(link, text)
 
 

@@ -5,6 +5,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from PIL import Image, ImageChops
+
+_MARGIN = 48
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 _OPTIONS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"),
@@ -13,14 +16,14 @@ _OPTIONS = (
 )
 
 
-def take(page: Path, picture: Path, *, width: int, height: int, dark: bool = False) -> None:
-    """Write a picture of a page.
+def take(url: str, picture: Path, *, width: int, height: int, dark: bool = False) -> None:
+    """Write a picture of a page, without the empty space below its content.
 
     Args:
-        page: an HTML file.
+        url: the address of the page.
         picture: the PNG file to write.
         width: of the window, in CSS pixels; the picture has two pixels for each.
-        height: of the window, in CSS pixels.
+        height: of the window, in CSS pixels: the most that the picture can have.
         dark: whether the page gets the dark color scheme.
 
     Raises:
@@ -35,9 +38,21 @@ def take(page: Path, picture: Path, *, width: int, height: int, dark: bool = Fal
         subprocess.run(  # noqa: S603
             [
                 *(program, *_OPTIONS, *scheme, f"--user-data-dir={profile}"),
-                *(f"--window-size={width},{height}", f"--screenshot={picture}", page.as_uri()),
+                *(f"--window-size={width},{height}", f"--screenshot={picture}", url),
             ],
             check=True,
             capture_output=True,
             timeout=120,
         )
+    _shrink(picture)
+
+
+def _shrink(picture: Path) -> None:
+    """Cut off the empty space at the bottom, and store fewer colors: pictures are in git."""
+    with Image.open(picture) as image:
+        image = image.convert("RGB")
+    corner = image.getpixel((0, image.height - 1))
+    content = ImageChops.difference(image, Image.new("RGB", image.size, corner)).getbbox()
+    bottom = min(image.height, content[3] + _MARGIN) if content else image.height
+    cut = image.crop((0, 0, image.width, bottom))
+    cut.quantize(128, dither=Image.Dither.NONE).save(picture, optimize=True)

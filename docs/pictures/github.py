@@ -63,7 +63,7 @@ def take(
             width=width,
         )
         html.write_text(text, encoding="utf-8")
-        browser.take(html, picture, width=width + 64, height=height, dark=dark)
+        browser.take(html.as_uri(), picture, width=width + 64, height=height, dark=dark)
 
 
 def _html(markdown: str) -> str:

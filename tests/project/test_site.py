@@ -53,8 +53,9 @@ def test_site_links_lead_to_pages_files_and_folders() -> None:
 def test_site_has_readme_picture_for_both_themes() -> None:
     readme = ROOT / "README.md"
     text = site.convert(readme.read_text("utf-8"), readme, NAMES)
-    assert "(images/warm-start-light.svg)" in text
-    assert "(images/warm-start-dark.svg)" in text
+    for name in ("warm-start-light.svg", "warm-start-dark.svg", "summary-dark.png"):
+        assert f"(images/{name})" in text
+        assert (ROOT / "docs/images" / name).exists()
     assert "<picture>" not in text
 
 
