@@ -13,6 +13,7 @@ ORDER = (
         "action",
         "arguments",
         "commands",
+        "completion",
         "execution",
         "terminal",
         "results",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, constants
 
 import ved
 from tests import checkpoints
@@ -30,7 +30,10 @@ from ved.localhub import LocalHub
 from ved.results.rows import Row
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("validate", "families", "plan", "build", "assemble", "verify", "localhub")
+COMMANDS = (
+    *("validate", "families", "plan", "build", "assemble", "verify", "localhub"),
+    "completion",
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
     yield command
     root.handlers[:] = handlers
     root.setLevel(level)
+    logging.getLogger("ved").setLevel(logging.NOTSET)
 
 
 @pytest.fixture
@@ -83,6 +87,7 @@ def test_cli_help_and_validate_import_nothing_slow(arguments: list[str], manifes
         "try: main(sys.argv[1:])\n"
         "except SystemExit as end: assert not end.code\n"
         "slow = {'jax', 'flax', 'transformers', 'huggingface_hub', 'numpy', 'starlette'}\n"
+        "slow |= {'rich', 'shtab'}\n"
         "print(sorted(slow & sys.modules.keys()))\n"
     )
     given = [argument.format(manifest=manifest) for argument in arguments]
@@ -130,7 +135,11 @@ def test_help_of_a_command_lists_its_options(
     [
         ([], "the following arguments are required: COMMAND"),
         (["biuld"], "invalid choice: 'biuld'"),
-        (["build"], "the following arguments are required: manifest"),
+        (["plan", "--jsn"], "usage: ved plan"),
+        (["plan", "--jsn"], "--jsn; did you mean --json?"),
+        (["build", "a.yaml", "b.yaml"], "usage: ved build"),
+        (["build", "--quiet", "--verbose"], "not allowed with argument -q/--quiet"),
+        (["completion", "csh"], "invalid choice: 'csh'"),
         (["assemble"], "--encoder_model_name_or_path/--encoder-model-name-or-path"),
         (["plan", "x", "--json", "--shards", "2"], "not allowed with argument --json"),
         (["plan", "x", "--shards", "many"], "argument --shards: invalid int value: 'many'"),
@@ -214,15 +223,17 @@ def test_plan_prints_actions_and_writes_nothing(run: Run, several: Path, hub: Lo
     assert outcome.status == 1
     lines = outcome.out.splitlines()
     assert [line for line in lines if not line.startswith(" ")] == [
-        "build      owner/planned-1  The repo is new.",
-        "build      owner/planned-2  The repo is new.",
+        "build      owner/planned-1  New repo.",
+        "build      owner/planned-2  New repo.",
         "refuse     owner/planned-3",
     ]
     # What is found of a pair is at its key's place, below the pair.
     assert lines[1].startswith(f"  {several}:1:12: notice: Pad and eos are both 384: ")
     column = several.read_text().index('"team/missing"') + 1
     error = f"  {several}:1:{column}: error: Cannot read team/missing: "
-    assert [line for line in lines[4:] if line.startswith(error)]
+    assert lines[4].startswith(error)
+    assert len(lines) == 5  # notices of a refused pair do not matter
+    assert re.fullmatch(r"2 to build, 1 refused in \d+ s\.", outcome.err.splitlines()[-1])
     assert heads(hub) == before
     # Nothing but reading, in which the Hub's check of a card is included.
     posts = [exchange.path for exchange in hub.requests if exchange.method not in ("GET", "HEAD")]
@@ -237,7 +248,8 @@ def test_plan_of_a_published_pair_is_skip(
     manifest = write(tmp_path, pair(repo))
     assert run("build", manifest).status == 0
     url = f"{hub.endpoint}/{repo}/commit/{heads(hub)[repo]}"
-    assert run("plan", manifest) == Outcome(0, f"skip       {repo}  Up to date. {url}\n", "")
+    planned = run("plan", manifest, "--quiet")
+    assert planned == Outcome(0, f"skip       {repo}  Up to date. {url}\n", "")
 
 
 def test_plan_json_is_the_output_of_the_action(run: Run, several: Path, hub: LocalHub) -> None:
@@ -365,8 +377,80 @@ def test_build_uses_the_token_of_the_environment(
     assert outcome.status == 0
     head = heads(hub)["owner/of-the-command-line"]
     url = f"{hub.endpoint}/owner/of-the-command-line/commit/{head}"
-    assert outcome.out == (f"built      owner/of-the-command-line  The repo is new. {url}\n")
+    line = rf"built      owner/of-the-command-line  Published .+ in \d+ s\. Reason: .+ {url}\n"
+    assert re.fullmatch(line, outcome.out)
+    assert re.fullmatch(r"1 built in \d+ s\.", outcome.err.splitlines()[-1])
     assert TOKEN not in outcome.out + outcome.err
+
+
+def test_build_json_is_the_output_of_the_action(
+    run: Run, several: Path, hub: LocalHub, tmp_path: Path
+) -> None:
+    options = ["--no-push", "--output-dir", tmp_path / "built", "--only", "planned-2,planned-3"]
+    outcome = run("build", several, "--json", *options)
+    assert outcome.status == 1
+    rows = json.loads(outcome.out)
+    assert [(row["repo"], row["action"]) for row in rows] == [
+        ("owner/planned-2", "built"),
+        ("owner/planned-3", "refused"),
+    ]
+    assert {frozenset(row) for row in rows} == {frozenset(Row.model_fields)}
+    # Each problem is explained once: the log has its code only.
+    assert "refuse     owner/planned-3  no-such-repo" in outcome.err
+    assert ErrorCode.NO_SUCH_REPO.url not in outcome.err
+    assert re.fullmatch(r"1 built, 1 refused in \d+ s\.", outcome.err.splitlines()[-1])
+
+
+def test_build_quiet_prints_results_only(
+    run: Run, manifest: Path, hub: LocalHub, tmp_path: Path
+) -> None:
+    folder = tmp_path / "built"
+    outcome = run("build", manifest, "--quiet", "--no-push", "--output-dir", folder)
+    assert (outcome.status, outcome.err) == (0, "")
+    place = folder / "owner" / "of-the-command-line"
+    assert re.fullmatch(rf"built .+ Wrote .+ to {re.escape(str(place))} in .+\n", outcome.out)
+
+
+def test_build_verbose_prints_times_and_the_error_in_full(
+    run: Run, manifest: Path, hub: LocalHub, tmp_path: Path
+) -> None:
+    outcome = run("build", manifest, "--verbose")
+    assert outcome.status == 2
+    assert re.match(r"\d\d:\d\d:\d\d ", outcome.err)
+    assert "Traceback" in outcome.err
+    assert outcome.err.endswith(f"  SEE {ErrorCode.NO_TOKEN.url}\n")
+
+
+def test_commands_read_pairs_yaml_by_default(
+    run: Run, manifest: Path, monkeypatch: pytest.MonkeyPatch, hub: LocalHub
+) -> None:
+    monkeypatch.chdir(manifest.parent)
+    assert run("validate").status == 0
+    assert run("plan", "--quiet").status == 0
+    manifest.unlink()
+    for command in ("validate", "plan", "build"):
+        outcome = run(command)
+        assert outcome.status == 2
+        assert ErrorCode.MANIFEST_NOT_READABLE in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "remedy"),
+    [
+        ("huggingface.co", "https://huggingface.co"),
+        ("hub.example:8443/hub", "https://hub.example:8443/hub"),
+        ("localhost:8080", "http://localhost:8080"),
+        ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+    ],
+)
+def test_cli_adds_the_scheme_that_an_endpoint_lacks(
+    endpoint: str, remedy: str, run: Run, manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    outcome = run("plan", manifest, "--endpoint", endpoint)
+    assert outcome.status == 2
+    assert f" {remedy}." in outcome.err
+    assert outcome.err.endswith(f"  SEE {ErrorCode.WRONG_INPUT.url}\n")
 
 
 def test_build_without_a_token_is_a_wrong_request(run: Run, manifest: Path, hub: LocalHub) -> None:

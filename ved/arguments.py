@@ -1,16 +1,58 @@
 """The arguments of the command line: every command with its options and help texts."""
 
 import argparse
+import difflib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias, get_args
+from typing import Any, TypeAlias, get_args
 
 import ved
 from ved.manifest.fields import WeightFormat
 
+DEFAULT_MANIFEST = "pairs.yaml"
+
+SHELLS = ("bash", "zsh", "fish")
+"""The shells that `ved completion` knows."""
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the parsed arguments; the option `command` is the name of the chosen command.
+
+    A wrong argument prints the usage of its command, and ends the process with status 2.
+
+    Args:
+        arguments: the arguments; those of the process if None.
+    """
+    options, unknown = build_parser().parse_known_args(arguments)
+    if unknown:
+        # argparse itself would print the usage of the main command.
+        parser: argparse.ArgumentParser = options.parser
+        known = [name for action in parser._actions for name in action.option_strings]
+        near = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+    return options
+
+
+class _CommandList(argparse.HelpFormatter):
+    """Formats the list of commands in two columns, also in Python 3.11."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        self._action_max_length = len("    completion")
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser without colors: what it prints is cleaned of control characters."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.color = False  # Python 3.14 colors helps and errors
+
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser. The option `command` is the name of the chosen command."""
-    parser = argparse.ArgumentParser(prog="ved", description=ved.__doc__)
+    """Return the parser of all commands."""
+    parser = _Parser(prog="ved", description=ved.__doc__, formatter_class=_CommandList)
     parser.add_argument("--version", action="version", version=f"ved {ved.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_validate(commands)
@@ -20,29 +62,37 @@ def build_parser() -> argparse.ArgumentParser:
     _add_assemble(commands)
     _add_verify(commands)
     _add_localhub(commands)
+    _add_completion(commands)
     return parser
 
 
-_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
+
+
+def _add_command(commands: _Commands, name: str, help_text: str) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=help_text, description=help_text)
+    command.set_defaults(command=name, parser=command)
+    return command
 
 
 def _add_validate(commands: _Commands) -> None:
     help_text = "check manifests; print every problem with its place; exit 0 if valid, 2 if not"
-    command = commands.add_parser("validate", help=help_text, description=help_text)
-    command.add_argument("manifests", type=Path, nargs="+", help="such as pairs.yaml")
-    command.set_defaults(command="validate")
+    command = _add_command(commands, "validate", help_text)
+    default = [Path(DEFAULT_MANIFEST)]
+    command.add_argument(
+        "manifests", type=Path, nargs="*", default=default, help=f"default: {DEFAULT_MANIFEST}"
+    )
 
 
 def _add_families(commands: _Commands) -> None:
     help_text = "print the families that can be encoder or decoder, and what runs their checkpoints"
-    command = commands.add_parser("families", help=help_text, description=help_text)
+    command = _add_command(commands, "families", help_text)
     command.add_argument("--json", action="store_true", help="print the table as JSON")
-    command.set_defaults(command="families")
 
 
 def _add_plan(commands: _Commands) -> None:
     help_text = "print what a build would do and why; writes nothing, needs no token"
-    command = commands.add_parser("plan", help=help_text, description=help_text)
+    command = _add_command(commands, "plan", help_text)
     form = command.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the plan as JSON")
     form.add_argument(
@@ -52,18 +102,37 @@ def _add_plan(commands: _Commands) -> None:
         help="print a GitHub Actions matrix of at most N jobs, as JSON",
     )
     _add_run_options(command)
-    command.set_defaults(command="plan")
 
 
 def _add_build(commands: _Commands) -> None:
     help_text = "build and publish the pairs that are not up to date"
-    command = commands.add_parser("build", help=help_text, description=help_text)
+    command = _add_command(commands, "build", help_text)
+    command.add_argument("--json", action="store_true", help="print the results as JSON")
     _add_run_options(command)
-    command.set_defaults(command="build")
+
+
+def _add_manifest(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "manifest",
+        type=Path,
+        nargs="?",
+        default=Path(DEFAULT_MANIFEST),
+        help=f"default: {DEFAULT_MANIFEST}",
+    )
+
+
+def _add_log_options(command: argparse.ArgumentParser) -> None:
+    amount = command.add_mutually_exclusive_group()
+    amount.add_argument(
+        "-q", "--quiet", action="store_true", help="print only results, warnings and errors"
+    )
+    amount.add_argument(
+        "-v", "--verbose", action="store_true", help="print times, details, and errors in full"
+    )
 
 
 def _add_run_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("manifest", type=Path, help="such as pairs.yaml")
+    _add_manifest(command)
     which = command.add_mutually_exclusive_group()
     which.add_argument(
         "--only",
@@ -88,12 +157,12 @@ def _add_run_options(command: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="limit for sources and checkpoints together, such as 10GB; default: all free space",
     )
-    _add_endpoint(command)
+    _add_hub_options(command)
 
 
 def _add_verify(commands: _Commands) -> None:
     help_text = "rebuild from ved.json and compare byte for byte; exit 0 if identical, 1 otherwise"
-    command = commands.add_parser("verify", help=help_text, description=help_text)
+    command = _add_command(commands, "verify", help_text)
     command.add_argument(
         "checkpoint",
         metavar="REPO[@REVISION]|DIR",
@@ -106,13 +175,12 @@ def _add_verify(commands: _Commands) -> None:
         help="read local sources that ved.json names, relative to the working directory; allow "
         "this only for your own checkpoints",
     )
-    _add_endpoint(command)
-    command.set_defaults(command="verify")
+    _add_hub_options(command)
 
 
 def _add_assemble(commands: _Commands) -> None:
     help_text = "assemble one pair into a directory, with the flags of transformers' script"
-    command = commands.add_parser("assemble", help=help_text, description=help_text)
+    command = _add_command(commands, "assemble", help_text)
     for role, article in (("encoder", "vision"), ("decoder", "text")):
         command.add_argument(
             *_spellings(f"{role}_model_name_or_path"),
@@ -131,8 +199,7 @@ def _add_assemble(commands: _Commands) -> None:
             help=f"the weight files of the {role} to read, if it has several",
         )
     command.add_argument(*_spellings("output_dir"), type=Path, required=True, metavar="DIR")
-    _add_endpoint(command)
-    command.set_defaults(command="assemble")
+    _add_hub_options(command)
 
 
 def _spellings(flag: str) -> tuple[str, str]:
@@ -141,7 +208,7 @@ def _spellings(flag: str) -> tuple[str, str]:
 
 def _add_localhub(commands: _Commands) -> None:
     help_text = "run a local Hub on loopback, to try VED without an account"
-    command = commands.add_parser("localhub", help=help_text, description=help_text)
+    command = _add_command(commands, "localhub", help_text)
     command.add_argument("--port", type=_port, default=8080, help="default: 8080")
     command.add_argument(
         "--root",
@@ -165,7 +232,6 @@ def _add_localhub(commands: _Commands) -> None:
         action="store_true",
         help="answer as https://huggingface.co does where a plain Hub differs",
     )
-    command.set_defaults(command="localhub")
 
 
 def _port(text: str) -> int:
@@ -174,7 +240,19 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _add_endpoint(command: argparse.ArgumentParser) -> None:
+def _add_completion(commands: _Commands) -> None:
+    help_text = "print a script that completes ved's arguments in a shell"
+    command = _add_command(commands, "completion", help_text)
+    command.epilog = (
+        "Save the script where the shell finds it: for bash as "
+        "~/.local/share/bash-completion/completions/ved, for zsh as _ved in a directory of $fpath, "
+        "for fish as ~/.config/fish/completions/ved.fish. Then open a new terminal."
+    )
+    command.add_argument("shell", choices=SHELLS, help="the shell")
+
+
+def _add_hub_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--endpoint", metavar="URL", help="a Hub other than https://huggingface.co"
     )
+    _add_log_options(command)

@@ -1,9 +1,12 @@
 """The command line: arguments and exit statuses. `ved.commands` does the work."""
 
 import argparse
+import io
 import json
+import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -12,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from pydantic import ValidationError
 
 from ved import environment, interruption, logs
-from ved.arguments import build_parser
+from ved.arguments import build_parser, parse
 from ved.errors import ErrorCode, RequestError, VedError, as_ved_error
 from ved.interruption import ExitStatus
 from ved.logs import CleanStream
@@ -21,25 +24,28 @@ from ved.manifest.loading import ManifestError, load
 from ved.manifest.pair_models import ConfigRef, SourceRef
 from ved.manifest.problems import Problem
 from ved.redaction import KNOWN, environment_secrets
-from ved.terminal.abilities import abilities_of
+from ved.terminal.output import Output
 
 if TYPE_CHECKING:
     from ved.planning import RunOptions
     from ved.results import Result
+
+log = logging.getLogger("ved")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status, an `ExitStatus`."""
     for secret in environment_secrets(os.environ):
         KNOWN.add(secret)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may not know a character
     with redirect_stdout(CleanStream(sys.stdout)), redirect_stderr(CleanStream(sys.stderr)):
-        return _run_command(build_parser().parse_args(arguments))
+        return _run_command(parse(arguments))
 
 
 def _run_command(options: argparse.Namespace) -> int:
-    endpoint = getattr(options, "endpoint", None)
-    environment.prepare(endpoint=endpoint)
-    logs.configure(sys.stderr)
+    environment.prepare(endpoint=getattr(options, "endpoint", None))
+    logs.configure(sys.stderr, _log_level(options))
     try:
         status = _COMMANDS[options.command](options)
         sys.stdout.flush()
@@ -49,24 +55,21 @@ def _run_command(options: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitStatus.FAILED
     except ManifestError as error:
-        for problem in error.problems:
-            print(problem, file=sys.stderr)
-        print(f"  SEE {error.code.url}", file=sys.stderr)
+        Output(sys.stderr).manifest_error(error)
         return ExitStatus.WRONG_REQUEST
     except (VedError, OSError) as error:
-        explained = as_ved_error(error)
-        lines = {
-            "ERROR": explained.cause,
-            "  TIP": explained.remedy,
-            "  SEE": explained.code.url,
-        }
-        for label, text in lines.items():
-            if text:
-                print(label, text, file=sys.stderr)
+        log.debug("The error in full:", exc_info=error)
+        Output(sys.stderr).error(as_ved_error(error))
         return ExitStatus.WRONG_REQUEST if isinstance(error, RequestError) else ExitStatus.FAILED
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return ExitStatus.INTERRUPTED
+
+
+def _log_level(options: argparse.Namespace) -> int:
+    if getattr(options, "quiet", False):
+        return logging.WARNING
+    return logging.DEBUG if getattr(options, "verbose", False) else logging.INFO
 
 
 def run() -> NoReturn:
@@ -104,36 +107,59 @@ def _plan(options: argparse.Namespace) -> int:
         check_shard_count(options.shards)
     manifest = load(options.manifest)
     from ved import commands
-    from ved.results import Row, format_lines, to_json
+    from ved.results import Row, to_json, without_notices
 
+    start = time.monotonic()
     plan = commands.plan(manifest, _run_options(options))
+    results = [without_notices(each) for each in plan.results] if options.quiet else plan.results
     if options.shards is not None:
         print(json.dumps(plan.matrix(options.shards)))
-        refused = [result for result in plan.results if result.is_bad]
+        refused = [result for result in results if result.is_bad]
         if refused:
-            print(format_lines(refused, findings=True), file=sys.stderr)
+            Output(sys.stderr).results(refused, findings=True)
     elif options.json:
-        print(to_json([Row.of(result) for result in plan.results]))
+        print(to_json([Row.of(result) for result in results]))
     else:
-        print(plan.lines())
-    return _status(plan.results)
+        Output(sys.stdout).results(results, findings=True)
+    _count(results, start, options)
+    return _status(results)
 
 
 def _build(options: argparse.Namespace) -> int:
     manifest = load(options.manifest)
     from ved import commands
-    from ved.results import format_lines
+    from ved.results import Row, announce, to_json
+
+    def on_plan(results: "Sequence[Result]") -> None:
+        announced = announce(results)
+        if announced and not options.quiet:
+            Output(sys.stderr).results(announced, findings=True)
 
     if options.output_dir is not None:
         options.output_dir.mkdir(parents=True, exist_ok=True)
-    collector = commands.ResultCollector()
+    start, collector = time.monotonic(), commands.ResultCollector()
     try:
-        commands.build(manifest, _run_options(options), collector=collector)
+        commands.build(manifest, _run_options(options), collector=collector, on_plan=on_plan)
     finally:
         # An interrupted run reports, too, what was done until then.
-        if collector.results:
-            print(format_lines(collector.results), flush=True)
-    return _status(collector.results)
+        results = collector.results
+        if results and options.json:
+            print(to_json([Row.of(result) for result in results]), flush=True)
+        elif results:
+            Output(sys.stdout).results(results, output_directory=options.output_dir)
+            sys.stdout.flush()
+        _count(results, start, options)
+    return _status(results)
+
+
+def _count(results: "Sequence[Result]", start: float, options: argparse.Namespace) -> None:
+    """Print how many pairs have each action, and the duration, on standard error."""
+    from ved.results import count_actions
+
+    if results and not options.quiet:
+        sys.stdout.flush()  # first what it counts
+        counts = count_actions(result.action for result in results)
+        Output(sys.stderr).line(f"{counts} in {time.monotonic() - start:.0f} s.")
 
 
 def _status(results: "Sequence[Result]") -> int:
@@ -151,7 +177,7 @@ def _run_options(options: argparse.Namespace) -> "RunOptions":
         output_directory=options.output_dir,
         push=options.push,
         max_disk=parse_size(options.max_disk) if options.max_disk else None,
-        progress_bar=abilities_of(sys.stderr).bars,
+        progress_bar=Output(sys.stderr).abilities.bars and not options.quiet,
     )
 
 
@@ -167,7 +193,7 @@ def _assemble(options: argparse.Namespace) -> int:
     encoder, decoder = (_source_ref(options, role) for role in ("encoder", "decoder"))
     checkpoint = commands.assemble(encoder, decoder, options.output_dir)
     for warning in checkpoint.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        Output(sys.stderr).line(f"warning: {warning}", indent=2)
     print(f"{options.output_dir}: {checkpoint.record.num_parameters:,} parameters.")
     return ExitStatus.WELL
 
@@ -241,6 +267,13 @@ def _localhub(options: argparse.Namespace) -> int:
     return ExitStatus.WELL
 
 
+def _completion(options: argparse.Namespace) -> int:
+    from ved.completion import completion_script
+
+    print(completion_script(build_parser(), options.shell))
+    return ExitStatus.WELL
+
+
 _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "validate": _validate,
     "families": _families,
@@ -249,4 +282,5 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "assemble": _assemble,
     "verify": _verify,
     "localhub": _localhub,
+    "completion": _completion,
 }

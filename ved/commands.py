@@ -13,9 +13,8 @@ Importing this module sets the environment variables that jax and transformers r
 before them. See `ved.environment`.
 """
 
-import difflib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,8 @@ from ved.execution import BuiltCheckpoint, Verdict  # noqa: E402
 from ved.hub import HubAccess, Publisher, account, connect  # noqa: E402
 from ved.hub.xet import temporary_cache  # noqa: E402
 from ved.manifest.loading import Manifest, ManifestError, load  # noqa: E402
-from ved.manifest.pair_models import Pair, SourceRef  # noqa: E402
+from ved.manifest.pair_models import SourceRef  # noqa: E402
+from ved.manifest.selection import select  # noqa: E402
 from ved.manifest.settings import CheckpointSettings  # noqa: E402
 from ved.planning import (  # noqa: E402
     PlannedAction,
@@ -56,7 +56,6 @@ from ved.results import (  # noqa: E402
     planned_result,
 )
 from ved.sources.source import resolve_source  # noqa: E402
-from ved.text import MAX_QUOTED, join_limited  # noqa: E402
 
 __all__ = [
     "BuiltCheckpoint",
@@ -75,6 +74,7 @@ __all__ = [
     "build",
     "plan",
     "report",
+    "select",
     "validate",
     "verify",
 ]
@@ -158,6 +158,7 @@ def build(
     *,
     publisher: Publisher | None = None,
     collector: ResultCollector | None = None,
+    on_plan: Callable[[Sequence[Result]], None] | None = None,
 ) -> list[Result]:
     """Build and publish the pairs that are not up to date; return the results, in order.
 
@@ -168,6 +169,7 @@ def build(
         publisher: the identity of a CI job, to publish with.
         collector: gets each result as soon as it is known. Its results stay readable if this
             function raises.
+        on_plan: called with the plan before anything is built; logs the plan if None.
 
     Raises:
         RequestError: the request itself is wrong; nothing was built.
@@ -183,7 +185,7 @@ def build(
     rights = account.writing_rights(api) if needs_token else None
     actions = make_plan(pairs, options, access, rights)
     results = [planned_result(each, api.endpoint) for each in actions]
-    log.info("%s\n", format_lines(results, findings=True))
+    (on_plan or _log_plan)(results)
     execution.run_plan(actions, manifest.pairs, options, access, collector)
     return collector.results
 
@@ -249,40 +251,8 @@ def report(folder: Path) -> list[Row]:
     return merge_results(folder)
 
 
-def select(manifest: Manifest, only: Iterable[str]) -> list[Pair]:
-    """Return the pairs that are named by `owner/name`, or by a name that only one pair has.
-
-    Args:
-        manifest: the pairs.
-        only: the names; all pairs if there are none.
-
-    Raises:
-        RequestError: a name belongs to no pair, or to several.
-    """
-    found = {
-        name: [pair for pair in manifest.pairs if name.lower() in _names(pair)] for name in only
-    }
-    wrong = {name: pairs for name, pairs in found.items() if len(pairs) != 1}
-    if wrong:
-        raise _no_such_pair(manifest, wrong)
-    wanted = {pair.repo for pairs in found.values() for pair in pairs}
-    return [pair for pair in manifest.pairs if not wanted or pair.repo in wanted]
-
-
-def _no_such_pair(manifest: Manifest, wrong: Mapping[str, Sequence[Pair]]) -> RequestError:
-    """Return the error for names that do not have exactly one pair each."""
-    by_name = {pair.repo.lower().partition("/")[2]: pair.repo for pair in manifest.pairs}
-    meant = []
-    for name, pairs in wrong.items():
-        last = name.lower().rpartition("/")[2][:MAX_QUOTED]
-        near = [by_name[each] for each in difflib.get_close_matches(last, by_name, n=1)]
-        meant += [pair.repo for pair in pairs] or near
-    repos = join_limited([pair.repo for pair in manifest.pairs])
-    return RequestError(
-        f"{manifest.name} does not have exactly one pair for {join_limited([*wrong])}.",
-        f"Did you mean {join_limited(meant)}?" if meant else f"It has {repos}.",
-        code=ErrorCode.NO_SUCH_PAIR,
-    )
+def _log_plan(results: Sequence[Result]) -> None:
+    log.info("%s\n", format_lines(results, findings=True))
 
 
 def _checked(options: RunOptions) -> RunOptions:
@@ -293,8 +263,3 @@ def _checked(options: RunOptions) -> RunOptions:
             code=ErrorCode.WRONG_INPUT,
         )
     return options
-
-
-def _names(pair: Pair) -> tuple[str, str]:
-    repo = pair.repo.lower()
-    return repo, repo.partition("/")[2]

@@ -55,10 +55,14 @@ class CleanStream:
 
 
 class LogFormatter(logging.Formatter):
-    """Formats records as their message, cleaned line by line, and a traceback if there is one."""
+    """Formats records as their message, cleaned line by line, and a traceback if there is one.
 
-    def __init__(self) -> None:
-        super().__init__("%(message)s")
+    Args:
+        with_time: whether each record begins with the time of day.
+    """
+
+    def __init__(self, *, with_time: bool = False) -> None:
+        super().__init__("%(asctime)s %(message)s" if with_time else "%(message)s", "%H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
         """Return a record as lines."""
@@ -75,11 +79,18 @@ class LogFormatter(logging.Formatter):
         return f"{text[:half]}\n… ({len(text):,} characters)\n{text[-half:]}"
 
 
-def configure(stream: TextIO | TextIOBase) -> None:
-    """Have all records from level INFO on written to a stream."""
+def configure(stream: TextIO | TextIOBase, level: int = logging.INFO) -> None:
+    """Have all records from a level on written to a stream.
+
+    Args:
+        stream: where to write.
+        level: of VED's own records; with DEBUG, each record begins with the time of day.
+    """
     handler: logging.StreamHandler[Any] = logging.StreamHandler(stream)
-    handler.setFormatter(LogFormatter())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    handler.setFormatter(LogFormatter(with_time=level <= logging.DEBUG))
+    logging.basicConfig(level=max(level, logging.INFO), handlers=[handler], force=True)
+    # Debug records of libraries have headers and addresses, which may be secret.
+    logging.getLogger("ved").setLevel(level if level < logging.INFO else logging.NOTSET)
     # They log the address of each request, or of each truncated download. It may be signed.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     logging.getLogger("huggingface_hub.file_download").setLevel(logging.ERROR)

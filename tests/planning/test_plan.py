@@ -446,8 +446,8 @@ def test_plan_without_a_token_sees_public_repos(
     assert [(each.name, each.reason) for each in made] == [
         ("skip", UNCHANGED),
         ("build", "seed was 0, is 1."),
-        ("build", "The repo is new."),
-        ("build", "The repo is new."),
+        ("build", "New repo."),
+        ("build", "New repo."),
     ]
     assert planned(hub, hidden)[0].name == "skip"
 

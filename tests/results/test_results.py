@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.publishing import markdown, tables
-from ved.action.summary import count_actions, results_table
+from ved.action.summary import results_table
 from ved.errors import ErrorCode, RequestError
 from ved.planning.actions import ActionName
 from ved.results.merging import merge_results
 from ved.results.result import Outcome
 from ved.results.rows import Row, to_json
+from ved.results.text import count_actions
 from ved.text import clean
 
 HUB = "https://hub.example"
@@ -199,8 +200,8 @@ def test_table_shows_pairs_that_need_action_first(
 def test_count_actions_counts_each_action() -> None:
     actions: list[ActionName | Outcome] = ["skip", "build", "refuse", "build", "card-only"]
     rows = [row(f"owner/{number}", action) for number, action in enumerate(actions)]
-    assert count_actions(rows) == "2 to build, 1 card only, 1 to skip, 1 refused"
-    assert results_table(rows, HUB).startswith(f"**{count_actions(rows)}.**\n")
+    assert count_actions(actions) == "2 to build, 1 card only, 1 to skip, 1 refused"
+    assert results_table(rows, HUB).startswith(f"**{count_actions(actions)}.**\n")
 
 
 def test_table_lists_warnings_below() -> None:

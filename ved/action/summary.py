@@ -3,14 +3,13 @@
 Text from outside is escaped: a row may come from another job, and may quote a server or a source.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 from ved.errors import TROUBLESHOOTING, VedError
 from ved.markdown import code_span, plain_text
 from ved.planning import ActionName
-from ved.results import BAD, Outcome, Row
+from ved.results import BAD, LABELS, Outcome, Row, count_actions
 from ved.sizes import format_size
 from ved.text import MAX_MESSAGE, clean
 
@@ -24,17 +23,16 @@ _MIN_REASON, _MAX_NAME = 40, 80
 _MAX_LINKS = 3
 _BYTES_OF_OTHER_CELLS, _BYTES_OF_CHARACTER = 700, 6
 
-_LABELS: dict[ActionName | Outcome, tuple[str, str]] = {
-    "build": ("🔨", "to build"),
-    "built": ("✅", "built"),
-    "card-only": ("📝", "card only"),
-    "skip": ("💤", "to skip"),
-    "skipped": ("💤", "skipped"),
-    "refuse": ("⛔", "refused"),
-    "refused": ("⛔", "refused"),
-    "failed": ("❌", "failed"),
+_ICONS: dict[ActionName | Outcome, str] = {
+    "build": "🔨",
+    "built": "✅",
+    "card-only": "📝",
+    "skip": "💤",
+    "skipped": "💤",
+    "refuse": "⛔",
+    "refused": "⛔",
+    "failed": "❌",
 }
-"""The icon and the text of each action, in the order in which actions are counted."""
 
 
 def render_summary(
@@ -58,21 +56,13 @@ def render_summary(
     return "\n\n".join(filter(None, blocks))
 
 
-def count_actions(rows: Sequence[Row]) -> str:
-    """Return how many pairs have each action, as text such as "2 built, 1 failed"."""
-    counts = Counter(row.action for row in rows)
-    return ", ".join(
-        f"{counts[action]} {label}" for action, (_, label) in _LABELS.items() if counts[action]
-    )
-
-
 def results_table(rows: Sequence[Row], endpoint: str) -> str:
     """Return rows as a Markdown table, failed and refused pairs first, skipped ones last."""
     ordered = sorted(rows, key=lambda row: (row.action not in BAD, row.action[:4] == "skip"))
     longest = _TABLE_BYTES // max(len(rows), 1) - _BYTES_OF_OTHER_CELLS
     longest = min(max(longest // _BYTES_OF_CHARACTER, _MIN_REASON), MAX_MESSAGE)
     lines = [
-        f"**{count_actions(rows) or 'No pairs'}.**",
+        f"**{count_actions(row.action for row in rows) or 'No pairs'}.**",
         "",
         "| checkpoint | action | reason | sources | size | time |",
         "| --- | --- | --- | --- | ---: | ---: |",
@@ -113,7 +103,7 @@ def _table_row(row: Row, endpoint: str, longest: int) -> str:
         name = f"[{name}]({quote(endpoint, safe=':/[]')}/{row.repo}/commit/{row.commit})"
     cells = (
         name,
-        " ".join(_LABELS[row.action]),
+        f"{_ICONS[row.action]} {LABELS[row.action]}",
         f"{plain_text(clean(row.reason, longest))} {help_links(row.codes[:_MAX_LINKS])}".rstrip(),
         " + ".join(code_span(clean(name, _MAX_NAME)) for name in (row.encoder, row.decoder)),
         _size(row),

@@ -55,6 +55,6 @@ def sync_collections(
 def _failure(result: Result, error: VedError) -> Result:
     published = f"Published as {result.commit}" if result.commit else "Published"
     reason = f"{published}, but not in its collection: {error}"
-    log.error("%s: Failed: %s", result.pair.repo, reason)
+    log.error("%s: Failed: %s", result.pair.repo, ErrorCode.COLLECTION_NOT_CHANGED)
     finding = Finding("error", KEY, reason, ErrorCode.COLLECTION_NOT_CHANGED)
     return replace(result, action="failed", reason=reason, findings=(*result.findings, finding))

@@ -40,10 +40,12 @@ class Progress:
 
     Args:
         total: bytes to download, write, upload and check.
+        level: of the lines of the log about steps.
     """
 
-    def __init__(self, total: int = 0) -> None:
+    def __init__(self, total: int = 0, level: int = logging.INFO) -> None:
         self._total = total
+        self._level = level
         self._done = 0
         self._running: dict[str, _Running] = {}
         self._steps: dict[str, list[Step]] = {}
@@ -62,7 +64,7 @@ class Progress:
             size: bytes that the step downloads, writes or uploads; 0 is not reported.
             measure: returns how many of these bytes are done; called in another thread.
         """
-        log.info("%s: %s%s", repo, verb, f" {format_size(size)}" if size else "")
+        log.log(self._level, "%s: %s%s", repo, verb, f" {format_size(size)}" if size else "")
         start = time.monotonic()
         with self._lock:
             self._running[repo] = _Running(verb, size, measure)
@@ -99,10 +101,10 @@ def progress_bars(total: int, *, are_drawn: bool) -> Iterator[Progress]:
         total: bytes to download, write, upload and check.
         are_drawn: whether to draw bars; lines of the log appear above them.
     """
-    progress = Progress(total)
     if not are_drawn:
-        yield progress
+        yield Progress(total)
         return
+    progress = Progress(total, logging.DEBUG)  # the bars say the same
     from ved.terminal.bars import live_bars
 
     with live_bars(progress.state, sys.stderr, sys.stdout):

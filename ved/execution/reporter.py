@@ -145,7 +145,7 @@ class Reporter:
             self._limit = explained
         if isinstance(explained, VisibilityError):
             commit = explained.commit
-        log.error("%s: Failed: %s", repo, explained)
+        log.error("%s: Failed: %s", repo, explained.code)  # the result says the whole text once
         result = self.result(action, "failed", start, commit)
         published = checksums if checksums and commit else {}
         self.done(replace(result, reason=str(explained), code=explained.code, checksums=published))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Set
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-from ved.errors import ErrorCode
+from ved.errors import ErrorCode, RequestError
 from ved.hub.answers import RefusedAnswerError
 from ved.text import quoted
 
@@ -54,6 +54,27 @@ def is_address(url: str) -> bool:
 def is_endpoint(url: str) -> bool:
     """Return whether a text can be the endpoint of a Hub: an address without query and fragment."""
     return is_address(url) and "?" not in url and "#" not in url
+
+
+def check_endpoint(url: str) -> None:
+    """Check that a text can be the endpoint of a Hub.
+
+    Raises:
+        RequestError: it cannot. The error quotes the text only if it has no password.
+    """
+    if is_endpoint(url):
+        return
+    if "://" not in url and is_endpoint(f"https://{url}"):
+        scheme = "http" if is_loopback(f"http://{url}") else "https"
+        cause = f"The endpoint {quoted(url)} does not begin with https:// or http://."
+        remedy = f"Write {scheme}://{url}."
+    else:
+        cause = "The endpoint is not the address of a Hub."
+        remedy = (
+            "Correct the endpoint. It begins with https:// or http://, and has no user name, "
+            "password, query, fragment or character that an address cannot have."
+        )
+    raise RequestError(cause, remedy, code=ErrorCode.WRONG_INPUT)
 
 
 def is_encrypted_or_loopback(url: str) -> bool:

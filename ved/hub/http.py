@@ -19,7 +19,7 @@ from huggingface_hub.utils._xet import parse_xet_file_data_from_response
 
 from ved.errors import ErrorCode, RequestError
 from ved.hub import addresses, connections, rate_limits, retries
-from ved.hub.addresses import AddressPolicy, is_encrypted_or_loopback, is_endpoint, unsafe_redirect
+from ved.hub.addresses import AddressPolicy, is_encrypted_or_loopback, unsafe_redirect
 from ved.hub.answers import RefusedAnswerError
 from ved.hub.connections import (
     CheckAddresses,
@@ -237,14 +237,7 @@ def connect(token: str | None = None, *trusted_urls: str) -> HfApi:
     Raises:
         RequestError: the endpoint is not an address, or would get a token without encryption.
     """
-    if not is_endpoint(constants.ENDPOINT):
-        # The text may contain a password.
-        raise RequestError(
-            "The endpoint is not the address of a Hub.",
-            "Correct the endpoint. It begins with https:// or http://, and has no user name, "
-            "password, query, fragment or character that an address cannot have.",
-            code=ErrorCode.WRONG_INPUT,
-        )
+    addresses.check_endpoint(constants.ENDPOINT)
     for secret in (token, *stored_tokens()):
         KNOWN.add(secret or "")
     if token or get_token():

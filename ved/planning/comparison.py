@@ -28,9 +28,10 @@ from ved.record.output_directory import check_output_directory, has_all_files, r
 from ved.sources.snapshot import Snapshot
 from ved.text import join_limited
 
+# Reasons are true before and after a run: plans and results have the same ones.
 UP_TO_DATE = "Up to date."
 
-NEW = "The repo is new."
+NEW = "New repo."
 
 Listings: TypeAlias = Mapping[str, dict[str, ListedRepo] | None]
 """By namespace: its repos, by their ids in lower case; None if they cannot be listed."""
@@ -47,10 +48,10 @@ def compare_with_repo(subject: IdentifiedPair, api: HfApi) -> ComparedAction:
     if target.head is None:
         return BuildCandidate(subject, NEW, target)
     if content.is_new(target, api):
-        return BuildCandidate(subject, "The repo is empty.", target)
+        return BuildCandidate(subject, "Empty repo.", target)
     if target.is_foreign:
         if subject.pair.adopt:
-            return BuildCandidate(subject, "adopt: replaces the repo's content.", target)
+            return BuildCandidate(subject, "adopt: true, to replace the repo's content.", target)
         raise VedError(
             f"{target.repo} exists without {build_record.FILE_NAME}: VED did not create it.",
             "Choose another name, or set adopt: true in its pair to replace its content.",
@@ -73,7 +74,7 @@ def _compare_with_record(subject: IdentifiedPair, target: TargetRepo, api: HfApi
                 "Set overwrite: true in its pair to replace the repo's content.",
                 code=ErrorCode.CHANGED_SINCE,
             ) from error
-        return BuildCandidate(subject, "overwrite: replaces the repo's content.", target)
+        return BuildCandidate(subject, "overwrite: true, to replace the repo's content.", target)
     findings = Findings()
     if unknown:
         findings.warn(
@@ -97,14 +98,15 @@ def _action(
     """Return what to do for a repo whose changes, if there are any, may be overwritten."""
     pair = subject.pair
     if changed:
-        reason = f"overwrite: replaces changes of {join_limited(changed)}."
+        reason = f"overwrite: true, to replace changes of {join_limited(changed)}."
         return BuildCandidate(subject, reason, target)
     if published.fingerprint != subject.fingerprint:
         return BuildCandidate(subject, _difference(subject, published), target)
     if published.card_digest != subject.card_digest:
         return RenewCard(subject, "Only the model card has changed.", target, published)
     if pair.private is not None and pair.private != target.private:
-        reason = f"The repo becomes {'private' if pair.private else 'public'}."
+        old, new = ("public", "private") if pair.private else ("private", "public")
+        reason = f"Visibility: from {old} to {new}."
         return SetVisibility(subject, reason, target, pair.private)
     return Skip(subject, UP_TO_DATE, target.head, target)
 
@@ -166,7 +168,7 @@ def compare_with_directory(action: ComparedAction, options: RunOptions) -> Compa
         return action
     if not _is_kept(action.subject, options):
         if not options.push or not isinstance(action, BuildCandidate):
-            reason = "The output directory does not have the checkpoint, or an older one."
+            reason = "Missing or outdated in the output directory."
             target = None if isinstance(action, AddToCollection) else action.target
             action = BuildCandidate(action.subject, reason, target)
     elif not options.push:

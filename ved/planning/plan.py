@@ -154,7 +154,7 @@ def _find_uncollected(actions: Sequence[ComparedAction], api: HfApi) -> list[Com
     pairs = [action.pair for action in actions if isinstance(action, Skip)]
     uncollected = collections.find_uncollected(pairs, api)
     return [
-        AddToCollection(action.subject, "Only its collection changes.", action.head)
+        AddToCollection(action.subject, "Missing in its collection.", action.head)
         if isinstance(action, Skip) and action.head and action.pair.repo in uncollected
         else action
         for action in actions

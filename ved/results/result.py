@@ -75,7 +75,7 @@ class Result:
         return [found.message for found in self.findings if found.level == "warning"]
 
     @property
-    def codes(self) -> list[str]:
+    def codes(self) -> list[ErrorCode]:
         """The codes of all errors, each once."""
         refused = [found.code for found in self.findings if found.level == "error"]
         return [code for code in dict.fromkeys([*refused, self.code]) if code]

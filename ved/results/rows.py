@@ -66,7 +66,7 @@ class Row(BaseModel):
             decoder=result.pair.decoder.model,
             action=result.action,
             reason=result.reason,
-            codes=result.codes,
+            codes=[*result.codes],
             warnings=result.warnings,
             commit=result.commit,
             url=result.url,

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
+from ved.logs import CleanStream
+
 _MIN_WIDTH, _MAX_WIDTH = 40, 140
 """Characters of a line. Longer ones are hard to read, and shorter ones have no room for names."""
 
@@ -32,7 +34,9 @@ class Abilities:
         return self.width is None and not self.colors
 
 
-def abilities_of(stream: TextIO, variables: Mapping[str, str] = os.environ) -> Abilities:
+def abilities_of(
+    stream: TextIO | CleanStream, variables: Mapping[str, str] = os.environ
+) -> Abilities:
     """Return what a stream can show.
 
     `NO_COLOR` forbids all control characters. `FORCE_COLOR` asks for colors where there is no
@@ -59,7 +63,7 @@ def abilities_of(stream: TextIO, variables: Mapping[str, str] = os.environ) -> A
     )
 
 
-def _columns(stream: TextIO) -> int:
+def _columns(stream: TextIO | CleanStream) -> int:
     try:
         return os.get_terminal_size(stream.fileno()).columns or 80
     except (OSError, ValueError):
