@@ -50,7 +50,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Description:
-    """What people read about one pair.
+    """A text about one pair for people.
 
     Attributes:
         action: what was done, or would be done.
@@ -72,11 +72,11 @@ class Description:
 def describe(
     result: Result, *, findings: bool = False, output_directory: Path | None = None
 ) -> Description:
-    """Return what people read about a result.
+    """Return the text about a result.
 
     Args:
         result: what was done, or would be done.
-        findings: whether to add the findings. Of a refused pair only errors matter.
+        findings: whether to add the findings; only errors if the pair is refused.
         output_directory: where built checkpoints are kept.
     """
     is_refused = result.action in _REFUSED
