@@ -77,7 +77,7 @@ def encoder_of_its_own(hub: LocalHub, tmp_path: Path) -> Iterator[Path]:
 def test_build_publishes_one_commit(hub: LocalHub, tmp_path: Path) -> None:
     result = build_pair(hub, pair("owner/one-commit"))
 
-    assert (result.action, result.reason) == ("built", "The repo is new.")
+    assert (result.action, result.reason) == ("built", "New repo.")
     assert heads(hub)["owner/one-commit"] == result.commit
     assert result.url == f"{hub.endpoint}/owner/one-commit/commit/{result.commit}"
     commits = [exchange for exchange in hub.requests if "/commit/" in exchange.path]
