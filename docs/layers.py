@@ -43,6 +43,7 @@ ORDER = (
         "environment",
         "interruption",
         "redaction",
+        "garbage",
         "modeling",
         "localhub",
     ),

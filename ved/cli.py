@@ -188,10 +188,15 @@ def _names(arguments: Sequence[str]) -> tuple[str, ...]:
 
 
 def _assemble(options: argparse.Namespace) -> int:
-    from ved import commands
+    from ved.examination.examiner import Examiner, use_examiner
 
     encoder, decoder = (_source_ref(options, role) for role in ("encoder", "decoder"))
-    checkpoint = commands.assemble(encoder, decoder, options.output_dir)
+    with Examiner() as examiner, use_examiner(examiner):
+        examiner.start()
+        interruption.import_whole("ved.commands")  # the process imports its libraries meanwhile
+        from ved import commands
+
+        checkpoint = commands.assemble(encoder, decoder, options.output_dir)
     for warning in checkpoint.warnings:
         Output(sys.stderr).line(f"warning: {warning}", indent=2)
     print(f"{options.output_dir}: {checkpoint.record.num_parameters:,} parameters.")

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from tests import checkpoints
 from tests.support.building import assert_same_parameters, read_json
-from ved.assembly.initialization import Initialization
+from ved.assembly.initialization import Initialization, compile_draws
+from ved.assembly.normal import draw_normal
 from ved.modeling.initial_parameters import decoder_params
 
 pytestmark = pytest.mark.hub
@@ -84,3 +85,29 @@ def test_draw_returns_constants() -> None:
     constant = np.arange(3.0, dtype=np.float32)
     initialization = Initialization(lambda: {"constant": jax.numpy.asarray(constant)})
     np.testing.assert_array_equal(initialization.draw(("constant",)), constant)
+
+
+@pytest.mark.parametrize(
+    "shape", [(3,), (2**16,), (2**16 + 1,), (300, 500), (3, 5, 7, 11)], ids=str
+)
+@pytest.mark.parametrize("seed", [0, 2**31 - 1])
+def test_draw_normal_gives_the_bits_of_jax(shape: tuple[int, ...], seed: int) -> None:
+    key = jax.random.key(seed)
+    expected = np.asarray(jax.nn.initializers.normal(0.02)(key, shape))
+    drawn = draw_normal(key, shape, 0.02)
+    assert (drawn.dtype, drawn.shape) == (expected.dtype, expected.shape)
+    assert drawn.tobytes() == expected.tobytes()
+
+
+def test_draw_compiles_nothing_for_another_shape(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = decoder_config("gpt2", tmp_path)
+    initialization = decoder_initialization(config)
+    kernels = [path for path in initialization.shapes if path[-1] == "kernel"]
+    compile_draws()
+    with jax.log_compiles(), caplog.at_level("WARNING"):
+        for path in kernels:
+            initialization.draw(path)
+    assert len({initialization.shapes[path].shape for path in kernels}) > 2
+    assert [each for each in caplog.messages if "Compiling" in each] == []

@@ -4,9 +4,12 @@ jax traces the construction of the model once. This takes no memory for paramete
 shape of each. To draw one parameter, only the operations of the trace that lead to it are
 evaluated, one by one. They are not compiled together: XLA would then fold constants, which changes
 the last bit in a third of the tensors.
+
+Most are normal numbers. jax would compile their program for each shape. `ved.assembly.normal` has
+one for all.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -14,12 +17,15 @@ import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 
+from ved.assembly.normal import draw_normal
+from ved.modeling.composite import initial_params
 from ved.modeling.initial_parameters import (
     composite_params,
     decoder_params,
     encoder_params,
     projection_params,
 )
+from ved.modeling.linen import Dense
 from ved.tensors.names import ParameterPath
 from ved.tensors.tensor import Array
 
@@ -75,8 +81,14 @@ class Initialization:
         """Return the initial parameter at `path`: an array with shape and dtype of `shapes`."""
         # Two threads that need the same operation would both compile it.
         with _DRAW_LOCK:
-            (value,) = jaxpr_as_fun(self._only(self._variables[path]))()
-            return np.asarray(value)
+            operations = self._only(self._variables[path])
+            normal = _as_normal(operations.jaxpr.eqns[-2:])
+            if normal is None:
+                (value,) = jaxpr_as_fun(operations)()
+                return np.asarray(value)
+            variable, shape, scale = normal
+            (key,) = jaxpr_as_fun(self._only(variable))()
+            return draw_normal(key, shape, scale)
 
     def _only(self, output: Any) -> ClosedJaxpr:
         """Return the operations of the trace that the variable `output` depends on."""
@@ -95,3 +107,28 @@ class Initialization:
             debug_info=jaxpr.debug_info._replace(result_paths=None),
         )
         return ClosedJaxpr(wanted, self._trace.consts)
+
+
+def _as_normal(operations: Sequence[Any]) -> tuple[Any, tuple[int, ...], float] | None:
+    """Return the variable of the key, the shape and the scale if operations draw normal numbers.
+
+    Args:
+        operations: the last operations of a parameter; `jax.nn.initializers.normal` has two.
+    """
+    if len(operations) != 2:
+        return None
+    draw, multiply = operations
+    if draw.params.get("name") != "_normal" or multiply.primitive.name != "mul":
+        return None
+    (drawn,) = draw.outvars
+    factors = [each for each in multiply.invars if each is not drawn]
+    if len(factors) != 1 or not isinstance(factors[0], Literal) or drawn.aval.dtype != np.float32:
+        return None
+    return draw.invars[0], drawn.aval.shape, factors[0].val
+
+
+def compile_draws() -> None:
+    """Compile what draws parameters of any model, for a time when a processor is idle."""
+    zeros = np.zeros((1, 1), np.float32)
+    dense = Dense(1, kernel_init=jax.nn.initializers.normal())
+    Initialization(lambda: initial_params(dense, 0, zeros)).draw(("kernel",))

@@ -8,13 +8,14 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING
 
 import ved
 from ved.environment import VARIABLES
-from ved.examination.report import ANSWER_BYTES, Answer
 from ved.interruption import POLL_SECONDS, raise_if_interrupted
+
+if TYPE_CHECKING:
+    from ved.examination.report import Answer
 
 _PASSED_ON = ("LANG", "LC_ALL", "LD_LIBRARY_PATH")
 """The variables that the process gets from this one, whose environment may hold secrets."""
@@ -94,7 +95,7 @@ class Child:
         with suppress(BrokenPipeError):  # what ended the process is in its exit status
             self._process.stdin.write(os.fsencode(folder) + b"\n")
 
-    def receive(self, seconds: float) -> Answer:
+    def receive(self, seconds: float) -> "Answer":
         """Return the next answer.
 
         Args:
@@ -103,6 +104,9 @@ class Child:
         Raises:
             ChildEndedError: there is none, or it is not valid.
         """
+        # Imported when the process has been started, which imports its own libraries meanwhile
+        from ved.examination.report import ANSWER_BYTES, Answer
+
         answers = self._process.stdout
         assert answers is not None
         deadline = time.monotonic() + seconds
@@ -125,7 +129,7 @@ class Child:
                 received += chunk
         try:
             return Answer.model_validate_json(bytes(received))
-        except ValidationError as error:
+        except ValueError as error:
             raise ChildEndedError("its answer is not valid") from error
 
     def _how_it_ended(self) -> tuple[str, bool]:

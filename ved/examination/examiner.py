@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from threading import Lock
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ved.errors import ErrorCode, VedError
 from ved.examination.child import Child, ChildEndedError
-from ved.examination.report import Answer, Examination
+
+if TYPE_CHECKING:
+    from ved.examination.report import Answer, Examination
 
 log = logging.getLogger("ved")
 
@@ -29,7 +31,7 @@ class ExaminesSources(Protocol):
         """Return the path of a folder that does not exist, for the files of a source."""
         ...
 
-    def examine(self, folder: Path, origin: str) -> Examination:
+    def examine(self, folder: Path, origin: str) -> "Examination":
         """Return what is known of the source in a folder; see `Examiner.examine`."""
         ...
 
@@ -79,7 +81,7 @@ class Examiner:
             self._child = Child(self._module, self._sources, self._work)
         return self._child
 
-    def examine(self, folder: Path, origin: str) -> Examination:
+    def examine(self, folder: Path, origin: str) -> "Examination":
         """Return what is known of a source.
 
         Args:
@@ -104,7 +106,7 @@ class Examiner:
                 self._stop()
                 raise
 
-    def _examine_again(self, folder: Path, origin: str) -> Examination:
+    def _examine_again(self, folder: Path, origin: str) -> "Examination":
         """Return the examination; repeat it if an earlier source can be what ended the process."""
         child = self._ready_child()
         was_used = child.served > 0
@@ -128,18 +130,14 @@ class Examiner:
         try:
             answer = child.receive(START_SECONDS)
         except ChildEndedError as error:
-            answer = Answer(broken=str(error))
+            raise _does_not_start(str(error)) from error
         if not answer.ready:
             _log_traceback(answer)
-            raise VedError(
-                f"The process that examines sources does not start: {answer.broken or 'it fails'}.",
-                "Report it with this log.",
-                code=ErrorCode.VED_ITSELF_FAILED,
-            )
+            raise _does_not_start(answer.broken or "it fails")
         child.is_ready = True
         return child
 
-    def _ask(self, child: Child, folder: Path, origin: str) -> Examination:
+    def _ask(self, child: Child, folder: Path, origin: str) -> "Examination":
         child.send(folder.name)
         answer = child.receive(self._wall_seconds)
         if answer.retires:
@@ -162,7 +160,15 @@ class Examiner:
             child.stop()
 
 
-def _log_traceback(answer: Answer) -> None:
+def _does_not_start(reason: str) -> VedError:
+    return VedError(
+        f"The process that examines sources does not start: {reason}.",
+        "Report it with this log.",
+        code=ErrorCode.VED_ITSELF_FAILED,
+    )
+
+
+def _log_traceback(answer: "Answer") -> None:
     lines = "".join(f"\n  | {line}" for line in answer.traceback)
     log.error("Unexpected error in the examination of a source:%s", lines)
 

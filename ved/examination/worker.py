@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from ved import garbage
 from ved.examination import sandbox
 from ved.examination.report import Answer, Examination, Request, one_line
 from ved.examination.source_files import REQUEST
@@ -67,7 +68,8 @@ def serve(parent: int, readable: Path, writable: Path, load: Callable[[], Examin
 
 
 def _import_examine() -> Examine:
-    from ved.examination.examine import examine
+    with garbage.paused():
+        from ved.examination.examine import examine
 
     return examine
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from huggingface_hub import HfApi
 
 from ved.examination.examine_sources import examine_sources
+from ved.examination.examiner import open_examiner
 from ved.examination.report import Examination
 from ved.families.family import Role
-from ved.interruption import thread_pool
+from ved.interruption import import_whole, thread_pool
 from ved.machine.memory import return_freed_memory
 from ved.manifest.pair_models import Pair
 from ved.manifest.settings import CheckpointSettings
@@ -35,6 +36,18 @@ class BuiltCheckpoint:
     record: BuildRecord
     warnings: tuple[str, ...] = ()
     tie_warnings: tuple[str, ...] = ()
+
+
+def prepare_assembly() -> None:
+    """Import jax and compile what draws parameters, while the first pair waits for something else.
+
+    Raises:
+        KeyboardInterrupt: the process was interrupted.
+    """
+    import_whole("ved.assembly.assemble")
+    from ved.assembly.initialization import compile_draws
+
+    compile_draws()
 
 
 def build_checkpoint(
@@ -63,11 +76,13 @@ def build_checkpoint(
         OSError: a file cannot be read or written.
     """
     with thread_pool(1) as pool:
-        # Hashing the sources and importing jax take a processor's time each. The record reads
-        # these digests from a cache.
+        # The record reads these digests from a cache.
         digests = [pool.submit(each.digests) for each in (encoder, decoder)]
         if not examinations:
-            examinations = examine_sources([encoder.resolved, decoder.resolved], api)
+            with open_examiner() as examiner:
+                prepare_assembly()  # the examining process imports its libraries meanwhile
+                resolved = encoder.resolved, decoder.resolved
+                examinations = examine_sources(resolved, examiner, api)
         prepared = {role: each.prepared() for role, each in examinations.items()}
         from ved.assembly.assemble import assemble
 

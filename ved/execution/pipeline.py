@@ -25,14 +25,14 @@ from typing import TypeAlias
 
 from huggingface_hub import HfApi
 
-from ved.execution.checkpoint_dir import BuiltCheckpoint, build_checkpoint
+from ved.execution.checkpoint_dir import BuiltCheckpoint, build_checkpoint, prepare_assembly
 from ved.execution.progress import Progress, bytes_below
 from ved.execution.readback import PublishedCommit, check_published, check_published_card
 from ved.execution.reporter import UNCHECKED, Reporter
 from ved.execution.source_store import SourceStore, weights_to_learn
 from ved.hub.access import HubAccess
 from ved.hub.upload_counter import count_uploads, upload_measure
-from ved.interruption import import_whole, raise_if_interrupted, thread_pool, wait_interruptibly
+from ved.interruption import raise_if_interrupted, thread_pool, wait_interruptibly
 from ved.machine import DiskBudget, DiskNeed
 from ved.manifest.settings import CheckpointSettings
 from ved.planning import Build, RenewCard, RunOptions, SetVisibility
@@ -118,8 +118,7 @@ class Pipeline:
             pending = [uploads.submit(self._update, each, checks) for each in updates]
             fetched = [downloads.submit(self._fetch, work) for work in works]
             if works:
-                # Importing jax takes seconds, in which the first pair downloads.
-                import_whole("ved.assembly.assemble")
+                prepare_assembly()  # the first pair downloads meanwhile
             for work, sources in zip(works, fetched, strict=True):
                 built = self._build(work, sources)
                 if built is not None:

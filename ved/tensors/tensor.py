@@ -24,7 +24,7 @@ BLOCK_BYTES = 2**20
 """The largest block of a tensor, in bytes. Blocks are read, hashed and written one by one; this
 size fits into the cache of a processor, which halves the time."""
 
-TILE = 32
+TILE = 16
 """How many columns are transposed at a time. More would miss the processor's cache."""
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
