@@ -8,6 +8,7 @@ import yaml
 
 from docs import layers, python_api, reference
 from docs.commands import commands
+from docs.error_codes import error_codes
 from docs.keyless_workflow import keyless_workflow
 from docs.pictures import warm_start
 from docs.tables import code, table
@@ -41,6 +42,10 @@ def pages() -> dict[Path, str]:
         docs / "commands.md": commands(),
         docs / "workflows.md": _with_parts(docs / "workflows.md", of_called),
         docs / "architecture.md": _with_parts(docs / "architecture.md", architecture),
+        docs / "troubleshooting.md": _with_parts(
+            docs / "troubleshooting.md",
+            {"codes": error_codes((docs / "troubleshooting.md").read_text("utf-8"))},
+        ),
         docs / "python-api.md": _with_parts(
             docs / "python-api.md", {"reference": python_api.reference()}
         ),

@@ -3,6 +3,7 @@
 usage: pin.py check VERSION         is this version ready to be released?
        pin.py commit VERSION IMAGE  pin it to its image, ghcr.io/OWNER/NAME@sha256:..., and tag it
        pin.py name VERSION REF      name a version, by its commit or tag, in pages and examples
+       pin.py readme REF            let README.md link to GitHub, for the pages of a package index
 
 A commit cannot hold its own hash. So there are two: the first pins action.yml to the image, the
 second pins the reusable workflows to the first, and the tags are for the second. A third one names
@@ -29,6 +30,10 @@ NO_DATE = "YYYY-MM-DD"
 
 # Before the first release, the commit is 40 zeros.
 NAMED_RELEASE = re.compile(r"(ved-action/ved(?:/[\w./-]+)?@)[0-9a-f]{40} # v[\d.]+")
+REPOSITORY = "ved-action/ved"
+LINK = re.compile(r"(\]\()(?![a-z]+:|#)")
+PICTURE = re.compile(r'(src(?:set)?=")(?![a-z]+:)')
+
 NAMING_FILES = ("README.md", "docs/*.md", "examples/**/*.yml", "examples/**/*.md")
 
 
@@ -46,6 +51,8 @@ def main(arguments: list[str]) -> int:
                 commit(version, image)
             case ["name", version, ref]:
                 name(version, ref)
+            case ["readme", ref]:
+                readme(ref)
             case _:
                 print(__doc__, file=sys.stderr)
                 return 2
@@ -123,6 +130,14 @@ def name(version: str, ref: str) -> None:
         text = path.read_text(encoding="utf-8")
         named = NAMED_RELEASE.sub(rf"\g<1>{ref} # v{version}", text)
         path.write_text(named, encoding="utf-8")
+
+
+def readme(ref: str) -> None:
+    """Replace the relative addresses in README.md, which only GitHub knows, by absolute ones."""
+    path = Path("README.md")
+    text = LINK.sub(rf"\g<1>https://github.com/{REPOSITORY}/blob/{ref}/", path.read_text("utf-8"))
+    text = PICTURE.sub(rf"\g<1>https://raw.githubusercontent.com/{REPOSITORY}/{ref}/", text)
+    path.write_text(text, encoding="utf-8")
 
 
 def _heading(version: str) -> str:

@@ -156,6 +156,18 @@ def test_pages_and_examples_name_one_release(tmp_path: Path) -> None:
     }
 
 
+def test_pin_lets_readme_of_package_link_to_github(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "README.md", tmp_path)
+    assert pin(tmp_path, "readme", f"v{VERSION}").returncode == 0
+    text = (tmp_path / "README.md").read_text()
+    addresses = re.findall(r'(?:\]\(|src(?:set)?=")([^)"]+)', text)
+    assert len(addresses) > 20
+    assert all(re.match("https://", address) for address in addresses), addresses
+    files = re.findall(rf"ved-action/ved/(?:blob/)?v{VERSION}/([^)#\"]+)", text)
+    assert {"docs/images/warm-start-light.svg", "docs/comparison.md"} <= {*files}
+    assert all((ROOT / file).exists() for file in files)
+
+
 @pytest.mark.parametrize(
     "path",
     [
