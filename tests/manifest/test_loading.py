@@ -1,5 +1,6 @@
 """Loading a manifest: files, local directories, and the error with all problems."""
 
+import gc
 import re
 import subprocess
 import sys
@@ -92,3 +93,14 @@ def test_manifest_package_imports_nothing_heavy() -> None:
     )
     heavy = {"jax", "flax", "numpy", "transformers", "huggingface_hub"}
     assert heavy.isdisjoint(run.stdout.split())
+
+
+def test_manifest_error_lists_first_problems_and_counts_others() -> None:
+    entries = "".join(f"- {{repo: o/r{n}, encoder: e, decoder: d, x: y}}\n" for n in range(104))
+    with pytest.raises(ManifestError) as caught:
+        loads(f"pairs:\n{entries}".encode())
+    assert len(caught.value.problems) == 104
+    *listed, others = str(caught.value).splitlines()
+    assert listed == [str(problem) for problem in caught.value.problems[:100]]
+    assert "4" in others
+    assert gc.isenabled()

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from tests.manifest import mistakes
 from tests.manifest.mistakes import Mistake
 from tests.support.manifests import load_one, one_pair, places_of, problems_of
-from ved.manifest import ManifestError, Pair, SourceRef, TokenIds, loads
+from ved.manifest import ManifestError, Pair, SourceRef, TokenIds, loads, yaml_reader
 from ved.manifest.grid_models import Grid
+from ved.manifest.yaml_nodes import Scalar
 
 
 @pytest.mark.parametrize("mistake", mistakes.YAML, ids=str)
@@ -165,3 +166,39 @@ GRIDS = st.fixed_dictionaries(
 )
 def test_loads_accepts_any_values(values: object) -> None:
     check_places_are_within(yaml.safe_dump(values, allow_unicode=True).encode())
+
+
+def check_parsers_agree(text: bytes) -> None:
+    with_libyaml = yaml_reader.read_document(text, "pairs.yaml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yaml, "__with_libyaml__", False)
+        assert with_libyaml == yaml_reader.read_document(text, "pairs.yaml")
+
+
+# What YAML is made of, and what libyaml and PyYAML's parser in Python are known to read differently.
+FRAGMENTS = (
+    *("a", "1", "- ", "-", "a: ", ": ", ":", "? ", "?", "[", "]", "{", "}", ", ", "'", '"', "\\"),
+    *("\n", "\n  ", "\n- ", "\r\n", "\u2028", "\x85", " ", "\t", "#", " #", "|", ">", "|2-\n  "),
+    *("&a ", "*a", "<<: *a", "!", "!!str ", "!a:!", "%", "@", "---\n", "...\n", "\ufeff", "é", "😀"),
+)
+
+
+@given(st.lists(st.sampled_from(FRAGMENTS), max_size=20).map("".join))
+def test_yaml_reader_parsers_agree_about_fragments(text: str) -> None:
+    check_parsers_agree(text.encode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a\t", "|#", "!a:!", "[a?b]", "[a: ]", "{a, b: ,}", "\n---\n\ufeff", "a: |1\n b\n#", "!"],
+)
+def test_yaml_reader_parsers_agree_about_what_libyaml_reads_differently(text: str) -> None:
+    check_parsers_agree(text.encode())
+
+
+def test_yaml_reader_reads_usual_manifest_with_libyaml(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(yaml, "SafeLoader")  # the parser in Python
+    text = b'# c\npairs:\n- {repo: "o/r", encoder: e@main}\n- description: |\n    # Yes > no\n'
+    root = yaml_reader.read_document(text, "pairs.yaml").root
+    assert root is not None
+    assert root.find(["pairs", 1, "description"]).value == Scalar("# Yes > no\n", "str")

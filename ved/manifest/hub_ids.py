@@ -6,7 +6,7 @@ The lists are in the files beside this module, which name their sources.
 import difflib
 import re
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 SPECIAL_LANGUAGES = ("code", "multilingual")
@@ -34,6 +34,7 @@ def languages() -> dict[str, str]:
     return codes
 
 
+@lru_cache(maxsize=100)  # a manifest may have one mistake in each of its pairs
 def nearest_license(value: str) -> str | None:
     """Return the license id that an unknown one is most like; None if it is like none."""
     lowered = value[:100].lower().replace(" ", "-").replace("_", "-")
@@ -42,14 +43,12 @@ def nearest_license(value: str) -> str | None:
     # Such as "MIT License", "GPLv3", "The Apache License, Version 2.0" and SPDX's "GPL-3.0-only".
     parts = re.findall(r"\d+(?:\.\d+)*|[a-z]+", lowered)
     name = "-".join(part for part in parts if part not in _NO_PART_OF_LICENSE_IDS)
-    without_version = [
-        each
-        for each in licenses()
-        if name and re.fullmatch(rf"{re.escape(name)}(?:[-.\d]*|-clause)", each)
-    ]
-    return max(without_version, default=None) or _nearest(name, licenses())
+    with_version = re.compile(rf"{re.escape(name)}(?:[-.\d]*|-clause)")
+    versions = [each for each in licenses() if name and with_version.fullmatch(each)]
+    return max(versions, default=None) or _nearest(name, licenses())
 
 
+@lru_cache(maxsize=100)
 def nearest_language(value: str) -> str | None:
     """Return the language code that a name, a tag such as en-US or a wrong code may mean."""
     lowered = value.lower()

@@ -1,7 +1,8 @@
 """Load a manifest: pairs.yaml to pairs, or to all of its problems."""
 
+import gc
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,21 @@ from ved.manifest.yaml_reader import MAX_BYTES, read_document
 from ved.text import quoted
 
 
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Suspend Python's search for cycles, which takes a third of the time of a large manifest.
+
+    The objects of a manifest, of which `yaml_reader` limits the number, have no cycles.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 @dataclass(frozen=True)
 class Manifest:
     """A valid manifest.
@@ -35,8 +51,12 @@ class Manifest:
     pairs: tuple[Pair, ...]
 
 
+MAX_LISTED = 100
+"""The most problems to list for a reader. One mistake can be in each pair."""
+
+
 class ManifestError(RequestError):
-    """The manifest has problems.
+    """The manifest has problems. The text has the first ones, each on a line.
 
     Attributes:
         problems: all of them, in the file's order.
@@ -48,7 +68,9 @@ class ManifestError(RequestError):
         super().__init__("The manifest has problems.", code=ErrorCode.WRONG_MANIFEST)
 
     def __str__(self) -> str:
-        return "\n".join(str(problem) for problem in self.problems)
+        lines = [str(problem) for problem in self.problems[:MAX_LISTED]]
+        others = len(self.problems) - len(lines)
+        return "\n".join([*lines, f"And {others:,} more problems."] if others else lines)
 
 
 def load(path: Path) -> Manifest:
@@ -92,6 +114,7 @@ def loads(text: bytes, name: str = "pairs.yaml", folder: Path = Path()) -> Manif
     return _parse(text, name, ValidationContext(folder))
 
 
+@_without_garbage_collection()
 def _parse(data: bytes, name: str, context: ValidationContext) -> Manifest:
     document = read_document(data, name)
     root = document.root
@@ -107,7 +130,8 @@ def _parse(data: bytes, name: str, context: ValidationContext) -> Manifest:
         raise ManifestError(problems)
     entries = zip(file.pairs or (), items_of(root, "pairs"), strict=True)
     pairs = [pair.at(entry.where, _places(entry)) for pair, entry in entries]
-    return Manifest(name, tuple(_complete(pair, file, root) for pair in (*pairs, *grid_pairs)))
+    defaults = _places(root.children.get("defaults"))
+    return Manifest(name, tuple(_complete(pair, file, defaults) for pair in (*pairs, *grid_pairs)))
 
 
 def _expand_grids(root: Node, context: ValidationContext) -> tuple[list[Pair], list[Problem]]:
@@ -138,10 +162,18 @@ def _places(node: Node | None) -> dict[str, Location]:
     return {str(key): child.where for key, child in node.children.items()} if node else {}
 
 
-def _complete(pair: Pair, file: File, root: Node) -> Pair:
-    """Return a pair with the defaults, and with the owners of its repo and collection."""
-    pair = pair.with_defaults(file.defaults, _places(root.children.get("defaults")))
+def _complete(pair: Pair, file: File, locations: dict[str, Location]) -> Pair:
+    """Return a pair with the defaults, and with the owners of its repo and collection.
+
+    Args:
+        pair: the pair as the file has it.
+        file: the file.
+        locations: the places of the defaults, by key.
+    """
+    keys = file.defaults.model_fields_set - pair.model_fields_set
+    values = {key: getattr(file.defaults, key) for key in keys}
     repo = qualify(pair.repo, file.namespace)
-    owner = file.namespace or repo.partition("/")[0]
-    collection = pair.collection and qualify(pair.collection, owner)
-    return pair.model_copy(update={"repo": repo, "collection": collection})
+    collection = values.get("collection", pair.collection)
+    if collection:
+        collection = qualify(collection, file.namespace or repo.partition("/")[0])
+    return pair.with_values({**values, "repo": repo, "collection": collection}, locations)

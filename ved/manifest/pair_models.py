@@ -4,8 +4,9 @@ The JSON Schema and docs/manifest.md are generated from the models, so the descr
 written for the manifest's author.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import (
     AfterValidator,
@@ -93,10 +94,10 @@ class ConfigRef(ManifestModel):
         text = text_of(value)
         if not isinstance(text, str):
             return text
-        if is_local(text) or advice_for_url(text, "source"):
+        if "@" not in text or is_local(text) or advice_for_url(text, "source"):
             return {"model": text}
-        model, at, revision = text.partition("@")
-        return {"model": model, "revision": revision} if at else {"model": model}
+        model, _, revision = text.partition("@")
+        return {"model": model, "revision": revision}
 
     @field_validator("revision")
     @classmethod
@@ -264,32 +265,31 @@ class Pair(PairSettings):
         description="Pretrained text decoder, in the same forms.",
         examples=["openai-community/gpt2", "openai-community/gpt2@main"],
     )
-    _where: Location = PrivateAttr(default=Location("pairs.yaml", 1, 1))
-    _locations: dict[str, Location] = PrivateAttr(default_factory=dict)
+    _where: Location | None = PrivateAttr(default=None)
+    _locations: Mapping[str, Location] = PrivateAttr(default_factory=dict)
 
     @property
     def where(self) -> Location:
         """The place of the pair's entry; for a grid's pair, of the value that names its repo."""
-        return self._where
+        return self._where or Location("pairs.yaml", 1, 1)
 
     def location(self, key: str) -> Location:
         """Return the place of a key's value or of its default, or else the pair's place."""
-        return self._locations.get(key, self._where)
+        return self._locations.get(key, self.where)
 
-    def at(self, where: Location, locations: dict[str, Location]) -> "Pair":
+    def at(self, where: Location, locations: Mapping[str, Location]) -> "Pair":
         """Return a copy of the pair at a place, with the places of its keys' values."""
         pair = self.model_copy()
-        pair._where = where
-        pair._locations = locations
+        pair._where, pair._locations = where, locations
         return pair
 
-    def with_defaults(self, defaults: Defaults, locations: dict[str, Location]) -> "Pair":
-        """Return a copy of the pair with the defaults for the keys that it omits.
+    def with_values(self, values: Mapping[str, Any], locations: Mapping[str, Location]) -> "Pair":
+        """Return a copy of the pair with other values, in the place of the pair.
 
         Args:
-            defaults: the manifest's defaults.
-            locations: the places of their values, by key.
+            values: the values by key.
+            locations: the places of keys whose values have no place yet.
         """
-        keys = defaults.model_fields_set - self.model_fields_set
-        pair = self.model_copy(update={key: getattr(defaults, key) for key in keys})
-        return pair.at(self._where, {**locations, **self._locations})
+        pair = self.model_copy(update=values)
+        pair._locations = {**locations, **self._locations}
+        return pair

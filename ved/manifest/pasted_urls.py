@@ -6,6 +6,7 @@ https://huggingface.co/docs/hub/repositories-getting-started
 
 import os
 import re
+from functools import cache
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
@@ -98,14 +99,15 @@ def _path_on_hub(text: str) -> list[str] | None:
         host, port = (url.hostname or "").removeprefix("www."), url.port
     except ValueError:  # such as a port of letters
         return None
-    is_hub = host in _HOSTS or (host, port) == _endpoint()
+    is_hub = host in _HOSTS or (host, port) == _host_of(os.environ.get("HF_ENDPOINT", ""))
     return _parts(url.path) if is_hub and (has_scheme or "/" in text) else None
 
 
-def _endpoint() -> tuple[str, int | None] | None:
-    """Return host and port of the Hub that is used, if it is not the usual one."""
+@cache
+def _host_of(endpoint: str) -> tuple[str, int | None] | None:
+    """Return host and port of the address of a Hub; None if it has no host."""
     try:
-        url = urlsplit(os.environ.get("HF_ENDPOINT", ""))
+        url = urlsplit(endpoint)
         return (url.hostname, url.port) if url.hostname else None
     except ValueError:
         return None

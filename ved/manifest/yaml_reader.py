@@ -4,13 +4,19 @@ The rules are those of YAML 1.2's core schema (https://yaml.org/spec/1.2.2/, cha
 ``no`` is text, not false. A manifest needs less than YAML offers: one UTF-8 document of at most
 1 MiB, with the core schema's tags only. Floating-point numbers and dates stay text.
 
+PyYAML has two parsers: libyaml, and one in Python, which takes 15 times as long. The one in Python
+explains syntax errors better, so it decides what is valid. libyaml reads the same from most texts;
+`_events_of_libyaml` and `_READ_DIFFERENTLY` know the exceptions, and a test compares both.
+
 Anchors, aliases and merge keys (``<<``) work. Their expanded values count towards ``MAX_NODES``, so
 that an alias bomb (https://en.wikipedia.org/wiki/Billion_laughs_attack) is refused.
 """
 
 import bisect
 import re
-from typing import get_args
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import cast, get_args
 
 import yaml
 from yaml.reader import Reader, ReaderError
@@ -25,15 +31,18 @@ MAX_BYTES = 2**20
 MAX_DEPTH = 32
 MAX_NODES = 100_000
 
+# The texts that libyaml may read differently: with tabs, tags, '?' and byte order marks, and with a
+# comment right behind the sign of a block of text.
+_READ_DIFFERENTLY = re.compile(r"[\t!?\ufeff]|[|>]\S*#")
+
 _TAG_PREFIX = "tag:yaml.org,2002:"
-# The first pattern that matches a plain scalar gives its tag. Python refuses to read integers of
-# more than 4300 digits.
-_PATTERNS: dict[Tag, re.Pattern[str]] = {
-    "null": re.compile(r"null|Null|NULL|~|"),
-    "bool": re.compile(r"true|True|TRUE|false|False|FALSE"),
-    "int": re.compile(r"[-+]?[0-9]{1,4000}|0o[0-7]+|0x[0-9a-fA-F]+"),
-    "str": re.compile(r".*", re.DOTALL),
-}
+# The group that matches a plain scalar is its tag. Python refuses to read integers of more than
+# 4300 digits.
+_PLAIN = re.compile(
+    r"(?P<null>null|Null|NULL|~|)|(?P<bool>true|True|TRUE|false|False|FALSE)"
+    r"|(?P<int>[-+]?[0-9]{1,4000}|0o[0-7]+|0x[0-9a-fA-F]+)|(?P<str>.*)",
+    re.DOTALL,
+)
 
 
 def read_document(data: bytes, name: str) -> Document:
@@ -48,11 +57,16 @@ def read_document(data: bytes, name: str) -> Document:
     """
     # Replacing keeps every place before the first wrong byte, which is the one to report.
     text = data[:MAX_BYTES].decode(errors="replace").removeprefix("\ufeff")
-    composer = _Composer(text, _LineIndex(name, text))
+    lines = _LineIndex(name, text)
+    if yaml.__with_libyaml__ and not _READ_DIFFERENTLY.search(text):
+        with suppress(*_ERRORS):  # the parser in Python finds the mistake, too, and explains it
+            _check_bytes(data)
+            return _Composer(_events_of_libyaml(text), lines).document()
+    composer = _Composer(yaml.parse(text, Loader=yaml.SafeLoader), lines)
     code = ErrorCode.YAML_SYNTAX
     try:
         _check_bytes(data)
-        return Document(composer.document(), tuple(composer.problems))
+        return composer.document()
     except _DocumentError as error:
         index, message, code = error.index, error.message, error.code
     except ReaderError as error:
@@ -61,9 +75,16 @@ def read_document(data: bytes, name: str) -> Document:
     except yaml.MarkedYAMLError as error:
         index, message = explain_syntax_error(error, text, composer.index)
     except (ValueError, OverflowError):
-        # PyYAML lets these through for an escape such as "\UFFFFFFFF" or an endless version.
         index, message = composer.index, "a number or an escape after this is out of range"
     return Document(None, (Problem.at(composer.lines.location(index), message, code),))
+
+
+def _events_of_libyaml(text: str) -> Iterator[yaml.Event]:
+    """Yield the events of a text, and raise an error if the parser in Python may differ."""
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.ScalarEvent) and not event.value and event.implicit[0]:
+            raise yaml.YAMLError  # within brackets, an empty value has another place
+        yield event
 
 
 class _DocumentError(Exception):
@@ -94,6 +115,10 @@ def _check_bytes(data: bytes) -> None:
         raise _DocumentError(index, message, ErrorCode.YAML_SYNTAX) from None
 
 
+# PyYAML lets the last two through for an escape such as "\UFFFFFFFF" or an endless version.
+_ERRORS = (_DocumentError, yaml.YAMLError, ValueError, OverflowError)
+
+
 class _LineIndex:
     """Converts offsets in a text to lines and columns, as editors count them.
 
@@ -116,21 +141,22 @@ class _LineIndex:
 class _Composer:
     """Builds nodes from PyYAML's events.
 
-    PyYAML's grammar guarantees the order of the events. Its parser in Python is used even if the
-    faster libyaml is installed: libyaml accepts more (tabs, ``|#``) and has other messages, so the
-    result would depend on the installation.
+    PyYAML's grammar guarantees the order of the events.
     """
 
-    def __init__(self, text: str, lines: _LineIndex) -> None:
+    def __init__(self, events: Iterator[yaml.Event], lines: _LineIndex) -> None:
         self.problems: list[Problem] = []
         self.lines = lines
         self.index = 0  # of the latest event
-        self._events = yaml.parse(text, Loader=yaml.SafeLoader)
+        self._events = events
         self._anchors: dict[str, tuple[Node, int]] = {}  # node, and its number of nodes
         self._count = 0
 
-    def document(self) -> Node:
-        """Return the root of the only document."""
+    def document(self) -> Document:
+        """Return the only document."""
+        return Document(self._root(), tuple(self.problems))
+
+    def _root(self) -> Node:
         self._next()  # the stream's start
         if isinstance(self._next(), yaml.StreamEndEvent):
             return Node(self.lines.location(0), Scalar("", "null"))
@@ -237,10 +263,9 @@ class _Composer:
         # Escapes can produce characters that YAML forbids: control characters and half surrogates.
         if Reader.NON_PRINTABLE.search(event.value):
             raise self._error("an escape stands for a character that is not allowed here")
-        matching = [tag for tag, pattern in _PATTERNS.items() if pattern.fullmatch(event.value)]
         if event.tag is None:
-            return Scalar(event.value, matching[0] if event.implicit[0] else "str")
-        self._check_tag(event.tag, *matching)
+            return Scalar(event.value, _tag_of(event.value) if event.implicit[0] else "str")
+        self._check_tag(event.tag, _tag_of(event.value), "str")
         (tag,) = (tag for tag in get_args(Tag) if event.tag == _TAG_PREFIX + tag)
         return Scalar(event.value, tag)
 
@@ -250,3 +275,10 @@ class _Composer:
             raise self._error(
                 f"tag {written} is not supported here: leave it out, or quote the text"
             )
+
+
+def _tag_of(text: str) -> Tag:
+    """Return the tag that the core schema gives to a plain scalar."""
+    match = _PLAIN.fullmatch(text)
+    assert match
+    return cast(Tag, match.lastgroup)

@@ -60,9 +60,9 @@ class Output:
         self._labeled({label: text for label, text in parts.items() if text})
 
     def manifest_error(self, error: ManifestError) -> None:
-        """Print every problem of a manifest."""
-        for problem in error.problems:
-            self.line(str(problem), indent=2)
+        """Print the first problems of a manifest, and how many others there are."""
+        for line in str(error).splitlines():
+            self.line(line, indent=2)
         self._labeled({"  SEE": error.code.url})
 
     def line(self, text: str, indent: int = 0) -> None:
