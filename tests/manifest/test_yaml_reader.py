@@ -175,11 +175,25 @@ def check_parsers_agree(text: bytes) -> None:
         assert with_libyaml == yaml_reader.read_document(text, "pairs.yaml")
 
 
-# What YAML is made of, and what libyaml and PyYAML's parser in Python are known to read differently.
+# What YAML is made of, and what the two parsers are known to read differently.
 FRAGMENTS = (
     *("a", "1", "- ", "-", "a: ", ": ", ":", "? ", "?", "[", "]", "{", "}", ", ", "'", '"', "\\"),
     *("\n", "\n  ", "\n- ", "\r\n", "\u2028", "\x85", " ", "\t", "#", " #", "|", ">", "|2-\n  "),
-    *("&a ", "*a", "<<: *a", "!", "!!str ", "!a:!", "%", "@", "---\n", "...\n", "\ufeff", "é", "😀"),
+    *(
+        "&a ",
+        "*a",
+        "<<: *a",
+        "!",
+        "!!str ",
+        "!a:!",
+        "%",
+        "@",
+        "---\n",
+        "...\n",
+        "\ufeff",
+        "é",
+        "😀",
+    ),
 )
 
 

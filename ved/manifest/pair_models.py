@@ -284,7 +284,7 @@ class Pair(PairSettings):
         return pair
 
     def with_values(self, values: Mapping[str, Any], locations: Mapping[str, Location]) -> "Pair":
-        """Return a copy of the pair with other values, in the place of the pair.
+        """Return a copy of the pair with other values, at the same place.
 
         Args:
             values: the values by key.
