@@ -78,7 +78,7 @@ def import_whole(module: str) -> None:
     global _raises_at_once
     _raises_at_once = False
     try:
-        with garbage.paused():
+        with garbage.paused(freeze=True):
             import_module(module)
     finally:
         _raises_at_once = True

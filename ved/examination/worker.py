@@ -68,7 +68,7 @@ def serve(parent: int, readable: Path, writable: Path, load: Callable[[], Examin
 
 
 def _import_examine() -> Examine:
-    with garbage.paused():
+    with garbage.paused(freeze=True):
         from ved.examination.examine import examine
 
     return examine

@@ -1,13 +1,13 @@
 """Load a manifest: pairs.yaml to pairs, or to all of its problems."""
 
-import gc
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from ved import garbage
 from ved.errors import ErrorCode, RequestError
 from ved.manifest.fields import MAX_PAIRS, ValidationContext
 from ved.manifest.grid import expand
@@ -21,21 +21,6 @@ from ved.manifest.repo_names import qualify, repo_problems
 from ved.manifest.yaml_nodes import Node, items_of
 from ved.manifest.yaml_reader import MAX_BYTES, read_document
 from ved.text import quoted
-
-
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Suspend Python's search for cycles, which takes a third of the time of a large manifest.
-
-    The objects of a manifest, of which `yaml_reader` limits the number, have no cycles.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 @dataclass(frozen=True)
@@ -114,7 +99,7 @@ def loads(text: bytes, name: str = "pairs.yaml", folder: Path = Path()) -> Manif
     return _parse(text, name, ValidationContext(folder))
 
 
-@_without_garbage_collection()
+@garbage.paused()
 def _parse(data: bytes, name: str, context: ValidationContext) -> Manifest:
     document = read_document(data, name)
     root = document.root
