@@ -98,7 +98,7 @@ class Examiner:
             except ChildEndedError as error:
                 self._stop()
                 raise VedError(
-                    f"{origin} broke its examination: {error}.",
+                    f"The examination of {origin} failed: {error}.",
                     "Use another source. If this one is good, report it with this log.",
                     code=ErrorCode.EXAMINATION_FAILED,
                 ) from error

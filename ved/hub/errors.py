@@ -129,7 +129,7 @@ def _explain(error: BaseException, repo: str, writing: bool) -> _Why:
         return _Why(error.cause, error.remedy, error.code)
     if isinstance(error, _BAD_ADDRESSES):
         return _Why(
-            f"the Hub refers to an address without end or use ({quoted(str(error))})",
+            f"the redirects of the Hub do not end, or lead to no address ({quoted(str(error))})",
             "Check the endpoint.",
             ErrorCode.UNSAFE_REDIRECT,
         )
@@ -258,7 +258,7 @@ def _explain_status(error: HfHubHTTPError, status: int, writing: bool) -> _Why:
     if isinstance(error, BadRequestError):
         return _Why(
             f"the Hub refuses it{detail}",
-            "Correct in the manifest what the Hub names.",
+            "Correct the value that the Hub names, in the manifest.",
             ErrorCode.MODEL_CARD_REFUSED,
         )
     cause = f"the Hub answers with status {status}{detail}"

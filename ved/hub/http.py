@@ -198,7 +198,7 @@ class HubTransport(httpx2.BaseTransport):
         ):
             raise RefusedAnswerError(
                 f"the answer to {request.method} has status {response.status_code}, a redirect "
-                "without use",
+                "that VED cannot follow",
                 "Check the endpoint. A proxy, such as the login page of a network, may have "
                 "answered.",
                 ErrorCode.HUB_DOES_NOT_ANSWER,

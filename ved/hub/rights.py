@@ -96,7 +96,7 @@ class Rights:
         return None
 
     def doubt(self, repo: str, *, exists: bool) -> str | None:
-        """Return why the token perhaps may not write to a repo; None without a doubt.
+        """Return why the token may lack the right to write to a repo; None without a doubt.
 
         Args:
             repo: owner/name.

@@ -52,8 +52,8 @@ def check_machine(
             continue
         message = (
             f"Its sources and the checkpoint take {format_size(need.total)} of disk, and "
-            f"{format_size(max(0, budget.available))} are available. Allow more, free some, or "
-            "publish one weight file only with weights:."
+            f"{format_size(max(0, budget.available))} are available. Allow more with max-disk, "
+            "free some, or publish only one weight file, such as weights: safetensors."
         )
         level: Level = "error" if strict else "warning"
         findings[build.pair.repo].append(Finding(level, "repo", message, ErrorCode.NOT_ENOUGH_DISK))

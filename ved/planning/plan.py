@@ -96,14 +96,14 @@ def make_plan(
 
 
 def _with_doubt(action: PlannedAction, rights: Rights) -> PlannedAction:
-    """Return an action that writes with a warning if the token perhaps may not write."""
+    """Return an action that writes with a warning if the token may lack the right to write."""
     if not is_pending(action):
         return action
     target = getattr(action, "target", None)
     doubt = rights.doubt(action.pair.repo, exists=target is None or target.head is not None)
     findings = Findings()
     if doubt is not None:
-        message = f"The token perhaps may not publish to {action.pair.repo}: {doubt}."
+        message = f"The token may lack the right to publish to {action.pair.repo}: {doubt}."
         findings.warn("repo", message, ErrorCode.TOKEN_MAY_NOT_WRITE)
     return with_findings(action, findings)
 
