@@ -59,6 +59,10 @@ def test_site_has_readme_picture_for_both_themes() -> None:
     assert "<picture>" not in text
 
 
+def test_readme_stays_short() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) < 150
+
+
 def test_site_loads_no_foreign_fonts() -> None:
     assert CONFIG["theme"]["font"] is False
 
