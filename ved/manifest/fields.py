@@ -220,7 +220,9 @@ def required_unless(other: str) -> AfterValidator:
 
 def or_one_item(schema: dict[str, Any]) -> None:
     """Change the JSON Schema of a list so that it also accepts a single item."""
-    schema["anyOf"] = [schema["items"], {"type": schema.pop("type"), "items": schema.pop("items")}]
+    keys = [key for key in ("type", "items", "minItems") if key in schema]
+    array = {key: schema.pop(key) for key in keys}
+    schema["anyOf"] = [array["items"], array]
 
 
 def needs_one_of(*keys: str) -> dict[str, Any]:
