@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from enum import IntEnum
 from importlib import import_module
-from threading import Event
+from threading import Event, Lock
 from typing import NoReturn, TypeVar
 
 from ved import garbage
@@ -124,6 +124,20 @@ def wait_interruptibly(future: "Future[_Result]") -> _Result:
     while not wait([future], POLL_SECONDS).done:
         raise_if_interrupted()
     return future.result()
+
+
+class InterruptibleLock:
+    """A lock, as a context manager, that stops waiting on an interrupt."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+
+    def __enter__(self) -> None:
+        while not self._lock.acquire(timeout=POLL_SECONDS):
+            raise_if_interrupted()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 def _interrupt(*_: object) -> None:

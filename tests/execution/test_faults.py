@@ -246,35 +246,6 @@ def only(case: Case, method: str, path: str) -> Request:
     return request
 
 
-def test_upload_damaged_in_transit_is_refused_and_sent_again_alone(case: Case) -> None:
-    upload = only(case, "PUT", f"/lfs/models/{case.new}/")
-    case.hub.faults.add(upload.method, upload.path, flip_bit=True)
-
-    damaged = case.build()
-
-    assert {name: result.action for name, result in damaged.items()} == {
-        "new": "failed",
-        "old": "built",
-    }
-    assert damaged["new"].code == ErrorCode.HUB_DOES_NOT_ANSWER
-    assert case.new in damaged["new"].reason
-    assert case.seed("new") is None
-    sizes = {each.path: each.bytes_in for each in case.asked(upload)}
-    arrived = {each.path for each in case.asked(upload) if each.status == 200}
-    again = case.build()
-    assert {name: result.action for name, result in again.items()} == {
-        "new": "built",
-        "old": "skipped",
-    }
-    sent_again = {each.path: each.bytes_in for each in case.asked(upload)}
-    # The damaged upload can fail before the client has begun the other one.
-    assert arrived.isdisjoint(sent_again)
-    assert len(arrived) + len(sent_again) == upload.times
-    damaged_sizes = {path: sizes[path] for path in sizes.keys() - arrived}
-    assert damaged_sizes.items() <= sent_again.items()
-    assert case.seed("new") == AFTER
-
-
 @pytest.mark.parametrize("times", [1, 2])
 def test_source_damaged_in_transit_is_downloaded_again_once(
     times: int, case: Case, caplog: pytest.LogCaptureFixture

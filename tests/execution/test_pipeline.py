@@ -152,8 +152,8 @@ def test_pipeline_checks_while_others_publish(
     assert not meeting.broken
 
 
-@pytest.mark.parametrize("how", ["load", "generate"])
-def test_pipeline_keeps_disk_only_for_checkpoints_that_are_run(
+@pytest.mark.parametrize("how", ["download", "generate"])
+def test_pipeline_keeps_disk_only_for_checkpoints_that_checks_use(
     how: str,
     hub: LocalHub,
     weights: dict[str, Path],
@@ -167,13 +167,13 @@ def test_pipeline_keeps_disk_only_for_checkpoints_that_are_run(
     limit = max(disk_of(hub, entries))
     seen: list[str] = []
     listeners.append(seen.append)
-    if how == "load":
+    if how == "download":
         meeting = appointed(listeners, ("Checking", 1), ("Assembling", 2))
 
     assert actions(built(hub, entries, max_disk=limit)) == ["built", "built"]
 
     verbs = [line.partition(": ")[2].partition(" ")[0] for line in seen]
-    if how == "load":
+    if how == "download":
         assert not meeting.broken
     else:
         ran = next(i for i, line in enumerate(seen) if "The code of the card printed" in line)

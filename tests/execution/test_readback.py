@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -30,7 +31,7 @@ from tests.support.tokenizers import japanese_bert
 from ved.commands import RunOptions, build
 from ved.environment import VARIABLES
 from ved.errors import VedError
-from ved.execution import card_run
+from ved.execution import card_run, xet_comparison
 from ved.execution.readback import PublishedCommit, check_published
 from ved.hub import retries
 from ved.localhub import LocalHub
@@ -72,13 +73,23 @@ def steps(result: Result) -> list[str]:
     return [step.verb for step in result.steps]
 
 
-def damage(hub: LocalHub, repo: str) -> None:
-    """Turn a bit of the newest file that the Hub stores outside git for a repo."""
-    objects = (hub.repository_path(repo) / "lfs" / "objects").rglob("*")
-    path = max((each for each in objects if each.is_file()), key=lambda each: each.stat().st_ctime)
+def flip_bit(path: Path, place: int = -1) -> None:
     content = bytearray(path.read_bytes())
-    content[-1] ^= 1
+    content[place] ^= 1
     path.write_bytes(content)
+
+
+def damage(hub: LocalHub, repo: str) -> None:
+    """Flip a bit of the newest file that the Hub stores outside git for a repo."""
+    objects = (hub.repository_path(repo) / "lfs" / "objects").rglob("*")
+    flip_bit(
+        max((each for each in objects if each.is_file()), key=lambda each: each.stat().st_ctime)
+    )
+
+
+def served(hub: LocalHub) -> list[int]:
+    """Return how many bytes each answer of the Hub's store of large files had."""
+    return [each.bytes_out for each in hub.requests if "/lfs/" in each.path]
 
 
 # What is looked at
@@ -131,11 +142,12 @@ def test_readback_of_a_card_reads_card_and_record(hub: LocalHub, repo: str) -> N
     assert asked == {"README.md", "ved.json"}
 
 
-@pytest.mark.parametrize("how", ["load", "generate"])
-@pytest.mark.parametrize("keep", [False, True])
-def test_readback_keeps_the_checkpoint_on_disk_if_kept_or_run(
-    keep: bool,
+@pytest.mark.parametrize(
+    ("how", "keep"), [("download", False), ("download", True), ("load", False), ("generate", False)]
+)
+def test_readback_keeps_the_checkpoint_on_disk_if_kept_or_used(
     how: str,
+    keep: bool,
     hub: LocalHub,
     repo: str,
     tmp_path: Path,
@@ -154,7 +166,7 @@ def test_readback_keeps_the_checkpoint_on_disk_if_kept_or_run(
 
     assert result.action == "built"
     assert [kept in path.parents for path in found] == (
-        [True] if keep else [False] if how == "generate" else []
+        [True] if keep else [] if how == "download" else [False]
     )
     assert list(tmp_path.glob("**/.ved-*")) == []
 
@@ -165,14 +177,40 @@ def test_readback_keeps_only_headers_of_weights(
     told = published(hub, repo, built, record_in(built))
     hub.requests.clear()
 
-    check_published(told, tmp_path / "check", client(hub))
+    check_published(told, tmp_path / "check", client(hub), check="download", local=built)
 
     weights = told.record.weight_files
-    read = [each.bytes_out for each in hub.requests if "/lfs/" in each.path]
-    assert sorted(read) == sorted(file.size for file in weights.values())
+    assert sorted(served(hub)) == sorted(file.size for file in weights.values())
     for name, file in weights.items():
         (stand_in,) = (tmp_path / "check").rglob(name)
         assert stand_in.stat().st_blocks * 512 < file.size
+
+
+def test_readback_by_xet_downloads_samples_of_weights(
+    hub: LocalHub, repo: str, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(xet_comparison, "SAMPLES", 3)
+    monkeypatch.setattr(xet_comparison, "SAMPLE_BYTES", 1000)
+    told = published(hub, repo, built, record_in(built))
+    hub.requests.clear()
+
+    check_published(told, tmp_path / "check", client(hub), local=built)
+
+    assert served(hub) == [1000] * 3 * len(told.record.weight_files)
+
+
+@pytest.mark.parametrize("size", [0, 1, 99, 100, 101, 350, 1000, 1049, 10**6])
+def test_samples_are_spread_over_the_file(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(xet_comparison, "SAMPLES", 10)
+    monkeypatch.setattr(xet_comparison, "SAMPLE_BYTES", 100)
+    ends = [0]
+    for number, (offset, length) in enumerate(samples := list(xet_comparison.samples_of(size))):
+        assert ends[-1] <= offset
+        assert size * number // len(samples) <= offset
+        assert offset + length <= size * (number + 1) // len(samples)
+        ends.append(offset + length)
+    total = sum(length for _, length in samples)
+    assert total == min(size, 1000) if size != 1049 else total >= 1000
 
 
 # What fails
@@ -196,11 +234,66 @@ def test_readback_finds_a_changed_bit(
 ) -> None:
     parent = None if is_new else build_pair(hub, pair(repo, seed=1)).commit
     at_step("Checking", lambda: damage(hub, repo))
-    why = failed(build_pair(hub, pair(repo)), hub, repo, parent)
+    why = failed(build_pair(hub, pair(repo, check="download")), hub, repo, parent)
     name, *_ = why.split()
     assert name in ("flax_model.msgpack", "model.safetensors")
     served, published = re.findall("[0-9a-f]{64}", why)
     assert served != published
+
+
+@pytest.fixture
+def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compare a file with one sample of a byte only, so that its hash has to differ."""
+    monkeypatch.setattr(xet_comparison, "SAMPLES", 1)
+    monkeypatch.setattr(xet_comparison, "SAMPLE_BYTES", 1)
+
+
+@pytest.mark.usefixtures("small_samples")
+@pytest.mark.parametrize("name", ["flax_model.msgpack", "model.safetensors"])
+def test_readback_by_xet_finds_a_hub_that_stored_other_bytes(
+    name: str, hub: LocalHub, repo: str, built: Path, tmp_path: Path
+) -> None:
+    other = shutil.copytree(built, tmp_path / "other")
+    flip_bit(other / name)
+    told = published(hub, repo, other, record_in(built))
+    with pytest.raises(VedError, match=f"{name} has the Xet hash [0-9a-f]{{64}}") as caught:
+        check_published(told, tmp_path / "check", client(hub), local=built)
+    assert caught.value.code == "check-failed"
+
+
+def test_readback_by_xet_finds_a_hub_that_serves_other_bytes(
+    hub: LocalHub, repo: str, built: Path, tmp_path: Path
+) -> None:
+    told = published(hub, repo, built, record_in(built))
+    hub.faults.add("GET", f"/lfs/models/{repo}/", after=2, flip_bit=True)
+    with pytest.raises(VedError, match="differs from the published file") as caught:
+        check_published(told, tmp_path / "check", client(hub), local=built)
+    assert caught.value.code == "check-failed"
+
+
+@pytest.mark.usefixtures("small_samples")
+def test_readback_downloads_weights_that_the_hub_stores_without_xet(
+    hub: LocalHub, repo: str, built: Path, tmp_path: Path
+) -> None:
+    true = record_in(built)
+    for name in true.weight_files:  # the storage knows those of other tests
+        flip_bit(built / name, -2)
+    files = {**true.files, **{name: RecordedFile.of(built / name) for name in true.weight_files}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        told = published(hub, repo, built, true.model_copy(update={"files": files}))
+    hub.requests.clear()
+    check_published(told, tmp_path / "check", client(hub), local=built)
+    assert sorted(served(hub)) == sorted(file.size for file in told.record.weight_files.values())
+
+
+def test_readback_finds_an_lfs_upload_damaged_on_the_way(
+    hub: LocalHub, repo: str, without_xet: None
+) -> None:
+    hub.faults.add("PUT", f"/lfs/models/{repo}/", flip_bit=True)
+    why = failed(build_pair(hub, pair(repo)), hub, repo, None)
+    stored, sent = re.findall("[0-9a-f]{64}", why)
+    assert stored != sent
 
 
 def test_readback_finds_another_length(hub: LocalHub, repo: str) -> None:
@@ -393,7 +486,7 @@ def code_instead(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run_card(hub: LocalHub, repo: str, built: Path, folder: Path) -> None:
     told = published(hub, repo, built, record_in(built))
-    check_published(told, folder / "check", client(hub), run=built)
+    check_published(told, folder / "check", client(hub), check="generate", local=built)
 
 
 def test_card_run_reports_the_end_of_the_output(

@@ -1,5 +1,6 @@
 """Transfers: ranges, resumption, faults, rate limits, and the log of requests."""
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
-from huggingface_hub import HfApi, constants, hf_hub_download, hf_hub_url
+from huggingface_hub import HfApi, RepoFile, constants, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import (
     EntryNotFoundError,
     HfHubHTTPError,
@@ -155,19 +156,19 @@ def test_commit_with_cut_response_is_stored(alice: HfApi, repo: str, hub: LocalH
 
 
 @pytest.mark.parametrize("size", [SIZE, 10_000], ids=["in parts", "in one"])
-def test_upload_with_flipped_bit_is_refused(
+def test_upload_with_flipped_bit_is_stored_by_the_sha256_of_the_client(
     alice: HfApi, repo: str, hub: LocalHub, tmp_path: Path, size: int
 ) -> None:
     path = tmp_path / "x.msgpack"
     path.write_bytes(bytes(size))
-    before = head(alice, repo)
     hub.faults.add("PUT", "/lfs/", flip_bit=True)
-    with pytest.raises(RuntimeError):
-        upload(alice, repo, path)
-    assert head(alice, repo) == before
-    assert list((hub.repository_path(repo) / "lfs").rglob("*")) == []
     upload(alice, repo, path)
-    assert download(hub, repo, "x.msgpack") == bytes(size)
+    stored = download(hub, repo, "x.msgpack")
+    assert [byte for byte in stored if byte] == [1]
+    (found,) = alice.get_paths_info(repo, "x.msgpack")
+    assert isinstance(found, RepoFile)
+    assert found.lfs is not None
+    assert found.lfs.sha256 == hashlib.sha256(bytes(size)).hexdigest()
 
 
 def test_download_with_flipped_bit_differs_in_one_bit(

@@ -6,8 +6,8 @@ The threads, and who owns a pair's directory when:
     main            assembles: creates the directory, owns it until the checkpoint is complete
     uploads (2)     publishes: owns the directory from then on, moves it to the output directory
                     or deletes it
-    checks (1)      reads the published commit back; owns the directory only for `check: generate`,
-                    which runs the model card's code on it, and then deletes it
+    checks (1)      reads the published commit back; owns the directory as long as the check
+                    uses it, and then deletes it
 
 A pair's error is the result of that pair; the other pairs go on.
 """
@@ -25,14 +25,19 @@ from typing import TypeAlias
 
 from huggingface_hub import HfApi
 
+from ved.execution import readback
 from ved.execution.checkpoint_dir import BuiltCheckpoint, build_checkpoint, prepare_assembly
 from ved.execution.progress import Progress, bytes_below
-from ved.execution.readback import PublishedCommit, check_published, check_published_card
 from ved.execution.reporter import UNCHECKED, Reporter
 from ved.execution.source_store import SourceStore, weights_to_learn
 from ved.hub.access import HubAccess
 from ved.hub.upload_counter import count_uploads, upload_measure
-from ved.interruption import raise_if_interrupted, thread_pool, wait_interruptibly
+from ved.interruption import (
+    InterruptibleLock,
+    raise_if_interrupted,
+    thread_pool,
+    wait_interruptibly,
+)
 from ved.machine import DiskBudget, DiskNeed
 from ved.manifest.settings import CheckpointSettings
 from ved.planning import Build, RenewCard, RunOptions, SetVisibility
@@ -46,8 +51,8 @@ from ved.sources.source import Source
 log = logging.getLogger("ved")
 
 UPLOADS = 2
-"""How many pairs upload at the same time: while the Hub creates the commit of one pair, the
-network is free for another. Downloads run one by one, because two would both arrive late."""
+"""How many pairs are published at the same time: while the Hub creates the commit of one pair, the
+network is free for another. Transfers run one by one, because two would both arrive late."""
 
 CHECKS = 1
 """How many pairs are checked at the same time: reading back takes bandwidth from downloads, which
@@ -99,6 +104,7 @@ class Pipeline:
         self._progress = progress
         self._reporter = Reporter(collector, progress, access.api.endpoint)
         self._options = options
+        self._transfer = InterruptibleLock()
 
     def run(self, builds: Sequence[Build], updates: Sequence[RenewCard | SetVisibility]) -> None:
         """Run the actions; their results are in the collector, also after an exception.
@@ -194,12 +200,11 @@ class Pipeline:
                 return None
             self._reporter.unfinished(result, UNCHECKED)
             assert action.target is not None
-            published = PublishedCommit(built.record, pair.repo, commit, action.target.head)
-            runs_card = pair.check == "generate"
-            check = partial(check_published, published, run=place if runs_card else None)
+            parent = action.target.head
+            published = readback.PublishedCommit(built.record, pair.repo, commit, parent)
             until_checked = owned.pop_all()
-            if not runs_card:
-                until_checked.close()  # other pairs need the disk, and reading back takes none
+            release = until_checked.close  # other pairs need the disk
+            check = readback.prepare_check(published, pair.check, place, release)
             return checks.submit(self._check, action, result, check, work.start, until_checked)
 
     def _push(self, work: _Work, size: int, digests: Mapping[str, str], reading: ExitStack) -> str:
@@ -217,6 +222,7 @@ class Pipeline:
                 on_commit=on_commit,
                 sources=work.learned,
                 on_sources_read=reading.close,
+                transfer=self._transfer,
             )
         url = repos.commit_url(repo, commit, self._api.endpoint)
         log.info("%s: Published as %s", repo, url)
@@ -263,8 +269,8 @@ class Pipeline:
                 pusher=self._access.client_for,
                 on_commit=on_commit,
             )
-        published = PublishedCommit(record, action.pair.repo, commit, action.target.head)
-        return commit, size, partial(check_published_card, published)
+        published = readback.PublishedCommit(record, action.pair.repo, commit, action.target.head)
+        return commit, size, partial(readback.check_published_card, published)
 
     def _check(
         self,
@@ -274,17 +280,9 @@ class Pipeline:
         start: float,
         owned: ExitStack,
     ) -> None:
-        """Check a published commit.
-
-        Args:
-            action: the planned action.
-            result: what to report if the check passes.
-            check: takes an empty directory and the client to read with.
-            start: when the action started, by the monotonic clock.
-            owned: is closed after the check.
-        """
+        """Check a published commit by calling `check`, report the result, and close `owned`."""
         repo = action.pair.repo
-        size = result.size if isinstance(action, Build) else 0  # a bar does not count cards
+        size = readback.planned_bytes(action) if isinstance(action, Build) else 0
         try:
             step = self._progress.step(repo, "Checking", size)
             with owned, step, staging_directory(self._directory) as empty:

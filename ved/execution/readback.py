@@ -1,9 +1,9 @@
 """Check a published commit: read its files back from the Hub, and compare them with the record.
 
-Every file is read and compared by its digest. Weights are read to their ends; only their headers
-are kept. Then transformers loads the config, the image processor and the tokenizer as served. No
-model is instantiated, except by the model card's code in a process of its own if a pair asks for
-that.
+Every file is read and compared by its digest, except weight files that `xet_comparison` compares.
+Weights are read to their ends; only their headers are kept. Then transformers loads the config, the
+image processor and the tokenizer as served. No model is instantiated, except by the model card's
+code in a process of its own if a pair asks for that.
 """
 
 import hashlib
@@ -12,33 +12,31 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from math import prod
 from pathlib import Path
 from typing import TypeVar
 
 from huggingface_hub import HfApi
+from huggingface_hub.utils._runtime import is_xet_available
 
 from ved.errors import ErrorCode, VedError, as_ved_error
 from ved.execution.card_run import run_card
-from ved.families.family import Role
-from ved.families.lookup import find_family
+from ved.execution.parameter_check import check_parameters
+from ved.execution.xet_comparison import compare_by_xet
 from ved.hub.errors import is_not_found
 from ved.hub.retries import retry
+from ved.manifest.fields import Check
+from ved.planning import Build
 from ved.record import BuildRecord, RecordedFile, card
 from ved.record.build_record import FILE_NAME
 from ved.record.snippets import needs_mecab
 from ved.sources import headers
 from ved.sources.digests import file_sha256
 from ved.sources.snapshot import Snapshot
-from ved.tensors import DTYPES, Layout, buffers, open_weights, pytorch_name, second_names
-from ved.text import join_limited
 
 log = logging.getLogger("ved")
 
 CARD_ONLY = (card.FILE_NAME, FILE_NAME)
 """The files that are published if the weights stay unchanged."""
-
-_WEIGHTS: tuple[tuple[str, Layout], ...] = ((".msgpack", "flax"), (".safetensors", "pytorch"))
 
 _Result = TypeVar("_Result")
 
@@ -60,8 +58,39 @@ class PublishedCommit:
     parent: str | None
 
 
+def prepare_check(
+    published: PublishedCommit, check: Check, local: Path, release: Callable[[], None]
+) -> Callable[[Path, HfApi], None]:
+    """Return what checks a commit; its arguments are those of `check_published`.
+
+    Args:
+        published: the checkpoint.
+        check: how to check.
+        local: the directory of the checkpoint.
+        release: called as soon as the check does not need that directory, maybe at once. A check
+            that runs the model card's code needs it to the end.
+    """
+    if check == "generate":
+        return partial(check_published, published, check=check, local=local)
+    if check == "load" and is_xet_available():
+        return partial(check_published, published, local=local, on_compared=release)
+    release()
+    return partial(check_published, published, check=check)
+
+
+def planned_bytes(build: Build) -> int:
+    """Return how many bytes the check of a build surely downloads, without those of small files."""
+    return build.estimate.output if build.pair.check in ("download", "generate") else 0
+
+
 def check_published(
-    published: PublishedCommit, directory: Path, api: HfApi, *, run: Path | None = None
+    published: PublishedCommit,
+    directory: Path,
+    api: HfApi,
+    *,
+    check: Check = "load",
+    local: Path | None = None,
+    on_compared: Callable[[], None] | None = None,
 ) -> None:
     """Check that the Hub serves the checkpoint, and that transformers can load it.
 
@@ -69,19 +98,25 @@ def check_published(
         published: the checkpoint.
         directory: an empty directory, for the served files without weights.
         api: the client of the Hub.
-        run: the directory of the checkpoint, to run the Flax code of its card on; None to run
-            nothing.
+        check: how to check; `generate` needs `local`.
+        local: the directory of the checkpoint. With `load`, weight files that the Hub stores by Xet
+            are compared with it instead of being downloaded.
+        on_compared: called as soon as all files are compared.
 
     Raises:
         VedError: a file differs or cannot be loaded, or the Hub does not answer.
     """
     record = published.record
     with _failures(published):
-        served = _read_back(published, [*record.files, FILE_NAME], directory, api)
+        compared = local if check == "load" else None
+        served = _read_back(published, [*record.files, FILE_NAME], directory, api, compared)
+        if on_compared:
+            on_compared()
         _load(served, record)
-        _check_parameters(record, served)
-        if run:
-            output = run_card(record, run, directory)
+        check_parameters(record, served)
+        if check == "generate":
+            assert local is not None
+            output = run_card(record, local, directory)
             log.info("%s: The code of the card printed: %s", published.repo, output)
 
 
@@ -110,12 +145,23 @@ def _failures(published: PublishedCommit) -> Iterator[None]:
 
 
 def _read_back(
-    published: PublishedCommit, names: Collection[str], directory: Path, api: HfApi
+    published: PublishedCommit,
+    names: Collection[str],
+    directory: Path,
+    api: HfApi,
+    local: Path | None = None,
 ) -> Path:
     """Read files at the commit and compare them with the record.
 
+    Args:
+        published: the commit.
+        names: the names of the files.
+        directory: an empty directory for the files.
+        api: the client of the Hub.
+        local: the directory of the checkpoint, to compare with; None to download everything.
+
     Returns:
-        The directory of the files, with placeholders for the weight files.
+        The directory of the files, with header files for the weight files.
     """
     encoded = published.record.encoded()
     digest = hashlib.sha256(encoded).hexdigest()
@@ -125,11 +171,19 @@ def _read_back(
     snapshot = Snapshot(published.repo, published.commit, {}, None)
     served = _fetch_new_commit(lambda: snapshot.fetch(others, api, directory), published)
     digests = {name: file_sha256(served / name) for name in others}
+    if local is not None:
+        compared = _fetch_new_commit(
+            lambda: compare_by_xet(published.repo, published.commit, weights, local, api), published
+        )
+        headers.copy_headers(local, compared, served)
+        weights = [name for name in weights if name not in compared]
     digests |= _fetch_new_commit(
         lambda: headers.hash_files(published.repo, published.commit, weights, served, api),
         published,
     )
-    differences = (_difference(served / name, digests[name], files[name]) for name in names)
+    differences = (
+        _difference(served / name, found, files[name]) for name, found in digests.items()
+    )
     message = "; ".join(filter(None, differences))
     if message:
         raise VedError(f"{message}.", code=ErrorCode.CHECK_FAILED)
@@ -182,68 +236,3 @@ def _load(served: Path, record: BuildRecord) -> None:
             first, *_ = f"{error}\n".replace(f"{served}/", "").splitlines()
             cause = f"transformers cannot load its {what}: {first.rstrip('.')}."
             raise VedError(cause, code=ErrorCode.CHECK_FAILED) from error
-
-
-def _check_parameters(record: BuildRecord, served: Path) -> None:
-    """Compare the headers of the weight files with the parameters in the record."""
-    for suffix, layout in _WEIGHTS:
-        paths = [served / name for name in record.files if name.endswith(suffix)]
-        if not paths:
-            continue
-        found = {weight.name: weight.tensor for weight in open_weights(paths)}
-        second = _second_names(record) if layout == "pytorch" else set()
-        extra = _buffers(record) if layout == "pytorch" else set()
-        names = (
-            second
-            | extra
-            | {
-                pytorch_name(path) if layout == "pytorch" else ".".join(path)
-                for path in _parameters(record)
-            }
-        )
-        other = sorted(found.keys() ^ names)
-        if other:
-            raise VedError(
-                f"The {suffix} file and its record differ in {join_limited(other)}.",
-                code=ErrorCode.CHECK_FAILED,
-            )
-        dtypes = {tensor.dtype for name, tensor in found.items() if name not in extra}
-        if record.dtype != "source" and dtypes != {DTYPES[record.dtype]}:
-            names_of_dtypes = join_limited(sorted(map(str, dtypes)))
-            raise VedError(
-                f"The {suffix} file has parameters of {names_of_dtypes}, not {record.dtype}.",
-                code=ErrorCode.CHECK_FAILED,
-            )
-        count = sum(prod(each.shape) for name, each in found.items() if name not in second | extra)
-        if count != record.num_parameters:
-            raise VedError(
-                f"The {suffix} file has {count} numbers, not {record.num_parameters}.",
-                code=ErrorCode.CHECK_FAILED,
-            )
-
-
-def _parameters(record: BuildRecord) -> Iterator[tuple[str, ...]]:
-    """Yield the Flax path of every parameter."""
-    for role, ledger in record.ledger.items():
-        start = () if role == "projection" else (role,)
-        for path in (*ledger.copied, *ledger.initialized):
-            yield (*start, *path.split("/"))
-
-
-def _buffers(record: BuildRecord) -> set[str]:
-    """Return the names of tensors in PyTorch's layout that are not parameters."""
-    found: set[str] = set()
-    roles: tuple[Role, ...] = ("encoder", "decoder")
-    for role in roles:
-        paths = [tuple(path.split("/")) for path in record.ledger[role].copied]
-        family = find_family(role, record.sources[role].published_family, role)
-        found |= {".".join((role, *path)) for path in buffers(paths, family)}
-    return found
-
-
-def _second_names(record: BuildRecord) -> set[str]:
-    """Return the names of tensors in PyTorch's layout that repeat another tensor."""
-    ledger = record.ledger["decoder"]
-    paths = [tuple(path.split("/")) for path in (*ledger.copied, *ledger.initialized)]
-    family = find_family("decoder", record.sources["decoder"].published_family, "decoder")
-    return {".".join(("decoder", *path)) for path in second_names(paths, family).values()}

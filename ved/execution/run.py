@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ved.execution import readback
 from ved.execution.collection_step import sync_collections
 from ved.execution.pipeline import Pipeline
 from ved.execution.progress import progress_bars
@@ -71,6 +72,6 @@ def _bytes(builds: Iterable[Build], options: RunOptions) -> int:
     outputs = 0
     for build in builds:
         downloads |= disk_need(build, options).sources
-        checks = options.push and build.pair.check != "none"
-        outputs += build.estimate.output * (1 + options.push + checks)
+        outputs += build.estimate.output * (1 + options.push)
+        outputs += readback.planned_bytes(build) if options.push else 0
     return sum(downloads.values()) + outputs

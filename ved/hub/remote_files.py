@@ -26,6 +26,7 @@ class LocatedFile:
         size: bytes of the whole file.
         action: what the caller does, for errors; see `ved.hub.errors.translated_errors`.
         locate_again: asks the Hub for a new address.
+        xet_hash: the hash by which Xet stores the file; None if it is not stored by Xet.
     """
 
     url: str
@@ -33,6 +34,7 @@ class LocatedFile:
     size: int
     action: str
     locate_again: "Callable[[], LocatedFile]"
+    xet_hash: str | None = None
 
     def read_range(self, start: int, length: int) -> bytes:
         """Return `length` bytes from `start`, in one request.
@@ -189,7 +191,8 @@ def locate_file(repo: str, commit: str, name: str, action: str, api: HfApi) -> L
     # Other hosts serve large files at signed addresses. Only the Hub gets the token.
     token = api.token if _origin(found.location) == _origin(url) else False
     again = partial(locate_file, repo, commit, name, action, api)
-    return LocatedFile(found.location, token, found.size, action, again)
+    xet_hash = found.xet_file_data.file_hash if found.xet_file_data else None
+    return LocatedFile(found.location, token, found.size, action, again, xet_hash)
 
 
 def _origin(url: str) -> tuple[str, str]:

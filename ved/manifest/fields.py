@@ -30,7 +30,7 @@ from ved.text import quoted
 
 Dtype = Literal["source", "float32", "bfloat16", "float16"]
 WeightFormat = Literal["flax", "safetensors"]
-Check = Literal["none", "load", "generate"]
+Check = Literal["none", "load", "download", "generate"]
 
 MAX_PAIRS = 10_000
 """The most pairs of one manifest, with its grids expanded."""

@@ -3,6 +3,7 @@
 import logging
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import httpx2
@@ -29,6 +30,8 @@ from ved.publishing.leaks import check_no_secret
 from ved.publishing.repos import TargetRepo, read_repo
 
 log = logging.getLogger("ved")
+
+_NO_LOCK = nullcontext()
 
 
 class _Committer(HfApi):
@@ -68,6 +71,7 @@ def publish(
     whole: bool = True,
     sources: Sequence[Path] = (),
     on_sources_read: Callable[[], None] | None = None,
+    transfer: AbstractContextManager[object] = _NO_LOCK,
 ) -> str:
     """Publish the files of a directory in one commit, and return the commit.
 
@@ -87,6 +91,7 @@ def publish(
             deleted from the repo.
         sources: the weight files that the checkpoint has tensors of.
         on_sources_read: called as soon as `sources` are not needed any more.
+        transfer: is entered while large files are uploaded, before the commit.
 
     Raises:
         VisibilityError: the commit was published, but the repo is still private.
@@ -120,6 +125,7 @@ def publish(
         ]
         try:
             with translated_errors(f"publish {target.repo}", target.repo, writing=True):
+                _upload(target.repo, operations, committer, transfer)
                 commit = _commit(target.repo, operations, message, target.head, committer)
             break
         except VedError as error:
@@ -230,6 +236,28 @@ def _delete_empty_repo(created: TargetRepo, api: HfApi) -> None:
         log.warning("%s", error)
 
 
+def _upload(
+    repo: str,
+    operations: Sequence[CommitOperation],
+    api: HfApi,
+    transfer: AbstractContextManager[object],
+) -> None:
+    """Upload the large files of a commit that follows."""
+    additions = [each for each in operations if isinstance(each, CommitOperationAdd)]
+    try:
+        with transfer, explained_transfers():
+            api.preupload_lfs_files(repo, additions)
+    except NoXetError:
+        log.debug("The Hub has no Xet. Large files are sent by LFS from now on.")
+        constants.HF_HUB_DISABLE_XET = True
+        _upload(repo, operations, api, transfer)
+    except RuntimeError as error:
+        # huggingface_hub raises it for a failed upload, from the error of the request.
+        if not isinstance(error.__cause__, httpx2.HTTPError | RefusedAnswerError):
+            raise
+        raise UploadError from error.__cause__
+
+
 def _commit(
     repo: str, operations: Sequence[CommitOperation], message: str, parent: str | None, api: HfApi
 ) -> str:
@@ -240,23 +268,13 @@ def _commit(
     """
     run = f"Run {secrets.token_hex(16)}"
     try:
-        with explained_transfers():
-            commit = _Committer(api.endpoint, token=api.token).create_commit(
-                repo,
-                operations,
-                commit_message=message,
-                commit_description=run,
-                parent_commit=parent,
-            )
-    except NoXetError:
-        log.debug("The Hub has no Xet. Large files are sent by LFS from now on.")
-        constants.HF_HUB_DISABLE_XET = True
-        return _commit(repo, operations, message, parent, api)
-    except RuntimeError as error:
-        # huggingface_hub raises it for a failed upload, from the error of the request.
-        if not isinstance(error.__cause__, httpx2.HTTPError | RefusedAnswerError):
-            raise
-        raise UploadError from error.__cause__
+        commit = _Committer(api.endpoint, token=api.token).create_commit(
+            repo,
+            operations,
+            commit_message=message,
+            commit_description=run,
+            parent_commit=parent,
+        )
     except HfHubHTTPError as error:
         if status_of(error) != PRECONDITION_FAILED:
             raise

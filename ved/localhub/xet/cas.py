@@ -181,7 +181,10 @@ class Cas:
                 for data in self._data(file):
                     digest.update(data)
                     target.write(data)
-            store_object(repository, temporary, file.sha256, digest.hexdigest())
+            if digest.hexdigest() != file.sha256:
+                name = hashes.to_text(file.hash)
+                raise errors.bad_request(f"File {name} has sha256 {digest.hexdigest()}")
+            store_object(repository, temporary, file.sha256)
         finally:
             temporary.unlink(missing_ok=True)
 
