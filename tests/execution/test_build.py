@@ -586,7 +586,7 @@ def test_build_reports_a_commit_whose_check_is_interrupted(
         interruption._interrupted.set()
         Event().wait(60)
 
-    monkeypatch.setattr("ved.execution.pipeline.check_published", check_published)
+    monkeypatch.setattr("ved.execution.readback.check_published", check_published)
     collector = ResultCollector()
     try:
         with pytest.raises(KeyboardInterrupt):
