@@ -12,7 +12,7 @@ FUZZ := $(VENV)-fuzz
 SITE := $(VENV)-site
 
 REPOSITORY := examples/repository
-WORKFLOWS := .github/workflows/*.yml examples/workflows/*.yml $(REPOSITORY)/.github/workflows/*.yml
+WORKFLOWS := .github/workflows/*.yml examples/workflows/*.yml $(REPOSITORY)/.github/workflows/*.yml ved/starter/*.yml
 
 .PHONY: demo check test test-fast test-unit test-runner test-nightly audit coverage lint fuzz bench bench-quick schema docs site golden lock clean
 
@@ -70,7 +70,7 @@ lint: $(VENV)/dev.installed ## Check style, types, and the files that GitHub rea
 	$(VENV)/bin/hadolint Dockerfile
 	$(VENV)/bin/shellcheck .ci/run .github/*.sh tests/runner/*.sh
 	$(VENV)/bin/check-jsonschema --schemafile schema/pairs.schema.json examples/*/pairs.yaml
-	$(VENV)/bin/zizmor --offline --quiet . examples/workflows/*.yml $(REPOSITORY)
+	$(VENV)/bin/zizmor --offline --quiet . examples/workflows/*.yml ved/starter/*.yml $(REPOSITORY)
 
 FUZZ_SECONDS ?= 60
 

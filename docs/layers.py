@@ -14,6 +14,7 @@ ORDER = (
         "arguments",
         "commands",
         "completion",
+        "starter",
         "execution",
         "terminal",
         "results",

@@ -31,7 +31,7 @@ from ved.results.rows import Row
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
-    *("validate", "families", "plan", "build", "assemble", "verify", "localhub"),
+    *("init", "validate", "families", "plan", "build", "assemble", "verify", "localhub"),
     "completion",
 )
 

@@ -55,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="ved", description=ved.__doc__, formatter_class=_CommandList)
     parser.add_argument("--version", action="version", version=f"ved {ved.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_init(commands)
     _add_validate(commands)
     _add_families(commands)
     _add_plan(commands)
@@ -73,6 +74,30 @@ def _add_command(commands: _Commands, name: str, help_text: str) -> argparse.Arg
     command = commands.add_parser(name, help=help_text, description=help_text)
     command.set_defaults(command=name, parser=command)
     return command
+
+
+def _add_init(commands: _Commands) -> None:
+    help_text = "write a manifest and a workflow for a new repository; changes no existing file"
+    command = _add_command(commands, "init", help_text)
+    command.epilog = "In a terminal, ved asks for the options that are not given."
+    command.add_argument(
+        "directory",
+        type=Path,
+        nargs="?",
+        default=Path(),
+        metavar="DIR",
+        help="the repository; default: the working directory",
+    )
+    texts = {
+        "namespace": "the user or organization to publish to",
+        "encoder": "pretrained vision encoder; default: a ViT",
+        "decoder": "pretrained text decoder; default: GPT-2",
+        "repo": "the repo to publish to; default: named after encoder and decoder",
+    }
+    for name, text in texts.items():
+        command.add_argument(f"--{name}", metavar="NAME", help=text)
+    text = "publish with the identity of the workflow's job, without a stored token"
+    command.add_argument("--keyless", action=argparse.BooleanOptionalAction, help=text)
 
 
 def _add_validate(commands: _Commands) -> None:

@@ -9,19 +9,15 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
-
-from pydantic import ValidationError
 
 from ved import environment, interruption, logs
 from ved.arguments import build_parser, parse
 from ved.errors import ErrorCode, RequestError, VedError, as_ved_error
 from ved.interruption import ExitStatus
 from ved.logs import CleanStream
-from ved.manifest.fields import is_local
 from ved.manifest.loading import ManifestError, load
-from ved.manifest.pair_models import ConfigRef, SourceRef
+from ved.manifest.named_source import named_source
 from ved.manifest.problems import Problem
 from ved.redaction import KNOWN, environment_secrets
 from ved.terminal.output import Output
@@ -190,7 +186,14 @@ def _names(arguments: Sequence[str]) -> tuple[str, ...]:
 def _assemble(options: argparse.Namespace) -> int:
     from ved.examination.examiner import Examiner, use_examiner
 
-    encoder, decoder = (_source_ref(options, role) for role in ("encoder", "decoder"))
+    encoder, decoder = (
+        named_source(
+            getattr(options, f"{role}_model_name_or_path"),
+            getattr(options, f"{role}_config_name"),
+            getattr(options, f"{role}_weights_from"),
+        )
+        for role in ("encoder", "decoder")
+    )
     with Examiner() as examiner, use_examiner(examiner):
         examiner.start()
         interruption.import_whole("ved.commands")  # the process imports its libraries meanwhile
@@ -209,41 +212,6 @@ def _verify(options: argparse.Namespace) -> int:
     verdict = commands.verify(options.checkpoint, allow_local=options.allow_local)
     print(verdict)
     return ExitStatus.WELL if verdict.is_true else ExitStatus.FAILED
-
-
-def _source_ref(options: argparse.Namespace, role: str) -> SourceRef:
-    model = _config_ref(getattr(options, f"{role}_model_name_or_path"))
-    config = getattr(options, f"{role}_config_name")
-    return SourceRef(
-        model=model.model,
-        revision=model.revision,
-        config=_config_ref(config) if config else None,
-        weights_from=getattr(options, f"{role}_weights_from"),
-    )
-
-
-def _config_ref(name: str) -> ConfigRef:
-    """Parse a name as in a manifest, where a local directory begins with ./, ../ or /.
-
-    A name with an owner is a repo, whatever the working directory contains. Without an owner, it
-    is a mistake if there is such a directory: transformers' script takes the directory.
-    """
-    if "/" not in name and not is_local(name) and Path(name).is_dir():
-        _refuse_directory_without_dot(name)
-    try:
-        return ConfigRef.model_validate(name)
-    except ValidationError as error:
-        if not is_local(name) and Path(name).is_dir():
-            _refuse_directory_without_dot(name)
-        raise RequestError(f"{error.errors()[0]['msg']}.", code=ErrorCode.WRONG_INPUT) from error
-
-
-def _refuse_directory_without_dot(name: str) -> NoReturn:
-    raise RequestError(
-        f"{name!r} is a directory.",
-        f"Write ./{name} for the directory. A name without ./ is that of a repo.",
-        code=ErrorCode.WRONG_INPUT,
-    )
 
 
 def _localhub(options: argparse.Namespace) -> int:
@@ -272,6 +240,20 @@ def _localhub(options: argparse.Namespace) -> int:
     return ExitStatus.WELL
 
 
+def _init(options: argparse.Namespace) -> int:
+    from ved.starter import Terminal, start_repository
+
+    def show(text: str) -> None:
+        print(text, end="", flush=True)
+
+    is_asked = sys.stdin.isatty() and sys.stdout.isatty()
+    terminal = Terminal(sys.stdin.readline, show) if is_asked else None
+    given = {name: getattr(options, name) for name in ("namespace", "encoder", "decoder", "repo")}
+    for line in start_repository(options.directory, given, options.keyless, terminal):
+        Output(sys.stdout).line(line, indent=3)
+    return ExitStatus.WELL
+
+
 def _completion(options: argparse.Namespace) -> int:
     from ved.completion import completion_script
 
@@ -280,6 +262,7 @@ def _completion(options: argparse.Namespace) -> int:
 
 
 _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "init": _init,
     "validate": _validate,
     "families": _families,
     "plan": _plan,

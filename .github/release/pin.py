@@ -34,7 +34,13 @@ REPOSITORY = "ved-action/ved"
 LINK = re.compile(r"(\]\()(?![a-z]+:|#)")
 PICTURE = re.compile(r'(src(?:set)?=")(?![a-z]+:)')
 
-NAMING_FILES = ("README.md", "docs/*.md", "examples/**/*.yml", "examples/**/*.md")
+NAMING_FILES = (
+    "README.md",
+    "docs/*.md",
+    "examples/**/*.yml",
+    "examples/**/*.md",
+    "ved/starter/*.yml",
+)
 
 
 class NotReadyError(Exception):

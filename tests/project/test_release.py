@@ -132,7 +132,7 @@ def test_pin_names_release_on_branch_for_main(clone: Path) -> None:
 
 def names_of_release(root: Path) -> dict[str, list[str]]:
     """Return the releases that pages and examples name, by file."""
-    patterns = ("*.md", "docs/*.md", "examples/**/*.md", "examples/**/*.yml")
+    patterns = ("*.md", "docs/*.md", "examples/**/*.md", "examples/**/*.yml", "ved/starter/*.yml")
     paths = [path for pattern in patterns for path in root.glob(pattern)]
     return {
         str(path.relative_to(root)): found
@@ -143,7 +143,8 @@ def names_of_release(root: Path) -> dict[str, list[str]]:
 
 def test_pages_and_examples_name_one_release(tmp_path: Path) -> None:
     names = names_of_release(ROOT)
-    assert {"README.md", "docs/recipes.md", "examples/workflows/matrix.yml"} <= names.keys()
+    expected = ("README.md", "docs/recipes.md", "examples/workflows/matrix.yml")
+    assert {*expected, "ved/starter/checkpoints.yml"} <= names.keys()
     assert len({name for found in names.values() for name in found}) == 1
 
     for file in names:

@@ -20,6 +20,7 @@ PATHS = [
     *sorted((ROOT / ".github/workflows").glob("*.yml")),
     *EXAMPLES,
     ROOT / "examples/repository/.github/workflows/checkpoints.yml",
+    *sorted((ROOT / "ved/starter").glob("*.yml")),
 ]
 VED = re.compile(r"\./|ved-action/ved@.+")
 CALLED = re.compile(r"ved-action/ved/(.+)@.+")

@@ -80,7 +80,7 @@ def _not_readable(path: Path, error: OSError) -> RequestError:
         f"The manifest {quoted(str(path))} cannot be read: {error.strerror}.",
         f"Give the path of a manifest. These look like one: {', '.join(map(quoted, found))}."
         if found
-        else "Give the path of a manifest.",
+        else "Give the path of a manifest, or write a new one with ved init.",
         code=ErrorCode.MANIFEST_NOT_READABLE,
     )
 

@@ -1,0 +1,172 @@
+"""`ved init`: what it writes is valid and linted, and it changes nothing that exists."""
+
+import io
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from ved import cli
+from ved.errors import ErrorCode, RequestError
+from ved.manifest.loading import load
+from ved.starter import Terminal, start_repository
+from ved.starter.files import MANIFEST, WORKFLOW, Choices
+
+pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).parents[2]
+TOOLS = Path(sys.executable).parent
+YAMLLINT = (
+    "{extends: default, rules: {line-length: disable, document-start: disable, "
+    "truthy: {check-keys: false}, comments: {min-spaces-from-content: 1}}}"
+)
+NOTHING: Mapping[str, str | None] = dict.fromkeys(("namespace", "encoder", "decoder", "repo"))
+
+
+def person(*answers: str) -> tuple[Terminal, io.StringIO]:
+    """Return somebody who gives these answers, and what is displayed."""
+    lines, shown = io.StringIO("".join(f"{answer}\n" for answer in answers)), io.StringIO()
+    return Terminal(lines.readline, lambda text: print(text, end="", file=shown)), shown
+
+
+def files_below(folder: Path) -> dict[str, str]:
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in paths}
+
+
+@pytest.mark.parametrize("keyless", [False, True])
+def test_init_writes_files_that_pass_the_linters(keyless: bool, tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()  # actionlint reads the action's repository from it
+    start_repository(tmp_path, {**NOTHING, "namespace": "my-org"}, keyless, None)
+    (pair,) = load(tmp_path / MANIFEST).pairs
+    assert (pair.repo, pair.encoder.model) == ("my-org/vit-gpt2", Choices().encoder)
+    for command in (
+        ["actionlint", "-shellcheck=", WORKFLOW],
+        ["zizmor", "--offline", "--quiet", "."],
+        ["yamllint", "--strict", "--config-data", YAMLLINT, "."],
+        ["check-jsonschema", "--schemafile", str(ROOT / "schema/pairs.schema.json"), MANIFEST],
+        ["check-jsonschema", "--builtin-schema", "vendor.github-workflows", WORKFLOW],
+    ):
+        finished = subprocess.run(
+            [TOOLS / command[0], *command[1:]], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+def test_workflows_are_those_of_the_examples() -> None:
+    example = ROOT / "examples/repository/.github/workflows/checkpoints.yml"
+    assert Choices().workflow() == example.read_text()
+    keyless = Choices(keyless=True).workflow()
+    assert "id-token: write" in keyless
+    assert "secrets" not in keyless
+    (used,) = [line for line in keyless.splitlines() if "uses:" in line]
+    (pinned,) = [line for line in Choices().workflow().splitlines() if "uses:" in line]
+    assert used == pinned.replace("build-pairs.yml", "build-pairs-keyless.yml")
+
+
+@pytest.mark.parametrize(
+    ("options", "repo"),
+    [
+        ({"decoder": "google-bert/bert-base-uncased"}, "me/vit-bert"),
+        ({"encoder": "microsoft/swin-tiny-patch4-window7-224"}, "me/swin-gpt2"),
+        ({"decoder": "FacebookAI/xlm-roberta-base@main"}, "me/vit-xlm-roberta"),
+        ({"repo": "null"}, "me/null"),
+        ({"repo": "123"}, "me/123"),
+        ({"repo": "other/1e3"}, "other/1e3"),
+    ],
+)
+def test_init_writes_the_pair_that_is_asked_for(
+    options: dict[str, str], repo: str, tmp_path: Path
+) -> None:
+    start_repository(tmp_path, {**NOTHING, "namespace": "me", **options}, False, None)
+    (pair,) = load(tmp_path / MANIFEST).pairs
+    assert pair.repo == repo
+
+
+@pytest.mark.parametrize(
+    ("encoder", "decoder", "name"),
+    [("./a b/über-base", "/x_y/", "ber-x-y"), ("../..", "a--b..c", "model-a-b-c")],
+)
+def test_choices_name_the_repo_after_directories(encoder: str, decoder: str, name: str) -> None:
+    assert Choices(encoder=encoder, decoder=decoder).repo_name == name
+
+
+@pytest.mark.parametrize("existing", [MANIFEST, WORKFLOW])
+def test_init_changes_no_existing_file(existing: str, tmp_path: Path) -> None:
+    path = tmp_path / existing
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("mine")
+    options = NOTHING if existing == MANIFEST else {**NOTHING, "namespace": "me"}
+    start_repository(tmp_path, options, False, None)
+    before = files_below(tmp_path)
+    assert before.keys() == {MANIFEST, WORKFLOW}
+    assert before[existing] == "mine"
+    start_repository(tmp_path, NOTHING, True, None)
+    assert files_below(tmp_path) == before
+
+
+def test_init_does_not_write_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).symlink_to(tmp_path / "elsewhere.yaml")
+    start_repository(tmp_path, NOTHING, False, None)
+    assert not (tmp_path / "elsewhere.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"namespace": "https://huggingface.co/me"},
+        {"namespace": "a b"},
+        {"namespace": "me", "encoder": "x: y"},
+        {"namespace": "me", "decoder": "[red]"},
+        {"namespace": "me", "repo": "x\n  private: true"},
+        {"namespace": "\ud800"},
+    ],
+)
+def test_init_refuses_wrong_options(options: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(RequestError) as error:
+        start_repository(tmp_path, {**NOTHING, **options}, None, None)
+    assert error.value.code == ErrorCode.WRONG_INPUT
+    assert files_below(tmp_path) == {}
+
+
+def test_init_refuses_options_for_a_manifest_that_exists(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text("mine")
+    with pytest.raises(RequestError):
+        start_repository(tmp_path, {**NOTHING, "encoder": "a/b"}, None, None)
+    assert files_below(tmp_path) == {MANIFEST: "mine"}
+
+
+def test_init_asks_for_what_is_not_given(tmp_path: Path) -> None:
+    terminal, shown = person("", "not a name", "me", "", "n")
+    options = {**NOTHING, "decoder": "google-bert/bert-base-uncased", "repo": "mine"}
+    start_repository(tmp_path, options, None, terminal)
+    (pair,) = load(tmp_path / MANIFEST).pairs
+    assert (pair.repo, pair.decoder.model) == ("me/mine", "google-bert/bert-base-uncased")
+    assert "id-token: write" in (tmp_path / WORKFLOW).read_text()
+    assert shown.getvalue().count("Hub: ") == 3
+    assert "'not a name'" in shown.getvalue()
+
+
+def test_init_asks_only_for_the_file_that_is_missing(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text("mine")
+    terminal, _ = person("y")
+    start_repository(tmp_path, NOTHING, None, terminal)
+    assert "secrets.HF_TOKEN" in (tmp_path / WORKFLOW).read_text()
+
+
+def test_init_writes_nothing_without_an_answer(tmp_path: Path) -> None:
+    terminal, _ = person("me")
+    with pytest.raises(RequestError):
+        start_repository(tmp_path, NOTHING, None, terminal)
+    assert files_below(tmp_path) == {}
+
+
+def test_init_is_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "new"
+    assert cli.main(["init", str(folder)]) == 2  # nobody is asked
+    assert cli.main(["init", str(folder), "--namespace", "me", "--keyless"]) == 0
+    assert str(folder / MANIFEST) in capsys.readouterr().out
+    assert cli.main(["validate", str(folder / MANIFEST)]) == 0

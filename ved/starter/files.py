@@ -1,0 +1,118 @@
+"""The files of a new repository. Existing files are never changed."""
+
+import json
+import os
+import re
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from ved.manifest.loading import ManifestError, loads
+
+MANIFEST = "pairs.yaml"
+WORKFLOW = ".github/workflows/checkpoints.yml"
+
+UNRELEASED = "0" * 40
+"""The commit of VED in the workflow before the first release."""
+
+_PLACEHOLDER = "owner"
+_SCHEMA = "https://raw.githubusercontent.com/ved-action/ved/main/schema/pairs.schema.json"
+
+_PLAIN = re.compile(r"(?!(?i:y|n|yes|no|on|off|true|false|null)$)[A-Za-z][A-Za-z0-9_./@-]*")
+"""Texts that YAML reads as texts without quotation marks."""
+
+_VARIANT = re.compile(
+    r"-(?:base|tiny|small|medium|large|huge|giant|patch|in\d|v\d).*", re.IGNORECASE
+)
+"""The part of a model's name that is not its family, such as -base-patch16-224."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The content of the files.
+
+    Attributes:
+        namespace: the user or organization to publish to; empty if `repo` has its owner.
+        encoder: the vision encoder.
+        decoder: the text decoder.
+        repo: the repo to publish to; empty for a name after encoder and decoder.
+        keyless: whether the workflow publishes with the identity of its job, instead of a token
+            that GitHub stores as a secret.
+    """
+
+    namespace: str = ""
+    encoder: str = "google/vit-base-patch16-224-in21k"
+    decoder: str = "openai-community/gpt2"
+    repo: str = ""
+    keyless: bool = False
+
+    @property
+    def repo_name(self) -> str:
+        """The repo to publish to, such as vit-gpt2."""
+        return self.repo or f"{_family(self.encoder)}-{_family(self.decoder)}"
+
+    def manifest(self) -> str:
+        """Return the manifest."""
+        lines = [
+            f"# yaml-language-server: $schema={_SCHEMA}",
+            *([f"namespace: {_scalar(self.namespace)}"] if self.namespace else []),
+            "pairs:",
+            f"  - repo: {_scalar(self.repo_name)}",
+            f"    encoder: {_scalar(self.encoder)}",
+            f"    decoder: {_scalar(self.decoder)}",
+        ]
+        return "".join(f"{line}\n" for line in lines)
+
+    def workflow(self) -> str:
+        """Return the workflow."""
+        name = "checkpoints-keyless.yml" if self.keyless else "checkpoints.yml"
+        return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+    def with_text(self, name: str, text: str) -> "Choices":
+        """Return the choices with another namespace, encoder, decoder or repo."""
+        changes: dict[str, Any] = {name: text}
+        return replace(self, **changes)
+
+
+def wrong_choice(choices: Choices) -> str | None:
+    """Return what is wrong with the manifest of choices; None if it is valid.
+
+    A namespace that is not chosen yet is not a mistake.
+    """
+    if not choices.namespace and "/" not in choices.repo:
+        choices = replace(choices, namespace=_PLACEHOLDER)
+    try:
+        loads(choices.manifest().encode(errors="backslashreplace"))
+    except ManifestError as error:
+        return error.problems[0].message
+    return None
+
+
+def write_files(choices: Choices, folder: Path) -> dict[str, bool]:
+    """Write the files that a folder does not have.
+
+    Returns:
+        whether each file was written, by name.
+
+    Raises:
+        OSError: a file cannot be written, or was created meanwhile.
+    """
+    contents = {MANIFEST: choices.manifest, WORKFLOW: choices.workflow}
+    written = {name: not os.path.lexists(folder / name) for name in contents}
+    for name, content in contents.items():
+        if written[name]:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            with (folder / name).open("x", encoding="utf-8") as file:
+                file.write(content())
+    return written
+
+
+def _family(model: str) -> str:
+    name = model.rstrip("/").rpartition("/")[2].partition("@")[0]
+    letters = re.sub(r"[^A-Za-z0-9]+", "-", _VARIANT.sub("", name))
+    return letters.strip("-").lower() or "model"
+
+
+def _scalar(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)

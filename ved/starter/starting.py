@@ -1,0 +1,96 @@
+"""Find out what to write, write it, and say what comes next."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from ved.errors import ErrorCode, RequestError
+from ved.starter.files import (
+    MANIFEST,
+    UNRELEASED,
+    WORKFLOW,
+    Choices,
+    write_files,
+    wrong_choice,
+)
+from ved.starter.questions import Terminal, ask
+
+
+def start_repository(
+    folder: Path,
+    options: Mapping[str, str | None],
+    keyless: bool | None,
+    terminal: Terminal | None,
+) -> list[str]:
+    """Write the files that a repository does not have; return what was done, and what comes next.
+
+    Args:
+        folder: the repository.
+        options: the namespace, encoder, decoder and repo; None for what is not given.
+        keyless: whether the workflow publishes without a stored token; None if not given.
+        terminal: asks for what is not given; None to take the defaults.
+
+    Raises:
+        RequestError: a value is missing or wrong, or is for a file that exists.
+        OSError: a file cannot be written.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    has_manifest = os.path.lexists(folder / MANIFEST)
+    if has_manifest and given:
+        raise RequestError(
+            f"{folder / MANIFEST} exists, and ved init changes no file.",
+            "Add the pair to it yourself, or omit the options of the pair.",
+            code=ErrorCode.WRONG_INPUT,
+        )
+    choices = Choices(keyless=bool(keyless))
+    for name, value in given.items():
+        choices = _with(choices, name, value)
+    needed = {name for name in options if name not in given and not has_manifest}
+    if "/" in choices.repo:
+        needed.discard("namespace")
+    if keyless is None and not os.path.lexists(folder / WORKFLOW):
+        needed.add("keyless")
+    if terminal is not None:
+        choices = ask(choices, needed, terminal)
+    elif "namespace" in needed:
+        raise RequestError(
+            "The option --namespace is missing.",
+            "Give the user or organization on the Hugging Face Hub that gets the checkpoints.",
+            code=ErrorCode.WRONG_INPUT,
+        )
+    written = write_files(choices, folder)
+    lines = [
+        f"Wrote {folder / name}" if is_new else f"{folder / name} exists, and is unchanged"
+        for name, is_new in written.items()
+    ]
+    return [*lines, *(_next_steps(choices) if written[WORKFLOW] else [])]
+
+
+def _with(choices: Choices, name: str, value: str) -> Choices:
+    """Return choices with a value.
+
+    Raises:
+        RequestError: the manifest would not be valid.
+    """
+    changed = choices.with_text(name, value)
+    if problem := wrong_choice(changed):
+        raise RequestError(f"The option --{name}: {problem}.", code=ErrorCode.WRONG_INPUT)
+    return changed
+
+
+def _next_steps(choices: Choices) -> list[str]:
+    steps = ["Run `ved plan`: it says what a build would do, and why."]
+    if UNRELEASED in choices.workflow():
+        steps.append(f"VED has no release yet: replace the commit of zeros in {WORKFLOW} by main.")
+    if choices.keyless:
+        steps.append(
+            "Create each repo on the Hub. List this repository and checkpoints.yml there under "
+            "Settings, Trusted Publishers."
+        )
+    else:
+        steps.append(
+            "Create a token that can write to the namespace. Store it on GitHub as the secret "
+            "HF_TOKEN."
+        )
+    steps.append("Open a pull request: its check has the plan. Merge it: VED publishes.")
+    return ["", "Next:", *(f"{number}. {step}" for number, step in enumerate(steps, 1))]
