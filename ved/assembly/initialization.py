@@ -17,15 +17,14 @@ import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 
+from ved.assembly.keys import Words, compute_key
 from ved.assembly.normal import draw_normal
-from ved.modeling.composite import initial_params
 from ved.modeling.initial_parameters import (
     composite_params,
     decoder_params,
     encoder_params,
     projection_params,
 )
-from ved.modeling.linen import Dense
 from ved.tensors.names import ParameterPath
 from ved.tensors.tensor import Array
 
@@ -82,13 +81,11 @@ class Initialization:
         # Two threads that need the same operation would both compile it.
         with _DRAW_LOCK:
             operations = self._only(self._variables[path])
-            normal = _as_normal(operations.jaxpr.eqns[-2:])
-            if normal is None:
-                (value,) = jaxpr_as_fun(operations)()
-                return np.asarray(value)
-            variable, shape, scale = normal
-            (key,) = jaxpr_as_fun(self._only(variable))()
-            return draw_normal(key, shape, scale)
+            normal = _as_normal(operations.jaxpr.eqns)
+            if normal is not None:
+                return draw_normal(*normal)
+            (value,) = jaxpr_as_fun(operations)()
+            return np.asarray(value)
 
     def _only(self, output: Any) -> ClosedJaxpr:
         """Return the operations of the trace that the variable `output` depends on."""
@@ -109,26 +106,25 @@ class Initialization:
         return ClosedJaxpr(wanted, self._trace.consts)
 
 
-def _as_normal(operations: Sequence[Any]) -> tuple[Any, tuple[int, ...], float] | None:
-    """Return the variable of the key, the shape and the scale if operations draw normal numbers.
+def _as_normal(operations: Sequence[Any]) -> tuple[Words, tuple[int, ...], float] | None:
+    """Return key, shape and scale if operations are those of `jax.nn.initializers.normal`.
 
     Args:
-        operations: the last operations of a parameter; `jax.nn.initializers.normal` has two.
+        operations: the operations of a parameter; None is returned for any that are not known.
     """
-    if len(operations) != 2:
+    if len(operations) < 2:
         return None
-    draw, multiply = operations
+    *of_key, draw, multiply = operations
     if draw.params.get("name") != "_normal" or multiply.primitive.name != "mul":
         return None
     (drawn,) = draw.outvars
     factors = [each for each in multiply.invars if each is not drawn]
     if len(factors) != 1 or not isinstance(factors[0], Literal) or drawn.aval.dtype != np.float32:
         return None
-    return draw.invars[0], drawn.aval.shape, factors[0].val
+    key = compute_key(of_key, draw.invars[0])
+    return None if key is None else (key, drawn.aval.shape, factors[0].val)
 
 
 def compile_draws() -> None:
     """Compile what draws parameters of any model, for a time when a processor is idle."""
-    zeros = np.zeros((1, 1), np.float32)
-    dense = Dense(1, kernel_init=jax.nn.initializers.normal())
-    Initialization(lambda: initial_params(dense, 0, zeros)).draw(("kernel",))
+    draw_normal(np.zeros(2, np.uint32), (1,), 1.0)

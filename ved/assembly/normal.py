@@ -9,13 +9,13 @@ and `_threefry_random_bits_partitionable`.
 """
 
 from math import prod
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.random import threefry_2x32
 
+from ved.assembly.keys import Words
 from ved.tensors.tensor import Array
 
 _BLOCK = 2**16
@@ -25,18 +25,17 @@ _LOW, _HIGH = np.nextafter(np.float32(-1), np.float32(0)), np.float32(1)
 _SQRT_2 = np.float32(np.sqrt(2))
 
 
-def draw_normal(key: Any, shape: tuple[int, ...], scale: float) -> Array:
+def draw_normal(key: Words, shape: tuple[int, ...], scale: float) -> Array:
     """Return `jax.random.normal(key, shape) * scale`: float32, of this shape.
 
     Args:
-        key: a key of `jax.random`.
+        key: the words of the key, uint32 (2,); see `jax.random.key_data`.
         shape: the shape.
         scale: the standard deviation.
     """
-    words = jax.random.key_data(key)
     numbers = np.empty(prod(shape), np.float32)
     for start in range(0, numbers.size, _BLOCK):
-        block = np.asarray(_block(words, np.uint32(start >> 32), np.uint32(start % 2**32)))
+        block = np.asarray(_block(key, np.uint32(start >> 32), np.uint32(start % 2**32)))
         # Not in the program: XLA would multiply the two factors first.
         part = numbers[start : start + _BLOCK]
         np.multiply(block[: part.size], np.float32(scale), out=part)
@@ -44,16 +43,16 @@ def draw_normal(key: Any, shape: tuple[int, ...], scale: float) -> Array:
 
 
 @jax.jit
-def _block(words: jax.Array, high: jax.Array, low: jax.Array) -> jax.Array:
+def _block(key: jax.Array, high: jax.Array, low: jax.Array) -> jax.Array:
     """Return the numbers from a position on, (_BLOCK,).
 
     Args:
-        words: uint32 (2,), the key.
+        key: uint32 (2,).
         high: the upper 32 bits of the position.
         low: the lower 32 bits of the position, a multiple of _BLOCK.
     """
     positions = jnp.concatenate([jnp.full(_BLOCK, high), low + jax.lax.iota(jnp.uint32, _BLOCK)])
-    first, second = jnp.split(threefry_2x32((words[0], words[1]), positions), 2)
+    first, second = jnp.split(threefry_2x32((key[0], key[1]), positions), 2)
     # The upper 23 bits become the fraction of a number in [1, 2).
     fraction = ((first ^ second) >> 9) | jnp.uint32(0x3F800000)
     uniform = jax.lax.bitcast_convert_type(fraction, jnp.float32) - jnp.float32(1)
