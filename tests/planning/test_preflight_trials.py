@@ -1,5 +1,7 @@
 """A plan tries what needs no weight: images, a text, the checkpoint's config, the card's limits."""
 
+import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from tests.support.tokenizers import japanese_bert
 from ved.commands import RunOptions
 from ved.commands import plan as make_report
 from ved.errors import ErrorCode, VedError
+from ved.examination import sandbox
 from ved.localhub import LocalHub
 from ved.planning.actions import PlannedAction
 
@@ -183,6 +186,30 @@ def test_plan_tries_a_japanese_tokenizer_without_its_packages(
 ) -> None:
     action = planned(hub, decoder=japanese_bert(tmp_path / "decoder", subwords=subwords))
     assert action.name == "build", action.findings
+
+
+# Large files
+
+
+def test_plan_examines_a_file_that_is_larger_than_the_address_space(
+    hub: LocalHub, tmp_path: Path
+) -> None:
+    weights = checkpoints.gpt2(tmp_path / "decoder") / "model.safetensors"
+    content = weights.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header, data = json.loads(content[8 : 8 + length]), content[8 + length :]
+    end = len(data) + 2 * sandbox.ADDRESS_BYTES
+    header["unused"] = {
+        "dtype": "U8",
+        "shape": [end - len(data)],
+        "data_offsets": [len(data), end],
+    }
+    encoded = json.dumps(header).encode()
+    weights.write_bytes(len(encoded).to_bytes(8, "little") + encoded + data)
+    os.truncate(weights, 8 + len(encoded) + end)  # a hole, which takes no disk
+    action = planned(hub, decoder=tmp_path / "decoder")
+    assert ("warning", "decoder", ErrorCode.RANDOM_PARAMETERS) in found(action), action.findings
+    assert action.name == "build"
 
 
 # The config of the checkpoint

@@ -55,7 +55,9 @@ def _split(params: Mapping[str, Any], key: Words) -> Words:
 
 
 def _fold_in(_: Mapping[str, Any], key: Words, data: Any) -> Words:
-    return threefry(key, *_seed({}, data)[:, None])[0]
+    (words,) = threefry(key, *_seed({}, data)[:, None])
+    folded: Words = words
+    return folded
 
 
 def _slice(params: Mapping[str, Any], words: Words) -> Words:
