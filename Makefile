@@ -49,7 +49,7 @@ test-nightly: lint ## Run all tests, break every request in every way, and show 
 	VED_ALL_FAULTS=1 $(PYTEST) --cov=ved
 
 audit: $(VENV)/dev.installed ## Look the locked requirements up among known vulnerabilities
-	$(VENV)/bin/pip-audit --require-hashes --disable-pip $(foreach name,run demo dev,--requirement requirements/$(name).txt)
+	$(VENV)/bin/pip-audit --require-hashes --disable-pip $(foreach name,run demo dev site,--requirement requirements/$(name).txt)
 
 coverage: $(VENV)/dev.installed ## Show the lines that the tests of `make check` do not reach
 	$(PYTEST) -m "not slow" --cov=ved --cov-report term-missing:skip-covered
