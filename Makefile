@@ -108,7 +108,7 @@ lock: ## Resolve the requirements (needs uv)
 	uv pip compile $(LOCK) --output-file requirements/demo.txt --constraint requirements/run.txt --extra localhub pyproject.toml
 	uv pip compile $(LOCK) --output-file requirements/dev.txt --constraint requirements/demo.txt --extra localhub --group dev pyproject.toml
 	uv pip compile $(LOCK) --output-file requirements/fuzz.txt --constraint requirements/run.txt --group fuzz pyproject.toml
-	uv pip compile $(LOCK) --output-file requirements/site.txt --group site
+	uv pip compile $(LOCK) --output-file requirements/site.txt --constraint requirements/dev.txt --group site
 	uv pip compile $(LOCK) --resolution lowest-direct --output-file requirements/lowest.txt --upgrade --extra localhub pyproject.toml
 	grep -oE '^(jax|jaxlib|flax|numpy)==[^\\]+' requirements/run.txt | uv pip compile $(LOCK) --output-file requirements/oracle.txt --group oracle -
 
