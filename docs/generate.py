@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from docs import layers, python_api, reference
+from docs import layers, notebooks, python_api, reference
 from docs.commands import commands
 from docs.error_codes import error_codes
 from docs.keyless_workflow import keyless_workflow
@@ -50,6 +50,7 @@ def pages() -> dict[Path, str]:
             docs / "python-api.md", {"reference": python_api.reference()}
         ),
         docs / "manifest.md": reference.manifest(),
+        **notebooks.notebooks(),
         workflows / "build-pairs-keyless.yml": keyless_workflow(
             (workflows / "build-pairs.yml").read_text("utf-8")
         ),
