@@ -31,7 +31,7 @@ def generator(name: str, directory: str, record: Callable[[str], None]) -> Calla
     """
     settings: dict[str, Any] = {"max_new_tokens": TOKENS, "do_sample": False}
     if name == "pytorch":
-        import torch  # type: ignore[import-not-found]
+        import torch
         from transformers import VisionEncoderDecoderModel
 
         record("import")

@@ -1,0 +1,358 @@
+"""The programs of examples/finetuning: train a sample checkpoint in both runtimes, and publish it.
+
+VED_ALL_FAULTS=1 also trains on all digits, and on lines, and compares the scores with what the
+documentation promises.
+"""
+
+import ast
+import json
+import os
+import re
+import runpy
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from huggingface_hub import ModelCard
+from PIL import Image
+from transformers import AutoImageProcessor, AutoTokenizer
+
+from tests.support.building import assemble_pair
+from tests.support.caches import COMPILATION
+from tests.support.environments import ONE_THREAD, python
+from tests.support.faults import ALL_FAULTS
+from tests.support.notebooks import execute
+from tests.support.publishing import TOKEN, build_pair, client, pair
+from ved.localhub import LocalHub, samples
+from ved.localhub.samples import SampleOptions
+from ved.modeling import FlaxVisionEncoderDecoderModel
+
+ROOT = Path(__file__).parents[2]
+PROGRAMS = ROOT / "examples" / "finetuning"
+BASE, DIGITS = "owner/vit-gpt2", "owner/digits"
+FEW = {"train": 48, "validation": 10, "test": 10}
+"""The images of each split that a short training uses."""
+SHORT = ["--epochs", "3", "--batch-size", "16", "--learning-rate", "2e-3"]
+
+pytestmark = pytest.mark.slow
+
+
+def make_dataset(kind: str, directory: Path) -> Path:
+    """Write a dataset of examples/finetuning, and return its directory."""
+    run_program("make_dataset", [kind, str(directory)])
+    return directory
+
+
+def run_program(name: str, arguments: list[str]) -> dict[str, Any]:
+    """Run a program of examples/finetuning in this process, and return its variables."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [name, *arguments])
+        return runpy.run_path(str(PROGRAMS / f"{name}.py"), run_name="__main__")
+
+
+def function_of(name: str, program: str) -> str:
+    """Return the code of a function of a program."""
+    tree = ast.parse((PROGRAMS / f"{program}.py").read_text("utf-8"))
+    (found,) = (
+        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name
+    )
+    return ast.unparse(found)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory with all digits."""
+    return make_dataset("digits", tmp_path_factory.mktemp("datasets") / "digits")
+
+
+@pytest.fixture(scope="module")
+def recipe_hub(
+    module_hub: LocalHub, digits: Path, tmp_path_factory: pytest.TempPathFactory
+) -> LocalHub:
+    """Return a Hub with a checkpoint that VED has built, and a dataset of a few digits."""
+    entry = pair(BASE, license="apache-2.0", language="en")
+    assert build_pair(module_hub, entry).action == "built"
+    few = tmp_path_factory.mktemp("few")
+    for split, count in FEW.items():
+        (few / split).mkdir()
+        lines = (digits / split / "metadata.jsonl").read_text().splitlines()[:count]
+        (few / split / "metadata.jsonl").write_text("\n".join(lines))
+        for line in lines:
+            name = json.loads(line)["file_name"]
+            shutil.copy(digits / split / name, few / split / name)
+    api = client(module_hub)
+    api.create_repo(DIGITS, repo_type="dataset")
+    api.upload_folder(repo_id=DIGITS, folder_path=few, repo_type="dataset")
+    return module_hub
+
+
+@pytest.fixture
+def in_process(recipe_hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the Hub of the programs that run in this process."""
+    monkeypatch.setenv("HF_ENDPOINT", recipe_hub.endpoint)  # datasets reads it when imported
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+
+
+def as_cells(arguments: list[str], program: str) -> dict[str, str]:
+    """Return the cells of a notebook to replace: for pip, and for the arguments."""
+    notebook = json.loads((PROGRAMS / f"{program}.ipynb").read_text("utf-8"))
+    (cell,) = (
+        each for each in notebook["cells"] if "arguments" in each["metadata"].get("tags", ())
+    )
+    source, count = re.subn(
+        r"^arguments = .*$", f"arguments = {arguments}", "".join(cell["source"]), flags=re.MULTILINE
+    )
+    assert count == 1
+    return {"install": "", "arguments": source}
+
+
+def run_notebook(
+    program: str,
+    interpreter: Path,
+    arguments: list[str],
+    hub: LocalHub,
+    folder: Path,
+    after: list[str] | None = None,
+) -> str:
+    """Execute the notebook of a program as a user of the Hub, and return what it prints."""
+    variables = {
+        **{name: os.environ[name] for name in ("PATH", "HOME")},
+        **ONE_THREAD,
+        **COMPILATION,
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_TOKEN": TOKEN,
+        "HF_HOME": str(folder / "hf-home"),
+    }
+    if interpreter == Path(sys.executable):
+        variables["PYTHONPATH"] = str(ROOT)  # VED is not installed in its own environment
+    notebook = PROGRAMS / f"{program}.ipynb"
+    cells = as_cells(arguments, program)
+    return execute(notebook, interpreter, cells, folder, variables, after=after or [])
+
+
+# Flax
+
+
+@pytest.mark.usefixtures("in_process")
+def test_flax_recipe_resumes_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = run_program("finetune_flax", [BASE, DIGITS, str(tmp_path / "whole"), *SHORT])
+    losses = [entry["loss"] for entry in whole["history"]]
+    assert losses == sorted(losses, reverse=True)
+    assert len(losses) == 3
+
+    calls = iter([False, True])
+    generate = FlaxVisionEncoderDecoderModel.generate
+
+    def interrupted(*positional: Any, **named: Any) -> Any:
+        if next(calls, False):
+            raise KeyboardInterrupt
+        return generate(*positional, **named)
+
+    arguments = [BASE, DIGITS, str(tmp_path / "parts"), *SHORT]
+    with monkeypatch.context() as patch:
+        patch.setattr(FlaxVisionEncoderDecoderModel, "generate", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_program("finetune_flax", arguments)
+    parts = run_program("finetune_flax", [*arguments, "--resume"])
+
+    assert parts["history"] == whole["history"]
+    for name in ("model.safetensors", "config.json", "tokenizer.json", "preprocessor_config.json"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.usefixtures("in_process")
+def test_flax_recipe_accumulates_exactly(steady: Path, tmp_path: Path) -> None:
+    runs = {
+        parts: run_program(
+            "finetune_flax",
+            [
+                str(steady),
+                DIGITS,
+                str(tmp_path / parts),
+                *SHORT,
+                "--epochs=1",
+                "--accumulate",
+                parts,
+            ],
+        )
+        for parts in ("1", "4")
+    }
+    assert runs["4"]["history"][0]["loss"] == pytest.approx(
+        runs["1"]["history"][0]["loss"], abs=1e-4
+    )
+
+
+@pytest.fixture(scope="module")
+def steady(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a checkpoint without dropout."""
+    folder = tmp_path_factory.mktemp("steady")
+    none = dict.fromkeys(("attn_pdrop", "embd_pdrop", "resid_pdrop"), 0.0)
+    decoder = samples.gpt2(SampleOptions(config=none)).write(folder / "gpt2")
+    assemble_pair(samples.vit().write(folder / "vit"), decoder, folder / "checkpoint")
+    return folder / "checkpoint"
+
+
+# Notebooks
+
+FLAX, PYTORCH = "owner/flax-captioner", "owner/pytorch-captioner"
+CHECKS = """
+import json, os, runpy, shutil, sys
+
+def run(*arguments):
+    sys.argv = ["finetune_pytorch", *arguments]
+    return runpy.run_path(PROGRAM, run_name="__main__")
+
+def texts_of(repo):
+    model = VisionEncoderDecoderModel.from_pretrained(repo)
+    images = [image.convert("RGB") for image in data["test"]["image"]]
+    pixels = AutoImageProcessor.from_pretrained(repo)(images, return_tensors="pt").pixel_values
+    tokens = model.generate(pixel_values=pixels, max_new_tokens=longest)
+    return AutoTokenizer.from_pretrained(repo).batch_decode(tokens, skip_special_tokens=True)
+
+states = sorted((output / "states").iterdir(), key=lambda path: int(path.name.split("-")[1]))
+before = (output / "model.safetensors").read_bytes()
+shutil.rmtree(states[-1])
+run(*ARGUMENTS, "--resume")
+norms = {
+    parts: run(STEADY, DATASET, f"steady-{parts}", *SHORT, "--epochs=1", "--accumulate", parts)[
+        "trainer"
+    ].state.log_history[0]["grad_norm"]
+    for parts in ("1", "4")
+}
+print("CHECKED", json.dumps({
+    "resumed": (output / "model.safetensors").read_bytes() == before,
+    "history": [entry["loss"] for entry in trainer.state.log_history if "loss" in entry],
+    "labels": read_labels(["a handwritten one"]),
+    "batch": collate([data["test"][0], data["test"][1]])["labels"].tolist(),
+    "norms": norms,
+    "texts": {repo: texts_of(repo) for repo in REPOS},
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def flax_printed(recipe_hub: LocalHub, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return what the notebook for Flax prints, which publishes a checkpoint."""
+    arguments = [BASE, DIGITS, "captioner", *SHORT, "--bf16", "--accumulate=2", f"--push={FLAX}"]
+    folder = tmp_path_factory.mktemp("flax")
+    return run_notebook("finetune_flax", Path(sys.executable), arguments, recipe_hub, folder)
+
+
+@pytest.fixture(scope="module")
+def checked(
+    recipe_hub: LocalHub, flax_printed: str, steady: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """Return what PyTorch finds after its notebook has trained and published a checkpoint."""
+    arguments = [BASE, DIGITS, "captioner", *SHORT]
+    names = {
+        "PROGRAM": str(PROGRAMS / "finetune_pytorch.py"),
+        "ARGUMENTS": arguments,
+        "SHORT": SHORT,
+        "STEADY": str(steady),
+        "DATASET": DIGITS,
+        "REPOS": [FLAX, PYTORCH],
+    }
+    printed = run_notebook(
+        "finetune_pytorch",
+        python("transformers5"),
+        [*arguments, f"--push={PYTORCH}"],
+        recipe_hub,
+        tmp_path_factory.mktemp("pytorch"),
+        ["\n".join(f"{name} = {value!r}" for name, value in names.items()), CHECKS],
+    )
+    (line,) = re.findall("^CHECKED (.*)$", printed, re.MULTILINE)
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+def test_flax_notebook_trains(flax_printed: str) -> None:
+    losses = [float(loss) for loss in re.findall(r"^epoch \d+: loss ([\d.]+)", flax_printed, re.M)]
+    assert len(losses) == 3
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_pytorch_notebook_trains_and_resumes(checked: dict[str, Any]) -> None:
+    assert len(checked["history"]) == 3
+    assert checked["history"] == sorted(checked["history"], reverse=True)
+    assert checked["resumed"]
+
+
+def test_pytorch_recipe_accumulates_mean_gradients(checked: dict[str, Any]) -> None:
+    assert checked["norms"]["4"] == pytest.approx(checked["norms"]["1"], rel=0.05)
+
+
+@pytest.mark.parametrize("repo", [FLAX, PYTORCH])
+def test_recipes_publish_for_both_runtimes(
+    repo: str, checked: dict[str, Any], recipe_hub: LocalHub, digits: Path, tmp_path: Path
+) -> None:
+    api = client(recipe_hub)
+    directory = Path(api.snapshot_download(repo, cache_dir=tmp_path))
+    model = FlaxVisionEncoderDecoderModel.from_pretrained(directory)
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    image_processor = AutoImageProcessor.from_pretrained(directory)
+    paths = sorted((digits / "test").glob("*.png"))[: FEW["test"]]
+    images = [Image.open(path).convert("RGB") for path in paths]
+    pixels = image_processor(images, return_tensors="np").pixel_values
+    tokens = model.generate(pixels, max_new_tokens=13).sequences
+    texts = tokenizer.batch_decode(np.asarray(tokens).tolist(), skip_special_tokens=True)
+    assert texts == checked["texts"][repo]
+
+    card = ModelCard.load(directory / "README.md").data.to_dict()
+    assert (card["base_model"], card["license"]) == (BASE, "apache-2.0")
+    assert card["datasets"] == [DIGITS]
+    assert {"model.safetensors", "tokenizer.json", "preprocessor_config.json"} <= {
+        path.name for path in directory.iterdir()
+    }
+    assert not list(directory.glob("state*"))
+
+
+# Labels
+
+
+@pytest.mark.parametrize("program", ["finetune_flax", "finetune_pytorch"])
+@pytest.mark.parametrize("family", ["gpt2", "bert", "roberta", "bart"])
+def test_recipes_labels_end_once_and_do_not_start(
+    family: str, program: str, sources: dict[str, Path], tmp_path: Path
+) -> None:
+    directory = tmp_path / "checkpoint"
+    assemble_pair(sources["vit"], sources[family], directory)
+    config = json.loads((directory / "config.json").read_text())
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    start, end = config["decoder_start_token_id"], tokenizer.eos_token_id
+    names: dict[str, Any] = {
+        "args": SimpleNamespace(max_tokens=8),
+        "model": SimpleNamespace(config=SimpleNamespace(decoder_start_token_id=start)),
+        "tokenizer": tokenizer,
+    }
+    exec(function_of("read_labels", program), names)
+
+    rows = names["read_labels"](["a red bus", "", "one two three four five six seven eight"])
+
+    plain = tokenizer("a red bus", add_special_tokens=False).input_ids
+    begin = [tokenizer.bos_token_id] if family == "bart" else []  # BART writes it after its start
+    assert rows[0] == [*begin, *plain, end]
+    assert rows[1] == [*begin, end]
+    assert len(rows[2]) == 8
+    assert rows[2].index(end) == 7
+    assert start == end or start not in rows[2]
+
+
+@pytest.mark.parametrize(
+    "name", ["load_splits", "read_labels", "measure", "read_tokens", "write_card"]
+)
+def test_recipes_share_code(name: str) -> None:
+    assert function_of(name, "finetune_flax") == function_of(name, "finetune_pytorch")
+
+
+# The promises of the documentation
+
+
+@pytest.mark.skipif(not ALL_FAULTS, reason="takes a minute; see VED_ALL_FAULTS")
+@pytest.mark.usefixtures("in_process")
+def test_flax_recipe_reads_digits(digits: Path, tmp_path: Path) -> None:
+    arguments = [BASE, str(digits), str(tmp_path / "out"), "--epochs=20", "--learning-rate=2e-3"]
+    assert run_program("finetune_flax", arguments)["test_scores"]["exact"] > 0.9
