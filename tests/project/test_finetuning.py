@@ -26,6 +26,7 @@ from tests.support.caches import COMPILATION
 from tests.support.environments import ONE_THREAD, python
 from tests.support.faults import ALL_FAULTS
 from tests.support.notebooks import execute
+from tests.support.pages import blocks, environment, run, script
 from tests.support.publishing import TOKEN, build_pair, client, pair
 from ved.localhub import LocalHub, samples
 from ved.localhub.samples import SampleOptions
@@ -351,8 +352,25 @@ def test_recipes_share_code(name: str) -> None:
 # The promises of the documentation
 
 
-@pytest.mark.skipif(not ALL_FAULTS, reason="takes a minute; see VED_ALL_FAULTS")
-@pytest.mark.usefixtures("in_process")
-def test_flax_recipe_reads_digits(digits: Path, tmp_path: Path) -> None:
-    arguments = [BASE, str(digits), str(tmp_path / "out"), "--epochs=20", "--learning-rate=2e-3"]
-    assert run_program("finetune_flax", arguments)["test_scores"]["exact"] > 0.9
+@pytest.mark.skipif(not ALL_FAULTS, reason="takes two minutes; see VED_ALL_FAULTS")
+def test_fine_tuning_page_reads_digits_in_both_runtimes(tmp_path: Path) -> None:
+    (tmp_path / "ved").symlink_to(ROOT)
+    (tmp_path / "torch-env").symlink_to(python("transformers5").parents[1])
+    folder = tmp_path / "captioner"
+    folder.mkdir()
+    commands = [
+        block
+        for block in blocks(ROOT / "docs/fine-tuning.md")
+        if block.language == "bash" and "pip install" not in block.content
+    ]
+    with LocalHub(xet=True) as hub:
+        hub.add_user("me", token=TOKEN)
+        samples.publish(hub)
+        encoder, decoder = "google/vit-base-patch16-224-in21k", "openai-community/gpt2"
+        build_pair(hub, pair("me/vit-gpt2", encoder=encoder, decoder=decoder))
+        variables = environment(tmp_path / "home", ROOT, Path(sys.executable))
+        variables |= {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": TOKEN, **ONE_THREAD}
+        printed = run(script(commands), folder, variables)
+    scores = re.findall(r"^test: ([\d.]+)% exact texts", printed, re.MULTILINE)
+    assert len(scores) == 2
+    assert all(float(score) >= 90 for score in scores)
