@@ -101,6 +101,18 @@ def test_cli_help_and_validate_import_nothing_slow(arguments: list[str], manifes
     assert finished.stdout.splitlines()[-1] == "[]"
 
 
+def test_action_and_plans_import_no_terminal_library() -> None:
+    program = (
+        "import sys; import ved.action.modes, ved.action.reports, ved.commands\n"
+        "from ved.execution.progress import progress_bars\n"
+        "with progress_bars(1, are_drawn=False): pass\n"
+        "print(sorted({'rich', 'shtab'} & sys.modules.keys()))\n"
+    )
+    command = [sys.executable, "-c", program]
+    finished = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert finished.stdout == "[]\n"
+
+
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--help"])

@@ -8,7 +8,13 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    nullcontext,
+    redirect_stderr,
+    redirect_stdout,
+)
 from typing import TYPE_CHECKING, NoReturn
 
 from ved import environment, interruption, logs
@@ -101,12 +107,13 @@ def _plan(options: argparse.Namespace) -> int:
 
     if options.shards is not None:
         check_shard_count(options.shards)
-    manifest = load(options.manifest)
-    from ved import commands
+    manifest, start = load(options.manifest), time.monotonic()
+    with _planning(options):
+        from ved import commands  # which takes seconds
+
+        plan = commands.plan(manifest, _run_options(options))
     from ved.results import Row, to_json, without_notices
 
-    start = time.monotonic()
-    plan = commands.plan(manifest, _run_options(options))
     results = [without_notices(each) for each in plan.results] if options.quiet else plan.results
     if options.shards is not None:
         print(json.dumps(plan.matrix(options.shards)))
@@ -122,30 +129,44 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _build(options: argparse.Namespace) -> int:
-    manifest = load(options.manifest)
-    from ved import commands
-    from ved.results import Row, announce, to_json
-
-    def on_plan(results: "Sequence[Result]") -> None:
-        announced = announce(results)
-        if announced and not options.quiet:
-            Output(sys.stderr).results(announced, findings=True)
-
+    manifest, start = load(options.manifest), time.monotonic()
     if options.output_dir is not None:
         options.output_dir.mkdir(parents=True, exist_ok=True)
-    start, collector = time.monotonic(), commands.ResultCollector()
-    try:
-        commands.build(manifest, _run_options(options), collector=collector, on_plan=on_plan)
-    finally:
-        # An interrupted run reports, too, what was done until then.
-        results = collector.results
-        if results and options.json:
-            print(to_json([Row.of(result) for result in results]), flush=True)
-        elif results:
-            Output(sys.stdout).results(results, output_directory=options.output_dir)
-            sys.stdout.flush()
-        _count(results, start, options)
-    return _status(results)
+    with ExitStack() as planning:
+        planning.enter_context(_planning(options))
+        from ved import commands  # which takes seconds
+        from ved.results import announce
+
+        def on_plan(results: "Sequence[Result]") -> None:
+            planning.close()
+            announced = announce(results)
+            if announced and not options.quiet:
+                Output(sys.stderr).results(announced, findings=True)
+
+        collector = commands.ResultCollector()
+        try:
+            commands.build(manifest, _run_options(options), collector=collector, on_plan=on_plan)
+        finally:
+            # An interrupted run reports, too, what was done until then.
+            planning.close()
+            _report(collector.results, start, options)
+    return _status(collector.results)
+
+
+def _report(results: "Sequence[Result]", start: float, options: argparse.Namespace) -> None:
+    from ved.results import Row, to_json
+
+    if results and options.json:
+        print(to_json([Row.of(result) for result in results]), flush=True)
+    elif results:
+        Output(sys.stdout).results(results, output_directory=options.output_dir)
+        sys.stdout.flush()
+    _count(results, start, options)
+
+
+def _planning(options: argparse.Namespace) -> AbstractContextManager[None]:
+    """Return a context in which a terminal says that VED is making a plan."""
+    return nullcontext() if options.quiet else Output(sys.stderr).status("Planning")
 
 
 def _count(results: "Sequence[Result]", start: float, options: argparse.Namespace) -> None:

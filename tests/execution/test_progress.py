@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,10 +18,10 @@ from huggingface_hub import constants
 
 from tests.support.publishing import TOKEN, build_pair, pair
 from ved.execution import run
-from ved.execution.progress import Progress, bytes_below, progress_bars
+from ved.execution.progress import Measure, Progress, bytes_below, progress_bars
 from ved.localhub import LocalHub
 from ved.logs import CleanStream
-from ved.terminal.bars import RunningStep, RunState, format_seconds, live_bars
+from ved.terminal.bars import RunningStep, RunState, format_seconds, live_bars, live_text
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,6 +75,15 @@ def test_progress_counts_the_bytes_of_a_step_that_fails() -> None:
     assert (progress.state().steps, progress.state().done) == ([], 1000)
 
 
+def test_progress_outlives_a_measure_that_fails() -> None:
+    def fail() -> int:
+        raise RuntimeError("aborted")
+
+    progress = Progress(1000)
+    with progress.step("owner/a", "Publishing", 1000, fail):
+        assert progress.state().steps == [RunningStep("owner/a", "Publishing", None, 1000)]
+
+
 def test_bytes_below_counts_what_is_written_of_files(tmp_path: Path) -> None:
     assert bytes_below(tmp_path / "none") == 0
     (tmp_path / "a" / "b").mkdir(parents=True)
@@ -96,11 +105,11 @@ def test_steps_of_a_build_measure_their_bytes(
 
         @contextmanager
         def step(
-            self, repo: str, verb: str, size: int, measure: Callable[[], int] | None = None
+            self, repo: str, verb: str, size: int, measure: Measure | None = None
         ) -> Iterator[None]:
             with super().step(repo, verb, size, measure):
                 yield
-                measured[verb] = (measure() if measure else 0, size)
+                measured[verb] = ((measure and measure()) or 0, size)
 
     @contextmanager
     def bars(total: int, **_: object) -> Iterator[Progress]:
@@ -143,6 +152,18 @@ def test_bars_leave_lines_whole_and_interpret_nothing_in_them() -> None:
     assert written[-2:] == ["after", ""]
 
 
+def test_text_of_a_running_command_is_removed_at_its_end() -> None:
+    terminal = Terminal()
+    stream = CleanStream(terminal)
+    with live_text("Planning [red]", stream):
+        stream.write("a line\n")
+    assert "Planning [red]" in terminal.text()
+    assert re.split(r"[\r\n]+", terminal.text()).count("a line") == 1
+    # The line is erased, and the cursor is visible.
+    assert terminal.getvalue().rindex("\x1b[2K") > terminal.getvalue().rindex("Planning")
+    assert terminal.getvalue().rindex("\x1b[?25h") > terminal.getvalue().rindex("\x1b[?25l")
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (80, "1:20"), (7280, "2:01:20")]
 )
@@ -174,5 +195,6 @@ def test_build_in_a_terminal_draws_bars_below_whole_lines(hub: LocalHub, tmp_pat
     assert re.search(r"Assembling +owner/of-the-terminal +\S+ +[\d.]+ KB of [\d.]+ KB", text)
     assert re.search(r"\d+% of [\d.]+ MB after 0:\d\d", text)
     assert "config.json:" not in text  # no bars of huggingface_hub
-    for verb in ("Downloading", "Assembling", "Publishing", "Checking"):
-        assert re.search(rf"[\r\n]owner/of-the-terminal: {verb} [\d.]+ KB\r\n", text)
+    # The bars say which steps there are, so lines of the log do not.
+    assert re.search(r"[\r\n]owner/of-the-terminal: Published as \S+/commit/[0-9a-f]{40}\r\n", text)
+    assert "owner/of-the-terminal: Assembling" not in text

@@ -1,14 +1,15 @@
 """Report the steps of a run: bars in a terminal, plain lines in a log."""
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ved.results import Step
 from ved.sizes import format_size
@@ -22,17 +23,25 @@ _BLOCK = 512
 """Bytes of the unit of `st_blocks`."""
 
 
+Measure: TypeAlias = Callable[[], int | None]
+"""Returns how many bytes of a step are done; None if that is unknown."""
+
+
 @dataclass(frozen=True)
 class _Running:
     """A step that is not finished."""
 
     verb: str
     size: int
-    measure: Callable[[], int] | None
+    measure: Measure | None
 
     def done(self) -> int | None:
         """Return the bytes so far, which never are more than those of the step."""
-        return min(self.measure(), self.size) if self.measure else None
+        try:
+            done = self.measure() if self.measure else None
+        except Exception:  # the numbers of a bar never end a run
+            return None
+        return None if done is None else min(done, self.size)
 
 
 class Progress:
@@ -54,7 +63,7 @@ class Progress:
 
     @contextmanager
     def step(
-        self, repo: str, verb: str, size: int, measure: Callable[[], int] | None = None
+        self, repo: str, verb: str, size: int, measure: Measure | None = None
     ) -> Iterator[None]:
         """Report that a step begins, and count its bytes when the block ends.
 
@@ -62,7 +71,7 @@ class Progress:
             repo: the repo of the pair.
             verb: what is done, such as "Downloading".
             size: bytes that the step downloads, writes or uploads; 0 is not reported.
-            measure: returns how many of these bytes are done; called in another thread.
+            measure: returns how many of these bytes are done; called in other threads.
         """
         log.log(self._level, "%s: %s%s", repo, verb, f" {format_size(size)}" if size else "")
         start = time.monotonic()
@@ -115,11 +124,10 @@ def bytes_below(*directories: Path) -> int:
     """Return the disk space of all files in directories that others are writing to, in bytes."""
     total = 0
     for directory in directories:
-        for path in directory.rglob("*"):
-            try:
-                status = path.lstat()
-            except OSError:  # renamed or deleted meanwhile
-                continue
-            # A download may write the end of a file first.
-            total += min(status.st_blocks * _BLOCK, status.st_size)
+        for parent, _, names in os.walk(directory):
+            for name in names:
+                with suppress(OSError):  # renamed or deleted meanwhile
+                    status = os.lstat(Path(parent, name))
+                    # A download may write the end of a file first.
+                    total += min(status.st_blocks * _BLOCK, status.st_size)
     return total

@@ -27,7 +27,7 @@ class UploadCounter:
         self.sent: int | None = None
         self._is_known = True
         self._processed = 0
-        self._transfer: Callable[[], int] = lambda: 0
+        self._transfer: Callable[[], int] | None = None
 
     def count_answer(self, response: httpx2.Response) -> None:
         """Add the bytes that an answer of the batch API requests. Ignores other answers."""
@@ -53,11 +53,14 @@ class UploadCounter:
         Args:
             processed: returns how many bytes it has read, sent or found on the Hub so far.
         """
-        self._processed, self._transfer = self.measure(), processed
+        self._processed, self._transfer = self.measure() or 0, processed
 
-    def measure(self) -> int:
-        """Return how many bytes of all transfers have been processed; for any thread."""
-        return self._processed + self._transfer()
+    def measure(self) -> int | None:
+        """Return how many bytes of all transfers have been processed; for any thread.
+
+        Without Xet, that is unknown.
+        """
+        return None if self._transfer is None else self._processed + self._transfer()
 
 
 # huggingface_hub makes a commit in the calling thread.
@@ -69,7 +72,7 @@ def current_counter() -> UploadCounter | None:
     return _counter.get()
 
 
-def upload_measure() -> Callable[[], int] | None:
+def upload_measure() -> Callable[[], int | None] | None:
     """Return what measures the uploads of this thread; None if nothing is counted."""
     counter = current_counter()
     return None if counter is None else counter.measure

@@ -1,8 +1,10 @@
 """Draw the progress of a run at the bottom of a terminal, below the lines of the log.
 
-Downloading  me/vit-gpt2    ━━━━━━━━━━━━╸━━━━━━━━   312.0 MB of 500.0 MB
-Publishing   me/beit-bert   ━━━━━━━━━━━━━━━━━━━━━     1.2 GB of 1.2 GB
-34% of 4.4 GB after 1:20, about 2:40 left
+Each running step has a bar, and the last line is about the whole run:
+
+    Downloading  me/vit-gpt2    ━━━━━━━━━━━━╸━━━━━━━━   312.0 MB of 500.0 MB
+    Publishing   me/beit-bert   ━━━━━━━━━━━━━━━━━━━━━     1.2 GB of 1.2 GB
+    34% of 4.4 GB after 1:20, about 2:40 left
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,9 +13,10 @@ from dataclasses import dataclass
 from io import TextIOBase
 from typing import TextIO
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
@@ -69,13 +72,36 @@ def live_bars(state: Callable[[], RunState], *streams: TextIO | CleanStream) -> 
         state: returns the progress; called several times a second, in another thread.
         streams: what is written to them appears above the bars, which are drawn on the first one.
     """
+    with _live(lambda: _render(state()), streams):
+        yield
+
+
+@contextmanager
+def live_text(text: str, *streams: TextIO | CleanStream) -> Iterator[None]:
+    """Display what is being done while the block runs, and remove it at its end."""
+    spinner = Spinner("line", Text(text), style="cyan")
+    with _live(lambda: spinner, streams):
+        yield
+
+
+@contextmanager
+def _live(
+    render: Callable[[], RenderableType], streams: Sequence[TextIO | CleanStream]
+) -> Iterator[None]:
     terminal = streams[0].raw if isinstance(streams[0], CleanStream) else streams[0]
-    console = Console(file=terminal, force_terminal=True, highlight=False, markup=False)
+    console = Console(
+        file=terminal,
+        force_terminal=True,
+        color_system="standard",
+        highlight=False,
+        markup=False,
+        legacy_windows=False,
+    )
     with ExitStack() as stack:
         stack.enter_context(
             Live(
                 console=console,
-                get_renderable=lambda: _render(state()),
+                get_renderable=render,
                 refresh_per_second=_PER_SECOND,
                 transient=True,
                 redirect_stdout=False,
@@ -152,7 +178,7 @@ def _sentence(state: RunState) -> str:
         return elapsed.capitalize()
     share = min(state.done / state.total, 1.0)
     text = f"{share:.0%} of {format_size(state.total)} {elapsed}"
-    if share < _MIN_SHARE or state.seconds < _MIN_SECONDS:
+    if not _MIN_SHARE < share < 1 or state.seconds < _MIN_SECONDS:
         return text
     return f"{text}, about {format_seconds(state.seconds / share - state.seconds)} left"
 

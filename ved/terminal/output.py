@@ -1,7 +1,9 @@
 """Print results and errors to a stream, in the form that the stream can show."""
 
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -53,6 +55,17 @@ class Output:
                 for each in results
             ]
             self._printer().descriptions(described)
+
+    @contextmanager
+    def status(self, text: str) -> Iterator[None]:
+        """Display what is being done while the block runs, if the stream is a terminal."""
+        if not self.abilities.bars:
+            yield
+            return
+        from ved.terminal.bars import live_text
+
+        with live_text(text, self._stream, sys.stdout):
+            yield
 
     def error(self, error: VedError) -> None:
         """Print an error that ends the command: its cause, what to do, and its explanation."""
