@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from ved.errors import ErrorCode
 from ved.examination import worker
-from ved.examination.report import Examination, Problem, Request
+from ved.examination.report import AnyRequest, Examination, Problem, Request
 
 
 def main() -> None:
@@ -27,7 +27,8 @@ def main() -> None:
     worker.serve(int(parent), Path(readable), Path(writable), lambda: _examine)
 
 
-def _examine(request: Request, _directory: Path) -> Examination:
+def _examine(request: AnyRequest, _directory: Path) -> Examination:
+    assert isinstance(request, Request)
     name, _, argument = request.family.partition(" ")
     told = str(DEEDS[name](argument))
     return Examination(problems=[Problem(cause=told, remedy="", code=ErrorCode.VED_ITSELF_FAILED)])

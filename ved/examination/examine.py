@@ -18,10 +18,12 @@ from ved.assembly.parts import Part, source_part
 from ved.assembly.tokenizer import prepare_tokenizer
 from ved.assembly.trials import try_config, try_tokenizer
 from ved.errors import VedError
+from ved.examination.load import load
 from ved.examination.report import (
+    AnyRequest,
     Examination,
+    LoadRequest,
     Problem,
-    Request,
     Tensors,
     TiedTensors,
     one_line,
@@ -37,13 +39,15 @@ _PREPARE: Mapping[Role, tuple[Callable[..., Any], str]] = {
 """The function that prepares the files of a role, and the field of the examination for them."""
 
 
-def examine(request: Request, directory: Path) -> Examination:
-    """Return what is known of a source.
+def examine(request: AnyRequest, directory: Path) -> Examination:
+    """Return what is known of a source, or of a published checkpoint.
 
     Args:
-        request: the source.
+        request: the source, or the checkpoint.
         directory: the directory of its small files and header files.
     """
+    if isinstance(request, LoadRequest):
+        return load(request, directory)
     source = request.source(directory)
     problems: list[Problem] = []
     found: dict[str, Any] = {}

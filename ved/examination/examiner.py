@@ -200,3 +200,13 @@ def open_examiner() -> Iterator[ExaminesSources]:
     with Examiner() as own:
         own.start()
         yield own
+
+
+@contextmanager
+def share_examiner() -> Iterator[None]:
+    """Have all that examines sources within the block share an examiner, which starts if needed."""
+    if _shared is not None:
+        yield
+        return
+    with Examiner() as own, use_examiner(own):
+        yield

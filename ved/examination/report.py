@@ -6,9 +6,9 @@ length is bounded, and texts become one line of printable characters.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Strict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Strict, TypeAdapter
 
 from ved.assembly.prepared import PreparedSource
 from ved.assembly.processing_files import ImageProcessorFiles, TokenizerFiles
@@ -115,6 +115,29 @@ class Request(_Plain):
             self.role, pinned, self.config, family, self.family, weights, self.whole
         )
         return Source(resolved, directory, directory / CONFIG)
+
+
+class LoadRequest(_Plain):
+    """A published checkpoint to load, without its weights.
+
+    Attributes:
+        without_words: whether its tokenizer is loaded without MeCab, which VED does not have.
+    """
+
+    without_words: bool
+
+
+AnyRequest: TypeAlias = Request | LoadRequest
+
+
+def parse_request(content: bytes) -> AnyRequest:
+    """Return the request in a file.
+
+    Raises:
+        ValidationError: it is malformed.
+    """
+    adapter: TypeAdapter[AnyRequest] = TypeAdapter(AnyRequest)
+    return adapter.validate_json(content)
 
 
 class Problem(_Plain):

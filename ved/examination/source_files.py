@@ -1,11 +1,12 @@
-"""Collect the files of a source that its examination sees: small files, and headers of weights."""
+"""Collect the files that an examination sees: small files, and headers of weights."""
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from huggingface_hub import HfApi
 
-from ved.examination.report import Request
+from ved.examination.report import LoadRequest, Request
 from ved.sources import ResolvedSource, headers
 
 REQUEST = "request.json"
@@ -36,3 +37,23 @@ def collect_files(resolved: ResolvedSource, folder: Path, api: HfApi) -> None:
         assert snapshot.commit is not None
         headers.fetch_headers(snapshot.name, snapshot.commit, resolved.weights, folder, api)
     (folder / REQUEST).write_text(Request.of(resolved).model_dump_json())
+
+
+def collect_checkpoint(
+    directory: Path, names: Iterable[str], folder: Path, *, without_words: bool
+) -> None:
+    """Copy the files of a published checkpoint into a folder, for `ved.examination.load`.
+
+    Args:
+        directory: the directory of the files.
+        names: the names of its files without weights.
+        folder: a directory that does not exist.
+        without_words: see `LoadRequest`.
+
+    Raises:
+        OSError: a file cannot be read or written.
+    """
+    folder.mkdir(parents=True)
+    for name in names:
+        shutil.copyfile(directory / name, folder / name)
+    (folder / REQUEST).write_text(LoadRequest(without_words=without_words).model_dump_json())

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ved import garbage
 from ved.examination import sandbox
-from ved.examination.report import Answer, Examination, Request, one_line
+from ved.examination.report import Answer, AnyRequest, Examination, one_line, parse_request
 from ved.examination.source_files import REQUEST
 
 USED_UP_BYTES = 700 * 2**20
@@ -23,7 +23,7 @@ USED_UP_BYTES = 700 * 2**20
 
 _MAX_LINES = 60  # of a traceback
 
-Examine = Callable[[Request, Path], Examination]
+Examine = Callable[[AnyRequest, Path], Examination]
 
 
 def main() -> None:
@@ -77,7 +77,7 @@ def _import_examine() -> Examine:
 def _answer(folder: Path, examine: Examine) -> Answer:
     """Return the answer about the source in a folder."""
     try:
-        request = Request.model_validate_json((folder / REQUEST).read_bytes())
+        request = parse_request((folder / REQUEST).read_bytes())
         examination = examine(request, folder)
     except (MemoryError, OSError) as error:
         return _broken(error)

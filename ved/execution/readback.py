@@ -2,12 +2,13 @@
 
 Every file is read and compared by its digest, except weight files that `xet_comparison` compares.
 Weights are read to their ends; only their headers are kept. Then transformers loads the config, the
-image processor and the tokenizer as served. No model is instantiated, except by the model card's
-code in a process of its own if a pair asks for that.
+image processor and the tokenizer as served, in the examining process. No model is instantiated,
+except by the model card's code in a process of its own if a pair asks for that.
 """
 
 import hashlib
 import logging
+import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from huggingface_hub import HfApi
 from huggingface_hub.utils._runtime import is_xet_available
 
 from ved.errors import ErrorCode, VedError, as_ved_error
+from ved.examination.examiner import open_examiner
+from ved.examination.source_files import collect_checkpoint
 from ved.execution.card_run import run_card
 from ved.execution.parameter_check import check_parameters
 from ved.execution.xet_comparison import compare_by_xet
@@ -112,7 +115,7 @@ def check_published(
         served = _read_back(published, [*record.files, FILE_NAME], directory, api, compared)
         if on_compared:
             on_compared()
-        _load(served, record)
+        _load(served, published)
         check_parameters(record, served)
         if check == "generate":
             assert local is not None
@@ -215,24 +218,21 @@ def _difference(path: Path, found: str, recorded: RecordedFile) -> str:
     return ""
 
 
-def _load(served: Path, record: BuildRecord) -> None:
-    """Load the config, the image processor and the tokenizer."""
-    # The import takes seconds, and renewing a card does not need it.
-    from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
+def _load(served: Path, published: PublishedCommit) -> None:
+    """Load the config, the image processor and the tokenizer, in the examining process.
 
-    without_words = {"do_word_tokenize": False} if needs_mecab(record) else {}
-    loaders = {
-        "config": AutoConfig.from_pretrained,
-        # The other backend needs torch and torchvision.
-        "image processor": partial(AutoImageProcessor.from_pretrained, backend="pil"),
-        "tokenizer": partial(AutoTokenizer.from_pretrained, **without_words),
-    }
-    for what, load in loaders.items():
+    Raises:
+        VedError: transformers cannot load one.
+    """
+    record = published.record
+    others = record.files.keys() - record.weight_files.keys()
+    with open_examiner() as examiner:
+        folder = examiner.new_folder()
         try:
-            load(served, local_files_only=True, trust_remote_code=False)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # whatever transformers raises, and panics of Rust
-            first, *_ = f"{error}\n".replace(f"{served}/", "").splitlines()
-            cause = f"transformers cannot load its {what}: {first.rstrip('.')}."
-            raise VedError(cause, code=ErrorCode.CHECK_FAILED) from error
+            collect_checkpoint(served, others, folder, without_words=needs_mecab(record))
+            origin = f"{published.repo}@{published.commit[:12]}"
+            problems = examiner.examine(folder, origin).problems
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    for problem in problems:
+        raise problem.error()

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ved.examination.examiner import share_examiner
 from ved.execution import readback
 from ved.execution.collection_step import sync_collections
 from ved.execution.pipeline import Pipeline
@@ -47,6 +48,7 @@ def run_plan(
             tempfile.TemporaryDirectory(
                 prefix=".ved-", dir=options.output_directory, ignore_cleanup_errors=True
             ) as name,
+            share_examiner(),
             progress_bars(_bytes(builds, options), are_drawn=options.progress_bar) as progress,
         ):
             directory = Path(name)
