@@ -25,6 +25,9 @@ COPY ved /opt/ved/ved
 # so Python need not compare the bytecode with them.
 RUN python -m compileall -q --invalidation-mode unchecked-hash /opt/ved/ved
 
+# numpy's linear algebra starts a thread on each processor when numpy is imported. VED never uses it.
+ENV OPENBLAS_NUM_THREADS=1
+
 # Only root can write the runner's files, so the image has no other user.
 # -I: nothing is imported from the workspace or from variables that a workflow sets.
 ENTRYPOINT ["python", "-I", "/opt/ved/entrypoint.py"]
