@@ -78,6 +78,13 @@ def store_of(
     return SourceStore(directory, budget, client(hub), pairs), budget
 
 
+def reserve(store: SourceStore, need: DiskNeed) -> int:
+    """Reserve disk for sources and checkpoint; return how many bytes have to be downloaded."""
+    missing = store.reserve_sources(need)
+    store.reserve_output(need)
+    return missing
+
+
 def need_of(*sources: ResolvedSource) -> DiskNeed:
     return DiskNeed.of(sources, 10)
 
@@ -92,11 +99,11 @@ def test_store_downloads_a_source_once_and_deletes_it_after_its_last_pair(
     size = weights["one"].stat().st_size
     store, _ = store_of(hub, directory, PLENTY, [one], [one, two])
 
-    assert store.reserve(need_of(one)) == size
+    assert reserve(store, need_of(one)) == size
     first = store.fetch(one)
     assert [path.read_bytes() for path in first.weight_paths] == [weights["one"].read_bytes()]
     assert directory in first.directory.parents
-    assert store.reserve(need_of(one, two)) == weights["two"].stat().st_size
+    assert reserve(store, need_of(one, two)) == weights["two"].stat().st_size
     assert store.fetch(one) == first
     store.fetch(two)
     assert [downloads(hub, weights[name]) for name in ("one", "two")] == [1, 1]
@@ -112,7 +119,7 @@ def test_store_counts_a_pair_of_the_same_source_as_one_user(
 ) -> None:
     one, *_ = stored(hub, weights)
     store, _ = store_of(hub, directory, PLENTY, [one, one])
-    assert store.reserve(need_of(one, one)) == weights["one"].stat().st_size
+    assert reserve(store, need_of(one, one)) == weights["one"].stat().st_size
     store.fetch(one)
     store.release([one, one])
     assert size_of(directory) == 0
@@ -123,7 +130,7 @@ def test_store_leaves_a_local_directory(
 ) -> None:
     local = resolved(hub, str(sources["vit"]))
     store, _ = store_of(hub, directory, 10, [local])
-    assert store.reserve(need_of(local)) == 0
+    assert reserve(store, need_of(local)) == 0
     assert store.fetch(local).directory == sources["vit"]
     store.release([local])
     assert (sources["vit"] / "model.safetensors").exists()
@@ -136,7 +143,7 @@ def test_store_uses_and_leaves_the_clients_cache(
     one, *_ = stored(hub, weights)
     hub.requests.clear()
     store, _ = store_of(hub, directory, 10, [one])
-    assert store.reserve(need_of(one)) == 0
+    assert reserve(store, need_of(one)) == 0
     source = store.fetch(one)
     assert source.directory == cached
     assert Path(constants.HF_HUB_CACHE) in cached.parents
@@ -160,7 +167,7 @@ def test_store_deletes_sources_that_only_later_pairs_need(
 
     for pair in pairs:
         need = need_of(*pair)
-        assert store.reserve(need) == size
+        assert reserve(store, need) == size
         store.fetch(pair[0])
         assert size_of(directory) == size
         store.release(pair)
@@ -178,7 +185,7 @@ def test_store_keeps_the_sources_of_the_pair_itself(
     store, budget = store_of(hub, directory, 2 * size + 10, [one, two], [two, three], [one])
     for pair, missing in (([one, two], 2), ([two, three], 1), ([one], 1)):
         need = need_of(*pair)
-        assert store.reserve(need) == missing * size
+        assert reserve(store, need) == missing * size
         for source in pair:
             store.fetch(source)
         assert size_of(directory) <= 2 * size
@@ -195,10 +202,10 @@ def test_reserve_waits_while_another_pair_uses_the_disk(
     size = weights["one"].stat().st_size
     store, budget = store_of(hub, directory, 2 * size + 19, [one], [two])
     need = need_of(one)
-    store.reserve(need)
+    reserve(store, need)
     path = store.fetch(one).weight_paths[0]
 
-    waiting = Thread(target=store.reserve, args=(need_of(two),), daemon=True)
+    waiting = Thread(target=reserve, args=(store, need_of(two)), daemon=True)
     waiting.start()
     waiting.join(0.1)
     assert waiting.is_alive()
@@ -211,12 +218,22 @@ def test_reserve_waits_while_another_pair_uses_the_disk(
     assert not waiting.is_alive()
 
 
+def test_reserve_sources_does_not_wait_for_disk_of_the_checkpoint(
+    hub: LocalHub, weights: dict[str, Path], directory: Path
+) -> None:
+    one, two, _ = stored(hub, weights)
+    size = weights["one"].stat().st_size
+    store, _ = store_of(hub, directory, 2 * size + 19, [one], [two])
+    reserve(store, need_of(one))
+    assert store.reserve_sources(need_of(two)) == size
+
+
 def test_reserve_does_not_wait_for_a_pair_that_never_fits(
     hub: LocalHub, weights: dict[str, Path], directory: Path
 ) -> None:
     one, *_ = stored(hub, weights)
     store, _ = store_of(hub, directory, 1, [one])
-    assert store.reserve(need_of(one)) > 1
+    assert reserve(store, need_of(one)) > 1
 
 
 def test_release_after_a_failed_download_frees_the_disk(
@@ -226,7 +243,7 @@ def test_release_after_a_failed_download_frees_the_disk(
     size = weights["one"].stat().st_size
     store, budget = store_of(hub, directory, size + 10, [one], [two])
     need = need_of(one)
-    store.reserve(need)
+    reserve(store, need)
     hub.faults.add("GET", "/team/stored-one/resolve/.*safetensors", status=403, times=9)
     hub.faults.add("HEAD", "/team/stored-one/resolve/.*safetensors", status=403, times=9)
     with pytest.raises(VedError) as failed:
@@ -234,7 +251,7 @@ def test_release_after_a_failed_download_frees_the_disk(
     assert failed.value.code == ErrorCode.GATED_SOURCE
     store.release([one])
     budget.release_output(need, kept=False)
-    assert store.reserve(need_of(two)) == size
+    assert reserve(store, need_of(two)) == size
     store.fetch(two)
 
 
@@ -248,7 +265,7 @@ def need(output: int, kept: int = 0, **sources: int) -> DiskNeed:
 def test_budget_counts_kept_checkpoints(tmp_path: Path) -> None:
     budget = DiskBudget(tmp_path, 100)
     first, second = need(40, kept=40), need(40, kept=40, a=20)
-    budget.reserve(first)
+    budget.reserve_output(first)
     budget.release_output(first, kept=True)
     assert budget.fits(second)
     budget.keep(second)
@@ -271,8 +288,8 @@ def test_budget_is_never_above_the_free_disk(tmp_path: Path) -> None:
 def test_budget_releases_equal_needs_one_by_one(tmp_path: Path) -> None:
     budget = DiskBudget(tmp_path, 100)
     first, second = need(30), need(30)
-    budget.reserve(first)
-    budget.reserve(second)
+    budget.reserve_output(first)
+    budget.reserve_output(second)
     for _ in range(2):
         budget.release_output(first, kept=False)
     assert budget.available == 70

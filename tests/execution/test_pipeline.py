@@ -177,7 +177,7 @@ def test_pipeline_keeps_disk_only_for_checkpoints_that_checks_use(
         assert not meeting.broken
     else:
         ran = next(i for i, line in enumerate(seen) if "The code of the card printed" in line)
-        assert verbs[:ran].count("Downloading") == 1
+        assert verbs[:ran].count("Assembling") == 1
 
 
 # What is on the disk

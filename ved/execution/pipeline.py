@@ -17,7 +17,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -136,15 +136,18 @@ class Pipeline:
                     wait_interruptibly(check)
 
     def _fetch(self, work: _Work) -> list[Source]:
-        """Download the sources of a pair, once there is disk for pair and sources."""
-        sources, missing = [*work.action.sources.values()], self._store.reserve(work.need)
+        """Download the sources of a pair, then wait until there is disk for its checkpoint."""
+        sources, missing = [*work.action.sources.values()], self._store.reserve_sources(work.need)
         self._reporter.raise_if_limited()
         work.start = time.monotonic()  # the time of a pair does not include its waiting for others
-        if not missing:
-            return [self._store.fetch(source) for source in sources]
         measure = self._store.measure_download(sources)
-        with self._progress.step(work.action.pair.repo, "Downloading", missing, measure):
-            return [self._store.fetch(source) for source in sources]
+        step = self._progress.step(work.action.pair.repo, "Downloading", missing, measure)
+        with step if missing else nullcontext():
+            fetched = [self._store.fetch(source) for source in sources]
+        seconds = time.monotonic() - work.start
+        self._store.reserve_output(work.need)
+        work.start = time.monotonic() - seconds
+        return fetched
 
     def _build(self, work: _Work, fetched: "Future[list[Source]]") -> BuiltCheckpoint | None:
         """Assemble a pair once its sources are there; None if it failed, which is reported."""

@@ -37,8 +37,8 @@ class SourceStore:
         self._api = api
         self._users = Counter(name for sources in users for name in _names(sources))
 
-    def reserve(self, need: DiskNeed) -> int:
-        """Reserve disk for a pair; wait until there is room. See `DiskBudget.reserve`.
+    def reserve_sources(self, need: DiskNeed) -> int:
+        """Reserve disk for a pair's sources; wait until there is room. See `DiskBudget`.
 
         Returns:
             how many bytes of the sources have to be downloaded.
@@ -46,10 +46,19 @@ class SourceStore:
         Raises:
             KeyboardInterrupt: the process is interrupted.
         """
-        missing, evicted = self._budget.reserve(need)
+        missing, evicted = self._budget.reserve_sources(need)
         for name in evicted:
             self._delete(name)
         return missing
+
+    def reserve_output(self, need: DiskNeed) -> None:
+        """Reserve disk for a pair's checkpoint; wait until there is room.
+
+        Raises:
+            KeyboardInterrupt: the process is interrupted.
+        """
+        for name in self._budget.reserve_output(need):
+            self._delete(name)
 
     def fetch(self, source: ResolvedSource) -> Source:
         """Download the files of a source that are not here.

@@ -76,7 +76,7 @@ class DiskNeed:
 
 
 class Reservation(NamedTuple):
-    """The steps that follow a reservation of disk for a pair.
+    """The steps that follow a reservation of disk for the sources of a pair.
 
     Attributes:
         missing: bytes of the sources that have to be downloaded.
@@ -119,29 +119,49 @@ class DiskBudget:
         """Count the checkpoint of a pair as kept, without having reserved it."""
         self._kept += need.kept
 
-    def reserve(self, need: DiskNeed) -> "Reservation":
-        """Reserve disk for a pair's sources and checkpoint; wait while other pairs can free some.
+    def reserve_sources(self, need: DiskNeed) -> Reservation:
+        """Reserve disk for a pair's sources; wait while other pairs can free some.
 
         If no other pair can free anything, sources that this pair does not need give way. The
-        reservation then succeeds even if the pair does not fit. Call `release_output` afterwards.
+        reservation then succeeds even if there is no room. Only one thread may reserve.
 
         Raises:
             KeyboardInterrupt: the process is interrupted.
         """
-        evicted: list[str] = []
         with self._changed:
-            while not self.fits(need):
-                if not self._outputs:
-                    evicted = [name for name in self._sources if name not in need.sources]
-                    for name in evicted:
-                        del self._sources[name]
-                    break
-                self._changed.wait(POLL_SECONDS)
-                raise_if_interrupted()
+            evicted = self._make_room(need, 0)
             missing = need.sources.keys() - self._sources.keys()
             self._sources |= need.sources
-            self._outputs.append(need)
         return Reservation(sum(need.sources[name] for name in missing), evicted)
+
+    def reserve_output(self, need: DiskNeed) -> list[str]:
+        """Reserve disk for the checkpoint of a pair whose sources are reserved.
+
+        See `reserve_sources`. Call `release_output` afterwards.
+
+        Returns:
+            the names of the sources that have to be deleted first.
+        """
+        with self._changed:
+            evicted = self._make_room(need, need.output)
+            self._outputs.append(need)
+        return evicted
+
+    def _make_room(self, need: DiskNeed, output: int) -> list[str]:
+        """Wait for room for a pair's sources and `output` more bytes.
+
+        Returns:
+            the names of the sources that gave way.
+        """
+        while self._used(need.sources) + output + self._kept > self.limit:
+            if not self._outputs:
+                evicted = [name for name in self._sources if name not in need.sources]
+                for name in evicted:
+                    del self._sources[name]
+                return evicted
+            self._changed.wait(POLL_SECONDS)
+            raise_if_interrupted()
+        return []
 
     def release_sources(self, names: Iterable[str]) -> None:
         """Release the disk of sources that were deleted."""
