@@ -17,7 +17,7 @@ from threading import Barrier, Event, Lock, Thread
 from typing import Any
 
 import pytest
-from huggingface_hub import constants
+from huggingface_hub import _commit_api, constants
 
 from tests import checkpoints
 from tests.support.faults import ALL_FAULTS
@@ -150,6 +150,29 @@ def test_pipeline_checks_while_others_publish(
     entries = [piped(f"owner/checked-beside-{number}", 1, number) for number in range(1, 5)]
     assert actions(built(hub, entries)) == ["built"] * 4
     assert not meeting.broken
+
+
+def test_pipeline_transfers_the_files_of_one_pair_at_a_time(
+    hub: LocalHub,
+    weights: dict[str, Path],
+    listeners: list[Listener],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = _commit_api._upload_files
+    running, most = Lock(), []
+    both = appointed(listeners, ("Publishing", 1), ("Publishing", 2))
+
+    def upload_files(*arguments: Any, **keys: Any) -> None:
+        most.append(running.acquire(blocking=False))
+        time.sleep(0.3)  # the other pair begins its upload meanwhile, if it may
+        original(*arguments, **keys)
+        running.release()
+
+    monkeypatch.setattr(_commit_api, "_upload_files", upload_files)
+    entries = [piped(f"owner/transferred-{number}", 1, number, check="none") for number in (1, 2)]
+    assert actions(built(hub, entries)) == ["built"] * 2
+    assert not both.broken
+    assert most == [True, True]
 
 
 @pytest.mark.parametrize("how", ["download", "generate"])
