@@ -27,6 +27,23 @@ A token comes from the variable `HF_TOKEN` or from `hf auth login`.
 | 1 | a pair failed or was refused, or a checkpoint differs |
 | 2 | the request was wrong, such as an invalid manifest; nothing was done |
 
+In a terminal, each running step of a build has a bar, and texts are wrapped and colored:
+
+<picture>
+  <source media="(prefers-color-scheme: dark)" srcset="images/terminal-bars-dark.svg">
+  <img src="images/terminal-bars-light.svg" alt="A plan, and a bar for each running step.">
+</picture>
+
+Anywhere else, the results are plain lines: one for each pair, and below it a line for each finding,
+which begins with a space. Results are on standard output. The log, the bars and the last line,
+which counts the pairs, are on standard error.
+
+| variable | effect |
+| --- | --- |
+| `NO_COLOR` | no colors and no bars |
+| `FORCE_COLOR` | colors outside of a terminal, too, such as in `ved plan \\| less -R` |
+| `TERM=dumb` | plain lines in a terminal, too |
+
 """
 
 

@@ -62,7 +62,7 @@ class Printer:
         )
 
     def descriptions(self, descriptions: Sequence[Description]) -> None:
-        """Print what people read about pairs, and the explanation of each error code once."""
+        """Print the texts about pairs, the explanation of each code once, and an empty line."""
         column = max((cell_len(each.repo) for each in descriptions), default=0)
         column = min(column, _MAX_REPO)
         explained: dict[ErrorCode, None] = {}
@@ -72,11 +72,12 @@ class Printer:
             for problem in each.problems:
                 self._problem(problem, printed.setdefault(_key(problem), each.repo), each.repo)
             explained |= dict.fromkeys([*each.codes, *(problem.code for problem in each.problems)])
-        if explained:
-            self._print(Text())
         width = max(map(len, explained), default=0)
-        for code in explained:
+        for number, code in enumerate(explained):
+            if number == 0:
+                self._print(Text())
             self._print(Text.assemble((f"{code:<{width}}", "bold"), "  ", code.url))
+        self._print(Text())
 
     def labeled(self, label: str, text: str) -> None:
         """Print a text after a label, such as ERROR."""
@@ -88,9 +89,10 @@ class Printer:
         self._hang(Text(), _text(text), indent)
 
     def _description(self, each: Description, column: int) -> None:
+        style = _ACTION_STYLES[each.action]
         head = Text.assemble(
-            (f"{each.action:<{ACTION_WIDTH}}  ", _ACTION_STYLES[each.action]),
-            (f"{clean(each.repo):<{column}}", "bold"),
+            (f"{each.action:<{ACTION_WIDTH}}  ", style),
+            (f"{clean(each.repo):<{column}}", style if style == "dim" else "bold"),
         )
         text = _text(" ".join([each.text, _marks(each.codes)]).strip())
         indent = ACTION_WIDTH + 2 + column + 2
