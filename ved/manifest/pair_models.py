@@ -204,11 +204,11 @@ class _Shared(ManifestModel):
     )
     check: CheckField = Field(
         default="load",
-        description="How a published checkpoint is checked. none: not at all. load: VED compares"
-        " every file with the published one, and loads config, image processor and tokenizer. It"
-        " downloads all files except weight files that the Hub stores by Xet: of those, it compares"
-        " the Hub's Xet hash and downloads samples. download: VED downloads all files. generate:"
-        " also, VED runs the Flax code of the card, which needs memory for the whole model.",
+        description="How a published checkpoint is checked. none: not at all. load: VED downloads"
+        " and compares the files, and loads config, image processor and tokenizer. If the Hub"
+        " stores a weight file by Xet, VED compares its Xet hash and samples, and does not download"
+        " all of it. download: as load, but VED downloads every file completely. generate: as"
+        " download, and VED runs the Flax code of the card. This needs memory for the whole model.",
         examples=["generate"],
     )
     collection: CollectionField | None = Field(
