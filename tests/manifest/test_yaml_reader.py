@@ -180,6 +180,8 @@ FRAGMENTS = (
     *("a", "1", "- ", "-", "a: ", ": ", ":", "? ", "?", "[", "]", "{", "}", ", ", "'", '"', "\\"),
     *("\n", "\n  ", "\n- ", "\r\n", "\u2028", "\x85", " ", "\t", "#", " #", "|", ">", "|2-\n  "),
     *(
+        "a!",
+        "a?",
         "&a ",
         "*a",
         "<<: *a",
@@ -212,7 +214,7 @@ def test_yaml_reader_parsers_agree_about_what_libyaml_reads_differently(text: st
 
 def test_yaml_reader_reads_usual_manifest_with_libyaml(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(yaml, "SafeLoader")  # the parser in Python
-    text = b'# c\npairs:\n- {repo: "o/r", encoder: e@main}\n- description: |\n    # Yes > no\n'
+    text = b'# c\npairs:\n- {repo: "o/r", encoder: e@main}\n- description: |\n    # Yes > no!\n'
     root = yaml_reader.read_document(text, "pairs.yaml").root
     assert root is not None
-    assert root.find(["pairs", 1, "description"]).value == Scalar("# Yes > no\n", "str")
+    assert root.find(["pairs", 1, "description"]).value == Scalar("# Yes > no!\n", "str")

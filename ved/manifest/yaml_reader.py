@@ -6,7 +6,7 @@ The rules are those of YAML 1.2's core schema (https://yaml.org/spec/1.2.2/, cha
 
 PyYAML has two parsers: libyaml, and one in Python, which takes 15 times as long. The one in Python
 explains syntax errors better, so it decides what is valid. libyaml reads the same from most texts;
-`_events_of_libyaml` and `_READ_DIFFERENTLY` know the exceptions, and a test compares both.
+`_is_read_alike` and `_events_of_libyaml` know the exceptions, and a test compares both.
 
 Anchors, aliases and merge keys (``<<``) work. Their expanded values count towards ``MAX_NODES``, so
 that an alias bomb (https://en.wikipedia.org/wiki/Billion_laughs_attack) is refused.
@@ -31,9 +31,9 @@ MAX_BYTES = 2**20
 MAX_DEPTH = 32
 MAX_NODES = 100_000
 
-# The texts that libyaml may read differently: with tabs, tags, '?' and byte order marks, and with a
-# comment right behind the sign of a block of text.
-_READ_DIFFERENTLY = re.compile(r"[\t!?\ufeff]|[|>]\S*#")
+# libyaml may read these differently: tabs, tags, byte order marks, and a comment right behind the
+# sign of a block of text.
+_READ_DIFFERENTLY = re.compile(r"[\t\ufeff]|(?<!\w)!|[|>]\S*#")
 
 _TAG_PREFIX = "tag:yaml.org,2002:"
 # The group that matches a plain scalar is its tag. Python refuses to read integers of more than
@@ -58,7 +58,7 @@ def read_document(data: bytes, name: str) -> Document:
     # Replacing keeps every place before the first wrong byte, which is the one to report.
     text = data[:MAX_BYTES].decode(errors="replace").removeprefix("\ufeff")
     lines = _LineIndex(name, text)
-    if yaml.__with_libyaml__ and not _READ_DIFFERENTLY.search(text):
+    if yaml.__with_libyaml__ and _is_read_alike(text):
         with suppress(*_ERRORS):  # the parser in Python finds the mistake, too, and explains it
             _check_bytes(data)
             return _Composer(_events_of_libyaml(text), lines).document()
@@ -77,6 +77,12 @@ def read_document(data: bytes, name: str) -> Document:
     except (ValueError, OverflowError):
         index, message = composer.index, "a number or an escape after this is out of range"
     return Document(None, (Problem.at(composer.lines.location(index), message, code),))
+
+
+def _is_read_alike(text: str) -> bool:
+    """Return whether both parsers read a text alike, but for `_events_of_libyaml`."""
+    has_brackets = "[" in text or "{" in text
+    return not _READ_DIFFERENTLY.search(text) and not (has_brackets and "?" in text)
 
 
 def _events_of_libyaml(text: str) -> Iterator[yaml.Event]:
