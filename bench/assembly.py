@@ -13,7 +13,7 @@ from bench import sources
 from bench.history import Ratio
 from bench.measure import Cost, DidNotFinishError, run, run_script
 from bench.storage import new_bytes
-from ved.tensors import nbytes
+from ved.tensors import msgpack, msgpack_writer, nbytes
 from ved.tensors.safetensors import read_header
 
 TITLE = "Assembly"
@@ -30,7 +30,7 @@ def measure(kept: Path, folder: Path) -> Iterator[str | Ratio]:
     """
     yield "Both sides run in turns on one machine: compare the ratios."
     yield from base_pair(kept, folder, ROUNDS)
-    yield _storage(kept, folder)
+    yield from _storage(kept, folder)
     yield from _large_pair(kept, folder)
 
 
@@ -91,25 +91,35 @@ class _Sides(NamedTuple):
         return f"| {name} | {self.script:,.1f} {unit} | {self.ved:,.1f} {unit} | {self.ratio:.1f} |"
 
 
-def _storage(kept: Path, folder: Path) -> str:
+def _storage(kept: Path, folder: Path) -> Iterator[str | Ratio]:
     """Measure what the Hub's storage takes of each file, when it has the sources."""
+    stored = [sources.vit_base(kept), sources.gpt2(kept)]
+    with_masks = sources.gpt2(kept, masks=True)
+    output = folder / "stored"
+    run("--keep", *stored, output)
+    tensors, _ = read_header(output / "model.safetensors")
+    fresh = sum(nbytes(tensor) for name, tensor in tensors.items() if "cross" in name)
+    files = [source / "model.safetensors" for source in stored]
+    cases = (
+        ("model.safetensors", "", files),
+        (
+            "model.safetensors",
+            ", of a GPT-2 that holds its causal masks",
+            [files[0], with_masks / files[1].name],
+        ),
+        ("flax_model.msgpack", "", files),
+        ("flax_model.msgpack", ", of sources that have their own", own_msgpacks(output, folder)),
+    )
     rows = []
-    for masks in (False, True):
-        stored = [sources.vit_base(kept), sources.gpt2(kept, masks=masks)]
-        output = folder / "stored"
-        run("--keep", *stored, output)
-        tensors, _ = read_header(output / "model.safetensors")
-        fresh = sum(nbytes(tensor) for name, tensor in tensors.items() if "cross" in name)
-        files = [source / "model.safetensors" for source in stored]
-        for name in ("model.safetensors", "flax_model.msgpack"):
-            size = (output / name).stat().st_size
-            new = new_bytes(files, output / name, folder / f"store-{name}-{masks}")
-            rows.append(
-                f"| {name}{', of a GPT-2 that holds its causal masks' if masks else ''} "
-                f"| {size / 1e6:,.1f} MB | {new / 1e6:,.1f} MB | {new / fresh:.3f} |"
-            )
-        shutil.rmtree(output)
-    return (
+    for number, (name, remark, known) in enumerate(cases):
+        size = (output / name).stat().st_size
+        new = new_bytes(known, output / name, folder / f"store-{number}")
+        rows.append(
+            f"| {name}{remark} | {size / 1e6:,.1f} MB | {new / 1e6:,.1f} MB | {new / fresh:.3f} |"
+        )
+        yield Ratio(f"{name}{remark}: new / newly initialized bytes", new / fresh)
+    shutil.rmtree(output)
+    yield (
         "### What the Hub's storage takes\n\n"
         "By hf_xet's engine, with both sources stored before. The fresh parameters alone are "
         f"{fresh / 1e6:,.1f} MB. Masks are left out of a checkpoint, and each costs the storage a "
@@ -117,6 +127,26 @@ def _storage(kept: Path, folder: Path) -> str:
         "| file | size | new bytes | of the fresh parameters |\n| --- | ---: | ---: | ---: |\n"
         + "\n".join(rows)
     )
+
+
+def own_msgpacks(checkpoint: Path, folder: Path) -> list[Path]:
+    """Write the flax_model.msgpack that each source of a GPT-2 pair has if transformers saves it.
+
+    Args:
+        checkpoint: the directory of the pair's checkpoint.
+        folder: an existing directory for both files.
+    """
+    tensors = msgpack.read_index(checkpoint / "flax_model.msgpack")
+    paths = []
+    for half in ("encoder", "decoder"):
+        own = {
+            tuple(name.split(".")[1:]): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(f"{half}.") and "cross" not in name
+        }
+        paths.append(folder / f"{half}.msgpack")
+        msgpack_writer.write(paths[-1], own)
+    return paths
 
 
 def _large_pair(kept: Path, folder: Path) -> Iterator[str | Ratio]:

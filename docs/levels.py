@@ -41,7 +41,8 @@ LEVELS: Mapping[str, Level] = {
     "Pair": Level(
         "A pair",
         "pair",
-        "One checkpoint to publish, with its two sources.",
+        "One checkpoint to publish, with its two sources."
+        " [Weight files](runs.md#weight-files) compares the values of `weights`.",
         "namespace: my-org\n"
         "pairs:\n"
         "  - repo: vit-gpt2 # my-org/vit-gpt2\n"

@@ -486,7 +486,7 @@ def test_build_keeps_checkpoints_in_the_output_directory(
         "owner/of-the-command-line: Assembling",
     ]
     assert "\r" not in outcome.err  # there is no bar where there is no terminal
-    assert files_of(checkpoint).keys() >= {"flax_model.msgpack", "README.md", "ved.json"}
+    assert files_of(checkpoint).keys() >= {"model.safetensors", "README.md", "ved.json"}
     assert heads(hub) == before
 
 

@@ -48,7 +48,7 @@ def assert_reports(
     assert (action.workspace / "results.json").read_text() == run.outputs["results"] + "\n"
     lines = (action.workspace / "checksums.txt").read_text().splitlines()
     names = {line.split("  ")[1] for line in lines}
-    assert names >= {f"{published}/flax_model.msgpack", f"{published}/ved.json"}
+    assert names >= {f"{published}/model.safetensors", f"{published}/ved.json"}
     assert all(name.startswith(f"{published}/") for name in names)
     assert {row[0]: row[1] for row in summary_rows(run)} == {
         published: "✅ built",

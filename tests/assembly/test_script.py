@@ -117,7 +117,14 @@ def script(pairs: dict[str, Pair], tmp_path_factory: pytest.TempPathFactory) -> 
     tasks = {
         label: task for name, pair in pairs.items() for label, task in pair.tasks(name).items()
     }
-    return ask(tasks | oracle.drawing(), tmp_path_factory.mktemp("script"))
+    folder = tmp_path_factory.mktemp("script")
+    one_file = folder / "one-file"
+    one_file.mkdir()
+    for path in pairs[PAIRS[0]].directory.iterdir():
+        if path.name != "flax_model.msgpack":
+            (one_file / path.name).symlink_to(path)
+    tasks["one file"] = {"task": "load", "directory": str(one_file)}
+    return ask(tasks | oracle.drawing(), folder)
 
 
 def expected_of(name: str, pairs: dict[str, Pair], script: Answers) -> Parameters:
@@ -211,6 +218,11 @@ def test_checkpoint_loads_without_missing_or_unexpected_parameters(
     assert_same_parameters(script.parameters(f"{name} loaded"), parameters_in(directory))
     config = read_json(directory / "config.json")
     assert script.reports[f"{name} loaded"]["pad_token_id"] == config["pad_token_id"]
+
+
+def test_checkpoint_loads_from_safetensors_alone(pairs: dict[str, Pair], script: Answers) -> None:
+    expected = parameters_in(pairs[PAIRS[0]].directory)
+    assert_same_parameters(script.parameters("one file"), expected)
 
 
 def test_other_configs_are_those_of_the_script(script: Answers) -> None:

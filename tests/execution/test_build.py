@@ -39,7 +39,7 @@ from ved.families.family import Role
 from ved.localhub import LocalHub
 
 NEEDED = {
-    *("flax_model.msgpack", "model.safetensors", "config.json", "generation_config.json"),
+    *("model.safetensors", "config.json", "generation_config.json"),
     *("preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"),
     *("README.md", "ved.json"),
 }
@@ -260,18 +260,18 @@ def test_build_downloads_no_weights_without_disk(hub: LocalHub, encoder_of_its_o
 def test_build_replaces_trained_weights_only_with_overwrite(hub: LocalHub) -> None:
     build_pair(hub, pair("owner/trained"))
     trained = client(hub).upload_file(
-        path_or_fileobj=b"trained", path_in_repo="flax_model.msgpack", repo_id="owner/trained"
+        path_or_fileobj=b"trained", path_in_repo="model.safetensors", repo_id="owner/trained"
     )
 
     refused = build_pair(hub, pair("owner/trained", seed=1))
     assert refused.action == "refused"
     assert refused.codes == [ErrorCode.CHANGED_SINCE]
-    assert "flax_model.msgpack" in refused.reason
+    assert "model.safetensors" in refused.reason
     assert heads(hub)["owner/trained"] == trained.oid
 
     replaced = build_pair(hub, pair("owner/trained", seed=1, overwrite=True))
     assert replaced.action == "built"
-    assert "flax_model.msgpack" in replaced.reason
+    assert "model.safetensors" in replaced.reason
     assert heads(hub)["owner/trained"] == replaced.commit
 
 

@@ -91,7 +91,7 @@ def test_interrupted_build_ends_soon_and_leaves_nothing(
     api = client(hub, TOKEN)
     files = set(api.list_repo_files(repo)) if api.repo_exists(repo) else set()
     if phase == "reading back":
-        assert files >= {"README.md", "flax_model.msgpack", "ved.json"}
+        assert files >= {"README.md", "model.safetensors", "ved.json"}
     else:
         assert files <= {".gitattributes"}
 
@@ -163,7 +163,7 @@ def test_build_completes_after_killed_build(hub: LocalHub, tmp_path: Path) -> No
     again = start(hub, tmp_path, [entry(repo)])
     printed = again.ended()
     assert again.process.returncode == 0, printed
-    assert "flax_model.msgpack" in client(hub, TOKEN).list_repo_files(repo)
+    assert "model.safetensors" in client(hub, TOKEN).list_repo_files(repo)
 
 
 def test_killed_assembly_leaves_no_partial_file_under_final_name(
@@ -224,10 +224,10 @@ def test_full_disk_fails_only_pair_that_does_not_fit(
     assert failed.startswith(f"failed     {large}  No space left on device")
     assert "troubleshooting.md#not-enough-disk" in failed
     assert f"built      {small}" in printed
-    assert printed.splitlines()[-1].startswith("built"), "a temporary file is left"
+    assert printed.splitlines()[-1].startswith("1 built"), "a temporary file is left"
     api = client(hub, TOKEN)
     assert not api.repo_exists(large)
-    assert "flax_model.msgpack" in api.list_repo_files(small)
+    assert "model.safetensors" in api.list_repo_files(small)
 
 
 def fill_up(disk: Path) -> None:

@@ -159,7 +159,7 @@ def test_readback_keeps_the_checkpoint_on_disk_if_kept_or_used(
     kept = tmp_path / "kept"
     kept.mkdir()
     found: list[Path] = []
-    at_step("Checking", lambda: found.extend(tmp_path.rglob("flax_model.msgpack")))
+    at_step("Checking", lambda: found.extend(tmp_path.glob("**/*/model.safetensors")))
 
     options = RunOptions(output_directory=kept if keep else None)
     (result,) = build(manifest(pair(repo, check=how)), options, client(hub))
@@ -236,7 +236,7 @@ def test_readback_finds_a_changed_bit(
     at_step("Checking", lambda: damage(hub, repo))
     why = failed(build_pair(hub, pair(repo, check="download")), hub, repo, parent)
     name, *_ = why.split()
-    assert name in ("flax_model.msgpack", "model.safetensors")
+    assert name == "model.safetensors"
     served, published = re.findall("[0-9a-f]{64}", why)
     assert served != published
 
@@ -340,7 +340,8 @@ def test_readback_failure_leaves_other_pairs(hub: LocalHub, repo: str) -> None:
 @pytest.fixture
 def built(hub: LocalHub, repo: str, tmp_path: Path) -> Path:
     """Build a checkpoint without publishing it."""
-    return build_locally(hub, pair(repo, dtype="float32"), tmp_path / "built")
+    weights = ["flax", "safetensors"]
+    return build_locally(hub, pair(repo, dtype="float32", weights=weights), tmp_path / "built")
 
 
 def published(hub: LocalHub, repo: str, directory: Path, told: BuildRecord) -> PublishedCommit:
@@ -552,7 +553,7 @@ raise SystemExit(json.dumps([there, dict(os.environ), "" in sys.path, os.getcwd(
         run_card(hub, repo, built, tmp_path)
     told = caught.value.cause
     there, variables, *is_on_path = json.loads(told[told.index("[[") :])
-    assert {"config.json", "flax_model.msgpack", "tokenizer.json"} <= {*there}
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {*there}
     assert "a secret" not in variables.values()
     assert variables["HF_HUB_OFFLINE"] == "1"
     assert variables["HOME"].startswith(str(tmp_path))

@@ -35,12 +35,12 @@ from ved.record.fingerprint import compute_fingerprint
 from ved.sources import Pinned, pin
 
 ENTRIES: dict[str, dict[str, Any]] = {
-    "gpt2": {},
+    "gpt2": {"weights": ["flax", "safetensors"]},
     "bert": {"decoder": "team/bert"},
     "roberta": {"decoder": "team/roberta"},
     "bart": {"decoder": "team/bart"},
     "settings": {"seed": 3, "dtype": "float16", "token_ids": {"pad": 1, "eos": 2}},
-    "one-file": {"weights": ["safetensors"]},
+    "one-file": {},
     "swapped-files": {"weights": ["safetensors", "flax"]},
     "other-file": {"weights": ["flax"], "decoder": "team/bart"},
     "described": {"description": "In words.", "tags": ["one tag"], "license": "mit"},
@@ -112,7 +112,8 @@ def built(
     module_hub: LocalHub, sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """Return a checkpoint that was built and not published."""
-    entry = pair("owner/verified-locally", decoder="team/bart")
+    weights = ["flax", "safetensors"]
+    entry = pair("owner/verified-locally", decoder="team/bart", weights=weights)
     return build_locally(module_hub, entry, tmp_path_factory.mktemp("built") / "out")
 
 
@@ -169,7 +170,7 @@ def test_verify_of_a_repo_in_a_new_process(hub: LocalHub, tmp_path: Path) -> Non
     assert (ended.returncode, ended.stderr) == (0, "")
     head = client(hub).model_info("owner/verified-settings").sha
     assert head is not None
-    assert ended.stdout.startswith(f"owner/verified-settings@{head[:12]}: 12 files are ")
+    assert ended.stdout.startswith(f"owner/verified-settings@{head[:12]}: 11 files are ")
     sources = [f"team/{name}@{client(hub).model_info(f'team/{name}').sha}" for name in PAIR]
     assert [line.split()[-1] for line in ended.stdout.splitlines()[1:]] == sources
     assert asked_for(hub, "owner/verified-settings") == {"ved.json", ".gitattributes"}

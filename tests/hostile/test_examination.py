@@ -94,7 +94,7 @@ def test_panics_are_findings_of_their_sources(
     assert actions_of(run) == ["built", *["refused"] * len(PANICS), "built"], run.log
     assert {row["repo"] for row in rows_of(run) if row["commit"]} == {"owner/first", "owner/last"}
     for repo in ("owner/first", "owner/last"):
-        assert client(hub).file_exists(repo, "flax_model.msgpack")
+        assert client(hub).file_exists(repo, "model.safetensors")
     errors = annotations(run)
     assert [code_of(error) for error in errors] == [ErrorCode.EXAMINATION_FAILED] * len(PANICS)
     # The first pair is on line 2.

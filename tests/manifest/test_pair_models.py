@@ -116,7 +116,7 @@ def test_source_config_has_a_revision_or_is_local() -> None:
 
 
 def test_settings_of_pair() -> None:
-    assert CheckpointSettings.of(load_one()) == CheckpointSettings()
+    assert CheckpointSettings.of(load_one()) == CheckpointSettings(weights=("safetensors",))
     pair = load_one(
         token_ids="{eos: 3}", seed="5", dtype="float16", weights="[safetensors, flax, flax]"
     )

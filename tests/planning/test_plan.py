@@ -140,7 +140,7 @@ def test_plan_of_unchanged_pairs_builds_uploads_and_reads_nothing(hub: LocalHub)
         {"encoder": "team/plan-vit@refs/heads/main"},
         {"encoder": {"model": "team/plan-vit", "revision": "{commit}"}},
         {"encoder": {"model": "team/plan-vit", "config": "team/plan-vit@{commit}"}},
-        {"weights": ["safetensors", "flax"]},
+        {"weights": "safetensors"},
         {"seed": 0, "dtype": "source", "tags": [], "token_ids": {}},
         {"private": False},
         {"adopt": True},
@@ -172,7 +172,7 @@ def test_plan_ignores_another_spelling_of_the_same_entry(
     [
         ({"seed": 1}, "seed was 0, is 1."),
         ({"dtype": "float16"}, "dtype was source, is float16."),
-        ({"weights": ["safetensors"]}, "weights was flax, safetensors, is safetensors."),
+        ({"weights": ["safetensors", "flax"]}, "weights was safetensors, is flax, safetensors."),
         ({"token_ids": {"pad": 3}}, "token_ids was not given, is pad: 3."),
         (
             {"decoder": "team/bart"},

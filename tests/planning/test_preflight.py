@@ -618,14 +618,15 @@ def test_preflight_agrees_with_assembly_on_success_and_size(
 ) -> None:
     case = CASES[name]
     directory = case.write(tmp_path / "source")
-    made = looked_at(hub, **source_of(case, str(directory)))
+    weights = ["flax", "safetensors"]
+    made = looked_at(hub, **source_of(case, str(directory)), weights=weights)
     assert_found(made.findings, case.findings)
     assert isinstance(made, Build)
 
     to = assembled(case, directory, sources, tmp_path / "assembled")
 
-    weights = [to / "flax_model.msgpack", to / "model.safetensors"]
-    written = sum(path.stat().st_size for path in weights)
+    files = [to / "flax_model.msgpack", to / "model.safetensors"]
+    written = sum(path.stat().st_size for path in files)
     assert made.estimate.output < written < 1.05 * made.estimate.output  # names, and a projection
 
 

@@ -90,7 +90,11 @@ def test_build_of_both_formats_in_one_run_gives_two_checkpoints(
     hub: LocalHub, tmp_path: Path
 ) -> None:
     entries = [
-        pair(f"owner/both-{name}", decoder={"model": "team/two-formats", "weights_from": name})
+        pair(
+            f"owner/both-{name}",
+            decoder={"model": "team/two-formats", "weights_from": name},
+            weights="flax",
+        )
         for name in FILES
     ]
     options = RunOptions(output_directory=tmp_path, push=False)

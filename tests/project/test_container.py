@@ -58,6 +58,6 @@ def test_container_publishes_to_hub_on_host_loopback(module_hub: LocalHub, tmp_p
     (result,) = json.loads(line)
     published = api.model_info("owner/from-container")
     assert result["commit"] == published.sha
-    assert {"flax_model.msgpack", "ved.json", "README.md"} <= {
+    assert {"model.safetensors", "ved.json", "README.md"} <= {
         file.rfilename for file in published.siblings or ()
     }

@@ -196,7 +196,9 @@ def test_record_ledger_names_copied_initialized_and_unused_tensors(built: Path) 
 
 
 def test_record_describes_files_as_the_hub_does(hub: LocalHub, tmp_path: Path) -> None:
-    result = build_pair(hub, pair("owner/digests", decoder="team/roberta"))
+    result = build_pair(
+        hub, pair("owner/digests", decoder="team/roberta", weights=["flax", "safetensors"])
+    )
     served = download(hub, "owner/digests", tmp_path)
     recorded = json.loads(served.pop("ved.json"))["files"]
     del served[".gitattributes"]
@@ -337,7 +339,7 @@ def fingerprint_of(hub: LocalHub, folder: Path = Path(), **keys: Any) -> str:
 @pytest.mark.parametrize(
     "keys",
     [
-        {"weights": ["safetensors", "flax"]},
+        {"weights": "safetensors"},
         {"encoder": "team/vit@main"},
         {"encoder": {"model": "team/vit", "config": "team/vit"}},
         {"decoder": {"model": "team/gpt2", "allow_pickle": True}},
@@ -358,7 +360,7 @@ def test_fingerprint_ignores_keys_that_change_no_byte(keys: dict[str, Any], hub:
         {"seed": 1},
         {"dtype": "float32"},
         {"weights": ["flax"]},
-        {"weights": ["safetensors"]},
+        {"weights": ["safetensors", "flax"]},
         {"token_ids": {"pad": 7}},
         {"token_ids": {"eos": 7}},
         {"decoder": "team/bart"},
@@ -505,7 +507,7 @@ def test_parse_record_returns_what_was_written(built: Path) -> None:
     read = build_record.parse_record(content, "here")
     assert read.encoded() == content
     assert build_record.parse_record(read.encoded(), "there") == read
-    assert read.settings == CheckpointSettings({"pad": 7}, seed=3)
+    assert read.settings == CheckpointSettings({"pad": 7}, seed=3, weights=("safetensors",))
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))

@@ -195,10 +195,10 @@ class _Shared(ManifestModel):
     weights: Annotated[
         tuple[WeightFormatField, ...], BeforeValidator(text_as_list), AfterValidator(unique)
     ] = Field(
-        default=("flax", "safetensors"),
+        default=("safetensors",),
         min_length=1,
-        description="Weight files to publish: flax (flax_model.msgpack), safetensors"
-        " (model.safetensors, which PyTorch and Flax can load), or both.",
+        description="Weight files to publish: safetensors (model.safetensors, which PyTorch and"
+        " Flax load), flax (flax_model.msgpack, which only Flax loads), or both.",
         examples=["safetensors", ["flax", "safetensors"]],
         json_schema_extra=or_one_item,
     )

@@ -17,7 +17,8 @@ class CheckpointSettings:
         dtype: data type of all parameters. With "source", a parameter keeps the type of its source,
             and an initialized parameter gets the type of most of the decoder's parameters.
         weights: the weight files: "flax" for flax_model.msgpack, "safetensors" for
-            model.safetensors in PyTorch's layout.
+            model.safetensors in PyTorch's layout. The default is that of `ved assemble`, which
+            replaces transformers' script; a pair of a manifest has a default of its own.
     """
 
     token_ids: Mapping[str, int] = field(default_factory=dict)
