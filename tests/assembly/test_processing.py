@@ -36,6 +36,7 @@ from ved.assembly.processing_files import (
 )
 from ved.assembly.special_tokens import TokenId, TokenIds
 from ved.assembly.tokenizer import prepare_tokenizer
+from ved.assembly.trials import try_image_processor
 from ved.errors import ErrorCode, VedError
 from ved.tokenization.tokens import text
 
@@ -51,7 +52,8 @@ def tokenizer_of(directory: Path) -> TokenizerFiles:
 
 def image_processor_of(directory: Path, config: Path | None = None) -> ImageProcessorFiles:
     resolved = source("encoder", directory, config=config).resolved
-    return prepare_image_processor(directory, resolved.config, resolved.family, str(directory))
+    files = prepare_image_processor(directory, resolved.config, resolved.family, str(directory))
+    return try_image_processor(files, str(directory))
 
 
 def own_ids(files: TokenizerFiles) -> TokenIds:

@@ -19,6 +19,7 @@ from ved.assembly.image_processor import prepare_image_processor
 from ved.assembly.processing_files import write_image_processor, write_tokenizer
 from ved.assembly.special_tokens import TokenId, TokenIds
 from ved.assembly.tokenizer import prepare_tokenizer
+from ved.assembly.trials import try_image_processor
 from ved.errors import ErrorCode, VedError
 from ved.localhub import LocalHub
 
@@ -378,6 +379,7 @@ def published_image_processor(directory: Path, target: Path) -> bytes | None:
     try:
         resolved = source("encoder", directory).resolved
         files = prepare_image_processor(directory, resolved.config, resolved.family, "a test")
+        files = try_image_processor(files, "a test")
     except VedError as error:
         assert_short(error)
         return None

@@ -14,11 +14,13 @@ from tests import checkpoints
 from tests.support.building import assemble_pair, edit_json, read_json
 from tests.support.publishing import client, manifest, pair
 from tests.support.tokenizers import japanese_bert
+from ved import commands
 from ved.commands import RunOptions
 from ved.commands import plan as make_report
 from ved.errors import ErrorCode, VedError
 from ved.examination import sandbox
 from ved.localhub import LocalHub
+from ved.manifest.pair_models import SourceRef
 from ved.planning.actions import PlannedAction
 
 Edit = Callable[[dict[str, Any]], object]
@@ -178,6 +180,19 @@ def test_plan_refuses_a_tokenizer_that_cannot_encode_and_decode(
     action = planned(hub, decoder=bert(tmp_path / "decoder", edit))
     assert ("error", "decoder", code) in found(action), action.findings
     assert action.name == "refuse"
+
+
+def test_assemble_tries_the_tokenizer_and_leaves_nothing(
+    sources: dict[str, Path], tmp_path: Path
+) -> None:
+    edit, code = TOKENIZERS["decodes to nothing"]
+    decoder = bert(tmp_path / "decoder", edit)
+    with pytest.raises(VedError) as caught:
+        commands.assemble(
+            SourceRef(model=str(sources["vit"])), SourceRef(model=str(decoder)), tmp_path / "out"
+        )
+    assert caught.value.code == code
+    assert [path.name for path in tmp_path.iterdir()] == ["decoder"]
 
 
 @pytest.mark.parametrize("subwords", ["wordpiece", "character"])

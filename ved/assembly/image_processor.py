@@ -4,10 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-import transformers
-from PIL import Image
-
 from ved.assembly import json_settings
 from ved.assembly.image_processor_classes import CLASSES
 from ved.assembly.json_settings import Check, boolean, integer
@@ -126,12 +122,8 @@ def prepare_image_processor(
         return _describe(name, raw)
     except VedError:
         raise
-    except Exception as error:  # strange settings make transformers raise anything
-        raise VedError(
-            f"The image processor of {origin} cannot be used: {first_line(error)}.",
-            "Use an encoder checkpoint whose image processor works with transformers.",
-            code=ErrorCode.PROCESSOR_NOT_USABLE,
-        ) from error
+    except Exception as error:  # the files of a source may be damaged in any way
+        raise not_usable(origin, error) from error
 
 
 def _read(directory: Path) -> dict[str, Any] | None:
@@ -174,7 +166,7 @@ def _class_name(
 
 
 def _describe(name: str, raw: Mapping[str, Any]) -> ImageProcessorFiles:
-    """Return all settings of an image processor, and try it."""
+    """Return all settings of an image processor."""
     notices = []
     known = json_settings.known_settings(raw, SETTINGS)
     if name in _REPLACEMENTS:
@@ -185,31 +177,20 @@ def _describe(name: str, raw: Mapping[str, Any]) -> ImageProcessorFiles:
         given = {key: value for key, value in known.items() if value is not None}
         name, known = _REPLACEMENTS[name].name, {**_REPLACEMENTS[name].defaults, **given}
     settings = CLASSES[name].complete(known)
-    processor = getattr(transformers, f"{name}Pil")  # the other class of this name needs torch
     if "auto_map" in raw:
         notices.append(f"VED does not run the image processor's own code, and uses {name} instead.")
-    size, channels = _try(processor(**settings))
-    content = {**settings, "image_processor_type": name}
-    return ImageProcessorFiles(content, size, channels, tuple(notices))
+    return ImageProcessorFiles({**settings, "image_processor_type": name}, tuple(notices))
 
 
-def _try(processor: Any) -> tuple[tuple[int, int] | None, int]:
-    """Process two images that are not square.
+def not_usable(origin: str, error: Exception) -> VedError:
+    """Return the error for an image processor that cannot be used.
 
-    Returns:
-        Height and width of both, in pixels, or None if they differ; and the number of channels.
-
-    Raises:
-        ValueError: the result is not an image.
+    Args:
+        origin: the source.
+        error: the reason.
     """
-    sizes = set()
-    for size in ((40, 30), (30, 40)):
-        with np.errstate(all="ignore"):
-            found = processor(Image.new("RGB", size), return_tensors="np")
-        pixels = np.asarray(found.pixel_values)
-        if pixels.ndim != 4 or not pixels.size:
-            raise ValueError(f"its result has the shape {pixels.shape}, which is not an image's")
-        if not np.isfinite(pixels).all():
-            raise ValueError("its pixels are not finite numbers")
-        sizes.add((pixels.shape[-2], pixels.shape[-1]))
-    return sizes.pop() if len(sizes) == 1 else None, pixels.shape[1]
+    return VedError(
+        f"The image processor of {origin} cannot be used: {first_line(error)}.",
+        "Use an encoder checkpoint whose image processor works with transformers.",
+        code=ErrorCode.PROCESSOR_NOT_USABLE,
+    )

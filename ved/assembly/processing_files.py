@@ -80,15 +80,16 @@ class ImageProcessorFiles:
 
     Attributes:
         settings: the content of preprocessor_config.json.
-        size: height and width, in pixels, of processed images; None if they vary.
-        channels: how many channels a processed RGB image has.
         notices: what VED leaves out and somebody could miss, a sentence each.
+        size: height and width, in pixels, of processed images; None if they vary, or if the image
+            processor was not tried.
+        channels: how many channels a processed RGB image has; None if it was not tried.
     """
 
     settings: Mapping[str, Any]
-    size: tuple[int, int] | None
-    channels: int
     notices: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+    channels: int | None = None
 
 
 def write_tokenizer(

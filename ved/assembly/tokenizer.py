@@ -7,7 +7,7 @@ the same way: classes of single families apply further settings, each release in
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer
 
@@ -18,7 +18,6 @@ from ved.assembly.processing_files import (
     Package,
     TokenizerFiles,
 )
-from ved.assembly.python_tokenizers import PythonTokenizer, load_python_tokenizer
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Family
 from ved.families.table import REFUSED_TOKENIZERS
@@ -27,6 +26,9 @@ from ved.sources.snapshot import PROCESSING_FILES
 from ved.text import first_line, quoted
 from ved.tokenization import CLASSES, LoadedTokenizer, load_tokenizer
 from ved.tokenization.adjustments import state_of
+
+if TYPE_CHECKING:
+    from ved.assembly.python_tokenizers import PythonTokenizer
 
 _GENERIC = "PreTrainedTokenizerFast"
 _TRANSFORMERS_5 = "TokenizersBackend"
@@ -105,7 +107,7 @@ def _class_name(
 
 def _load(
     directory: Path, name: str, settings: Mapping[str, Any]
-) -> LoadedTokenizer | PythonTokenizer:
+) -> "LoadedTokenizer | PythonTokenizer":
     """Load a tokenizer from its files of limited size and the known settings."""
     for each in PROCESSING_FILES["decoder"]:
         limit = small_file_bytes(each)
@@ -113,11 +115,13 @@ def _load(
             raise ValueError(f"{each} has more than {limit} bytes")
     if name in CLASSES:
         return load_tokenizer(directory, name, settings)
+    from ved.assembly.python_tokenizers import load_python_tokenizer  # imports transformers
+
     return load_python_tokenizer(directory, name, settings)
 
 
 def _describe(
-    tokenizer: LoadedTokenizer | PythonTokenizer,
+    tokenizer: "LoadedTokenizer | PythonTokenizer",
     name: str,
     directory: Path,
     raw: Mapping[str, Any],
@@ -161,7 +165,7 @@ def _describe(
     )
 
 
-def _special_tokens(tokenizer: LoadedTokenizer | PythonTokenizer) -> dict[str, Any]:
+def _special_tokens(tokenizer: "LoadedTokenizer | PythonTokenizer") -> dict[str, Any]:
     """Return the settings of special and added tokens."""
     found: dict[str, Any] = dict(tokenizer.named)
     if tokenizer.additional:
@@ -176,7 +180,7 @@ def _special_tokens(tokenizer: LoadedTokenizer | PythonTokenizer) -> dict[str, A
 
 
 def _visible_settings(
-    tokenizer: LoadedTokenizer | PythonTokenizer, settings: Mapping[str, Any]
+    tokenizer: "LoadedTokenizer | PythonTokenizer", settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the settings that are not in tokenizer.json. Their defaults differ by class."""
     kept = {name: settings[name] for name in (*tokenizer.settings, *_KEPT) if name in settings}
@@ -212,7 +216,7 @@ def _keep_template(raw: Mapping[str, Any], published: dict[str, Any]) -> list[st
     return []
 
 
-def _token_table(tokenizer: LoadedTokenizer | PythonTokenizer) -> tuple[str | None, ...]:
+def _token_table(tokenizer: "LoadedTokenizer | PythonTokenizer") -> tuple[str | None, ...]:
     """Return the text of each token, by id.
 
     Raises:

@@ -1,18 +1,24 @@
-"""Try what assembly does besides the weights: publish a config, and use a published tokenizer.
+"""Try what is published besides the weights with transformers: the config, and the processors.
 
-The examination of a source runs this, so a plan finds what would fail after the downloads.
+The examination of a source runs this, so a plan finds what would fail after the downloads. No other
+step imports transformers, except for tokenizers that are in Python.
 """
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import transformers
+from PIL import Image
 from transformers import AutoConfig, AutoTokenizer
 
 from ved.assembly import japanese, processing_files
 from ved.assembly.config import PartConfig, as_decoder, combine
 from ved.assembly.config_files import complete, write_config
-from ved.assembly.processing_files import TokenizerFiles
+from ved.assembly.image_processor import not_usable
+from ved.assembly.processing_files import ImageProcessorFiles, TokenizerFiles
 from ved.errors import ErrorCode, VedError
 from ved.families.config_classes import GPT2, VIT
 from ved.families.family import Role
@@ -51,6 +57,36 @@ def try_config(config: PartConfig, role: Role, origin: str) -> None:
             f"Use another config: {role}: {{model: ..., config: ...}}.",
             code=ErrorCode.CONFIG_NOT_USABLE,
         ) from error
+
+
+def try_image_processor(files: ImageProcessorFiles, origin: str) -> ImageProcessorFiles:
+    """Process two images that are not square; return the files with size and channels of results.
+
+    Args:
+        files: the image processor.
+        origin: the source, for errors.
+
+    Raises:
+        VedError: the image processor cannot be used.
+    """
+    settings = {**files.settings}
+    name = settings.pop("image_processor_type")
+    sizes = set()
+    try:
+        # The other class of this name needs torch.
+        processor = getattr(transformers, f"{name}Pil")(**settings)
+        for size in ((40, 30), (30, 40)):
+            with np.errstate(all="ignore"):
+                found = processor(Image.new("RGB", size), return_tensors="np")
+            pixels = np.asarray(found.pixel_values)
+            if pixels.ndim != 4 or not pixels.size:
+                raise ValueError(f"its result has the shape {pixels.shape}, not that of an image")
+            if not np.isfinite(pixels).all():
+                raise ValueError("its pixels are not finite numbers")
+            sizes.add((pixels.shape[-2], pixels.shape[-1]))
+    except Exception as error:  # strange settings make transformers raise anything
+        raise not_usable(origin, error) from error
+    return replace(files, size=sizes.pop() if len(sizes) == 1 else None, channels=pixels.shape[1])
 
 
 def try_tokenizer(files: TokenizerFiles, source: Path, rows: int, origin: str) -> None:

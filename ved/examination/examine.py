@@ -16,7 +16,6 @@ from ved.assembly.image_processor import prepare_image_processor
 from ved.assembly.ledger import Ledger
 from ved.assembly.parts import Part, source_part
 from ved.assembly.tokenizer import prepare_tokenizer
-from ved.assembly.trials import try_config, try_tokenizer
 from ved.errors import VedError
 from ved.examination.load import load
 from ved.examination.report import (
@@ -56,17 +55,30 @@ def examine(request: AnyRequest, directory: Path) -> Examination:
         found["config"] = dict(config.settings)
     if "config" not in found:
         return Examination(problems=problems)
+    trials = None if request.steps == "before trials" else _import_trials()
     with _collected(problems):
         prepare, name = _PREPARE[request.role]
         content, family = source.resolved.config, source.resolved.family
         found[name] = prepare(directory, content, family, str(source))
+        if trials and request.role == "encoder":
+            found[name] = trials.try_image_processor(found[name], str(source))
     with _collected(problems):
-        try_config(config, request.role, str(source.resolved.config_snapshot))
-        found["tensors"] = _tensors(_part(source, config))
-    if "tensors" in found and "tokenizer" in found:  # other configs may have any sizes
+        if trials:
+            trials.try_config(config, request.role, str(source.resolved.config_snapshot))
+        if request.steps != "trials":
+            found["tensors"] = _tensors(_part(source, config))
+    has_tensors = "tensors" in found or request.steps == "trials"
+    if trials and has_tensors and "tokenizer" in found:  # other configs may have any sizes
         with _collected(problems):
-            try_tokenizer(found["tokenizer"], directory, config["vocab_size"], str(source))
+            trials.try_tokenizer(found["tokenizer"], directory, config["vocab_size"], str(source))
     return Examination(problems=problems, **found)
+
+
+def _import_trials() -> Any:
+    """Return a module that imports transformers, which takes as long as all other steps."""
+    from ved.assembly import trials
+
+    return trials
 
 
 @contextmanager

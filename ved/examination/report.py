@@ -6,7 +6,7 @@ length is bounded, and texts become one line of printable characters.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Strict, TypeAdapter
 
@@ -41,6 +41,10 @@ class _Plain(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
+Steps = Literal["all", "before trials", "trials"]
+"""The steps of an examination. Its trials import transformers; an assembly begins before them."""
+
+
 class SnapshotName(_Plain):
     """The name of a snapshot; see `ved.sources.Snapshot`."""
 
@@ -73,6 +77,7 @@ class Request(_Plain):
         weights: the names of its weight files, in order.
         processing: the names of the files of its image processor or tokenizer.
         config: the content of its config.json.
+        steps: what the examination does; see `Steps`.
     """
 
     role: Role
@@ -84,11 +89,13 @@ class Request(_Plain):
     weights: list[str]
     processing: list[str]
     config: dict[str, JsonValue]
+    steps: Steps = "all"
 
     @classmethod
-    def of(cls, resolved: ResolvedSource) -> "Request":
+    def of(cls, resolved: ResolvedSource, steps: Steps = "all") -> "Request":
         """Return the request to examine a source."""
         return cls(
+            steps=steps,
             role=resolved.role,
             snapshot=SnapshotName.of(resolved.snapshot),
             config_snapshot=SnapshotName.of(resolved.config_snapshot),

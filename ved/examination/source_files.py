@@ -6,19 +6,20 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
-from ved.examination.report import LoadRequest, Request
+from ved.examination.report import LoadRequest, Request, Steps
 from ved.sources import ResolvedSource, headers
 
 REQUEST = "request.json"
 
 
-def collect_files(resolved: ResolvedSource, folder: Path, api: HfApi) -> None:
+def collect_files(resolved: ResolvedSource, folder: Path, api: HfApi, steps: Steps = "all") -> None:
     """Write the files of a source into a folder, for the examination. Downloads them if need be.
 
     Args:
         resolved: the source.
         folder: a directory that does not exist.
         api: the client.
+        steps: what the examination does.
 
     Raises:
         VedError: a download fails, or a local file may not be read.
@@ -36,7 +37,12 @@ def collect_files(resolved: ResolvedSource, folder: Path, api: HfApi) -> None:
     else:
         assert snapshot.commit is not None
         headers.fetch_headers(snapshot.name, snapshot.commit, resolved.weights, folder, api)
-    (folder / REQUEST).write_text(Request.of(resolved).model_dump_json())
+    write_request(resolved, folder, steps)
+
+
+def write_request(resolved: ResolvedSource, folder: Path, steps: Steps) -> None:
+    """Write the request into the folder of a source, or replace it there."""
+    (folder / REQUEST).write_text(Request.of(resolved, steps).model_dump_json())
 
 
 def collect_checkpoint(

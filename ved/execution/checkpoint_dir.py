@@ -1,16 +1,18 @@
 """Build one checkpoint in one directory: assemble it, record it, and write its model card."""
 
 from collections.abc import Mapping
+from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import HfApi
 
-from ved.examination.examine_sources import examine_sources
+from ved.examination.examine_sources import ExaminedSources
 from ved.examination.examiner import open_examiner
 from ved.examination.report import Examination
 from ved.families.family import Role
-from ved.interruption import import_whole, thread_pool
+from ved.interruption import import_whole, thread_pool, wait_interruptibly
 from ved.machine.memory import return_freed_memory
 from ved.manifest.pair_models import Pair
 from ved.manifest.settings import CheckpointSettings
@@ -75,20 +77,21 @@ def build_checkpoint(
         VedError: the sources cannot be assembled.
         OSError: a file cannot be read or written.
     """
-    with thread_pool(1) as pool:
-        # The record reads these digests from a cache.
-        digests = [pool.submit(each.digests) for each in (encoder, decoder)]
+    with ExitStack() as examining, thread_pool(1) as pool:
+        # The record reads the digests from a cache.
+        meanwhile: list[Future[object]] = [pool.submit(each.digests) for each in (encoder, decoder)]
         if not examinations:
-            with open_examiner() as examiner:
-                prepare_assembly()  # the examining process imports its libraries meanwhile
-                resolved = encoder.resolved, decoder.resolved
-                examinations = examine_sources(resolved, examiner, api)
+            examiner = examining.enter_context(open_examiner())
+            prepare_assembly()  # the examining process imports its libraries meanwhile
+            examined = ExaminedSources([encoder.resolved, decoder.resolved], examiner, api)
+            examinations = examined.examinations
+            meanwhile.append(pool.submit(examined.run_trials))
         prepared = {role: each.prepared() for role, each in examinations.items()}
         from ved.assembly.assemble import assemble
 
         checkpoint = assemble(encoder, decoder, directory, settings, prepared)
-        for each in digests:
-            each.result()
+        for each in meanwhile:
+            wait_interruptibly(each)
     return_freed_memory()  # of transposed kernels; the upload needs some, too
     snapshots = [source.resolved.snapshot for source in (encoder, decoder)]
     digest = card.card_digest(pair, snapshots, api.endpoint) if pair else None
