@@ -319,3 +319,8 @@ def test_examiner_explains_that_its_process_does_not_start() -> None:
     with Examiner("tests.examination.missing") as examiner, pytest.raises(VedError) as raised:
         told(examiner, "well")
     assert raised.value.code == ErrorCode.VED_ITSELF_FAILED
+
+
+def test_examination_before_its_trials_imports_no_transformers() -> None:
+    program = "import sys, ved.examination.examine; sys.exit('transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

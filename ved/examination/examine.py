@@ -17,7 +17,6 @@ from ved.assembly.ledger import Ledger
 from ved.assembly.parts import Part, source_part
 from ved.assembly.tokenizer import prepare_tokenizer
 from ved.errors import VedError
-from ved.examination.load import load
 from ved.examination.report import (
     AnyRequest,
     Examination,
@@ -46,6 +45,8 @@ def examine(request: AnyRequest, directory: Path) -> Examination:
         directory: the directory of its small files and header files.
     """
     if isinstance(request, LoadRequest):
+        from ved.examination.load import load  # imports transformers
+
         return load(request, directory)
     source = request.source(directory)
     problems: list[Problem] = []
