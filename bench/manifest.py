@@ -20,7 +20,7 @@ _KINDS = {
         '     description: "\\U0001F600"}}\n'
     ),
     "a list that libyaml may read differently": (
-        "  - repo: p{0}\n    encoder: google/vit-{1}\n    decoder: d\n    description: pair {0}?\n"
+        "  - repo: p{0}\n    encoder: g/v{1}\n    decoder: d\n    description: Is {0} [a] pair?\n"
     ),
     "a list with three mistakes in each pair": (
         "  - repo: p--{0}\n    encoder: google/vit {1}\n    decodr: openai/gpt2\n"
