@@ -88,6 +88,7 @@ def live_text(text: str, *streams: TextIO | CleanStream) -> Iterator[None]:
 def _live(
     render: Callable[[], RenderableType], streams: Sequence[TextIO | CleanStream]
 ) -> Iterator[None]:
+    is_clean = isinstance(streams[0], CleanStream)
     terminal = streams[0].raw if isinstance(streams[0], CleanStream) else streams[0]
     console = Console(
         file=terminal,
@@ -104,8 +105,9 @@ def _live(
                 get_renderable=render,
                 refresh_per_second=_PER_SECOND,
                 transient=True,
-                redirect_stdout=False,
-                redirect_stderr=False,
+                # A program that uses VED as a library may print, too.
+                redirect_stdout=not is_clean,
+                redirect_stderr=not is_clean,
             )
         )
         above = _Above(console)

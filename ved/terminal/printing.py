@@ -100,7 +100,7 @@ class Printer:
         if room >= min(text.cell_len, _MIN_TEXT):
             self._hang(head + Text("  "), text, indent)
         else:
-            self._print(head)
+            self._hang(head, Text(), 0)
             self._hang(Text("    "), text, 4)
         if each.url and each.action not in ("skip", "skipped"):
             self._print(Text(f"    {clean(each.url)}", "dim"))
@@ -122,22 +122,30 @@ class Printer:
         Addresses and paths that are longer than a line stay whole, to be copied.
         """
         width = max(self._width - max(indent, head.cell_len), 1)
-        for number, line in enumerate(_wrapped(body, width)):
-            start = head if number == 0 else Text(" " * indent)
-            self._print(start + line)
+        first, *others = _wrapped(body, width)
+        paragraph = head + first
+        paragraph.rstrip()
+        for line in others:
+            paragraph.append("\n" + " " * indent).append_text(line)
+        self._print(paragraph)
 
-    def _print(self, line: Text) -> None:
-        line.rstrip()
-        self._console.print(line, soft_wrap=True)
+    def _print(self, lines: Text) -> None:
+        self._console.print(lines, soft_wrap=True)
 
 
 def _wrapped(text: Text, width: int) -> list[Text]:
     """Return the lines of a text; unlike those of rich, they never divide a word."""
-    lines = [Text()]
-    for word in text.split(" "):
-        if lines[-1] and lines[-1].cell_len + 1 + word.cell_len > width:
-            lines.append(Text())
-        lines[-1] += Text(" ") + word if lines[-1] else word
+    starts, column, offset = [], 0, 0
+    for word in text.plain.split(" "):
+        length = cell_len(word)
+        if column and column + length > width:
+            starts.append(offset)
+            column = 0
+        column += length + 1
+        offset += len(word) + 1
+    lines = list(text.divide(starts))
+    for line in lines:
+        line.rstrip()
     return lines
 
 
