@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 from contextlib import nullcontext
+from importlib import import_module
 from itertools import count
 from pathlib import Path
 
@@ -31,6 +32,10 @@ class Here:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._numbers = count()
+
+    def start(self) -> None:
+        """Import what examines sources."""
+        import_module("ved.examination.examine")
 
     def new_folder(self) -> Path:
         """Return the path of a folder that does not exist."""

@@ -27,6 +27,10 @@ START_SECONDS = 120
 class ExaminesSources(Protocol):
     """Examines sources, whose files are in folders."""
 
+    def start(self) -> object:
+        """Start what examines, without waiting until it is ready."""
+        ...
+
     def new_folder(self) -> Path:
         """Return the path of a folder that does not exist, for the files of a source."""
         ...
@@ -193,8 +197,9 @@ def use_examiner(examiner: ExaminesSources) -> Iterator[None]:
 
 @contextmanager
 def open_examiner() -> Iterator[ExaminesSources]:
-    """Yield the examiner of the block around this one, or else a new one."""
+    """Yield the examiner of the block around this one, or else a new one. Its process starts."""
     if _shared is not None:
+        _shared.start()
         yield _shared
         return
     with Examiner() as own:

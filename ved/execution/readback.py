@@ -20,7 +20,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.utils._runtime import is_xet_available
 
 from ved.errors import ErrorCode, VedError, as_ved_error
-from ved.examination.examiner import open_examiner
+from ved.examination.examiner import ExaminesSources, open_examiner
 from ved.examination.source_files import collect_checkpoint
 from ved.execution.card_run import run_card
 from ved.execution.parameter_check import check_parameters
@@ -110,12 +110,13 @@ def check_published(
         VedError: a file differs or cannot be loaded, or the Hub does not answer.
     """
     record = published.record
-    with _failures(published):
+    # The examining process imports its libraries while the files are downloaded.
+    with _failures(published), open_examiner() as examiner:
         compared = local if check == "load" else None
         served = _read_back(published, [*record.files, FILE_NAME], directory, api, compared)
         if on_compared:
             on_compared()
-        _load(served, published)
+        _load(served, published, examiner)
         check_parameters(record, served)
         if check == "generate":
             assert local is not None
@@ -218,7 +219,7 @@ def _difference(path: Path, found: str, recorded: RecordedFile) -> str:
     return ""
 
 
-def _load(served: Path, published: PublishedCommit) -> None:
+def _load(served: Path, published: PublishedCommit, examiner: ExaminesSources) -> None:
     """Load the config, the image processor and the tokenizer, in the examining process.
 
     Raises:
@@ -226,13 +227,12 @@ def _load(served: Path, published: PublishedCommit) -> None:
     """
     record = published.record
     others = record.files.keys() - record.weight_files.keys()
-    with open_examiner() as examiner:
-        folder = examiner.new_folder()
-        try:
-            collect_checkpoint(served, others, folder, without_words=needs_mecab(record))
-            origin = f"{published.repo}@{published.commit[:12]}"
-            problems = examiner.examine(folder, origin).problems
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    folder = examiner.new_folder()
+    try:
+        collect_checkpoint(served, others, folder, without_words=needs_mecab(record))
+        origin = f"{published.repo}@{published.commit[:12]}"
+        problems = examiner.examine(folder, origin).problems
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     for problem in problems:
         raise problem.error()
