@@ -150,8 +150,8 @@ READING = (
 _PUBLISHING = (
     Request("POST", "^/api/models/REPO/preupload/main$", 1, has_body=True),
     Request("POST", "^/REPO.git/info/lfs/objects/batch$", 1, has_body=True),
-    Request("PUT", "^/lfs/models/REPO/", 2, has_body=True, answers=False),
-    Request("POST", "^/REPO.git/info/lfs/objects/verify$", 2),
+    Request("PUT", "^/lfs/models/REPO/", 1, has_body=True, answers=False),
+    Request("POST", "^/REPO.git/info/lfs/objects/verify$", 1),
     Request("POST", "^/api/models/REPO/commit/main$", 1, has_body=True),
 )
 
@@ -165,12 +165,12 @@ PUBLISHING = (
 _OTHERS = rf"(?!ved\.json$){FILE}"
 CHECKING = (
     # The published files are read back. The record of the old repo was read before.
-    Request("HEAD", f"^/NEW/resolve/{SHA}/{FILE}", 12, ("new",), answers=False),
-    Request("HEAD", f"^/OLD/resolve/{SHA}/{FILE}", 11, ("old",), answers=False),
+    Request("HEAD", f"^/NEW/resolve/{SHA}/{FILE}", 11, ("new",), answers=False),
+    Request("HEAD", f"^/OLD/resolve/{SHA}/{FILE}", 10, ("old",), answers=False),
     Request("GET", f"^/NEW/resolve/{SHA}/{FILE}", 10, ("new",)),
     Request("GET", f"^/OLD/resolve/{SHA}/{_OTHERS}", 8, ("old",)),
-    Request("GET", "^/lfs/models/NEW/", 2, ("new",)),
-    Request("GET", "^/lfs/models/OLD/", 2, ("old",)),
+    Request("GET", "^/lfs/models/NEW/", 1, ("new",)),
+    Request("GET", "^/lfs/models/OLD/", 1, ("old",)),
 )
 
 REQUESTS = (*READING, *PUBLISHING, *CHECKING)
