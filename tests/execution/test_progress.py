@@ -193,7 +193,7 @@ def test_build_in_a_terminal_draws_bars_below_whole_lines(hub: LocalHub, tmp_pat
     assert process.returncode == 0
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", received.decode())
     assert re.search(r"Assembling +owner/of-the-terminal +\S+ +[\d.]+ KB of [\d.]+ KB", text)
-    assert re.search(r"\d+% of [\d.]+ MB after 0:\d\d", text)
+    assert re.search(r"\d+% of [\d.]+ [KM]B after 0:\d\d", text)
     assert "config.json:" not in text  # no bars of huggingface_hub
     # The bars say which steps there are, so lines of the log do not.
     assert re.search(r"[\r\n]owner/of-the-terminal: Published as \S+/commit/[0-9a-f]{40}\r\n", text)
