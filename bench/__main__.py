@@ -13,6 +13,7 @@ if __name__ == "__main__":
 from bench import (
     assembly,
     container,
+    finetuning,
     history,
     load,
     manifest,
@@ -36,6 +37,7 @@ SECTIONS: Mapping[str, tuple[str, Measure]] = {
     "plan": (plan.TITLE, plan.measure),
     "container": (container.TITLE, container.measure),
     "modeling": (modeling.TITLE, modeling.measure),
+    "finetuning": (finetuning.TITLE, finetuning.measure),
     "tests": (suite.TITLE, suite.measure),
 }
 """By name: the title in RESULTS.md, and the function that measures."""

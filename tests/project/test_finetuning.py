@@ -374,3 +374,17 @@ def test_fine_tuning_page_reads_digits_in_both_runtimes(tmp_path: Path) -> None:
     scores = re.findall(r"^test: ([\d.]+)% exact texts", printed, re.MULTILINE)
     assert len(scores) == 2
     assert all(float(score) >= 90 for score in scores)
+
+
+def test_lines_dataset_holds_texts_out(tmp_path: Path) -> None:
+    directory = make_dataset("lines", tmp_path / "lines")
+    texts: dict[str, set[str]] = {}
+    for split in FEW:
+        lines = (directory / split / "metadata.jsonl").read_text("utf-8").splitlines()
+        examples = [json.loads(line) for line in lines]
+        images = {path.name for path in (directory / split).glob("*.png")}
+        assert images == {example["file_name"] for example in examples}
+        texts[split] = {example["text"] for example in examples}
+    assert not texts["test"] & (texts["train"] | texts["validation"])
+    assert not texts["validation"] & texts["train"]
+    assert set("".join(texts["test"])) <= set("".join(texts["train"]))

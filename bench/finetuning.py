@@ -1,0 +1,71 @@
+"""The programs of examples/finetuning: the share of exact texts that they reach, and the time."""
+
+import os
+import re
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support.building import assemble_pair
+from tests.support.environments import python
+from ved.localhub import samples
+
+TITLE = "Fine-tuning"
+ROOT = Path(__file__).parents[1]
+PROGRAMS = ROOT / "examples" / "finetuning"
+SETTINGS = ("--epochs", "20", "--learning-rate", "2e-3")
+
+
+def measure(kept: Path, folder: Path) -> Iterator[str]:
+    """Yield the result and the time of each program, as Markdown.
+
+    Args:
+        kept: not needed.
+        folder: an empty directory.
+
+    Raises:
+        CalledProcessError: a program failed.
+    """
+    base, digits = folder / "vit-gpt2", folder / "digits"
+    encoder, decoder = samples.vit(), samples.gpt2()
+    assemble_pair(encoder.write(folder / "vit"), decoder.write(folder / "gpt2"), base)
+    make: list[str | Path] = [sys.executable, PROGRAMS / "make_dataset.py", "digits", digits]
+    subprocess.run(make, check=True)
+    yield (
+        f"The digits of scikit-learn, and the sample pair of ViT and GPT-2, with "
+        f"`{' '.join(SETTINGS)}`. Scores are those of the 300 test images. Times include imports, "
+        "compiling without a cache, and evaluation after each epoch."
+    )
+    programs = {"Flax": Path(sys.executable), "PyTorch": python("transformers5")}
+    rows = [
+        _run(name, interpreter, base, digits, folder / name)
+        for name, interpreter in programs.items()
+    ]
+    head = "| program | exact texts | time | processor time |\n| --- | ---: | ---: | ---: |\n"
+    yield head + "\n".join(rows)
+
+
+def _run(name: str, interpreter: Path, base: Path, dataset: Path, output: Path) -> str:
+    """Run a program, and return its row of the table."""
+    variables = {key: os.environ[key] for key in ("PATH", "HOME")}
+    if name == "Flax":
+        variables["PYTHONPATH"] = str(ROOT)  # VED is not installed in its own environment
+    program = PROGRAMS / f"finetune_{name.lower()}.py"
+    start, before = time.perf_counter(), _processor_seconds()
+    printed = subprocess.check_output(
+        [interpreter, program, base, dataset, output, *SETTINGS],
+        env={**variables, "HF_HOME": str(output.with_suffix(".home"))},
+        text=True,
+    )
+    wall, processor = time.perf_counter() - start, _processor_seconds() - before
+    (exact,) = re.findall(r"^test: ([\d.]+)% exact texts", printed, re.MULTILINE)
+    return f"| {name} | {exact} % | {wall:.0f} s | {processor:.0f} s |"
+
+
+def _processor_seconds() -> float:
+    """Return the processor time of all processes that have ended, in seconds."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
