@@ -1,7 +1,7 @@
 """The programs of examples/finetuning: train a sample checkpoint in both runtimes, and publish it.
 
-VED_ALL_FAULTS=1 also trains on all digits, and on lines, and compares the scores with what the
-documentation promises.
+VED_ALL_FAULTS=1 also runs the commands of docs/fine-tuning.md, which train on all digits and on
+lines, and checks the scores.
 """
 
 import ast
@@ -352,8 +352,8 @@ def test_recipes_share_code(name: str) -> None:
 # The promises of the documentation
 
 
-@pytest.mark.skipif(not ALL_FAULTS, reason="takes two minutes; see VED_ALL_FAULTS")
-def test_fine_tuning_page_reads_digits_in_both_runtimes(tmp_path: Path) -> None:
+@pytest.mark.skipif(not ALL_FAULTS, reason="takes three minutes; see VED_ALL_FAULTS")
+def test_fine_tuning_page_reaches_scores(tmp_path: Path) -> None:
     (tmp_path / "ved").symlink_to(ROOT)
     (tmp_path / "torch-env").symlink_to(python("transformers5").parents[1])
     folder = tmp_path / "captioner"
@@ -372,8 +372,9 @@ def test_fine_tuning_page_reads_digits_in_both_runtimes(tmp_path: Path) -> None:
         variables |= {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": TOKEN, **ONE_THREAD}
         printed = run(script(commands), folder, variables)
     scores = re.findall(r"^test: ([\d.]+)% exact texts", printed, re.MULTILINE)
-    assert len(scores) == 2
-    assert all(float(score) >= 90 for score in scores)
+    flax_digits, pytorch_digits, lines = map(float, scores)
+    assert min(flax_digits, pytorch_digits) >= 90
+    assert lines >= 70
 
 
 def test_lines_dataset_holds_texts_out(tmp_path: Path) -> None:
