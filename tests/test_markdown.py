@@ -39,6 +39,9 @@ def test_code_span_is_one_span_in_a_table(text: str) -> None:
     expected = "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
+    for math, shown in (("$$", r"$\x24"), (r"\\(", r"\\\x28")):
+        assert math not in code_span(text)
+        cell, expected = (each.replace(shown, math) for each in (cell, expected))
     assert (cell.strip(), other) == (expected.strip(), "x")
 
 

@@ -15,6 +15,7 @@ from tests.support.action import (
     actions_of,
     annotations,
     assert_harmless,
+    assert_harmless_card,
     code_of,
     explanations,
     only_commands,
@@ -27,9 +28,6 @@ from tests.support.publishing import TOKEN, build_locally, client, markdown, pai
 from tests.support.workflow_commands import commands
 from ved.errors import ErrorCode
 from ved.localhub import LocalHub
-
-CARD_LINKS = ("ved.json", "https://github.com/ved-action/ved")
-CARD_FENCES = ("python", "bash")
 
 ROW: dict[str, Any] = {
     **{"repo": "owner/x", "encoder": "a/b", "decoder": "c/d", "action": "built", "reason": ""},
@@ -228,7 +226,7 @@ def test_run_of_hostile_sources_does_only_its_work(
     path = client(hub).hf_hub_download("owner/hostile-1", "README.md", cache_dir=tmp_path / "card")
     card = Path(path).read_bytes().decode().partition("\n---\n")[2].partition("Said:")[2]
     text = card.partition("\n")[2]
-    assert_harmless(text, f"{hub.endpoint}/team/", *CARD_LINKS, fences=CARD_FENCES)
+    assert_harmless_card(text, f"{hub.endpoint}/team/")
 
 
 # Answers of a Hub

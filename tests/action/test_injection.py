@@ -14,7 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from examples.demo.runner import Run, prepare_step, read_run
-from tests.support.action import VED_PAGES, assert_harmless, only_commands, summary_rows
+from tests.support.action import (
+    VED_PAGES,
+    assert_harmless,
+    assert_harmless_card,
+    links,
+    only_commands,
+    summary_rows,
+)
 from tests.support.hostile import Answer, Request, impostor
 from tests.support.publishing import TOKEN, build_locally, pair
 from tests.support.workflow_commands import commands
@@ -44,8 +51,6 @@ ENDPOINT = "https://hub.example"
 UNCHECKED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 FEW = settings(max_examples=40, suppress_health_check=UNCHECKED)
 
-CARD_LINKS = ("ved.json", "https://github.com/ved-action/ved")
-CARD_FENCES = ("python", "bash")
 
 # Each of these has a meaning to the runner, to Markdown, to a shell or to a file system.
 TRICKS = [
@@ -263,8 +268,10 @@ def test_record_is_refused_or_text_in_the_new_card(
     assert_is_the_pairs(head, described)
     names = [source.name for source in published.sources.values() if source.commit]
     assert yaml.safe_load(head).get("base_model", []) == names
+    repos = [f"{ENDPOINT}/{source.name}" for source in snapshots(published) if source.commit]
     trees = [f"{ENDPOINT}/{source.name}/tree/{source.commit}" for source in snapshots(published)]
-    assert_harmless(text, *trees, *CARD_LINKS, fences=CARD_FENCES)
+    assert {each for each in links(text) if each.startswith(ENDPOINT)} <= {*repos, *trees}
+    assert_harmless_card(text, *repos)
 
 
 def snapshots(published: BuildRecord) -> list[RecordedSnapshot]:

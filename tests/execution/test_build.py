@@ -41,7 +41,7 @@ from ved.localhub import LocalHub
 NEEDED = {
     *("model.safetensors", "config.json", "generation_config.json"),
     *("preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"),
-    *("README.md", "ved.json"),
+    *("README.md", "architecture.svg", "ved.json"),
 }
 
 

@@ -139,7 +139,7 @@ def test_readback_of_a_card_reads_card_and_record(hub: LocalHub, repo: str) -> N
         for each in hub.requests
         if f"/{repo}/resolve/{result.commit}/" in each.path
     }
-    assert asked == {"README.md", "ved.json"}
+    assert asked == {"README.md", "architecture.svg", "ved.json"}
 
 
 @pytest.mark.parametrize(

@@ -287,6 +287,7 @@ def test_verify_explains_a_changed_local_source(
     [
         *("config.json", "flax_model.msgpack", "generation_config.json", "model.safetensors"),
         *("preprocessor_config.json", "tokenizer.json", "tokenizer_config.json", "README.md"),
+        "architecture.svg",
     ],
 )
 @pytest.mark.parametrize("position", [0, -1])

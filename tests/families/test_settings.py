@@ -224,4 +224,7 @@ def test_runtimes_say_that_the_flax_class_ignores_a_setting() -> None:
     own, *others = runtimes(halves, not_in_flax_class=["scale_attn_weights"])
     assert not own.works
     assert "scale_attn_weights" in own.remark
-    assert all(each.works for each in (*others, *runtimes(halves)))
+    # transformers 5 has no pipeline for any checkpoint.
+    *rest, pipeline = others
+    assert all(each.works for each in (*rest, *runtimes(halves)[:-1]))
+    assert not pipeline.works

@@ -319,7 +319,9 @@ def test_plan_builds_into_an_empty_repo(
 ) -> None:
     api, entry = client(hub), published
     if emptied:
-        api.delete_files(entry["repo"], ["*.json", "*.txt", "*.md", "*.msgpack", "*.safetensors"])
+        api.delete_files(
+            entry["repo"], ["*.json", "*.txt", "*.md", "*.svg", "*.msgpack", "*.safetensors"]
+        )
     else:
         entry = {**published, "repo": f"{published['repo']}-new"}
         api.create_repo(entry["repo"])

@@ -2,17 +2,20 @@
 
 import json
 import math
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from huggingface_hub import ModelCard
+from markdown_it.token import Token
 from safetensors import safe_open
 from transformers import GPT2TokenizerFast
 
+import ved
 from tests import checkpoints
 from tests.support.building import edit_json
 from tests.support.heads import decoder_with_head
@@ -30,10 +33,12 @@ from tests.support.publishing import (
     publish,
     tables,
 )
+from ved.families import papers
 from ved.families import table as families
+from ved.families.overview import overview
 from ved.localhub import LocalHub
 from ved.publishing import repos
-from ved.record import BuildRecord, RecordedLedger, RecordedSnapshot, build_record
+from ved.record import BuildRecord, RecordedLedger, RecordedSnapshot, build_record, picture
 from ved.record.card import card_digest, render_card
 from ved.sources.metadata import SourceMetadata
 from ved.sources.snapshot import Snapshot
@@ -47,6 +52,7 @@ TOKEN_IDS = ("role", "id", "token", "origin of the id")
 SCRIPT_IDS = ("role", "id in this checkpoint", "id by the script")
 LEFT_OUT = ("part", "settings")
 RUNS = ("model class and task", "works", "remark")
+PIPELINES = ("yes", "no")  # `image-to-text` in transformers 4 and 5
 SIZES = ("", "encoder", "decoder")
 LICENSES = ("", "license")
 UNUSED = ("tensors", "reason")
@@ -193,7 +199,7 @@ def test_card_of_local_directories_names_no_base_model(
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_card_says_that_the_checkpoint_is_not_trained(decoder: str, cards: dict[str, Card]) -> None:
     assert "**warm-started, not trained**" in cards[decoder].text
-    assert "does nothing useful before it is fine-tuned" in cards[decoder].text
+    assert "**Do not use it** without fine-tuning" in cards[decoder].text
     # BART has cross-attention of its own.
     is_random = "cross-attention between them is randomly initialized" in cards[decoder].text
     assert is_random == (decoder != "bart")
@@ -205,8 +211,8 @@ def test_card_names_sources_at_their_commits(
 ) -> None:
     commits = {name: heads(hub)[f"team/{name}"] for name in ("vit", decoder)}
     assert tables(cards[decoder].text)[SOURCES] == [
-        ["encoder", "vit", f"team/vit at commit {commits['vit']}"],
-        ["decoder", decoder, f"team/{decoder} at commit {commits[decoder]}"],
+        ["encoder", "vit", f"team/vit at commit {commits['vit'][:7]}"],
+        ["decoder", decoder, f"team/{decoder} at commit {commits[decoder][:7]}"],
     ]
     links = {token.attrGet("href") for token in markdown(cards[decoder].text)}
     for name, commit in commits.items():
@@ -218,7 +224,7 @@ def test_card_names_the_repo_of_a_config(hub: LocalHub, tmp_path: Path) -> None:
     encoder = {"model": "team/vit", "config": "team/card-config"}
     card = card_of(hub, pair("owner/card-of-config", encoder=encoder), tmp_path)
     rows = tables(card.text)[SOURCES]
-    assert ["encoder's config", "vit", f"team/card-config at commit {commit}"] in rows
+    assert ["encoder's config", "vit", f"team/card-config at commit {commit[:7]}"] in rows
 
 
 def starts(path: str) -> set[str]:
@@ -313,7 +319,8 @@ def test_card_tells_which_classes_work_with_the_family(
 ) -> None:
     rows = tables(cards[decoder].text)[RUNS]
     fails = decoder in ("bert", "roberta")
-    assert [works for _, works, _ in rows] == ["yes", "no" if fails else "yes", "yes", "yes", "yes"]
+    works = ["yes", "no" if fails else "yes", "yes", "yes", "yes", *PIPELINES]
+    assert [each for _, each, _ in rows] == works
     forward, generate, fixed, *_ = (remark for _, _, remark in rows)
     family = families.DECODERS[decoder]
     assert family.flax_differs.replace("`", "") in forward
@@ -326,7 +333,10 @@ def test_card_tells_which_classes_work_with_the_family(
 
 @pytest.mark.parametrize(
     ("weights", "works", "blocks"),
-    [("flax", ["yes", "yes", "yes", "no", "no"], 2), ("safetensors", ["yes"] * 5, 4)],
+    [
+        ("flax", ["yes", "yes", "yes", "no", "no", "no", "no"], 2),
+        ("safetensors", [*["yes"] * 5, *PIPELINES], 4),
+    ],
 )
 def test_card_has_pytorch_code_if_there_are_pytorch_weights(
     weights: str, works: list[str], blocks: int, hub: LocalHub, tmp_path: Path
@@ -349,7 +359,7 @@ def test_card_sizes_are_those_of_config_and_weights(
     sizes = {label: values for label, *values in tables(card.text)[SIZES]}
     vocab_size = card.config["decoder"]["vocab_size"]
     assert sizes["layers"] == sizes["attention heads"] == ["2", "2"]
-    assert sizes["image size in pixels"] == ["16 x 16", ""]
+    assert sizes["image size in pixels"] == ["16 \u00d7 16", ""]
     assert sizes["vocabulary size"] == ["", f"{vocab_size:,}"]
     ledger = card.record["ledger"]
     copied = [
@@ -431,6 +441,13 @@ def test_card_warns_of_licenses_that_contradict_the_manifest(hub: LocalHub, tmp_
         assert result.action == ("card-only" if keys else "built")
 
 
+def assert_inert(tokens: Sequence[Token]) -> None:
+    """Check that Markdown has no HTML, and no image but the card's own."""
+    assert not {token.type for token in tokens} & {"html_block", "html_inline"}
+    images = [token.attrGet("src") for token in tokens if token.type == "image"]
+    assert images == [picture.FILE_NAME]
+
+
 def test_card_begins_with_the_description(cards: dict[str, Card]) -> None:
     description = "One sentence.\n\n---\n\n{{ pair.seed }} {% raw %}\n"
     text = rendered(cards["gpt2"], description=description)
@@ -455,7 +472,7 @@ def test_card_shows_a_hostile_token_as_text(hub: LocalHub, tmp_path: Path) -> No
     ]
     assert card.record["token_ids"]["pad"]["token"] == token
     tokens = markdown(card.text)
-    assert not {token.type for token in tokens} & {"html_block", "html_inline", "image"}
+    assert_inert(tokens)
     assert not [token for token in tokens if token.attrs and "example.org" in str(token.attrs)]
     assert "## Use" in card.text.splitlines()
     assert "## Verify" in card.text.splitlines()
@@ -464,7 +481,10 @@ def test_card_shows_a_hostile_token_as_text(hub: LocalHub, tmp_path: Path) -> No
 # Text from outside
 
 
-HOSTILE = "`|\n\n# x\n\n| x | <img src=x onerror=alert(1)> [a](https://example.org) ``` \u202e"
+HOSTILE = (
+    "`|\n\n# x\n\n| x | <img src=x onerror=alert(1)> [a](https://example.org) ``` \u202e "
+    r"$$\href{https://example.org}{x}$$ \\(x\\)"
+)
 
 
 def structure_of(text: str) -> list[str]:
@@ -504,9 +524,49 @@ def test_card_shows_hostile_names_of_a_record_as_text(cards: dict[str, Card]) ->
     text = with_names(HOSTILE)
     assert structure_of(text) == structure_of(with_names("harmless"))
     tokens = markdown(text)
-    assert not {token.type for token in tokens} & {"html_block", "html_inline", "image"}
+    assert_inert(tokens)
     assert not [token for token in tokens if token.attrs and "example.org" in str(token.attrs)]
     assert text.count("onerror") > 5
+    # The Hub replaces formulas before it reads Markdown.
+    assert "$$" not in text
+    assert r"\\(" not in text
+
+
+# What readers do next
+
+
+def test_card_installs_the_release_that_built_the_checkpoint(cards: dict[str, Card]) -> None:
+    record = record_of(cards["gpt2"])
+    other = record.model_copy(update={"versions": {**record.versions, "ved": "7.8.9rc1"}})
+    without = {name: version for name, version in record.versions.items() if name != "ved"}
+    for version, described in (
+        ("7.8.9rc1", other),
+        (ved.__version__, record),
+        (ved.__version__, record.model_copy(update={"versions": without})),
+    ):
+        text = render_card(described)
+        assert {*re.findall(r"github\.com/ved-action/ved@(.*?)\"", text)} == {f"v{version}"}
+        assert f"/ved/tree/v{version}/ved/modeling" in text
+        assert f"version = {{{version}}}" in text
+
+
+def test_card_links_to_pages_of_the_site(cards: dict[str, Card]) -> None:
+    links = {token.attrGet("href") for token in markdown(cards["gpt2"].text)}
+    site = "https://ved-action.github.io/ved/"
+    pages = {str(link).removeprefix(site) for link in links if str(link).startswith(site)}
+    assert pages == {"fine-tuning/"}
+    for page in pages:
+        assert (Path(__file__).parents[2] / f"docs/{page.removesuffix('/')}.md").exists()
+
+
+def test_card_cites_the_papers_of_both_families(cards: dict[str, Card]) -> None:
+    links = [token.attrGet("href") for token in markdown(cards["bert"].text)]
+    for family in ("vit", "bert"):
+        assert papers.PAPERS[family] in links
+
+
+def test_papers_are_known_of_every_family() -> None:
+    assert papers.PAPERS.keys() == {each.family for each in overview()}
 
 
 # Renewed cards

@@ -21,6 +21,8 @@ from tests.support.environments import python, quick_models
 from tests.support.faults import ALL_FAULTS
 from tests.support.publishing import manifest, markdown, pair
 from ved.execution.checkpoint_dir import build_checkpoint
+from ved.families.lookup import find_family
+from ved.families.runtimes import runtimes
 from ved.manifest.settings import CheckpointSettings
 from ved.record import BuildRecord, card, snippets
 
@@ -55,6 +57,25 @@ ALIKE = [names for names, keys in PAIRS.items() if keys == {"weights": "flax"}][
 RUN = {names: PAIRS[names] for names in PAIRS if ALL_FAULTS or names not in ALIKE}
 ENTRIES = {f"{encoder}-{decoder}": keys for (encoder, decoder), keys in RUN.items()}
 PYTORCH = [name for name, keys in ENTRIES.items() if keys.get("weights") != "flax"]
+# The checkpoints that also run with transformers 4
+OLDER = ("vit-gpt2", "dinov2-roberta")
+PIPELINE = """
+from PIL import Image
+from transformers import pipeline
+
+try:
+    reader = pipeline("image-to-text", model="owner/vit-gpt2")
+except TypeError:
+    print("no pipeline")
+else:
+    for texts in reader([Image.radial_gradient("L").convert("RGB")], max_new_tokens=8):
+        print(texts[0]["generated_text"])
+"""
+AUTO_CLASS = """
+from transformers import AutoModelForImageTextToText
+
+print(type(AutoModelForImageTextToText.from_pretrained("owner/vit-gpt2")).__name__)
+"""
 
 
 @dataclass(frozen=True)
@@ -160,9 +181,17 @@ def flax(described: dict[str, Described], folder: Path) -> dict[str, Outcome]:
 
 @pytest.fixture(scope="module")
 def pytorch(described: dict[str, Described], folder: Path) -> dict[str, Outcome]:
-    return outcomes(
-        python("transformers5"), code_for(described, "PyTorch"), folder, "transformers5"
-    )
+    code = {**code_for(described, "PyTorch"), "pipeline": PIPELINE, "auto class": AUTO_CLASS}
+    return outcomes(python("transformers5"), code, folder, "transformers5")
+
+
+@pytest.fixture(scope="module")
+def older(described: dict[str, Described], folder: Path) -> dict[str, Outcome]:
+    """Return the outcomes of some checkpoints with transformers 4."""
+    code = code_for(described, "PyTorch")
+    wanted = {key: code[key] for key in code if key.startswith(OLDER)}
+    wanted |= {"pipeline": PIPELINE, "auto class": AUTO_CLASS}
+    return outcomes(python("transformers4"), wanted, folder, "transformers4")
 
 
 def assert_generated(outcome: Outcome) -> None:
@@ -219,17 +248,28 @@ def test_flax_and_pytorch_training_snippets_give_the_same_losses(
 
 
 def test_pytorch_training_snippet_gives_the_same_losses_with_transformers_4(
-    pytorch: dict[str, Outcome], described: dict[str, Described], folder: Path
+    pytorch: dict[str, Outcome], older: dict[str, Outcome]
 ) -> None:
-    names = ("vit-gpt2", "dinov2-roberta")
-    wanted = {
-        key: code for key, code in code_for(described, "PyTorch").items() if key.startswith(names)
-    }
-    older = outcomes(python("transformers4"), wanted, folder, "transformers4")
-    for name in names:
+    for name in OLDER:
         assert_generated(older[f"{name}/Use"])
         losses = older[f"{name}/Fine-tune"].losses
         assert losses == pytest.approx(pytorch[f"{name}/Fine-tune"].losses, abs=2e-3)
+
+
+def test_card_tells_which_transformers_has_a_pipeline(
+    described: dict[str, Described], pytorch: dict[str, Outcome], older: dict[str, Outcome]
+) -> None:
+    halves = {
+        each.published_family: find_family(role, each.published_family, role)
+        for role, each in described["vit-gpt2"].record.sources.items()
+    }
+    rows = [each for each in runtimes(halves) if "pipeline" in each.name]
+    assert [each.works for each in rows] == [True, False]
+    for row, outcome in zip(rows, (older, pytorch), strict=True):
+        assert (outcome["pipeline"].lines == ["no pipeline"]) == (not row.works)
+        # What the card tells to call instead.
+        assert outcome["auto class"].lines == ["VisionEncoderDecoderModel"]
+        assert ("max_new_tokens" in row.remark) == row.works
 
 
 def test_snippets_of_a_record_are_on_its_card(described: dict[str, Described]) -> None:

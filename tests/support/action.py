@@ -26,6 +26,8 @@ from ved import environment
 from ved.action import main
 from ved.action.log import StepLog
 from ved.errors import TROUBLESHOOTING
+from ved.families.papers import PAPERS, WARM_STARTING
+from ved.record import picture
 from ved.redaction import KNOWN, Secrets
 
 ACTION: Any = yaml.safe_load((Path(__file__).parents[2] / "action.yml").read_text())
@@ -285,18 +287,37 @@ VED_PAGES = "https://github.com/ved-action/ved/"
 """The address that all links to VED's explanations begin with."""
 
 
-def assert_harmless(text: str, *allowed: str, fences: tuple[str, ...] = ()) -> None:
+_CARD_PAGES = ("https://github.com/ved-action/ved", "https://ved-action.github.io/ved/")
+
+
+def assert_harmless(
+    text: str, *allowed: str, fences: tuple[str, ...] = (), image: str = ""
+) -> None:
     """Check that Markdown has no HTML, no images, and no links but to what is allowed.
 
     Args:
         text: the Markdown.
         allowed: what an address may begin with.
         fences: the languages of fenced code that may occur.
+        image: the address of the only image that may occur.
     """
     tokens = markdown(text)
-    assert not {token.type for token in tokens} & {"html_inline", "html_block", "image"}
+    assert not {token.type for token in tokens} & {"html_inline", "html_block"}
+    assert {token.attrGet("src") for token in tokens if token.type == "image"} <= {image}
     assert [address for address in links(text) if not address.startswith(allowed)] == []
     assert {token.info for token in tokens if token.type == "fence"} <= {*fences}
+
+
+def assert_harmless_card(text: str, *sources: str) -> None:
+    """Check that a card has nothing but what VED itself puts on cards.
+
+    Args:
+        text: the card without its metadata.
+        sources: the beginnings of the addresses of the sources.
+    """
+    own = ("ved.json", picture.FILE_NAME, *_CARD_PAGES, WARM_STARTING, *PAPERS.values())
+    fences = ("python", "bash", "bibtex")
+    assert_harmless(text, *sources, *own, fences=fences, image=picture.FILE_NAME)
 
 
 def only_commands(run: Run, *names: str) -> list[Command]:

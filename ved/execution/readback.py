@@ -38,7 +38,7 @@ from ved.sources.snapshot import Snapshot
 
 log = logging.getLogger("ved")
 
-CARD_ONLY = (card.FILE_NAME, FILE_NAME)
+CARD_ONLY = (*card.FILES, FILE_NAME)
 """The files that are published if the weights stay unchanged."""
 
 _Result = TypeVar("_Result")

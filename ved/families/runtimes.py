@@ -10,6 +10,12 @@ _LABELS_SHIFTED = (
     "below"
 )
 
+_PIPELINE_LENGTH = "pass `max_new_tokens`"
+_NO_PIPELINE = (
+    "transformers 5 replaced it by `image-text-to-text`, which takes other "
+    "models; load `AutoModelForImageTextToText`, and call its `generate`"
+)
+
 
 class Runtime(NamedTuple):
     """A class of models, and whether it runs a checkpoint.
@@ -62,4 +68,12 @@ def runtimes(
         Runtime(f"PyTorch, transformers {version}: all of these", has_pytorch, missing or remark)
         for version, remark in ((4, _LABELS_SHIFTED), (5, ""))
     ]
-    return [*flax, *pytorch]
+    pipelines = [
+        Runtime(
+            f'PyTorch, transformers {version}: `pipeline("image-to-text")`',
+            works and has_pytorch,
+            missing or remark,
+        )
+        for version, works, remark in ((4, True, _PIPELINE_LENGTH), (5, False, _NO_PIPELINE))
+    ]
+    return [*flax, *pytorch, *pipelines]

@@ -11,15 +11,17 @@ from pathlib import Path
 
 from huggingface_hub import ModelCardData
 
+import ved
 from ved.assembly.ledger import initialized_groups, unused_groups
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.families.lookup import find_family
+from ved.families.papers import PAPERS, WARM_STARTING
 from ved.families.runtimes import runtimes
 from ved.families.table import DECODERS, ENCODERS
 from ved.manifest.pair_models import Pair
 from ved.markdown import code_span
-from ved.record import snippets
+from ved.record import picture, snippets
 from ved.record.build_record import BuildRecord, recorded_pair, write_record
 from ved.record.entries import RecordedLedger, RecordedSource
 from ved.sizes import format_size
@@ -30,6 +32,8 @@ from ved.sources.snapshot import Snapshot
 from ved.tensors.names import DIFFERS, has_own_head
 
 FILE_NAME = "README.md"
+FILES = (FILE_NAME, picture.FILE_NAME)
+"""The card and its picture."""
 
 MAX_BYTES = 200_000
 """The largest card in bytes. Names of sources are truncated, so only a manifest can exceed it."""
@@ -45,14 +49,15 @@ repos."""
 
 _TEMPLATE = "card.md.jinja"
 _HUB = "https://huggingface.co"
-_INSTALL_VED = 'pip install --no-deps "ved @ git+https://github.com/ved-action/ved"'
+_REPOSITORY = "https://github.com/ved-action/ved"
+_GUIDE = "https://ved-action.github.io/ved/fine-tuning/"
 
 
 def write_card(record: BuildRecord, directory: Path) -> BuildRecord:
-    """Write the card of a record into the checkpoint's directory.
+    """Write the card of a record, and its picture, into the checkpoint's directory.
 
     Returns:
-        The record with the card among its files.
+        The record with both among its files.
 
     Raises:
         VedError: the card would be larger than `MAX_BYTES`.
@@ -66,6 +71,7 @@ def write_card(record: BuildRecord, directory: Path) -> BuildRecord:
             code=ErrorCode.MODEL_CARD_REFUSED,
         )
     (directory / FILE_NAME).write_bytes(card)
+    (directory / picture.FILE_NAME).write_text(picture.render_picture(record), encoding="utf-8")
     return record.with_files(directory)
 
 
@@ -83,7 +89,7 @@ def renew_card(
         pair: the manifest's entry as it is now.
         pinned: the sources, with their metadata as it is now.
         endpoint: the Hub that the card links to.
-        directory: an empty directory for the two files.
+        directory: an empty directory for the files.
 
     Returns:
         The new record.
@@ -92,7 +98,7 @@ def renew_card(
         role: published.sources[role].model_copy(update={"metadata": each.snapshot.metadata})
         for role, each in pinned.items()
     }
-    other_files = {name: file for name, file in published.files.items() if name != FILE_NAME}
+    other_files = {name: file for name, file in published.files.items() if name not in FILES}
     update = {
         "pair": recorded_pair(pair),
         "sources": sources,
@@ -147,7 +153,15 @@ def render_card(record: BuildRecord) -> str:
             license=_license(record.pair, sources),
             HUB=_HUB,
             initialized_in=sorted({group.split("/")[0] for group in initialized}),
-            install_ved=_INSTALL_VED,
+            picture=picture.FILE_NAME,
+            picture_text=picture.describe_picture(record),
+            guide=_GUIDE,
+            repository=_REPOSITORY,
+            # Not the release that writes the card, which would renew all cards with each release.
+            release=(release := record.versions.get("ved", ved.__version__)),
+            ved_package=f"ved @ git+{_REPOSITORY}@v{release}",
+            papers={each.family: PAPERS[each.family] for each in sources if each.family in PAPERS},
+            warm_starting=WARM_STARTING,
         )
     )
     head = card_metadata(record.pair, sources, record.fingerprint, record.card_digest or "")
@@ -213,7 +227,7 @@ def _card_text() -> list[object]:
     known = [
         (name, runtimes({name: each}), each.begins_with_eos) for name, each in families.items()
     ]
-    return [texts, known, TAGS, _HUB, _INSTALL_VED]
+    return [texts, known, TAGS, _HUB, _REPOSITORY, _GUIDE, {**PAPERS}, WARM_STARTING]
 
 
 def _license(pair: Pair, sources: Iterable[Snapshot | RecordedSource]) -> dict[str, object]:
