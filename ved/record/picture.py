@@ -14,7 +14,7 @@ FILE_NAME = "architecture.svg"
 
 
 class _Part(NamedTuple):
-    """What the picture says of a half; counts as `_count` writes them, empty if there are none."""
+    """A half in the picture. The numbers are texts of `_count`, empty if there are none."""
 
     name: str
     layers: int
@@ -28,7 +28,7 @@ def render_picture(record: BuildRecord) -> str:
 
 
 def describe_picture(record: BuildRecord) -> str:
-    """Return what the picture shows, for people who do not see it."""
+    """Return a description of the picture, for people who do not see it."""
     return _rendered("architecture.txt", record)
 
 
