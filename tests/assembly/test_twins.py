@@ -352,6 +352,6 @@ def test_card_of_both_halves_of_one_model_does_not_ask_for_training(tmp_path: Pa
         )
         for number, encoder in enumerate((vit, wide))
     )
-    assert "warm-started" not in card_of(one, one, tmp_path / "a")
-    assert "warm-started" in card_of(vit, one, tmp_path / "b")
+    assert "**warm-started" not in card_of(one, one, tmp_path / "a")
+    assert "**warm-started" in card_of(vit, one, tmp_path / "b")
     assert "projection between them" in card_of(other, other, tmp_path / "c")

@@ -170,7 +170,7 @@ def test_verify_of_a_repo_in_a_new_process(hub: LocalHub, tmp_path: Path) -> Non
     assert (ended.returncode, ended.stderr) == (0, "")
     head = client(hub).model_info("owner/verified-settings").sha
     assert head is not None
-    assert ended.stdout.startswith(f"owner/verified-settings@{head[:12]}: 11 files are ")
+    assert ended.stdout.startswith(f"owner/verified-settings@{head[:12]}: 12 files are ")
     sources = [f"team/{name}@{client(hub).model_info(f'team/{name}').sha}" for name in PAIR]
     assert [line.split()[-1] for line in ended.stdout.splitlines()[1:]] == sources
     assert asked_for(hub, "owner/verified-settings") == {"ved.json", ".gitattributes"}
