@@ -42,7 +42,7 @@ def repos_with_files(hub: LocalHub) -> dict[str, bool]:
 
 @pytest.mark.parametrize(
     ("count", "limit"),
-    [(5, RateLimit(8, 1)), pytest.param(40, RateLimit(60, 2), marks=pytest.mark.slow)],
+    [(3, RateLimit(8, 1)), pytest.param(15, RateLimit(30, 1), marks=pytest.mark.slow)],
 )
 def test_build_waits_for_the_next_window(
     count: int,
