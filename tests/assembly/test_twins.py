@@ -352,6 +352,12 @@ def test_card_of_both_halves_of_one_model_does_not_ask_for_training(tmp_path: Pa
         )
         for number, encoder in enumerate((vit, wide))
     )
-    assert "**warm-started" not in card_of(one, one, tmp_path / "a")
-    assert "**warm-started" in card_of(vit, one, tmp_path / "b")
+    card_of_whole = card_of(one, one, tmp_path / "a")
+    assert "**warm-started" not in card_of_whole
+    # One sentence about one source, and one name in the list of local directories.
+    assert card_of_whole.count("`vision-encoder-decoder`") == 1
+    assert "`whole-0` and" not in card_of_whole
+    card_of_half = card_of(vit, one, tmp_path / "b")
+    assert "**warm-started" in card_of_half
+    assert "has its decoder only" in card_of_half
     assert "projection between them" in card_of(other, other, tmp_path / "c")

@@ -149,7 +149,7 @@ def render_card(record: BuildRecord) -> str:
             differs_from_tied=any(
                 DIFFERS in ledger.unused.values() for ledger in record.ledger.values()
             ),
-            local=[source.name for source in sources if not source.commit],
+            local=list(dict.fromkeys(source.name for source in sources if not source.commit)),
             license=_license(record.pair, sources),
             HUB=_HUB,
             initialized_in=sorted({group.split("/")[0] for group in initialized}),
