@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support.building import assemble_pair
-from tests.support.environments import python
+from tests.support.environments import ONE_THREAD, python
 from ved.localhub import samples
 
 TITLE = "Fine-tuning"
@@ -38,7 +38,7 @@ def measure(kept: Path, folder: Path) -> Iterator[str]:
     yield (
         "The [programs](../docs/fine-tuning.md) train the sample pair of ViT and GPT-2, which has "
         "random weights. Scores are those of test images. Times include imports, compiling without "
-        "a cache, and evaluation after each epoch."
+        "a cache, and evaluation after each epoch. PyTorch has one thread."
     )
     programs = {"Flax": Path(sys.executable), "PyTorch": python("transformers5")}
     rows = []
@@ -56,7 +56,8 @@ def measure(kept: Path, folder: Path) -> Iterator[str]:
 def _run(kind: str, name: str, interpreter: Path, base: Path) -> str:
     """Run a program on a dataset beside the base checkpoint, and return its row of the table."""
     dataset, output = base.with_name(kind), base.with_name(f"{kind}-{name}")
-    variables = {key: os.environ[key] for key in ("PATH", "HOME")}
+    # More threads of PyTorch do not speed up a tiny model, and waste time while they wait.
+    variables = {**{key: os.environ[key] for key in ("PATH", "HOME")}, **ONE_THREAD}
     if name == "Flax":
         variables["PYTHONPATH"] = str(ROOT)  # VED is not installed in its own environment
     program = PROGRAMS / f"finetune_{name.lower()}.py"
