@@ -11,8 +11,8 @@ again. `tests.support.faults` lists the requests of that build, and a test check
 
 `make test` takes two of the four statuses for the first, and for the second each kind of request
 with one fault, and the next kind with the next fault. With the variable VED_ALL_FAULTS=1, as
-`make test-nightly` has it, each kind of request
-fails with each fault. The end of the run prints how many requests failed.
+`make test-nightly` has it, each kind of request fails with each fault. The end of the run prints
+how many requests failed.
 
 Each pair is assembled once and copied then. Downloads that were cut stay in huggingface_hub's own
 cache, which resumes them. No other temporary file may stay. Interrupted processes and full disks
