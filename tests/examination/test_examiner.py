@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from ved import interruption
 from ved.errors import ErrorCode, VedError
 from ved.examination import landlock, sandbox
+from ved.examination.child import Child
 from ved.examination.examiner import Examiner
 from ved.examination.report import Answer, Request, SnapshotName
 from ved.examination.source_files import REQUEST
@@ -313,6 +315,23 @@ def test_examiner_ends_its_process_on_an_interrupt() -> None:
         with pytest.raises(KeyboardInterrupt):
             told(examiner, "sleep")
         assert not is_running(pid)
+
+
+def test_examiner_starts_no_process_after_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted = threading.Event()
+    monkeypatch.setattr(interruption, "_interrupted", interrupted)
+    with ThreadPoolExecutor(1) as pool:
+        with start() as examiner:
+            assert told(examiner, "well") == WELL
+            child = examiner.start()
+            started: list[str] = []
+            monkeypatch.setattr(Child, "__init__", watched(Child.__init__, started))
+            asked = pool.submit(told, examiner, "sleep")
+            while child.served < 2:
+                time.sleep(0.01)
+            interrupted.set()  # the command ends while a thread of it waits for an answer
+        assert isinstance(asked.exception(), KeyboardInterrupt)
+    assert started == []
 
 
 def test_examiner_explains_that_its_process_does_not_start() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ved.errors import ErrorCode, VedError
 from ved.examination.child import Child, ChildEndedError
+from ved.interruption import raise_if_interrupted
 
 if TYPE_CHECKING:
     from ved.examination.report import Answer, Examination
@@ -119,6 +120,7 @@ class Examiner:
         except ChildEndedError as error:
             if not (was_used and error.retry):
                 raise
+        raise_if_interrupted()  # the process of an interrupted command ends, and no other starts
         self._stop()
         return self._ask(self._ready_child(), folder, origin)
 
