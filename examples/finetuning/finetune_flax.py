@@ -110,12 +110,13 @@ def load_splits(name: str) -> DatasetDict:
 def read_labels(texts: list[str]) -> list[list[int]]:
     """Return the tokens that the model has to write for each text, with one end token."""
     start, end = model.config.decoder_start_token_id, tokenizer.eos_token_id
+    most = min(args.max_tokens, tokenizer.model_max_length - 1)  # the start token has a position
     labels = []
     for tokens in tokenizer(texts).input_ids:
         if tokens and tokens[0] in (start, end):  # the decoder gets its start token anyway
             tokens = tokens[1:]
         length = tokens.index(end) if end in tokens else len(tokens)
-        labels.append([*tokens[: min(length, args.max_tokens - 1)], end])
+        labels.append([*tokens[: min(length, most - 1)], end])
     return labels
 
 

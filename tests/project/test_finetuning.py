@@ -341,6 +341,10 @@ def test_recipes_labels_end_once_and_do_not_start(
     assert rows[2].index(end) == 7
     assert start == end or start not in rows[2]
 
+    names["args"].max_tokens = 10_000  # more than the positions of the decoder
+    (longest,) = names["read_labels"](["red " * 1000])
+    assert len(longest) == tokenizer.model_max_length - 1
+
 
 @pytest.mark.parametrize(
     "name", ["load_splits", "read_labels", "measure", "read_tokens", "write_card"]
