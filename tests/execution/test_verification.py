@@ -19,6 +19,7 @@ from tests.support.publishing import (
     build_locally,
     build_pair,
     client,
+    damage,
     files_of,
     manifest,
     pair,
@@ -27,6 +28,7 @@ from tests.support.publishing import (
 from ved import cli
 from ved.commands import RunOptions, build
 from ved.errors import ErrorCode, VedError
+from ved.execution import xet_comparison
 from ved.execution.verification import verify
 from ved.localhub import LocalHub
 from ved.manifest.pair_models import ConfigRef
@@ -55,6 +57,8 @@ ENTRIES: dict[str, dict[str, Any]] = {
     },
 }
 """The pairs that are published once, and looked at by many tests."""
+
+WEIGHTS = {"flax_model.msgpack", "model.safetensors"}
 
 PAIR = ("vit", "gpt2")
 """The sources of a pair that does not name others."""
@@ -153,14 +157,21 @@ def flipped(content: bytes, position: int) -> bytes:
 
 @pytest.mark.parametrize("name", ENTRIES)
 @pytest.mark.usefixtures("published")
-def test_verify_accepts_every_published_pair(name: str, hub: LocalHub) -> None:
+def test_verify_accepts_every_published_pair(
+    name: str, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(xet_comparison, "SAMPLES", 2)
+    monkeypatch.setattr(xet_comparison, "SAMPLE_BYTES", 1)
     verdict = verify(f"owner/verified-{name}", client(hub, None))
     assert verdict.differences == ()
     assert len(verdict.notes) == ("description" in ENTRIES[name])
     assert verdict.is_true
     assert verdict.files == len(client(hub).list_repo_files(f"owner/verified-{name}")) - 1
-    weights = {"model.safetensors", "flax_model.msgpack"}
-    assert not asked_for(hub, f"owner/verified-{name}") & weights
+    weights = asked_for(hub, f"owner/verified-{name}") & WEIGHTS
+    folder = f"/lfs/models/owner/verified-{name}/"
+    sizes = [each.bytes_out for each in hub.requests if each.path.startswith(folder)]
+    assert {*sizes} == {1}
+    assert len(sizes) >= 2 * len(weights)  # a sentencepiece model is a large file, too
 
 
 @pytest.mark.slow
@@ -173,7 +184,7 @@ def test_verify_of_a_repo_in_a_new_process(hub: LocalHub, tmp_path: Path) -> Non
     assert ended.stdout.startswith(f"owner/verified-settings@{head[:12]}: 12 files are ")
     sources = [f"team/{name}@{client(hub).model_info(f'team/{name}').sha}" for name in PAIR]
     assert [line.split()[-1] for line in ended.stdout.splitlines()[1:]] == sources
-    assert asked_for(hub, "owner/verified-settings") == {"ved.json", ".gitattributes"}
+    assert asked_for(hub, "owner/verified-settings") - WEIGHTS == {"ved.json", ".gitattributes"}
 
 
 @pytest.mark.slow
@@ -329,7 +340,21 @@ def test_verify_finds_one_bit_by_the_listing_of_a_repo(
     assert difference.startswith(f"{name} differs: it has ")
     found, rebuilt = re.findall("[0-9a-f]{40,64}", difference)
     assert found != rebuilt
-    assert asked_for(hub, "owner/verified-gpt2") == {"ved.json", ".gitattributes"}
+    assert asked_for(hub, "owner/verified-gpt2") - WEIGHTS == {"ved.json", ".gitattributes"}
+
+
+@pytest.mark.parametrize("storage", ["xet", "lfs"])
+def test_verify_finds_stored_bytes_that_are_not_those_of_the_listing(
+    storage: str, hub: LocalHub, request: pytest.FixtureRequest
+) -> None:
+    if storage == "lfs":
+        request.getfixturevalue("without_xet")
+    repo = f"owner/verified-stored-{storage}"
+    build_pair(hub, pair(repo, check="none"))
+    assert verify(repo, client(hub)).is_true
+    damage(hub, repo)
+    (difference,) = verify(repo, client(hub)).differences
+    assert difference.startswith("model.safetensors differs: ")
 
 
 @pytest.mark.parametrize(

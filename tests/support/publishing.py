@@ -149,3 +149,18 @@ def tables(text: str) -> dict[tuple[str, ...], list[list[str]]]:
             headers, *below = rows
             found[tuple(headers)] = below
     return found
+
+
+def flip_bit(path: Path, place: int = -1) -> None:
+    """Flip a bit of the byte at a place of a file."""
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def damage(hub: LocalHub, repo: str) -> None:
+    """Flip a bit of the newest file that the Hub stores outside git for a repo."""
+    objects = (hub.repository_path(repo) / "lfs" / "objects").rglob("*")
+    flip_bit(
+        max((each for each in objects if each.is_file()), key=lambda each: each.stat().st_ctime)
+    )

@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Protocol
 
 from huggingface_hub import HfApi
+from huggingface_hub.utils._runtime import is_xet_available
 
 from ved.errors import ErrorCode, VedError, describe_os_error
+from ved.execution.xet_comparison import compare_by_xet
+from ved.hub.errors import translated_errors
+from ved.hub.remote_files import locate_file
 from ved.publishing import content, repos
 from ved.publishing.repos import TargetRepo
 from ved.record import RecordedFile
@@ -46,7 +50,12 @@ class PublishedCheckpoint(Protocol):
 
 @dataclass(frozen=True)
 class CheckpointOnHub:
-    """A checkpoint in a repo. Its files are compared by the digests in the listing."""
+    """A checkpoint in a repo.
+
+    The Hub computes the git objects of small files itself. Of a large file, the listing has the
+    sha256 that its uploader stated. So such a file is compared by its Xet hash and samples; see
+    `ved.execution.xet_comparison`. Without Xet, it is downloaded.
+    """
 
     target: TargetRepo
     api: HfApi
@@ -70,10 +79,30 @@ class CheckpointOnHub:
         if is_same is None:
             return f"{name} cannot be compared: the Hub does not report its digest."
         if is_same:
-            return None
+            return self._stored_difference(name, rebuilt, directory) if file.sha256 else None
         held = f"sha256 {file.sha256}" if file.sha256 else f"git object {file.git_oid}"
         wanted = f"sha256 {rebuilt.sha256}" if file.sha256 else f"git object {rebuilt.git_oid}"
         return f"{name} differs: it has {held}, the sources give {wanted}."
+
+    def _stored_difference(self, name: str, rebuilt: RecordedFile, directory: Path) -> str | None:
+        """Return how the stored bytes of a large file differ from those of the rebuilt one."""
+        repo, commit = self.target.repo, self.target.head
+        assert commit is not None, "the repo has a file"
+        try:
+            if is_xet_available() and compare_by_xet(repo, commit, [name], directory, self.api):
+                return None
+        except VedError as error:
+            if error.code != ErrorCode.CHECK_FAILED:
+                raise
+            return error.cause
+        action = f"read {name} of {self.target}"
+        with translated_errors(action, repo):
+            located = locate_file(repo, commit, name, action, self.api)
+            with located.open_stream() as stream:
+                found = stream.sha256()
+        if found == rebuilt.sha256:
+            return None
+        return f"{name} differs: its bytes have sha256 {found}, the sources give {rebuilt.sha256}."
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def compare_by_xet(
             file.seek(offset)
             if file.read(length) != found:
                 raise VedError(
-                    f"{name} differs from the published file in the {length} bytes from {offset}.",
+                    f"{name} differs: the Hub serves {length} other bytes at {offset}.",
                     code=ErrorCode.CHECK_FAILED,
                 )
 
@@ -76,8 +76,8 @@ def compare_by_xet(
         for name, own in zip(by_xet, _xet_hashes(local, by_xet), strict=True):
             if located[name].xet_hash != own:
                 raise VedError(
-                    f"{name} has the Xet hash {located[name].xet_hash}, but was published with "
-                    f"{own}.",
+                    f"{name} differs: the Hub has the Xet hash {located[name].xet_hash}, and the "
+                    f"local file has {own}.",
                     code=ErrorCode.CHECK_FAILED,
                 )
         samples = [
