@@ -52,9 +52,9 @@ class PublishedCheckpoint(Protocol):
 class CheckpointOnHub:
     """A checkpoint in a repo.
 
-    The Hub computes the git objects of small files itself. Of a large file, the listing has the
-    sha256 that its uploader stated. So such a file is compared by its Xet hash and samples; see
-    `ved.execution.xet_comparison`. Without Xet, it is downloaded.
+    The Hub computes the git objects of small files itself. The sha256 of a large file comes from
+    its uploader. So such a file is compared by its Xet hash and samples, as
+    `ved.execution.xet_comparison` explains. Without Xet, it is downloaded.
     """
 
     target: TargetRepo
