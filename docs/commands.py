@@ -41,7 +41,7 @@ which counts the pairs, are on standard error.
 | variable | effect |
 | --- | --- |
 | `NO_COLOR` | no colors and no bars |
-| `FORCE_COLOR` | colors outside of a terminal, too, such as in `ved plan \\| less -R` |
+| `FORCE_COLOR` | colors outside of a terminal, too, such as for `less -R` |
 | `TERM=dumb` | plain lines in a terminal, too |
 
 """
@@ -73,7 +73,8 @@ def _section(name: str, parser: argparse.ArgumentParser) -> str:
     public = [each for each in parser._actions if each.help != argparse.SUPPRESS]
     rows = [(_names(each), _help(each)) for each in public if each.dest != "help"]
     options = f"\n{table(('argument', ''), rows)}" if rows else ""
-    return f"## `ved {name}`\n\n{_sentence(parser)}\n{options}"
+    epilog = f"\n{parser.epilog}\n" if parser.epilog else ""
+    return f"## `ved {name}`\n\n{_sentence(parser)}\n{options}{epilog}"
 
 
 def _names(action: argparse.Action) -> str:

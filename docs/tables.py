@@ -1,5 +1,6 @@
 """Markdown tables for the documentation."""
 
+import html
 from collections.abc import Sequence
 
 
@@ -12,4 +13,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def code(text: str) -> str:
     """Return a text as code; an empty text stays empty."""
+    if "|" in text:  # in code in a table, GitHub and the site read no common escape
+        return f"<code>{html.escape(text).replace('|', '&#124;')}</code>"
     return f"`{text}`" if text else ""

@@ -82,17 +82,22 @@ def run() -> NoReturn:
 
 def _validate(options: argparse.Namespace) -> int:
     problems: list[Problem] = []
+    status = ExitStatus.WELL
     for path in options.manifests:
         try:
             manifest = load(path)
         except ManifestError as error:
             problems += error.problems
             continue
+        except RequestError as error:  # the file cannot be read; the others are checked
+            Output(sys.stderr).error(error)
+            status = ExitStatus.WRONG_REQUEST
+            continue
         count = len(manifest.pairs)
         print(f"{manifest.name}: valid, {count} {'pair' if count == 1 else 'pairs'}.")
     if problems:
         raise ManifestError(problems)
-    return ExitStatus.WELL
+    return status
 
 
 def _families(options: argparse.Namespace) -> int:
@@ -107,7 +112,7 @@ def _plan(options: argparse.Namespace) -> int:
 
     if options.shards is not None:
         check_shard_count(options.shards)
-    manifest, start = load(options.manifest), time.monotonic()
+    manifest = load(options.manifest)
     with _planning(options):
         from ved import commands  # which takes seconds
 
@@ -124,7 +129,7 @@ def _plan(options: argparse.Namespace) -> int:
         print(to_json([Row.of(result) for result in results]))
     else:
         Output(sys.stdout).results(results, findings=True)
-    _count(results, start, options)
+    _count(results, options)
     return _status(results)
 
 
@@ -161,7 +166,7 @@ def _report(results: "Sequence[Result]", start: float, options: argparse.Namespa
     elif results:
         Output(sys.stdout).results(results, output_directory=options.output_dir)
         sys.stdout.flush()
-    _count(results, start, options)
+    _count(results, options, f" in {time.monotonic() - start:.0f} s")
 
 
 def _planning(options: argparse.Namespace) -> AbstractContextManager[None]:
@@ -169,14 +174,14 @@ def _planning(options: argparse.Namespace) -> AbstractContextManager[None]:
     return nullcontext() if options.quiet else Output(sys.stderr).status("Planning")
 
 
-def _count(results: "Sequence[Result]", start: float, options: argparse.Namespace) -> None:
-    """Print how many pairs have each action, and the duration, on standard error."""
+def _count(results: "Sequence[Result]", options: argparse.Namespace, duration: str = "") -> None:
+    """Print how many pairs have each action, on standard error."""
     from ved.results import count_actions
 
     if results and not options.quiet:
         sys.stdout.flush()  # first what it counts
         counts = count_actions(result.action for result in results)
-        Output(sys.stderr).line(f"{counts} in {time.monotonic() - start:.0f} s.")
+        Output(sys.stderr).line(f"{counts}{duration}.")
 
 
 def _status(results: "Sequence[Result]") -> int:

@@ -424,6 +424,7 @@ def test_build_only_names_the_pair_that_was_meant(
         build(manifest(*pairs), RunOptions((name,)), client(hub))
     assert caught.value.code == ErrorCode.NO_SUCH_PAIR
     assert re.findall(r"[\w-]+/[\w-]+", caught.value.remedy) == meant
+    assert ("several" in caught.value.cause) == (len(meant) > 1)
 
 
 def test_build_only_of_an_unknown_repo_is_a_wrong_request(hub: LocalHub) -> None:

@@ -38,8 +38,14 @@ def _no_such_pair(manifest: Manifest, wrong: Mapping[str, Sequence[Pair]]) -> Re
         near = [by_name[each] for each in difflib.get_close_matches(last, by_name, n=1)]
         meant += [pair.repo for pair in pairs] or near
     repos = join_limited([pair.repo for pair in manifest.pairs])
+    unknown = join_limited([name for name, pairs in wrong.items() if not pairs])
+    ambiguous = join_limited([name for name, pairs in wrong.items() if pairs])
+    causes = [
+        f"{manifest.name} has no pair {unknown}." if unknown else "",
+        f"{manifest.name} has several pairs {ambiguous}." if ambiguous else "",
+    ]
     return RequestError(
-        f"{manifest.name} does not have exactly one pair for {join_limited([*wrong])}.",
+        " ".join(filter(None, causes)),
         f"Did you mean {join_limited(meant)}?" if meant else f"It has {repos}.",
         code=ErrorCode.NO_SUCH_PAIR,
     )

@@ -76,14 +76,18 @@ def describe(
 
     Args:
         result: what was done, or would be done.
-        findings: whether to add the findings; only errors if the pair is refused.
+        findings: whether to add the findings. A refused pair has its errors always, and no other
+            findings.
         output_directory: where built checkpoints are kept.
     """
     is_refused = result.action in _REFUSED
+    chosen = [
+        each for each in result.findings if (each.level == "error" if is_refused else findings)
+    ]
+    located = [(result.pair.location(each.key), each) for each in chosen]
     problems = [
-        Problem(str(result.pair.location(each.key)), each.level, each.message, each.code)
-        for each in result.findings
-        if findings and (each.level == "error" or not is_refused)
+        Problem(str(place), each.level, each.message, each.code)
+        for place, each in sorted(located, key=lambda pair: (pair[0].line, pair[0].column))
     ]
     # The reason of a refusal consists of its findings.
     text = "" if is_refused and problems else result.reason
