@@ -104,6 +104,10 @@ if args.image_size:  # for encoders that interpolate their position embeddings, 
 def load_splits(name: str) -> DatasetDict:
     """Return the splits train, validation and test; missing ones are a tenth of train."""
     data = load_dataset(name)
+    for split in data:
+        texts = data[split][args.text_column][:]
+        if None in texts:
+            parser.error(f"{split}: image {texts.index(None) + 1} of {len(texts)} has no text")
     for split in ("test", "validation"):
         if split not in data:
             parts = data["train"].train_test_split(test_size=0.1, seed=0)

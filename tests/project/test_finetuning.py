@@ -11,6 +11,7 @@ import re
 import runpy
 import shutil
 import sys
+from argparse import ArgumentParser
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -344,6 +345,18 @@ def test_recipes_labels_end_once_and_do_not_start(
     names["args"].max_tokens = 10_000  # more than the positions of the decoder
     (longest,) = names["read_labels"](["red " * 1000])
     assert len(longest) == tokenizer.model_max_length - 1
+
+
+def test_recipes_refuse_an_image_without_a_text(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {
+        "args": SimpleNamespace(text_column="text"),
+        "load_dataset": lambda _: {"train": {"text": ["a red bus", None]}},
+        "parser": ArgumentParser(),
+    }
+    exec(function_of("load_splits", "finetune_flax").replace("-> DatasetDict", ""), names)
+    with pytest.raises(SystemExit):
+        names["load_splits"]("images")
+    assert "2 of 2" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
