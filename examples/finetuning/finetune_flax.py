@@ -66,6 +66,9 @@ args = parser.parse_args(arguments)
 if args.batch_size % args.accumulate:
     parser.error("--batch-size is not a multiple of --accumulate")
 output = Path(args.output)
+state_file = output / "state.msgpack"
+if args.resume and not state_file.exists():
+    parser.error(f"--resume: {output} has no state")
 
 # %% [markdown]
 # ## Model
@@ -122,6 +125,14 @@ def read_labels(texts: list[str]) -> list[list[int]]:
         length = tokens.index(end) if end in tokens else len(tokens)
         labels.append([*tokens[: min(length, most - 1)], end])
     return labels
+
+
+def save_tokenizer() -> None:
+    """Write the tokenizer, for transformers 4.57, too, which lacks the class of transformers 5."""
+    tokenizer.save_pretrained(output)
+    config = output / "tokenizer_config.json"
+    text = config.read_text("utf-8").replace('"TokenizersBackend"', '"PreTrainedTokenizerFast"')
+    config.write_text(text, "utf-8")
 
 
 def read_images(images: list[Any]) -> Any:
@@ -241,9 +252,8 @@ def measure(texts: list[str], expected: list[str]) -> dict[str, float]:
 
 # %%
 output.mkdir(parents=True, exist_ok=True)
-tokenizer.save_pretrained(output)
+save_tokenizer()
 image_processor.save_pretrained(output)
-state_file = output / "state.msgpack"
 state = {"params": model.params, "optimizer": optimizer.init(model.params)}
 history: list[dict[str, float]] = []  # one entry for each epoch
 if args.resume:

@@ -77,7 +77,10 @@ set_seed(args.seed)
 # the gradients.
 
 # %%
-start = get_last_checkpoint(output / "states") if args.resume else args.checkpoint
+states = output / "states"
+start = args.checkpoint
+if args.resume:
+    start = get_last_checkpoint(str(states)) if states.exists() else None
 if start is None:
     parser.error(f"--resume: {output} has no state")
 model = VisionEncoderDecoderModel.from_pretrained(start, dtype=torch.float32)
@@ -126,6 +129,14 @@ def read_labels(texts: list[str]) -> list[list[int]]:
         length = tokens.index(end) if end in tokens else len(tokens)
         labels.append([*tokens[: min(length, most - 1)], end])
     return labels
+
+
+def save_tokenizer() -> None:
+    """Write the tokenizer, for transformers 4.57, too, which lacks the class of transformers 5."""
+    tokenizer.save_pretrained(output)
+    config = output / "tokenizer_config.json"
+    text = config.read_text("utf-8").replace('"TokenizersBackend"', '"PreTrainedTokenizerFast"')
+    config.write_text(text, "utf-8")
 
 
 def collate(examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
@@ -182,7 +193,7 @@ def compute_metrics(result: Any) -> dict[str, float]:
 
 # %%
 training = Seq2SeqTrainingArguments(
-    output_dir=str(output / "states"),
+    output_dir=str(states),
     num_train_epochs=args.epochs,
     per_device_train_batch_size=args.batch_size // args.accumulate,
     per_device_eval_batch_size=args.batch_size,
@@ -229,7 +240,7 @@ trainer.train(resume_from_checkpoint=start if args.resume else None)
 best = VisionEncoderDecoderModel.from_pretrained(trainer.state.best_model_checkpoint)
 trainer.model.load_state_dict(best.state_dict())
 trainer.model.save_pretrained(output)
-tokenizer.save_pretrained(output)
+save_tokenizer()
 image_processor.save_pretrained(output)
 result = trainer.predict(data["test"])
 test_scores = {name: result.metrics[f"test_{name}"] for name in ("exact", "similarity")}

@@ -167,6 +167,13 @@ def test_flax_recipe_resumes_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.usefixtures("in_process")
+def test_flax_recipe_resumes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run_program("finetune_flax", [BASE, DIGITS, str(tmp_path / "new"), "--resume"])
+    assert "new has no state" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("in_process")
 def test_flax_recipe_accumulates_exactly(steady: Path, tmp_path: Path) -> None:
     runs = {
         parts: run_program(
@@ -310,6 +317,8 @@ def test_recipes_publish_for_both_runtimes(
         path.name for path in directory.iterdir()
     }
     assert not list(directory.glob("state*"))
+    settings = json.loads((directory / "tokenizer_config.json").read_text("utf-8"))
+    assert settings["tokenizer_class"] == "PreTrainedTokenizerFast"  # which 4.57 has
 
 
 # Labels
@@ -360,7 +369,8 @@ def test_recipes_refuse_an_image_without_a_text(capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize(
-    "name", ["load_splits", "read_labels", "measure", "read_tokens", "write_card"]
+    "name",
+    ["load_splits", "read_labels", "save_tokenizer", "measure", "read_tokens", "write_card"],
 )
 def test_recipes_share_code(name: str) -> None:
     assert function_of(name, "finetune_flax") == function_of(name, "finetune_pytorch")
