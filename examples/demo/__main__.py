@@ -57,7 +57,10 @@ def _demonstrate(endpoint: str, folder: Path) -> int:
     if run.status:
         return run.status
     _print_heading("The first snippet of the model card of demo/vit-gpt2, and its output")
-    return _run_snippet("demo/vit-gpt2", endpoint, folder)
+    status = _run_snippet("demo/vit-gpt2", endpoint, folder)
+    if not status:
+        print("\nA checkpoint writes noise until you train it. Next: docs/tutorial.md")
+    return status
 
 
 def _run_snippet(repo: str, endpoint: str, folder: Path) -> int:

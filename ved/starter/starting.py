@@ -89,8 +89,8 @@ def _next_steps(choices: Choices) -> list[str]:
         )
     else:
         steps.append(
-            "Create a token that can write to the namespace. Store it on GitHub as the secret "
-            "HF_TOKEN."
+            "Create a token that can write to the namespace, at "
+            "https://huggingface.co/settings/tokens. Store it on GitHub as the secret HF_TOKEN."
         )
     steps.append("Open a pull request: its check has the plan. Merge it: VED publishes.")
     return ["", "Next:", *(f"{number}. {step}" for number, step in enumerate(steps, 1))]
