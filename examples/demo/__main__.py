@@ -67,8 +67,14 @@ def _run_snippet(repo: str, endpoint: str, folder: Path) -> int:
     card = hf_hub_download(repo, "README.md", endpoint=endpoint, cache_dir=folder, token=TOKEN)
     snippet = re.findall(r"```python\n(.*?)```", Path(card).read_text(), re.DOTALL)[0]
     print(snippet)
-    variables = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "reader")}
+    variables = reader_variables(endpoint, folder)
     return subprocess.run([sys.executable, "-c", snippet], env=variables, check=False).returncode  # noqa: S603
+
+
+def reader_variables(endpoint: str, folder: Path) -> dict[str, str]:
+    """Return the environment of a reader: the user's own token is not for the local Hub."""
+    own = {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "reader"), "HF_TOKEN": TOKEN}
+    return {**os.environ, **own}
 
 
 def _print_heading(text: str) -> None:
