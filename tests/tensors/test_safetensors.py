@@ -135,6 +135,8 @@ def test_open_weights_reads_null_metadata_as_pytorch(tmp_path: Path) -> None:
         pytest.param({"a": {"dtype": "U8"}}, b"", id="no shape"),
         pytest.param({"a": []}, b"", id="no entry"),
         pytest.param({"__metadata__": {"format": 1}}, b"", id="metadata of numbers"),
+        pytest.param({"__metadata__": 0}, b"", id="metadata of a number"),
+        pytest.param({"__metadata__": []}, b"", id="metadata of a list"),
         pytest.param([], b"", id="no object"),
         pytest.param(b"{", b"", id="no JSON"),
         pytest.param(b"\xff{}", b"", id="no text"),

@@ -89,7 +89,9 @@ def _parse(encoded: bytes) -> tuple[list[tuple[str, Any]], dict[str, str]]:
     header = strict_json.loads(encoded)
     if not isinstance(header, dict):
         raise ValueError("its header is not an object")
-    metadata = header.pop("__metadata__", None) or {}
+    metadata = header.pop("__metadata__", None)
+    if metadata is None:
+        metadata = {}
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise ValueError("its metadata is not an object of texts")
     check_count(len(header))
