@@ -165,10 +165,10 @@ PUBLISHING = (
 _OTHERS = rf"(?!ved\.json$){FILE}"
 CHECKING = (
     # The published files are read back. The record of the old repo was read before.
-    Request("HEAD", f"^/NEW/resolve/{SHA}/{FILE}", 11, ("new",), answers=False),
-    Request("HEAD", f"^/OLD/resolve/{SHA}/{FILE}", 10, ("old",), answers=False),
-    Request("GET", f"^/NEW/resolve/{SHA}/{FILE}", 10, ("new",)),
-    Request("GET", f"^/OLD/resolve/{SHA}/{_OTHERS}", 8, ("old",)),
+    Request("HEAD", f"^/NEW/resolve/{SHA}/{FILE}", 12, ("new",), answers=False),
+    Request("HEAD", f"^/OLD/resolve/{SHA}/{FILE}", 11, ("old",), answers=False),
+    Request("GET", f"^/NEW/resolve/{SHA}/{FILE}", 11, ("new",)),
+    Request("GET", f"^/OLD/resolve/{SHA}/{_OTHERS}", 9, ("old",)),
     Request("GET", "^/lfs/models/NEW/", 1, ("new",)),
     Request("GET", "^/lfs/models/OLD/", 1, ("old",)),
 )
