@@ -41,9 +41,10 @@ def base_pair(kept: Path, folder: Path, rounds: int) -> Iterator[str | Ratio]:
     output = folder / "output"
     script, ved, further = [], [], []
     for _ in range(rounds):
-        script.append(run_script(encoder, first, output))
-        ved.append(run(encoder, first, output))
-        further.append(run(encoder, first, output, second, output))
+        script.append(_removed(output, run_script(encoder, first, output)))
+        ved.append(_removed(output, run(encoder, first, output)))
+        cost = run(encoder, first, folder / "first", second, output)
+        further.append(_removed(output, cost))
     wall = _Sides.of(script, ved, lambda cost: cost.wall)
     cpu = _Sides.of(script, ved, lambda cost: cost.cpu)
     memory = _Sides.of(script, ved, lambda cost: cost.memory / 1e6)
@@ -68,6 +69,12 @@ def base_pair(kept: Path, folder: Path, rounds: int) -> Iterator[str | Ratio]:
     yield Ratio("one pair, CPU: script / VED", cpu.ratio)
     yield Ratio("one pair, peak RSS: script / VED", memory.ratio)
     yield Ratio("a further pair, wall: script / VED", further_wall.ratio)
+
+
+def _removed(output: Path, cost: Cost) -> Cost:
+    """Return a cost, after the removal of the output, which is not part of it."""
+    shutil.rmtree(output)
+    return cost
 
 
 class _Sides(NamedTuple):
@@ -96,7 +103,7 @@ def _storage(kept: Path, folder: Path) -> Iterator[str | Ratio]:
     stored = [sources.vit_base(kept), sources.gpt2(kept)]
     with_masks = sources.gpt2(kept, masks=True)
     output = folder / "stored"
-    run("--keep", *stored, output)
+    run(*stored, output)
     tensors, _ = read_header(output / "model.safetensors")
     fresh = sum(nbytes(tensor) for name, tensor in tensors.items() if "cross" in name)
     files = [source / "model.safetensors" for source in stored]
@@ -153,7 +160,7 @@ def _large_pair(kept: Path, folder: Path) -> Iterator[str | Ratio]:
     """Assemble 2.4 billion parameters, and let the script try it in 16 GB."""
     pair: Sequence[Path] = (sources.vit_base(kept), sources.gpt2_large_and_wide(kept))
     output = folder / "large"
-    cost = run("--keep", *pair, output)
+    cost = run(*pair, output)
     size = sum(file.stat().st_size for file in output.iterdir())
     hashing = _seconds_to_hash(output)
     shutil.rmtree(output)

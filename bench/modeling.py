@@ -28,7 +28,7 @@ def measure(kept: Path, folder: Path) -> Iterator[str | Ratio]:
         kept: the directory of the sources.
         folder: an empty directory.
     """
-    run("--keep", sources.vit_base(kept), sources.gpt2(kept), folder / "checkpoint")
+    run(sources.vit_base(kept), sources.gpt2(kept), folder / "checkpoint")
     rounds = [
         {name: _serve(name, folder / "checkpoint") for name in CLASSES} for _ in range(ROUNDS)
     ]

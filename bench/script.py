@@ -2,11 +2,10 @@
 
 usage: python bench/script.py ENCODER DECODER OUTPUT
 
-Prints, as JSON, a list with the seconds that the pair took. The output is removed.
+Prints, as JSON, a list with the seconds that the pair took.
 """
 
 import json
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -21,7 +20,6 @@ def main(encoder: str, decoder: str, output: str) -> None:
 
     script(encoder, decoder, save=output)
     print(json.dumps([time.perf_counter() - start]))
-    shutil.rmtree(output)
 
 
 if __name__ == "__main__":

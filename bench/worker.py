@@ -1,9 +1,10 @@
 """One process under measurement: assembles pairs by VED.
 
-usage: python -m bench.worker [--keep] ENCODER DECODER OUTPUT [DECODER OUTPUT]...
+usage: python -m bench.worker ENCODER DECODER OUTPUT [DECODER OUTPUT]...
 
-Prints, as JSON, how many seconds each pair took. A pair's output is removed before the next one,
-as it is once it has been published; --keep leaves it.
+Prints, as JSON, how many seconds each pair took. The first one is assembled as by `ved assemble`.
+All pairs share an examining process, as in a build. A pair's output is removed before the next one,
+as it is once it has been published.
 """
 
 import json
@@ -12,34 +13,31 @@ import sys
 import time
 from pathlib import Path
 
-from ved import environment
-
-environment.prepare()
-
-
-def assemble(encoder: Path, decoder: Path, output: Path) -> None:
-    """Assemble a pair as `ved assemble` does."""
-    from ved.cli import main
-
-    sources = ["--encoder_model_name_or_path", encoder, "--decoder_model_name_or_path", decoder]
-    status = main([str(word) for word in ("assemble", *sources, "--output_dir", output)])
-    if status:
-        sys.exit(status)
+from ved import environment, interruption
+from ved.examination.examiner import Examiner, use_examiner
+from ved.manifest.named_source import named_source
 
 
 def main() -> None:
     """Run the pairs that the command line names."""
-    words = sys.argv[1:]
-    keep = words[0] == "--keep"
-    encoder, *rest = words[1:] if keep else words
+    environment.prepare()
+    encoder, *rest = sys.argv[1:]
     seconds = []
-    for decoder, output in zip(rest[::2], rest[1::2], strict=True):
-        start = time.perf_counter()
-        assemble(Path(encoder), Path(decoder), Path(output))
-        seconds.append(time.perf_counter() - start)
-        if not keep:
-            shutil.rmtree(output)
+    start = time.perf_counter()
+    with Examiner() as examiner, use_examiner(examiner):
+        examiner.start()
+        interruption.import_whole("ved.commands")
+        from ved import commands
+
+        for decoder, output in zip(rest[::2], rest[1::2], strict=True):
+            named = [named_source(each, None, None) for each in (encoder, decoder)]
+            commands.assemble(named[0], named[1], Path(output))
+            seconds.append(time.perf_counter() - start)
+            if output != rest[-1]:
+                shutil.rmtree(output)
+            start = time.perf_counter()
     print(json.dumps(seconds))
+    interruption.exit_process(interruption.ExitStatus.WELL)
 
 
 if __name__ == "__main__":
