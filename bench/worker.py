@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from ved import environment, interruption
-from ved.examination.examiner import Examiner, use_examiner
+from ved.examination.examiner import open_examiner, share_examiner
 from ved.manifest.named_source import named_source
 
 
@@ -24,8 +24,7 @@ def main() -> None:
     encoder, *rest = sys.argv[1:]
     seconds = []
     start = time.perf_counter()
-    with Examiner() as examiner, use_examiner(examiner):
-        examiner.start()
+    with share_examiner(), open_examiner():
         interruption.import_whole("ved.commands")
         from ved import commands
 

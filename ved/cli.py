@@ -210,7 +210,7 @@ def _names(arguments: Sequence[str]) -> tuple[str, ...]:
 
 
 def _assemble(options: argparse.Namespace) -> int:
-    from ved.examination.examiner import Examiner, use_examiner
+    from ved.examination.examiner import open_examiner, share_examiner
 
     encoder, decoder = (
         named_source(
@@ -220,8 +220,7 @@ def _assemble(options: argparse.Namespace) -> int:
         )
         for role in ("encoder", "decoder")
     )
-    with Examiner() as examiner, use_examiner(examiner):
-        examiner.start()
+    with share_examiner(), open_examiner():
         interruption.import_whole("ved.commands")  # the process imports its libraries meanwhile
         from ved import commands
 

@@ -105,6 +105,8 @@ class Child:
             ChildEndedError: there is none, or it is not valid.
         """
         # Imported when the process has been started, which imports its own libraries meanwhile
+        from pydantic import ValidationError
+
         from ved.examination.report import ANSWER_BYTES, Answer
 
         answers = self._process.stdout
@@ -129,7 +131,7 @@ class Child:
                 received += chunk
         try:
             return Answer.model_validate_json(bytes(received))
-        except ValueError as error:
+        except ValidationError as error:
             raise ChildEndedError("its answer is not valid") from error
 
     def _how_it_ended(self) -> tuple[str, bool]:
