@@ -6,8 +6,6 @@ has a pair for each action. The samples are wider than usual, so that each step 
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 
 from ved import environment
@@ -15,20 +13,12 @@ from ved import environment
 environment.prepare()  # before the imports that read it
 
 from docs.pictures import github  # noqa: E402
+from docs.pictures.wide_samples import SOURCES  # noqa: E402
 from examples.demo.runner import run_action  # noqa: E402
 from ved.localhub import LocalHub, samples  # noqa: E402
-from ved.localhub.samples import SampleCheckpoint, SampleOptions  # noqa: E402
 
 FOLDER = Path(__file__).parents[1] / "images"
 TOKEN = "hf_pictures"  # noqa: S105 - only for the local Hub
-WIDE = SampleOptions(hidden_size=768)
-SOURCES: Mapping[str, Callable[[], SampleCheckpoint]] = {
-    "google/vit-base-patch16-224-in21k": partial(samples.vit, WIDE),
-    "facebook/dinov2-base": partial(samples.dinov2, WIDE),
-    "openai-community/gpt2": partial(samples.gpt2, WIDE),
-    "google-bert/bert-base-uncased": partial(samples.bert, WIDE),
-    "FacebookAI/roberta-base": partial(samples.roberta, WIDE),
-}
 
 BEFORE = """\
 namespace: my-org

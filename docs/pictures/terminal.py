@@ -11,9 +11,8 @@ import subprocess
 import sys
 import tempfile
 import termios
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 from ved import environment
@@ -26,19 +25,12 @@ from rich.console import Console  # noqa: E402
 from rich.terminal_theme import DIMMED_MONOKAI, TerminalTheme  # noqa: E402
 from rich.text import Text  # noqa: E402
 
+from docs.pictures.wide_samples import SOURCES  # noqa: E402
 from ved.localhub import LocalHub, samples  # noqa: E402
-from ved.localhub.samples import SampleCheckpoint, SampleOptions  # noqa: E402
 
 FOLDER = Path(__file__).parents[1] / "images"
 COLUMNS, ROWS = 100, 40
 TOKEN = "hf_pictures"  # noqa: S105 - only for the local Hub
-WIDE = SampleOptions(hidden_size=768)
-SOURCES: Mapping[str, Callable[[], SampleCheckpoint]] = {
-    "google/vit-base-patch16-224-in21k": partial(samples.vit, WIDE),
-    "facebook/dinov2-base": partial(samples.dinov2, WIDE),
-    "openai-community/gpt2": partial(samples.gpt2, WIDE),
-    "FacebookAI/roberta-base": partial(samples.roberta, WIDE),
-}
 BEFORE = """\
 namespace: my-org
 defaults: {license: apache-2.0, language: en}

@@ -113,7 +113,7 @@ class DiskBudget:
 
     def fits(self, need: DiskNeed) -> bool:
         """Return whether there is room for a pair now."""
-        return self._used(need.sources) + need.output + self._kept <= self.limit
+        return self._has_room(need, need.output)
 
     def keep(self, need: DiskNeed) -> None:
         """Count the checkpoint of a pair as kept, without having reserved it."""
@@ -147,13 +147,17 @@ class DiskBudget:
             self._outputs.append(need)
         return evicted
 
+    def _has_room(self, need: DiskNeed, output: int) -> bool:
+        """Return whether there is room for a pair's sources and `output` more bytes."""
+        return self._used(need.sources) + output + self._kept <= self.limit
+
     def _make_room(self, need: DiskNeed, output: int) -> list[str]:
         """Wait for room for a pair's sources and `output` more bytes.
 
         Returns:
             the names of the sources that gave way.
         """
-        while self._used(need.sources) + output + self._kept > self.limit:
+        while not self._has_room(need, output):
             if not self._outputs:
                 evicted = [name for name in self._sources if name not in need.sources]
                 for name in evicted:
