@@ -43,6 +43,7 @@ ORDER = (
         "limits",
         "environment",
         "interruption",
+        "parser",
         "redaction",
         "garbage",
         "modeling",

@@ -139,6 +139,26 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.findall(r"^    (\w+) ", text, re.MULTILINE) == list(COMMANDS)
 
 
+def test_cli_without_a_command_prints_the_overview(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    printed = capsys.readouterr()
+    assert (ended.value.code, printed.out) == (2, "")
+    assert re.findall(r"^    (\w+) ", printed.err, re.MULTILINE) == list(COMMANDS)
+    assert "ved init" in printed.err  # where to begin
+
+
+def test_help_in_a_narrow_terminal_keeps_paths_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    with pytest.raises(SystemExit):
+        main(["completion", "--help"])
+    text = capsys.readouterr().out
+    assert "~/.local/share/bash-completion/completions/ved" in text
+    assert max(map(len, text.splitlines())) <= 50
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [
@@ -163,13 +183,18 @@ def test_help_of_a_command_lists_its_options(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "the following arguments are required: COMMAND"),
-        (["biuld"], "invalid choice: 'biuld'"),
+        (["biuld"], "invalid choice: 'biuld'; did you mean build?"),
+        (["paln", "--json"], "did you mean plan?"),
+        (["help"], "did you mean --help?"),
+        (["publish"], "choose from init, validate, "),
+        (["--jsn"], "usage: ved [-h]"),
+        (["--json", "plan"], "write it after ved plan"),
         (["plan", "--jsn"], "usage: ved plan"),
         (["plan", "--jsn"], "--jsn; did you mean --json?"),
         (["build", "a.yaml", "b.yaml"], "usage: ved build"),
         (["build", "--quiet", "--verbose"], "not allowed with argument -q/--quiet"),
         (["completion", "csh"], "invalid choice: 'csh'"),
+        (["completion", "fihs"], "did you mean fish?"),
         (["assemble"], "--encoder_model_name_or_path/--encoder-model-name-or-path"),
         (["plan", "x", "--json", "--shards", "2"], "not allowed with argument --json"),
         (["plan", "x", "--shards", "many"], "argument --shards: invalid int value: 'many'"),

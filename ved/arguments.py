@@ -1,60 +1,34 @@
 """The arguments of the command line: every command with its options and help texts."""
 
 import argparse
-import difflib
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, get_args
+from typing import TypeAlias, get_args
 
 import ved
 from ved.manifest.fields import WeightFormat
+from ved.parser import CommandList, Parser
 
 DEFAULT_MANIFEST = "pairs.yaml"
 
 SHELLS = ("bash", "zsh", "fish")
 """The shells that `ved completion` knows."""
 
-
-def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Return the parsed arguments; the option `command` is the name of the chosen command.
-
-    A wrong argument prints the usage of its command, and ends the process with status 2.
-
-    Args:
-        arguments: the arguments; those of the process if None.
-    """
-    options, unknown = build_parser().parse_known_args(arguments)
-    if unknown:
-        # argparse itself would print the usage of the main command.
-        parser: argparse.ArgumentParser = options.parser
-        known = [name for action in parser._actions for name in action.option_strings]
-        near = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
-    return options
+_PURPOSE = (
+    "Join a pretrained vision encoder and a pretrained text decoder into one checkpoint, which you "
+    "fine-tune into a captioner or a text reader, and publish it to the Hugging Face Hub."
+)
+_WAY_IN = (
+    "Start with ved init in a new repository, or try VED without an account: ved localhub "
+    "--samples. ved COMMAND --help lists the options of a command. The documentation: "
+    "https://ved-action.github.io/ved/"
+)
 
 
-class _CommandList(argparse.HelpFormatter):
-    """Formats the list of commands in two columns, also in Python 3.11."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog)
-        self._action_max_length = len("    completion")
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser without colors: what it prints is cleaned of control characters."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.color = False  # Python 3.14 colors helps and errors
-
-
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Return the parser of all commands."""
-    parser = _Parser(prog="ved", description=ved.__doc__, formatter_class=_CommandList)
+    parser = Parser(prog="ved", description=_PURPOSE, epilog=_WAY_IN, formatter_class=CommandList)
     parser.add_argument("--version", action="version", version=f"ved {ved.__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_init(commands)
     _add_validate(commands)
     _add_families(commands)
@@ -67,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
+_Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
 def _add_command(commands: _Commands, name: str, help_text: str) -> argparse.ArgumentParser:

@@ -18,7 +18,7 @@ from contextlib import (
 from typing import TYPE_CHECKING, NoReturn
 
 from ved import environment, interruption, logs
-from ved.arguments import build_parser, parse
+from ved.arguments import build_parser
 from ved.errors import ErrorCode, RequestError, VedError, as_ved_error
 from ved.interruption import ExitStatus
 from ved.logs import CleanStream
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may not know a character
     with redirect_stdout(CleanStream(sys.stdout)), redirect_stderr(CleanStream(sys.stderr)):
-        return _run_command(parse(arguments))
+        return _run_command(build_parser().parse(arguments))
 
 
 def _run_command(options: argparse.Namespace) -> int:

@@ -49,6 +49,8 @@ def a_grid(written: str) -> str:
 
 FILE_KEYS = ("namespace", "defaults", "pairs", "grid", "mapping")
 
+_ONE = "pairs: [{repo: o/r, encoder: e, decoder: d}]"
+
 # Files that are not a mapping with pairs
 WHOLE_FILE = [
     _in_file("", "1:1", "wrong-type", *FILE_KEYS, "nothing"),
@@ -70,6 +72,12 @@ WHOLE_FILE = [
     ),
     _in_file("pairs:", "1:7", "wrong-type", "nothing"),
     _in_file("pair: []", "1:1", "unknown-key", "'pair'", "'pairs'"),
+    _in_file("models: []", "1:1", "unknown-key", "'pairs'"),
+    _in_file(f"{_ONE}\nvisibility: private", "2:1", "unknown-key", "'private: true'", "'defaults'"),
+    _in_file(f"{_ONE}\norganization: me", "2:1", "unknown-key", "'namespace'"),
+    _in_file("pairs: [{target: o/r, encoder: e, decoder: d}]", "1:10", "unknown-key", "'repo'"),
+    _in_file("pairs: [{repo: o/r, vision: e, decoder: d}]", "1:21", "unknown-key", "'encoder'"),
+    _in_file("pairs: [{repo: o/r, encoder: e, text: d}]", "1:33", "unknown-key", "'decoder'"),
 ]
 
 # Files with the usual mistakes of people who write YAML by hand
@@ -195,7 +203,7 @@ PAIR_SHAPE = [
     _in_pair("token_ids", '{eos: "1"}', 20, "wrong-type", "'1'"),
     _in_pair("token_ids", "{eos: true}", 20, "wrong-type", "true"),
     _in_pair("token_ids", "{eos: }", 19, "wrong-type", "nothing"),
-    _in_pair("token_ids", "{bos: 1}", 15, "unknown-key", "'bos'", "'eos'"),
+    _in_pair("token_ids", "{bos: 1}", 15, "unknown-key", "'bos'", "'decoder_start'"),
     _in_pair("token_ids", "3", 14, "wrong-type", "decoder_start, pad, eos", "3"),
     _in_pair("seed", "4294967296", 9, "value-not-allowed", "below 4294967296"),
     _in_pair("seed", "-1", 9, "value-not-allowed", "at least 0", "-1"),
@@ -221,6 +229,14 @@ PAIR_SHAPE = [
     _in_pair("language", "{en: fr}", 13, "wrong-type", "a list", "a mapping"),
     _in_pair("description", "[a]", 16, "wrong-type", "text", "a list"),
     _in_pair("collection", "a  b", 15, "value-not-allowed", "'a  b'", "owner/title", "60"),
+    _in_pair("visibility", "private", 3, "unknown-key", "'private: true'"),
+    _in_pair("public", "true", 3, "unknown-key", "'private: false'"),
+    _in_pair("visibility", "internal", 3, "unknown-key", "'private'"),
+    _in_pair("name", "x", 3, "unknown-key", "private, license", "repo, encoder"),
+    _in_pair("owner", "x", 3, "unknown-key", "'namespace' beside 'pairs'"),
+    _in_pair("encoder", "{name: a}", 13, "unknown-key", "'model'"),
+    _in_pair("encoder", "{model: a, branch: b}", 23, "unknown-key", "'revision'"),
+    _in_pair("encoder", "{model: a, dtype: float32}", 23, "unknown-key", "beside 'encoder'"),
     _in_pair("decodr", "x", 3, "unknown-key", "'decodr'", "'decoder'"),
     _in_pair(r'"a\nb"', "x", 3, "unknown-key", r"'a\nb'", "private, license", "repo, encoder"),
 ]

@@ -62,14 +62,17 @@ def find_family(role: Role, model_type: object, origin: str) -> Family:
         advice = f"Name a repo with a complete config as well: {role}: {{model: ..., config: ...}}."
         raise VedError(cause, f"{advice} {remedy}", code=ErrorCode.CONFIG_NOT_USABLE)
     other: Role = "decoder" if role == "encoder" else "encoder"
-    reason, use = REFUSED_BY_ROLE[role].get(model_type, UNKNOWN[role])
-    advice = f"Use {use}, for instance."
     if model_type in {*_FAMILIES[other], *_TWINS[other]}:
-        reason = f"it is an {other}" if other == "encoder" else f"it is a {other}"
-        advice = f"It can be the {other}: are encoder and decoder swapped?"
+        raise VedError(
+            f"Encoder and decoder look swapped: {origin} is a {quoted(model_type)} checkpoint, "
+            f"which can only be the {other}.",
+            f"Swap them, or name another {role}.",
+            code=ErrorCode.UNSUPPORTED_FAMILY,
+        )
+    reason, use = REFUSED_BY_ROLE[role].get(model_type, UNKNOWN[role])
     raise VedError(
         f"{origin} is a {quoted(model_type)} checkpoint, which cannot be the {role} of a vision "
         f"encoder-decoder: {reason}.",
-        f"{advice} {remedy}",
+        f"Use {use}, for instance. {remedy}",
         code=ErrorCode.UNSUPPORTED_FAMILY,
     )

@@ -1,14 +1,14 @@
 """Convert pydantic's validation errors to problems: a plain message, a place and a code each."""
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ved.errors import ErrorCode
+from ved.manifest.guessed_keys import known_word, meant_key, with_value
 from ved.manifest.problems import Problem
 from ved.manifest.yaml_messages import KEY_WITHOUT_SPACE, SPACE_AFTER_COLON, SPACE_AFTER_DASH
 from ved.manifest.yaml_nodes import Node, Scalar, Value, describe_value
@@ -53,7 +53,7 @@ def problems_in(error: ValidationError, root: Node, model: type[BaseModel]) -> I
     """
     details = error.errors(include_url=False)
     nearest = {
-        detail["loc"]: _nearest_key(model, detail["loc"])
+        detail["loc"]: _nearest_key(model, detail["loc"], root)
         for detail in details
         if detail["type"] == "extra_forbidden"
     }
@@ -95,7 +95,7 @@ def _problem(
     where = node.where
     if detail["type"] == "extra_forbidden":
         parts["unknown"] = quoted(str(key))
-        parts["advice"] = _advice(str(key), _model_at(model, path), nearest)
+        parts["advice"] = _advice(str(key), node.value, model, path, root, nearest)
         where = root.find(path).keys[str(key)]
     elif detail["type"] == "model_type":
         expected = _model_at(model, detail["loc"])
@@ -125,21 +125,58 @@ def _hint(key: int | str, value: Value, *, is_list: bool) -> str:
     return ""
 
 
-def _advice(key: str, model: type[BaseModel], nearest: str | None) -> str:
-    """Return what to write in place of an unknown key of a mapping."""
+def _advice(
+    key: str,
+    value: Value,
+    model: type[BaseModel],
+    path: Sequence[int | str],
+    root: Node,
+    nearest: str | None,
+) -> str:
+    """Return what to write in place of an unknown key.
+
+    Args:
+        key: the key.
+        value: its value.
+        model: the model of the file.
+        path: where the mapping is that has the key.
+        root: the parsed file.
+        nearest: the key of that mapping that is meant; None if there is none.
+    """
     if re.match(r"\w+:\S", key):
         return SPACE_AFTER_COLON
+    text = value.text if isinstance(value, Scalar) else ""
     if nearest:
-        return f"did you mean '{nearest}'?"
-    for name, field in model.model_fields.items():
-        if any(key in inner.model_fields for inner in _models_in(field.annotation)):
+        return f"did you mean '{with_value(nearest, key, text)}'?"
+    fields = _model_at(model, path).model_fields
+    for name, field in fields.items():
+        inner = {each for found in _models_in(field.annotation) for each in found.model_fields}
+        if key in inner:
             return f"it is a key of '{name}': indent it below '{name}'"
-    return f"the keys here are {', '.join(model.model_fields)}"
+        if "private" in inner and known_word(key, ["private"]):
+            return f"did you mean '{with_value('private', key, text)}' below '{name}'?"
+    outer = _key_of_outer_mapping(key, model, path, root)
+    return outer or f"the keys here are {', '.join(fields)}"
 
 
-def _nearest_key(model: type[BaseModel], loc: tuple[int | str, ...]) -> str | None:
-    near = difflib.get_close_matches(str(loc[-1]), _model_at(model, loc[:-1]).model_fields, n=1)
-    return near[0] if near else None
+def _key_of_outer_mapping(
+    key: str, model: type[BaseModel], path: Sequence[int | str], root: Node
+) -> str:
+    """Return where to write a key that belongs further out; empty if it belongs nowhere."""
+    for depth in reversed(range(len(path))):
+        beside = next((part for part in path[depth:] if isinstance(part, str)), "exclude")
+        meant = known_word(key, _model_at(model, path[:depth]).model_fields)
+        # A pair is excluded by its sources alone.
+        if meant and beside != "exclude" and meant not in root.find(path[:depth]).keys:
+            written = "it" if meant == key else f"'{meant}'"
+            return f"write {written} beside '{beside}', not below it"
+    return ""
+
+
+def _nearest_key(model: type[BaseModel], loc: tuple[int | str, ...], root: Node) -> str | None:
+    """Return the key that an unknown key means; None if nothing is certain."""
+    present = root.find(loc[:-1]).keys
+    return meant_key(str(loc[-1]), _model_at(model, loc[:-1]).model_fields, present)
 
 
 def _model_at(model: type[BaseModel], path: Iterable[int | str]) -> type[BaseModel]:

@@ -1,0 +1,89 @@
+"""The keys of a manifest that people guess, and the keys that they mean.
+
+`difflib` finds what is spelled alike; these are synonyms.
+"""
+
+import difflib
+from collections.abc import Collection, Mapping
+
+_MEANT: Mapping[str, Collection[str]] = {
+    "pairs": ("models", "checkpoints", "entries", "repos"),
+    "grid": ("matrix", "product"),
+    "defaults": ("settings", "options", "common", "shared"),
+    "namespace": (
+        *("organization", "org", "owner", "user", "username", "account"),
+        "author",
+    ),
+    "repo": (
+        *("name", "id", "target", "output", "destination", "to", "model_id", "model_name"),
+        *("hub_model_id", "repository", "push_to", "publish_to"),
+    ),
+    "encoder": ("vision", "vision_model", "image", "image_model", "vit", "backbone"),
+    "decoder": ("text", "text_model", "language_model", "llm", "lm", "gpt2"),
+    "encoders": ("vision", "vision_models", "images", "image_models"),
+    "decoders": ("text", "texts", "text_models", "language_models", "llms"),
+    "model": (
+        *("name", "id", "repo", "repo_id", "repository", "path", "dir", "directory", "url"),
+        *("source", "checkpoint", "pretrained", "from"),
+    ),
+    "revision": ("rev", "ref", "branch", "tag", "commit", "sha", "hash", "version"),
+    "weights_from": ("format", "weights", "framework", "from_flax", "from_pt"),
+    "weights": ("format", "formats", "framework", "frameworks"),
+    "private": ("visibility", "public", "access", "is_public"),
+    "dtype": ("precision", "type"),
+    "seed": ("random_seed", "random_state", "rng"),
+    "language": ("locale",),
+    "token_ids": ("special_tokens", "tokens"),
+    "pad": ("pad_token_id",),
+    "eos": ("eos_token_id", "end"),
+    "decoder_start": ("bos", "bos_token_id", "start", "decoder_start_token_id"),
+    "description": ("summary", "notes", "readme", "card", "text", "about"),
+    "exclude": ("skip", "except", "without"),
+    "overrides": ("include",),
+}
+"""Guesses, all in small letters, by the key that is meant."""
+
+_IS_PRIVATE = {
+    ("visibility", "private"): True,
+    ("visibility", "public"): False,
+    ("access", "private"): True,
+    ("access", "public"): False,
+    ("public", "true"): False,
+    ("public", "false"): True,
+    ("is_public", "true"): False,
+    ("is_public", "false"): True,
+}
+"""The value of `private` by another key and its value."""
+
+
+def meant_key(guess: str, keys: Collection[str], present: Collection[str]) -> str | None:
+    """Return the key that an unknown key of a mapping means; None if nothing is certain.
+
+    Args:
+        guess: the unknown key.
+        keys: the keys that the mapping may have.
+        present: the keys that it has. Another word does not mean one of them.
+    """
+    word = known_word(guess, [key for key in keys if key not in present])
+    near = difflib.get_close_matches(guess.lower(), keys, n=1)
+    return word or next(iter(near), None)
+
+
+def known_word(guess: str, keys: Collection[str]) -> str | None:
+    """Return the key that is the same as an unknown one, or has the same meaning; None if none."""
+    word = guess.lower().replace("-", "_")
+    if word in keys:
+        return word
+    return next((key for key in _MEANT if key in keys and word in _MEANT[key]), None)
+
+
+def with_value(key: str, guess: str, value: str) -> str:
+    """Return the key to write instead of a guess, with its value if the guess has another one.
+
+    Args:
+        key: the key that is meant.
+        guess: the unknown key.
+        value: its value in the file.
+    """
+    is_private = _IS_PRIVATE.get((guess.lower(), value.lower())) if key == "private" else None
+    return key if is_private is None else f"{key}: {str(is_private).lower()}"

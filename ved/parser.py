@@ -1,0 +1,76 @@
+"""Parse the arguments of a command line, and suggest a right name for a wrong one."""
+
+import argparse
+import difflib
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+
+class WholeWords(argparse.HelpFormatter):
+    """Wraps texts between words only, so that addresses and paths can be copied."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        words = " ".join(text.split())
+        return textwrap.wrap(words, width, break_long_words=False, break_on_hyphens=False)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(f"{indent}{line}" for line in self._split_lines(text, width))
+
+
+class CommandList(WholeWords):
+    """Formats the list of commands in two columns, also in Python 3.11."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        self._action_max_length = len("    completion")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser without colors: what it prints is cleaned of control characters."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **{"formatter_class": WholeWords, **options})
+        self.color = False  # Python 3.14 colors helps and errors
+
+    def nearest(self, name: str, choices: Iterable[str] = ()) -> str | None:
+        """Return the choice or option that a misspelled name means; None if there is none."""
+        options = [name for action in self._actions for name in action.option_strings]
+        return next(iter(difflib.get_close_matches(name, [*choices, *options], n=1)), None)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse a wrong choice with the same text in each version of Python."""
+        if action.choices is None or value in action.choices:
+            return
+        near = self.nearest(str(value), action.choices)
+        hint = f"did you mean {near}?" if near else f"choose from {', '.join(action.choices)}"
+        raise argparse.ArgumentError(action, f"invalid choice: {value!r}; {hint}")
+
+    def parse(self, arguments: Sequence[str] | None = None) -> argparse.Namespace:
+        """Return the parsed arguments.
+
+        Wrong arguments print the usage of their command, and end the process with status 2.
+        Without a command, the overview of all commands is printed instead.
+
+        Args:
+            arguments: the arguments; those of the process if None.
+        """
+        options, unknown = self.parse_known_args(arguments)
+        command: Parser = getattr(options, "parser", self)
+        if unknown:
+            # argparse itself would print the usage of the main command.
+            command.refuse(unknown)
+        if command is self:
+            self.print_help(sys.stderr)
+            self.exit(2)
+        return options
+
+    def refuse(self, unknown: Sequence[str]) -> NoReturn:
+        """End the process with the error of arguments that no parser knows."""
+        name = unknown[0].partition("=")[0]
+        near = self.nearest(name)
+        if near == name:
+            self.error(f"{name} is an option of {self.prog}: write it after {self.prog}")
+        hint = f"; did you mean {near}?" if near else ""
+        self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
