@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ved.errors import ErrorCode, VedError
 from ved.families.config_class import ConfigClass
+from ved.text import first_line
 
 
 @dataclass(frozen=True)
@@ -85,3 +87,18 @@ def as_decoder(config: PartConfig) -> PartConfig:
     if config.get("encoder_layers", layers) < layers:
         changes |= {"encoder_layers": layers, "num_hidden_layers": layers}
     return config.changed(**changes)
+
+
+def not_a_part(origin: str, error: Exception) -> VedError:
+    """Return the error for a config that is read, and cannot be a part of a checkpoint.
+
+    Args:
+        origin: the origin of the config.
+        error: the reason.
+    """
+    return VedError(
+        f"The config of {origin} cannot be a part of a checkpoint: transformers fails to write "
+        f"or read its settings ({first_line(error)}).",
+        "Use another config: {role}: {model: ..., config: ...}.",
+        code=ErrorCode.CONFIG_NOT_USABLE,
+    )

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from ved.assembly import generation_settings
-from ved.assembly.config import CheckpointConfig, PartConfig
+from ved.assembly.config import CheckpointConfig, PartConfig, as_decoder, combine, not_a_part
 from ved.assembly.special_tokens import DecoderSettings, SpecialTokens
 from ved.errors import ErrorCode, VedError
 from ved.families.config_class import COMMON, FORMAT, ConfigClass
+from ved.families.config_classes import GPT2, VIT
 from ved.manifest.fields import Dtype
 from ved.modeling.families import DECODERS, ENCODERS
 from ved.sources.snapshot import CONFIG
-from ved.sources.source import Source
+from ved.sources.source import ResolvedSource, Source
 
 GENERATION_CONFIG = "generation_config.json"
 
@@ -153,6 +154,31 @@ def write_config(config: CheckpointConfig, directory: Path, dtype: Dtype) -> Non
         for part in (content, content["encoder"], content["decoder"]):
             part["dtype"] = dtype
     _write_json(directory / CONFIG, content)
+
+
+def write_trial_config(config: PartConfig, source: ResolvedSource, directory: Path) -> None:
+    """Write the config of a checkpoint that has this half, for `trials.try_config`.
+
+    The other half is a placeholder: a config has two halves side by side, and no setting of one
+    changes the other.
+
+    Args:
+        config: the config of a source.
+        source: the source.
+        directory: an existing directory.
+
+    Raises:
+        VedError: the config cannot be a part of a checkpoint.
+        OSError: the file cannot be written.
+    """
+    halves = {"encoder": complete(VIT, {}), "decoder": complete(GPT2, {}), source.role: config}
+    combined = combine(halves["encoder"], as_decoder(halves["decoder"]))
+    try:
+        write_config(combined, directory, "source")
+    except OSError:
+        raise
+    except Exception as error:  # of strange settings
+        raise not_a_part(str(source.config_snapshot), error) from error
 
 
 def write_generation_config(

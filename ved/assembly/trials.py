@@ -15,48 +15,32 @@ from PIL import Image
 from transformers import AutoConfig, AutoTokenizer
 
 from ved.assembly import japanese, processing_files
-from ved.assembly.config import PartConfig, as_decoder, combine
-from ved.assembly.config_files import complete, write_config
+from ved.assembly.config import not_a_part
 from ved.assembly.image_processor import not_usable
 from ved.assembly.processing_files import ImageProcessorFiles, TokenizerFiles
 from ved.errors import ErrorCode, VedError
-from ved.families.config_classes import GPT2, VIT
-from ved.families.family import Role
 from ved.text import first_line, quoted
 
 _TRIED_TOKENS = 40
 """How many tokens of a vocabulary make the text that a tokenizer is tried with."""
 
 
-def try_config(config: PartConfig, role: Role, origin: str) -> None:
-    """Write the config of a checkpoint, and read it.
-
-    The other half of the checkpoint is a placeholder: its config has two halves side by
-    side, and no setting of one changes the other.
+def try_config(directory: Path, origin: str) -> None:
+    """Read the config of a checkpoint.
 
     Args:
-        config: the config of a source.
-        role: the role of the source.
-        origin: the origin of its config, for errors.
+        directory: where `config_files.write_trial_config` has written it.
+        origin: the origin of the config of one half, for errors.
 
     Raises:
-        VedError: the config cannot be a part of a checkpoint.
+        VedError: transformers cannot read it.
     """
-    halves = {"encoder": complete(VIT, {}), "decoder": complete(GPT2, {}), role: config}
     try:
-        with tempfile.TemporaryDirectory(prefix=".ved-trial-") as directory:
-            combined = combine(halves["encoder"], as_decoder(halves["decoder"]))
-            write_config(combined, Path(directory), "source")
-            AutoConfig.from_pretrained(directory, local_files_only=True)
-    except (VedError, OSError):
+        AutoConfig.from_pretrained(directory, local_files_only=True)
+    except OSError:
         raise
     except Exception as error:  # strange settings make transformers raise anything
-        raise VedError(
-            f"The config of {origin} cannot be a part of a checkpoint: transformers fails to write "
-            f"or read its settings ({first_line(error)}).",
-            f"Use another config: {role}: {{model: ..., config: ...}}.",
-            code=ErrorCode.CONFIG_NOT_USABLE,
-        ) from error
+        raise not_a_part(origin, error) from error
 
 
 def try_image_processor(files: ImageProcessorFiles, origin: str) -> ImageProcessorFiles:

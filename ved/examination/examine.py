@@ -4,17 +4,17 @@ The examining process runs this. The libraries that it calls may do anything wit
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from ved.assembly.config import PartConfig, as_decoder
-from ved.assembly.config_files import load_config
 from ved.assembly.image_processor import prepare_image_processor
 from ved.assembly.ledger import Ledger
-from ved.assembly.parts import Part, source_part
 from ved.assembly.tokenizer import prepare_tokenizer
 from ved.errors import VedError
 from ved.examination.report import (
@@ -22,64 +22,106 @@ from ved.examination.report import (
     Examination,
     LoadRequest,
     Problem,
+    Request,
     Tensors,
     TiedTensors,
     one_line,
 )
-from ved.families.family import Role
+from ved.examination.source_files import TRIAL
 from ved.sources.source import Source
+from ved.tensors.files import open_weights
 from ved.tensors.tensor import StoredTensor, nbytes
 
-_PREPARE: Mapping[Role, tuple[Callable[..., Any], str]] = {
-    "encoder": (prepare_image_processor, "image_processor"),
-    "decoder": (prepare_tokenizer, "tokenizer"),
-}
-"""The function that prepares the files of a role, and the field of the examination for them."""
+if TYPE_CHECKING:
+    from ved.assembly.parts import Part
 
 
 def examine(request: AnyRequest, directory: Path) -> Examination:
     """Return what is known of a source, or of a published checkpoint.
+
+    Libraries are imported by the steps that need them: jax takes as long as all that "files" does,
+    and so does transformers.
 
     Args:
         request: the source, or the checkpoint.
         directory: the directory of its small files and header files.
     """
     if isinstance(request, LoadRequest):
-        from ved.examination.load import load  # imports transformers
+        from ved.examination.load import load
 
         return load(request, directory)
-    source = request.source(directory)
+    steps = {"all": _do_all_steps, "files": _read_files, "trials": _run_trials}
     problems: list[Problem] = []
-    found: dict[str, Any] = {}
-    with _collected(problems):
-        config = load_config(source)
-        found["config"] = dict(config.settings)
-    if "config" not in found:
-        return Examination(problems=problems)
-    trials = None if request.steps == "before trials" else _import_trials()
-    with _collected(problems):
-        prepare, name = _PREPARE[request.role]
-        content, family = source.resolved.config, source.resolved.family
-        found[name] = prepare(directory, content, family, str(source))
-        if trials and request.role == "encoder":
-            found[name] = trials.try_image_processor(found[name], str(source))
-    with _collected(problems):
-        if trials:
-            trials.try_config(config, request.role, str(source.resolved.config_snapshot))
-        if request.steps != "trials":
-            found["tensors"] = _tensors(_part(source, config))
-    has_tensors = "tensors" in found or request.steps == "trials"
-    if trials and has_tensors and "tokenizer" in found:  # other configs may have any sizes
-        with _collected(problems):
-            trials.try_tokenizer(found["tokenizer"], directory, config["vocab_size"], str(source))
+    found = steps[request.steps](request, directory, problems)
     return Examination(problems=problems, **found)
 
 
-def _import_trials() -> Any:
-    """Return a module that imports transformers, which takes as long as all other steps."""
-    from ved.assembly import trials
+def _do_all_steps(request: Request, directory: Path, problems: list[Problem]) -> dict[str, Any]:
+    """Return all that is found, and add problems. A step is left out if it needs one that fails."""
+    from ved.assembly.config_files import load_config, write_trial_config
+
+    source, found = request.source(directory), dict[str, Any]()
+    with _collected(problems):
+        config = load_config(source)
+        found["config"] = {**config.settings}
+    if not found:
+        return found
+    with _collected(problems):
+        found |= _prepared(source, directory, tries=True)
+    with _collected(problems):
+        with TemporaryDirectory(prefix=".ved-trial-") as trial:
+            write_trial_config(config, source.resolved, Path(trial))
+            _trials().try_config(Path(trial), str(source.resolved.config_snapshot))
+        found["tensors"] = _tensors(_part(source, config))
+    if "tensors" in found and "tokenizer" in found:  # other configs may have any sizes
+        with _collected(problems):
+            rows = config["vocab_size"]
+            _trials().try_tokenizer(found["tokenizer"], directory, rows, str(source))
+    return found
+
+
+def _read_files(request: Request, directory: Path, problems: list[Problem]) -> dict[str, Any]:
+    """Return the image processor or the tokenizer, and add problems, also those of the headers."""
+    source, found = request.source(directory), dict[str, Any]()
+    with _collected(problems):
+        found |= _prepared(source, directory, tries=False)
+    with _collected(problems):
+        open_weights(source.weight_paths)
+    return found
+
+
+def _run_trials(request: Request, directory: Path, problems: list[Problem]) -> dict[str, Any]:
+    """Add the problems that `_read_files` has left out. Nothing is found that it has not found."""
+    source = request.source(directory)
+    with _collected(problems):
+        _trials().try_config(directory / TRIAL, str(source.resolved.config_snapshot))
+    with _collected(problems):
+        found = _prepared(source, directory, tries=True)
+        if source.resolved.role == "decoder":
+            rows = request.vocab_size
+            _trials().try_tokenizer(found["tokenizer"], directory, rows, str(source))
+    return {}
+
+
+def _trials() -> ModuleType:
+    from ved.assembly import trials  # imports transformers
 
     return trials
+
+
+def _prepared(source: Source, directory: Path, *, tries: bool) -> dict[str, Any]:
+    """Return the image processor or the tokenizer of a source, by its field of the examination.
+
+    Args:
+        source: the source.
+        directory: the directory of its files.
+        tries: whether an image processor is tried.
+    """
+    resolved, origin = source.resolved, str(source)
+    if resolved.role == "decoder":
+        return {"tokenizer": prepare_tokenizer(directory, resolved.config, resolved.family, origin)}
+    files = prepare_image_processor(directory, resolved.config, resolved.family, origin)
+    return {"image_processor": _trials().try_image_processor(files, origin) if tries else files}
 
 
 @contextmanager
@@ -100,13 +142,15 @@ def _collected(problems: list[Problem]) -> Iterator[None]:
         problems.append(Problem.of(error))
 
 
-def _part(source: Source, config: PartConfig) -> Part:
+def _part(source: Source, config: PartConfig) -> "Part":
+    from ved.assembly.parts import source_part
+
     # Shapes are the same for every seed.
     is_decoder = source.resolved.role == "decoder"
     return source_part(source, as_decoder(config) if is_decoder else config, seed=0)
 
 
-def _tensors(part: Part) -> Tensors:
+def _tensors(part: "Part") -> Tensors:
     shapes = {path: prod(shape.shape) for path, shape in part.initialization.shapes.items()}
     copied: Counter[str] = Counter()
     for path, match in part.ledger.copied.items():

@@ -41,8 +41,11 @@ class _Plain(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
-Steps = Literal["all", "before trials", "trials"]
-"""The steps of an examination. Its trials import transformers; an assembly begins before them."""
+Steps = Literal["all", "files", "trials"]
+"""The steps of an examination. "files" reads the files, and "trials" tries them with transformers.
+
+An assembly loads the config and traces the model itself. The trials run beside it.
+"""
 
 
 class SnapshotName(_Plain):
@@ -78,6 +81,7 @@ class Request(_Plain):
         processing: the names of the files of its image processor or tokenizer.
         config: the content of its config.json.
         steps: what the examination does; see `Steps`.
+        vocab_size: how many rows the embedding of a decoder has, for trials alone.
     """
 
     role: Role
@@ -90,12 +94,14 @@ class Request(_Plain):
     processing: list[str]
     config: dict[str, JsonValue]
     steps: Steps = "all"
+    vocab_size: int = 0
 
     @classmethod
-    def of(cls, resolved: ResolvedSource, steps: Steps = "all") -> "Request":
+    def of(cls, resolved: ResolvedSource, steps: Steps = "all", vocab_size: int = 0) -> "Request":
         """Return the request to examine a source."""
         return cls(
             steps=steps,
+            vocab_size=vocab_size,
             role=resolved.role,
             snapshot=SnapshotName.of(resolved.snapshot),
             config_snapshot=SnapshotName.of(resolved.config_snapshot),

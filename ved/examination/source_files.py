@@ -11,6 +11,9 @@ from ved.sources import ResolvedSource, headers
 
 REQUEST = "request.json"
 
+TRIAL = "trial"
+"""The directory of the config to try, in the folder of a source."""
+
 
 def collect_files(resolved: ResolvedSource, folder: Path, api: HfApi, steps: Steps = "all") -> None:
     """Write the files of a source into a folder, for the examination. Downloads them if need be.
@@ -40,9 +43,12 @@ def collect_files(resolved: ResolvedSource, folder: Path, api: HfApi, steps: Ste
     write_request(resolved, folder, steps)
 
 
-def write_request(resolved: ResolvedSource, folder: Path, steps: Steps) -> None:
+def write_request(
+    resolved: ResolvedSource, folder: Path, steps: Steps, vocab_size: int = 0
+) -> None:
     """Write the request into the folder of a source, or replace it there."""
-    (folder / REQUEST).write_text(Request.of(resolved, steps).model_dump_json())
+    request = Request.of(resolved, steps, vocab_size)
+    (folder / REQUEST).write_text(request.model_dump_json())
 
 
 def collect_checkpoint(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
-from ved.examination.examine_sources import ExaminedSources
+from ved.assembly.prepared import PreparedSource
 from ved.examination.examiner import open_examiner
 from ved.examination.report import Examination
 from ved.families.family import Role
@@ -77,16 +77,21 @@ def build_checkpoint(
         VedError: the sources cannot be assembled.
         OSError: a file cannot be read or written.
     """
-    with ExitStack() as examining, thread_pool(1) as pool:
+    with ExitStack() as examining, thread_pool(2) as pool:
         # The record reads the digests from a cache.
         meanwhile: list[Future[object]] = [pool.submit(each.digests) for each in (encoder, decoder)]
-        if not examinations:
+        if examinations:
+            prepared: Mapping[Role, PreparedSource] = {
+                role: each.prepared() for role, each in examinations.items()
+            }
+        else:
             examiner = examining.enter_context(open_examiner())
             prepare_assembly()  # the examining process imports its libraries meanwhile
-            examined = ExaminedSources([encoder.resolved, decoder.resolved], examiner, api)
-            examinations = examined.examinations
+            from ved.examination.examine_sources import ExaminedSources
+
+            examined = ExaminedSources([encoder, decoder], examiner, api)
+            prepared = examined.prepared
             meanwhile.append(pool.submit(examined.run_trials))
-        prepared = {role: each.prepared() for role, each in examinations.items()}
         from ved.assembly.assemble import assemble
 
         checkpoint = assemble(encoder, decoder, directory, settings, prepared)
