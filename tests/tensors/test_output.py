@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 
 from ved.tensors.output import hashed_file
-from ved.tensors.tensor import Array
+from ved.tensors.tensor import BLOCK_BYTES, Array
 
-PIECES = [b"", b"a", bytes(range(256)) * 5, b"the end"]
+PIECES = [b"", b"a", bytes(range(256)) * (BLOCK_BYTES // 200), b"b" * BLOCK_BYTES, b"the end"]
+"""Small ones, and those that are written alone."""
 
 
 def test_hashed_file_has_size_and_digest_of_the_file(tmp_path: Path) -> None:
     with hashed_file(tmp_path / "weights") as file:
-        for piece in PIECES:
-            file.write(piece)
+        file.write_all(PIECES[:3])
+        file.write_all(PIECES[3:])
     assert (tmp_path / "weights").read_bytes() == b"".join(PIECES)
     assert file.size == len(b"".join(PIECES))
     assert file.sha256 == hashlib.sha256(b"".join(PIECES)).hexdigest()
@@ -40,14 +41,14 @@ def test_write_all_writes_the_memory_of_arrays(tmp_path: Path) -> None:
 
 def test_hashed_file_gets_its_name_at_the_end(tmp_path: Path) -> None:
     with hashed_file(tmp_path / "weights") as file:
-        file.write(b"half")
+        file.write_all([b"half"])
         assert not (tmp_path / "weights").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["weights"]
 
 
 def write_and_fail(path: Path, error: BaseException) -> None:
     with hashed_file(path) as file:
-        file.write(b"half")
+        file.write_all([b"half"])
         raise error
 
 
@@ -84,8 +85,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
 
 def write_pieces(path: Path, sizes: list[int]) -> None:
     with hashed_file(path) as file:
-        for size in sizes:
-            file.write(b"x" * size)
+        file.write_all(b"x" * size for size in sizes)
 
 
 @pytest.mark.parametrize("sizes", [[1500], [1000, 500], [500, 1000]])

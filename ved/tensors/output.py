@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ved.interruption import raise_if_interrupted
-from ved.tensors.tensor import Array, as_bytes
+from ved.tensors.tensor import BLOCK_BYTES, Array, as_bytes
 
 
 class HashedFile:
@@ -28,33 +28,46 @@ class HashedFile:
         self._hash = hashlib.sha256()
         self.size = 0
 
-    def write(self, data: bytes | memoryview) -> None:
-        """Append bytes.
+    def write_all(self, pieces: Iterable[bytes | Array]) -> None:
+        """Append bytes, and the elements of contiguous arrays as they are in memory.
 
         Raises:
             KeyboardInterrupt: the process was interrupted.
             OSError: the file cannot be written.
         """
-        raise_if_interrupted()
-        hashed = self._pool.submit(self._hash.update, data)
-        written = 0
-        while written < len(data):
-            written += self._file.write(data[written:])
-        hashed.result()
-        self.size += len(data)
+        batches = _batches(pieces)
+        upcoming = self._pool.submit(next, batches, None)
+        while (batch := upcoming.result()) is not None:
+            raise_if_interrupted()
+            upcoming = self._pool.submit(next, batches, None)
+            hashed = self._pool.submit(self._update_hash, batch)
+            for data in batch:
+                written = 0
+                while written < len(data):
+                    written += self._file.write(data[written:])
+                self.size += len(data)
+            hashed.result()
 
-    def write_all(self, pieces: Iterable[bytes | Array]) -> None:
-        """Append bytes, and the elements of contiguous arrays as they are in memory."""
-        source = iter(pieces)
-        upcoming = self._pool.submit(next, source, None)
-        while (piece := upcoming.result()) is not None:
-            upcoming = self._pool.submit(next, source, None)
-            self.write(piece if isinstance(piece, bytes) else as_bytes(piece))
+    def _update_hash(self, batch: Iterable[memoryview]) -> None:
+        for data in batch:
+            self._hash.update(data)
 
     @property
     def sha256(self) -> str:
         """The digest of the bytes written so far, in hexadecimal."""
         return self._hash.hexdigest()
+
+
+def _batches(pieces: Iterable[bytes | Array]) -> Iterator[list[memoryview]]:
+    """Yield some pieces at a time: a hand-over to another thread takes longer than a small one."""
+    batch, size = list[memoryview](), 0
+    for piece in pieces:
+        batch.append(memoryview(piece) if isinstance(piece, bytes) else as_bytes(piece))
+        size += len(batch[-1])
+        if size >= BLOCK_BYTES:
+            yield batch
+            batch, size = [], 0
+    yield batch
 
 
 @contextmanager

@@ -13,6 +13,7 @@ end of the header, and `__metadata__`, a mapping of strings.
 import json
 import os
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -202,6 +203,6 @@ def write(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, HashedFile]:
     encoded = json.dumps(header, separators=(",", ":")).encode()
     encoded += b" " * (-len(encoded) % ALIGNMENT)
     with hashed_file(path) as file:
-        file.write(len(encoded).to_bytes(_LENGTH_BYTES, "little") + encoded)
-        file.write_all(block for tensor in tensors.values() for block in tensor.blocks())
+        blocks = (block for tensor in tensors.values() for block in tensor.blocks())
+        file.write_all(chain([len(encoded).to_bytes(_LENGTH_BYTES, "little"), encoded], blocks))
     return {path.name: file}
