@@ -38,11 +38,16 @@ Anywhere else, the results are plain lines: one for each pair, and below it a li
 which begins with a space. Results are on standard output. The log, the bars and the last line,
 which counts the pairs, are on standard error.
 
+With `--json`, the results are a list with an object for each pair, as in
+[the output `results`](action.md#outputs) of the action. `place` is the place of the pair in the
+manifest, and each of `errors` has a code, a message and a place.
+
 | variable | effect |
 | --- | --- |
 | `NO_COLOR` | no colors and no bars |
 | `FORCE_COLOR` | colors outside of a terminal, too, such as for `less -R` |
 | `TERM=dumb` | plain lines in a terminal, too |
+| `HF_HUB_DISABLE_PROGRESS_BARS=1` | no bars |
 
 """
 

@@ -330,6 +330,18 @@ def test_plan_json_is_the_output_of_the_action(run: Run, several: Path, hub: Loc
     assert {frozenset(row) for row in rows} == {frozenset(Row.model_fields)}
     assert [len(row["fingerprint"]) for row in rows] == [64, 64, 0]
     assert rows[0]["bytes"] > rows[2]["bytes"] == 0
+    # Each place is as in the text.
+    text = several.read_text()
+    columns = [text.index(f'{{"repo": "{row["repo"]}"') + 1 for row in rows]
+    file = str(several)
+    assert [row["place"] for row in rows] == [
+        {"file": file, "line": 1, "column": column} for column in columns
+    ]
+    (error,) = rows[2]["errors"]
+    assert error["code"] == ErrorCode.NO_SUCH_REPO
+    column = text.index('"team/missing"') + 1
+    assert error["place"] == {"file": file, "line": 1, "column": column}
+    assert rows[0]["errors"] == []
 
 
 def shards(run: Run, manifest: Path, count: int) -> list[dict[str, Any]]:
@@ -463,6 +475,7 @@ def test_build_json_is_the_output_of_the_action(
         ("owner/planned-3", "refused"),
     ]
     assert {frozenset(row) for row in rows} == {frozenset(Row.model_fields)}
+    assert [error["place"]["line"] for error in rows[1]["errors"]] == [1]
     # Each problem is explained once: the log has its code only.
     assert "refuse     owner/planned-3  no-such-repo" in outcome.err
     assert ErrorCode.NO_SUCH_REPO.url not in outcome.err

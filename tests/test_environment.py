@@ -1,6 +1,8 @@
 """The environment variables of the libraries are set as a whole."""
 
 import os
+import subprocess
+import sys
 
 import flax
 import jax
@@ -29,6 +31,19 @@ def test_prepare_removes_a_variable_that_is_not_honored(
     environment.prepare()
     assert libraries_variables().keys() - environment.HONORED.keys() == environment.VARIABLES.keys()
     assert environment.VARIABLES.items() <= os.environ.items()
+
+
+@pytest.mark.parametrize(("value", "are_off"), [("1", True), ("true", True), ("0", False)])
+def test_environment_knows_whether_the_user_wants_bars(value: str, are_off: bool) -> None:
+    program = "from ved import environment as e; e.prepare(); print(e.bars_are_off)"
+    finished = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, environment.NO_BARS: value},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert finished.stdout == f"{are_off}\n"
 
 
 def test_prepare_keeps_honored_variables(monkeypatch: pytest.MonkeyPatch) -> None:

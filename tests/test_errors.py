@@ -139,11 +139,14 @@ def test_annotation_of_failed_pair_ends_with_link() -> None:
     assert failed.annotations() == [
         ("error", "", f"The Hub is busy. See {ErrorCode.RATE_LIMIT.url}")
     ]
+    (error,) = Row.of(failed).errors
+    assert (error.code, error.place) == (ErrorCode.RATE_LIMIT, Row.of(failed).place)
 
 
 def test_row_and_summary_link_each_code_once() -> None:
     row = Row.of(refused())
     assert row.codes == ["gated-source", "foreign-repo"]
+    assert [error.code for error in row.errors] == ["gated-source", *row.codes]
     summary = results_table([row], "https://hub.example")
     page = MarkdownIt("commonmark").enable("table").parse(summary)
     inlines = [child for token in page for child in token.children or ()]

@@ -12,6 +12,10 @@ from urllib.parse import quote, urlsplit
 THREEFRY_PARTITIONABLE = True
 """How jax draws random numbers; the other setting gives other bits."""
 
+NO_BARS = "HF_HUB_DISABLE_PROGRESS_BARS"
+bars_are_off = os.environ.get(NO_BARS, "").upper() in ("1", "ON", "YES", "TRUE")
+"""Whether the user wants no bars. Later, VED itself sets the variable, for huggingface_hub."""
+
 XET_VARIABLES = {
     # Every source is downloaded once, so a second copy in a cache of chunks only takes disk.
     "HF_XET_CHUNK_CACHE_SIZE_BYTES": "0",
@@ -51,7 +55,7 @@ VARIABLES = {
     "TRANSFORMERS_VERBOSITY": "error",
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # VED draws one bar for everything
+    NO_BARS: "1",  # VED draws one bar for everything
     **XET_VARIABLES,
 }
 

@@ -86,10 +86,15 @@ def test_report_refuses_too_many_files(
     assert [code_of(error) for error in annotations(run)] == [ErrorCode.JOB_WITHOUT_RESULTS]
 
 
+LONG_PLACE = {"file": "f" * 500, "line": 1, "column": 1}
 LONG_ROWS: dict[str, dict[str, Any]] = {
     "reasons": {"reason": "r" * 3_900},
     "warnings": {"warnings": ["w" * 3_000] * 3},
-    "codes": {"codes": ["x" * 60] * 50},
+    "codes and errors": {
+        "codes": ["x" * 60] * 50,
+        "place": LONG_PLACE,
+        "errors": [{"code": "x" * 60, "message": "m" * 1_900, "place": LONG_PLACE}] * 2,
+    },
     "names": {"encoder": "e" * 500, "url": "u" * 500, "fingerprint": "f" * 500},
     "many": {},
 }
@@ -100,7 +105,7 @@ def test_report_has_outputs_that_the_runner_accepts(
     case: str, action: Action, folder: Path
 ) -> None:
     count = 9_000 if case == "many" else 1_500
-    rows = [row(f"owner/{case}-{number}", **LONG_ROWS[case]) for number in range(count)]
+    rows = [row(f"owner/{case[:5]}-{number}", **LONG_ROWS[case]) for number in range(count)]
     rows[-1]["action"] = "failed"
     (folder / "z.json").write_text(json.dumps(rows))
     run = action.run(None, results_file="merged.json")

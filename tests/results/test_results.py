@@ -13,7 +13,7 @@ from ved.errors import ErrorCode, RequestError
 from ved.planning.actions import ActionName
 from ved.results.merging import merge_results
 from ved.results.result import Outcome
-from ved.results.rows import Row, to_json
+from ved.results.rows import Place, Row, to_json
 from ved.results.text import count_actions
 from ved.text import clean
 
@@ -83,6 +83,14 @@ def test_merge_results_counts_an_unfinished_plan_as_failed(
     (failed,) = merge_results(tmp_path)
     assert (failed.action, failed.bytes) == ("failed", 0)
     assert failed.codes == [ErrorCode.JOB_WITHOUT_RESULTS]
+
+
+def test_merge_results_places_the_error_of_an_unfinished_plan(tmp_path: Path) -> None:
+    place = Place(file="pairs.yaml", line=3, column=5)
+    write(tmp_path, plan=[row(action="build", place=place)])
+    (failed,) = merge_results(tmp_path)
+    (error,) = failed.errors
+    assert (error.code, error.place) == (ErrorCode.JOB_WITHOUT_RESULTS, place)
 
 
 def test_merge_results_reads_rows_without_uploaded_bytes(tmp_path: Path) -> None:

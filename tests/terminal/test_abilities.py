@@ -7,6 +7,7 @@ import termios
 
 import pytest
 
+from ved import environment
 from ved.terminal.abilities import Abilities, abilities_of
 
 pytestmark = pytest.mark.unit
@@ -54,6 +55,11 @@ def test_abilities_of_a_terminal(
 ) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
     assert abilities_of(Terminal(), variables) == expected
+
+
+def test_abilities_have_no_bars_if_the_user_wants_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "bars_are_off", True)
+    assert abilities_of(Terminal(), {}) == Abilities(80, colors=True)
 
 
 @pytest.mark.parametrize(

@@ -50,8 +50,7 @@ def _read_rights(api: HfApi, token: str | bool | None) -> Rights | None:
     if not isinstance(token, str):
         raise RequestError(
             "There is no token, so nothing can be published.",
-            "Set the action's input token, or the variable HF_TOKEN, to a token that can write; "
-            "or log in with hf auth login.",
+            "Set the variable HF_TOKEN to a token that can write, or log in with hf auth login.",
             code=ErrorCode.NO_TOKEN,
         )
     if not re.fullmatch("[!-~]+", token):

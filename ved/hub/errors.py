@@ -136,7 +136,7 @@ def _explain(error: BaseException, repo: str, writing: bool) -> _Why:
     if isinstance(error, LocalTokenNotFoundError):
         return _Why(
             "there is no token",
-            "Set the action's input token or the variable HF_TOKEN.",
+            "Set the variable HF_TOKEN, or log in with hf auth login.",
             ErrorCode.NO_TOKEN,
         )
     if isinstance(error, OfflineModeIsEnabled):

@@ -26,7 +26,7 @@ def not_offered(environ: Mapping[str, str]) -> RequestError:
     if environ.get("GITHUB_ACTIONS") != "true":
         return RequestError(
             "This is not a GitHub Actions job, so it has no identity to publish with.",
-            "Set the action's input token or the variable HF_TOKEN to a token that can write.",
+            "Set the input token of the action to a token that can write.",
             code=ErrorCode.NO_TOKEN,
         )
     return RequestError(

@@ -203,6 +203,7 @@ def parse_shard(text: str) -> tuple[str, ...]:
         where = ".".join(str(part) for part in problem["loc"])
         raise RequestError(
             f"The shard cannot be read: {where and f'{where}: '}{problem['msg']}.",
-            "Give it as ${{ toJSON(matrix) }}, in a job that runs the planned matrix.",
+            "Give one element of the list `include` of a planned matrix. In a job of that matrix, "
+            "it is ${{ toJSON(matrix) }}.",
             code=ErrorCode.WRONG_INPUT,
         ) from None

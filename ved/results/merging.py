@@ -10,10 +10,12 @@ from pydantic import ValidationError
 
 from ved.errors import ErrorCode, RequestError
 from ved.manifest.fields import MAX_PAIRS
-from ved.results.rows import RESULTS_FILE_BYTES, Row, parse_rows
+from ved.results.rows import RESULTS_FILE_BYTES, Row, RowError, parse_rows
 
 _FILES = 10_000
 """The most results files. A matrix has 256 jobs, and a job has several attempts."""
+
+_NO_RESULTS = "The job for this pair produced no results; see its log."
 
 _TOTAL_BYTES = 4 * RESULTS_FILE_BYTES
 """The most bytes of all results files together."""
@@ -114,10 +116,10 @@ def _ended(row: Row) -> Row:
     if row.action in ("skip", "refuse"):
         return row.model_copy(update={"action": "skipped" if row.action == "skip" else "refused"})
     if row.action == "build" or (row.action == "card-only" and row.commit is None):
+        code, reason = ErrorCode.JOB_WITHOUT_RESULTS, _NO_RESULTS
+        errors = [RowError(code=code, message=reason, place=row.place)] if row.place else []
         update = {
-            "action": "failed",
-            "reason": "The job for this pair produced no results; see its log.",
-            "codes": [ErrorCode.JOB_WITHOUT_RESULTS],
+            **{"action": "failed", "reason": reason, "codes": [code], "errors": errors},
             "bytes": 0,
         }
         return row.model_copy(update=update)

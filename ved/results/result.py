@@ -75,6 +75,15 @@ class Result:
         return [found.message for found in self.findings if found.level == "warning"]
 
     @property
+    def errors(self) -> list[tuple[str, ErrorCode, str]]:
+        """The key, code and message of each error; for a failure during the run, its reason."""
+        errors = (found for found in self.findings if found.level == "error")
+        found = [(each.key, each.code, each.message) for each in errors]
+        if self.code is not None and self.code not in {code for _, code, _ in found}:
+            found.append(("", self.code, self.reason))
+        return found
+
+    @property
     def codes(self) -> list[ErrorCode]:
         """The codes of all errors, each once."""
         refused = [found.code for found in self.findings if found.level == "error"]

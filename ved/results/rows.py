@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 from ved.manifest.fields import is_repo_id
+from ved.manifest.problems import Location
 from ved.planning import ActionName
 from ved.results.result import BAD, Outcome, Result
 from ved.text import clean
@@ -24,7 +25,12 @@ def _few_warnings(warnings: list[str]) -> list[str]:
     return [*warnings[:_MAX_WARNINGS], f"There are {rest} more."] if rest > 0 else warnings
 
 
+def _few_errors(errors: list["RowError"]) -> list["RowError"]:
+    return errors[:_MAX_ERRORS]
+
+
 _MAX_WARNINGS = 50
+_MAX_ERRORS = 50
 _MAX_NAME = 500
 """The most characters of a name. A local directory has one of any length."""
 
@@ -36,10 +42,45 @@ _Code = Annotated[str, Field(pattern="^[a-z-]+$", max_length=_MAX_CODE)]
 _Text = Annotated[str, AfterValidator(clean)]
 _Name = Annotated[str, AfterValidator(partial(clean, limit=_MAX_NAME))]
 _Bytes = Annotated[int, Field(ge=0, lt=2**63)]
+_Count = Annotated[int, Field(ge=1, lt=2**31)]
+
+
+class Place(BaseModel):
+    """A place in the manifest; lines and columns count from 1."""
+
+    model_config = ConfigDict(frozen=True)
+
+    file: _Name
+    line: _Count
+    column: _Count
+
+    @classmethod
+    def of(cls, where: Location) -> "Place":
+        """Return a place as data."""
+        return cls(file=where.file, line=where.line, column=where.column)
+
+    def shortened(self, characters: int) -> "Place":
+        """Return the place with a shorter name of the file."""
+        return self.model_copy(update={"file": clean(self.file, characters)})
+
+
+class RowError(BaseModel):
+    """An error of a failed or refused pair."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: _Code
+    message: _Text
+    place: Place
 
 
 class Row(BaseModel):
-    """One object of the output `results`; the attributes are those of `Result`."""
+    """One object of the output `results`; most attributes are those of `Result`.
+
+    Attributes:
+        place: where the pair begins in the manifest.
+        errors: why the pair failed or was refused, each at the key that it is about.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -50,6 +91,8 @@ class Row(BaseModel):
     reason: _Text
     codes: Annotated[list[_Code], Field(max_length=_MAX_CODES)] = []
     warnings: Annotated[list[_Text], AfterValidator(_few_warnings)]
+    place: Place | None = None
+    errors: Annotated[list[RowError], AfterValidator(_few_errors)] = []
     commit: Annotated[str, Field(pattern="^[0-9a-f]{40}$")] | None
     url: _Name | None
     fingerprint: _Name
@@ -68,6 +111,11 @@ class Row(BaseModel):
             reason=result.reason,
             codes=[*result.codes],
             warnings=result.warnings,
+            place=Place.of(result.pair.where),
+            errors=[
+                RowError(code=code, message=message, place=Place.of(result.pair.location(key)))
+                for key, code, message in result.errors
+            ],
             commit=result.commit,
             url=result.url,
             fingerprint=result.fingerprint,
@@ -118,6 +166,15 @@ def _shortened(row: Row, characters: int, warnings: int) -> Row:
         "warnings": [clean(text, characters) for text in row.warnings[:warnings]],
         "encoder": clean(row.encoder, characters),
         "decoder": clean(row.decoder, characters),
+        "errors": [
+            RowError(
+                code=each.code,
+                message=clean(each.message, characters),
+                place=each.place.shortened(characters),
+            )
+            for each in row.errors[: max(warnings, 1)]
+        ],
+        "place": row.place and row.place.shortened(characters),
     }
     if not warnings:
         # A row of another job may have longer ones than VED writes.

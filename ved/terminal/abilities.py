@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
+from ved import environment
 from ved.logs import CleanStream
 
 _MIN_WIDTH, _MAX_WIDTH = 40, 140
@@ -41,7 +42,8 @@ def abilities_of(
 
     `NO_COLOR` forbids all control characters. `FORCE_COLOR` asks for colors where there is no
     terminal, such as in a pager or in a log that displays them. A terminal with `TERM=dumb` has
-    lines only. Source of the names: https://no-color.org and https://force-color.org.
+    lines only. `HF_HUB_DISABLE_PROGRESS_BARS` forbids bars. Source of the names:
+    https://no-color.org, https://force-color.org and huggingface_hub.
 
     Args:
         stream: where to print.
@@ -59,7 +61,7 @@ def abilities_of(
     return Abilities(
         width=width,
         colors=not forbidden and (is_terminal or forced),
-        bars=not forbidden and is_terminal,
+        bars=not forbidden and is_terminal and not environment.bars_are_off,
     )
 
 
