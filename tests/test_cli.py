@@ -23,6 +23,7 @@ from tests.support.publishing import TOKEN, files_of, heads, pair
 from tests.support.web import web
 from ved.cli import main
 from ved.errors import ErrorCode
+from ved.families.overview import format_table, overview
 from ved.families.table import DECODERS, ENCODERS
 from ved.families.twins import TWIN_DECODERS, TWIN_ENCODERS
 from ved.interruption import ExitStatus
@@ -850,3 +851,13 @@ def test_families_prints_every_family_and_what_runs_it(run: Run) -> None:
     text = run("families").out
     for _, name in found:
         assert re.search(rf"^{name} +(en|de)coder ", text, re.MULTILINE)
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("width", [40, 50, 80, 100, 140])
+def test_families_fit_a_terminal_of_any_width(width: int) -> None:
+    text = format_table(overview(), width)
+    assert [line for line in text.splitlines() if len(line) > width and " " in line.strip()] == []
+    for name in (*ENCODERS, *TWIN_ENCODERS, *DECODERS, *TWIN_DECODERS):
+        assert re.search(rf"^{name}(:| +) ?(en|de)coder", text, re.MULTILINE)
+    assert all(each.model in text for each in overview())

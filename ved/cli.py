@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run_command(options: argparse.Namespace) -> int:
     environment.prepare(endpoint=getattr(options, "endpoint", None))
-    logs.configure(sys.stderr, _log_level(options))
+    logs.configure(sys.stderr, _log_level(options), Output(sys.stderr).abilities.width)
     try:
         status = _COMMANDS[options.command](options)
         sys.stdout.flush()
@@ -103,7 +103,8 @@ def _validate(options: argparse.Namespace) -> int:
 def _families(options: argparse.Namespace) -> int:
     from ved.families.overview import format_table, overview, to_json
 
-    print(to_json(overview()) if options.json else format_table(overview()))
+    width = Output(sys.stdout).abilities.width
+    print(to_json(overview()) if options.json else format_table(overview(), width))
     return ExitStatus.WELL
 
 
@@ -235,7 +236,7 @@ def _verify(options: argparse.Namespace) -> int:
     from ved import commands
 
     verdict = commands.verify(options.checkpoint, allow_local=options.allow_local)
-    print(verdict)
+    Output(sys.stdout).lines(str(verdict), indent=4)
     return ExitStatus.WELL if verdict.is_true else ExitStatus.FAILED
 
 

@@ -258,8 +258,8 @@ def _log_plan(results: Sequence[Result]) -> None:
 def _checked(options: RunOptions) -> RunOptions:
     if not options.push and options.output_directory is None:
         raise RequestError(
-            "Nothing was built: without publishing and without an output directory, the checkpoints "
-            "would be lost.",
+            "Nothing was built: without publishing and without an output directory, the "
+            "checkpoints would be lost.",
             "Add --output-dir DIR, which keeps them in DIR/owner/name. In Python, set "
             "output_directory.",
             code=ErrorCode.WRONG_INPUT,

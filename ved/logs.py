@@ -1,6 +1,7 @@
 """Format the records of the log, which may quote sources and servers."""
 
 import logging
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOBase
@@ -59,15 +60,18 @@ class LogFormatter(logging.Formatter):
 
     Args:
         with_time: whether each record begins with the time of day.
+        width: characters of a line, after which a message is wrapped; None for any number.
     """
 
-    def __init__(self, *, with_time: bool = False) -> None:
+    def __init__(self, *, with_time: bool = False, width: int | None = None) -> None:
         super().__init__("%(asctime)s %(message)s" if with_time else "%(message)s", "%H:%M:%S")
+        self._width = width
 
     def format(self, record: logging.LogRecord) -> str:
         """Return a record as lines."""
         lines = super().format(record).split("\n")
-        text = "\n".join(clean(line, _MAX_LINE, keep="\t") for line in lines)
+        width = None if record.exc_info else self._width
+        text = "\n".join(_wrapped(clean(line, _MAX_LINE, keep="\t"), width) for line in lines)
         return shorten(text, _MAX_RECORD)
 
     def formatException(self, ei: _ExceptionInfo) -> str:  # noqa: N802 - the name is logging's
@@ -79,15 +83,28 @@ class LogFormatter(logging.Formatter):
         return f"{text[:half]}\n… ({len(text):,} characters)\n{text[-half:]}"
 
 
-def configure(stream: TextIO | TextIOBase, level: int = logging.INFO) -> None:
+def _wrapped(line: str, width: int | None) -> str:
+    """Return a line that is wrapped between words, if it is longer than a width."""
+    if width is None or len(line) <= width:
+        return line
+    wrapped = textwrap.wrap(
+        line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(wrapped)
+
+
+def configure(
+    stream: TextIO | TextIOBase, level: int = logging.INFO, width: int | None = None
+) -> None:
     """Have all records from a level on written to a stream.
 
     Args:
         stream: where to write.
         level: of VED's own records; with DEBUG, each record begins with the time of day.
+        width: characters of a line of a terminal; None for lines of any length.
     """
     handler: logging.StreamHandler[Any] = logging.StreamHandler(stream)
-    handler.setFormatter(LogFormatter(with_time=level <= logging.DEBUG))
+    handler.setFormatter(LogFormatter(with_time=level <= logging.DEBUG, width=width))
     logging.basicConfig(level=max(level, logging.INFO), handlers=[handler], force=True)
     # Debug records of libraries have headers and addresses, which may be secret.
     logging.getLogger("ved").setLevel(level if level < logging.INFO else logging.NOTSET)

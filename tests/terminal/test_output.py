@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +12,7 @@ from rich.cells import cell_len
 
 from tests.support.publishing import pair
 from ved.errors import ErrorCode, VedError
-from ved.logs import CleanStream
+from ved.logs import CleanStream, LogFormatter
 from ved.manifest.loading import ManifestError, loads
 from ved.planning import ActionName
 from ved.planning.findings import Finding
@@ -154,3 +155,12 @@ def test_error_has_its_parts_below_one_another(monkeypatch: pytest.MonkeyPatch) 
     assert [start for start in starts if start.strip()] == ["ERROR ", "  TIP ", "  SEE "]
     assert lines[-1] == f"  SEE {ErrorCode.WRONG_INPUT.url}"
     assert max(map(len, lines[:-1])) <= 60
+
+
+def test_log_is_wrapped_at_the_width_of_a_terminal() -> None:
+    words = ["a-word-with-hyphens"] * 9
+    record = logging.LogRecord("ved", logging.INFO, "", 0, " ".join(words), None, None)
+    lines = LogFormatter(width=50).format(record).splitlines()
+    assert max(map(len, lines)) <= 50
+    assert " ".join(lines).split() == words
+    assert LogFormatter().format(record) == " ".join(words)

@@ -1,6 +1,7 @@
 """The overview of all families, which `ved families` prints and docs/families.md has."""
 
 import json
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -61,6 +62,8 @@ EVERYWHERE = (
 )
 """A sentence about all families, which the columns leave out."""
 
+_HEAD = ("family", "role", "published as", "transformers' Flax", "example")
+
 
 @dataclass(frozen=True)
 class FamilyOverview:
@@ -97,15 +100,50 @@ def overview() -> list[FamilyOverview]:
     ]
 
 
-def format_table(families: Sequence[FamilyOverview]) -> str:
-    """Return the overview as lines of columns, for a terminal."""
-    head = ("family", "role", "published as", "transformers' Flax", "example")
-    rows = [head]
+def format_table(families: Sequence[FamilyOverview], width: int | None = None) -> str:
+    """Return the overview as lines of columns, or as a list if a terminal is too narrow for them.
+
+    Args:
+        families: the families.
+        width: characters of a line; None for lines of any length.
+    """
+    rows = [_HEAD]
     for each in families:
         rows.append((each.family, each.role, each.published_as, each.flax_class, each.model))
+    lines = _columns(rows)
+    if width is None or _fit(lines, width):
+        return "\n".join((*lines, "", EVERYWHERE))
+    lines = _columns([row[:-1] for row in rows])
+    if _fit(lines, width):  # without the examples, which get lines of their own
+        lines = [f"{line}\n    {row[-1]}" for line, row in zip(lines, rows, strict=True)]
+    else:
+        lines = [_wrap(_entry(row), width, indent=4) for row in rows[1:]]
+    return "\n".join((*lines, "", _wrap(EVERYWHERE, width)))
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    return "\n".join((*lines, "", EVERYWHERE))
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+def _fit(lines: Sequence[str], width: int) -> bool:
+    return max(map(len, lines)) <= width
+
+
+def _entry(row: Sequence[str]) -> str:
+    family, role, published_as, flax_class, model = row
+    published = f", published as {published_as}" if published_as != family else ""
+    return f"{family}: {role}{published}; transformers' Flax: {flax_class}; {model}"
+
+
+def _wrap(text: str, width: int, indent: int = 0) -> str:
+    return textwrap.fill(
+        text,
+        width,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def to_json(families: Sequence[FamilyOverview]) -> str:

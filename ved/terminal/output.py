@@ -74,9 +74,13 @@ class Output:
 
     def manifest_error(self, error: ManifestError) -> None:
         """Print the first problems of a manifest, and how many others there are."""
-        for line in str(error).splitlines():
-            self.line(line, indent=2)
+        self.lines(str(error), indent=2)
         self._labeled({"  SEE": error.code.url})
+
+    def lines(self, text: str, indent: int = 0) -> None:
+        """Print each line of a text; see `line`."""
+        for line in text.splitlines():
+            self.line(line, indent)
 
     def line(self, text: str, indent: int = 0) -> None:
         """Print a text.
