@@ -15,8 +15,10 @@ HEAD = """\
 text of this page.
 
 ```
-pip install "ved @ git+https://github.com/ved-action/ved"
+pip install "ved @ git+https://github.com/ved-action/ved@v0.1.0"
 ```
+
+If VED has no release yet, write `@main` instead of the tag.
 
 A token comes from the variable `HF_TOKEN` or from `hf auth login`.
 [Workflows](workflows.md#environment-variables) lists all variables.

@@ -2,7 +2,8 @@
 
 usage: pin.py check VERSION         is this version ready to be released?
        pin.py commit VERSION IMAGE  pin it to its image, ghcr.io/OWNER/NAME@sha256:..., and tag it
-       pin.py name VERSION REF      name a version, by its commit or tag, in pages and examples
+       pin.py name VERSION REF      name a version, by its commit or tag, in pages and examples,
+                                    and its tag in commands that install it
        pin.py readme REF            let README.md link to GitHub, for the pages of a package index
 
 A commit cannot hold its own hash. So there are two: the first pins action.yml to the image, the
@@ -30,6 +31,11 @@ NO_DATE = "YYYY-MM-DD"
 
 # Before the first release, the commit is 40 zeros.
 NAMED_RELEASE = re.compile(r"(ved-action/ved(?:/[\w./-]+)?@)[0-9a-f]{40} # v[\d.]+")
+# The package that pip installs, and the hook of pre-commit.
+NAMED_PACKAGE = re.compile(
+    r"(git\+https://github\.com/ved-action/ved@|repo: https://github\.com/ved-action/ved\n +rev: )"
+    r"v[\d.]+"
+)
 REPOSITORY = "ved-action/ved"
 LINK = re.compile(r"(\]\()(?![a-z]+:|#)")
 PICTURE = re.compile(r'(src(?:set)?=")(?![a-z]+:)')
@@ -37,8 +43,8 @@ PICTURE = re.compile(r'(src(?:set)?=")(?![a-z]+:)')
 NAMING_FILES = (
     "README.md",
     "docs/*.md",
-    "examples/**/*.yml",
-    "examples/**/*.md",
+    "docs/*.py",
+    *(f"examples/**/*.{suffix}" for suffix in ("yml", "md", "py", "ipynb")),
     "ved/starter/*.yml",
 )
 
@@ -135,6 +141,7 @@ def name(version: str, ref: str) -> None:
     for path in (path for pattern in NAMING_FILES for path in Path().glob(pattern)):
         text = path.read_text(encoding="utf-8")
         named = NAMED_RELEASE.sub(rf"\g<1>{ref} # v{version}", text)
+        named = NAMED_PACKAGE.sub(rf"\g<1>v{version}", named)
         path.write_text(named, encoding="utf-8")
 
 

@@ -12,7 +12,7 @@
 
 # %% tags=["install"]
 # %pip install --quiet flax optax datasets transformers pillow
-# %pip install --quiet --no-deps "ved @ git+https://github.com/ved-action/ved"
+# %pip install --quiet --no-deps "ved @ git+https://github.com/ved-action/ved@v0.1.0"
 
 # %%
 import argparse

@@ -275,6 +275,17 @@ def test_docs_paths_exist(page: str) -> None:
         assert (ROOT / path).exists(), path
 
 
+def test_docs_install_the_release_that_workflows_name() -> None:
+    patterns = ("README.md", "docs/*.md", "examples/**/*.*")
+    pages = [path.read_text() for pattern in patterns for path in ROOT.glob(pattern)]
+    text = "\n".join(pages)
+    named = {*re.findall(r"ved-action/ved(?:/[\w./-]+)?@\S+ # v([\d.]+)", text)}
+    installed = re.findall(r"git\+https://github\.com/ved-action/ved(@v[\d.]+)?", text)
+    assert len(installed) > 5
+    assert {*installed} == {f"@v{version}" for version in named}
+    assert {*re.findall(r"repo: \S+/ved-action/ved\n +rev: v(.*)", text)} == named
+
+
 def test_architecture_types_exist() -> None:
     page = (ROOT / "docs/architecture.md").read_text("utf-8")
     types = re.findall(r'\["(\w+)<br>([\w/.]+)"\]', page)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,10 @@ VERSION = "1.2.3"
 JOBS = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]
 UNRELEASED = f"ved-action/ved@{'0' * 40} # v0.1.0"
 NAMES_RELEASE = re.compile(r"ved-action/ved(?:/[\w./-]+)?@(\S+ # v\S+)")
+NAMES_PACKAGE = re.compile(
+    r"(?:git\+https://github\.com/ved-action/ved@?|repo: https://\S+/ved-action/ved\n +rev: )"
+    r"([\w.]*)"
+)
 IMAGE = f"ghcr.io/ved-action/ved@sha256:{'0123456789abcdef' * 4}"
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
@@ -141,13 +146,25 @@ def names_of_release(root: Path) -> dict[str, list[str]]:
     }
 
 
+def packages_of_release(root: Path) -> dict[str, list[str]]:
+    """Return the tags of VED that pages and examples install, by file; "" for none."""
+    kinds = ("*.md", "docs/*.md", "docs/*.py", "examples/**/*.py", "examples/**/*.ipynb")
+    paths = [path for pattern in kinds for path in root.glob(pattern)]
+    return {
+        str(path.relative_to(root)): found
+        for path in paths
+        if (found := NAMES_PACKAGE.findall(path.read_text()))
+    }
+
+
 def test_pages_and_examples_name_one_release(tmp_path: Path) -> None:
     names = names_of_release(ROOT)
     expected = ("README.md", "docs/recipes.md", "examples/workflows/matrix.yml")
     assert {*expected, "ved/starter/checkpoints.yml"} <= names.keys()
     assert len({name for found in names.values() for name in found}) == 1
 
-    for file in names:
+    packages = [name for name in packages_of_release(ROOT) if name not in names]
+    for file in (*names, *packages):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / file, tmp_path / file)
     commit = "0123456789" * 4
@@ -155,6 +172,8 @@ def test_pages_and_examples_name_one_release(tmp_path: Path) -> None:
     assert names_of_release(tmp_path) == {
         file: [f"{commit} # v{VERSION}"] * len(found) for file, found in names.items()
     }
+    assert packages_of_release(tmp_path).keys() == packages_of_release(ROOT).keys()
+    assert {*chain(*packages_of_release(tmp_path).values())} == {f"v{VERSION}"}
 
 
 def test_pin_lets_readme_of_package_link_to_github(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`ved init`: what it writes is valid and linted, and it changes nothing that exists."""
 
 import io
+import json
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -10,9 +11,14 @@ import pytest
 
 from ved import cli
 from ved.errors import ErrorCode, RequestError
+from ved.families.family import Role
+from ved.families.model_names import has_other_role
+from ved.families.overview import overview
 from ved.manifest.loading import load
 from ved.starter import Terminal, start_repository
-from ved.starter.files import MANIFEST, WORKFLOW, Choices
+from ved.starter import files as starter_files
+from ved.starter.files import MANIFEST, UNRELEASED, WORKFLOW, Choices
+from ved.starter.installed import Pin, installed_pin
 
 pytestmark = pytest.mark.unit
 
@@ -22,6 +28,8 @@ YAMLLINT = (
     "{extends: default, rules: {line-length: disable, document-start: disable, "
     "truthy: {check-keys: false}, comments: {min-spaces-from-content: 1}}}"
 )
+COMMIT = "0123456789abcdef" * 2 + "01234567"
+OTHER: Mapping[Role, Role] = {"encoder": "decoder", "decoder": "encoder"}
 NOTHING: Mapping[str, str | None] = dict.fromkeys(("namespace", "encoder", "decoder", "repo"))
 
 
@@ -130,6 +138,89 @@ def test_init_refuses_wrong_options(options: dict[str, str], tmp_path: Path) -> 
         start_repository(tmp_path, {**NOTHING, **options}, None, None)
     assert error.value.code == ErrorCode.WRONG_INPUT
     assert files_below(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "is_right"),
+    [
+        ({"encoder": "gpt2"}, False),
+        ({"encoder": "google-bert/bert-base-uncased@main"}, False),
+        ({"decoder": "google/vit-base-patch16-224-in21k"}, False),
+        ({"decoder": "openai/clip-vit-base-patch32"}, False),
+        # Whole models, other names and directories may have either role.
+        ({"encoder": "nlpconnect/vit-gpt2-image-captioning"}, True),
+        ({"decoder": "nlpconnect/vit-gpt2-image-captioning"}, True),
+        ({"encoder": "microsoft/trocr-base-printed"}, True),
+        ({"encoder": "me/bertha"}, True),
+    ],
+)
+def test_init_refuses_a_model_of_the_other_role(
+    options: dict[str, str], is_right: bool, tmp_path: Path
+) -> None:
+    given = {**NOTHING, "namespace": "me", **options}
+    if is_right:
+        assert start_repository(tmp_path, given, False, None)
+        return
+    with pytest.raises(RequestError) as error:
+        start_repository(tmp_path, given, False, None)
+    assert error.value.code == ErrorCode.WRONG_INPUT
+    assert files_below(tmp_path) == {}
+
+
+def test_init_asks_again_for_a_model_of_the_other_role(tmp_path: Path) -> None:
+    terminal, shown = person("me", "gpt2", "", "", "", "y")
+    start_repository(tmp_path, NOTHING, None, terminal)
+    (pair,) = load(tmp_path / MANIFEST).pairs
+    assert (pair.encoder.model, pair.decoder.model) == (Choices().encoder, Choices().decoder)
+    assert shown.getvalue().count("Vision encoder") == 2
+
+
+def test_roles_by_name_agree_with_the_families() -> None:
+    for each in overview():
+        assert not has_other_role(each.role, each.model)
+    known = [each for each in overview() if has_other_role(OTHER[each.role], each.model)]
+    assert len(known) > len(overview()) - 4  # the names of few models say nothing
+
+
+PINNED = {
+    "url": "https://github.com/ved-action/ved.git",
+    "vcs_info": {"vcs": "git", "commit_id": COMMIT, "requested_revision": "v0.1.0"},
+}
+
+
+@pytest.mark.parametrize(
+    ("record", "pin"),
+    [
+        (PINNED, Pin(COMMIT, "v0.1.0")),
+        ({**PINNED, "vcs_info": {"vcs": "git", "commit_id": COMMIT}}, Pin(COMMIT, "main")),
+        ({**PINNED, "url": "https://github.com/other/ved"}, None),
+        ({**PINNED, "vcs_info": {"vcs": "git", "commit_id": "main"}}, None),
+        ({"url": "file:///ved", "dir_info": {}}, None),
+        ({"url": PINNED["url"], "vcs_info": None}, None),
+        (None, None),
+    ],
+)
+def test_installed_pin_is_the_commit_that_pip_recorded(
+    record: dict[str, object] | None, pin: Pin | None, tmp_path: Path
+) -> None:
+    for name, content in (("ved-0.1.0", record), ("broken-1", ["{"])):
+        (tmp_path / f"{name}.dist-info").mkdir()
+        if content is not None:
+            written = tmp_path / f"{name}.dist-info" / "direct_url.json"
+            written.write_text(json.dumps(content) if content != ["{"] else "{")
+    assert installed_pin(tmp_path) == pin
+
+
+@pytest.mark.parametrize("keyless", [False, True])
+def test_init_pins_the_installed_commit(
+    keyless: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starter_files, "installed_pin", lambda: Pin(COMMIT, "v0.1.0"))
+    steps = start_repository(tmp_path, {**NOTHING, "namespace": "me"}, keyless, None)
+    text = (tmp_path / WORKFLOW).read_text()
+    assert f"{'-keyless' if keyless else ''}.yml@{COMMIT} # v0.1.0\n" in text
+    assert UNRELEASED not in text
+    assert not [step for step in steps if "zeros" in step]
 
 
 def test_init_refuses_options_for_a_manifest_that_exists(tmp_path: Path) -> None:

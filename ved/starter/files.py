@@ -8,13 +8,18 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from ved.families.family import Role
+from ved.families.model_names import has_other_role
 from ved.manifest.loading import ManifestError, loads
+from ved.starter.installed import installed_pin
 
 MANIFEST = "pairs.yaml"
 WORKFLOW = ".github/workflows/checkpoints.yml"
 
 UNRELEASED = "0" * 40
 """The commit of VED in the workflow before the first release."""
+
+_RELEASE = re.compile(r"(?P<uses>ved-action/ved/\S+@)(?P<ref>\S+) # \S+")
 
 _PLACEHOLDER = "owner"
 _SCHEMA = "https://raw.githubusercontent.com/ved-action/ved/main/schema/pairs.schema.json"
@@ -65,9 +70,16 @@ class Choices:
         return "".join(f"{line}\n" for line in lines)
 
     def workflow(self) -> str:
-        """Return the workflow."""
+        """Return the workflow, which runs VED at the commit that is installed, if that is known."""
         name = "checkpoints-keyless.yml" if self.keyless else "checkpoints.yml"
-        return files(__package__).joinpath(name).read_text(encoding="utf-8")
+        text = files(__package__).joinpath(name).read_text(encoding="utf-8")
+        pin = installed_pin()
+        return _RELEASE.sub(rf"\g<uses>{pin.commit} # {pin.name}", text) if pin else text
+
+    def release(self) -> str:
+        """Return the commit or tag of VED that the workflow runs."""
+        found = _RELEASE.search(self.workflow())
+        return found["ref"] if found else ""
 
     def with_text(self, name: str, text: str) -> "Choices":
         """Return the choices with another namespace, encoder, decoder or repo."""
@@ -86,7 +98,20 @@ def wrong_choice(choices: Choices) -> str | None:
         loads(choices.manifest().encode(errors="backslashreplace"))
     except ManifestError as error:
         return error.problems[0].message
-    return None
+    return _wrong_role("encoder", choices.encoder) or _wrong_role("decoder", choices.decoder)
+
+
+def _wrong_role(role: Role, model: str) -> str | None:
+    """Return what is wrong with a model that can only have the other role, by its name."""
+    if not has_other_role(role, model):
+        return None
+    found, needed, other = ("text", "image", "decoder")
+    if role == "decoder":
+        found, needed, other = ("image", "text", "encoder")
+    return (
+        f"by its name, {model} is a model of {found}s, which can only be the {other}; name a model "
+        f"of {needed}s, such as {getattr(Choices(), role)}"
+    )
 
 
 def write_files(choices: Choices, folder: Path) -> dict[str, bool]:

@@ -13,6 +13,7 @@ from ved.starter.files import (
     write_files,
     wrong_choice,
 )
+from ved.starter.installed import REPOSITORY
 from ved.starter.questions import Terminal, ask
 
 
@@ -80,8 +81,17 @@ def _with(choices: Choices, name: str, value: str) -> Choices:
 
 def _next_steps(choices: Choices) -> list[str]:
     steps = ["Run `ved plan`: it says what a build would do, and why."]
-    if UNRELEASED in choices.workflow():
-        steps.append(f"VED has no release yet: replace the commit of zeros in {WORKFLOW} by main.")
+    release = choices.release()
+    if release == UNRELEASED:
+        steps.append(
+            f"This copy of VED is not a release: replace the commit of zeros in {WORKFLOW} by "
+            "that of a release, or by main."
+        )
+    elif release.startswith("v"):
+        steps.append(
+            f"{WORKFLOW} names VED by its tag. To pin the commit, replace {release} by the hash "
+            f"that this prints: git ls-remote {REPOSITORY} '{release}^{{}}'"
+        )
     if choices.keyless:
         steps.append(
             "Create each repo on the Hub. List this repository and checkpoints.yml there under "
