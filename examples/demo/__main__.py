@@ -16,6 +16,7 @@ environment.prepare()  # before the imports that read it
 
 from huggingface_hub import hf_hub_download  # noqa: E402
 
+from examples.demo.reading import print_summary, readable_log  # noqa: E402
 from examples.demo.runner import run_action  # noqa: E402
 from ved.localhub import LocalHub, samples  # noqa: E402
 from ved.localhub.samples import SampleCheckpoint, SampleOptions  # noqa: E402
@@ -51,9 +52,9 @@ def _demonstrate(endpoint: str, folder: Path) -> int:
     shutil.copytree(Path(__file__).parent, workspace)
     inputs = {"manifest": "pairs.yaml", "token": TOKEN, "endpoint": endpoint}
     run = run_action(inputs, workspace, folder)
-    print(run.log)
+    print(readable_log(run.log))
     _print_heading("The job summary")
-    print(run.summary)
+    print_summary(run.summary)
     if run.status:
         return run.status
     _print_heading("The first snippet of the model card of demo/vit-gpt2, and its output")

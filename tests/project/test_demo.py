@@ -1,11 +1,20 @@
 """The demo's manifest. `make demo` runs the demo itself."""
 
+import io
 from pathlib import Path
 
 import pytest
 
 from examples.demo.__main__ import TOKEN, reader_variables
+from examples.demo.reading import print_summary, readable_log
+from ved.action.log import StepLog
+from ved.action.summary import render_summary
+from ved.action.timeline import gantt
+from ved.action.workflow_commands import WorkflowCommands
+from ved.manifest import Location
 from ved.manifest.loading import load
+from ved.results.result import Step
+from ved.results.rows import Row
 
 PAIRS = Path(__file__).parents[2] / "examples" / "demo" / "pairs.yaml"
 
@@ -23,3 +32,40 @@ def test_demo_sends_the_local_hub_no_token_of_the_user(
     variables = reader_variables("http://127.0.0.1:1", tmp_path)
     assert "hf_of_the_user" not in variables.values()
     assert variables["HF_TOKEN"] == TOKEN
+
+
+def test_demo_shows_a_log_without_workflow_commands() -> None:
+    written = io.BytesIO()
+    log = StepLog(written)
+    commands = WorkflowCommands(log)
+    log.command("::add-mask::secret")
+    log.write("::error::text of a source\n")
+    commands.annotate("Wrong: 100 %, really.", Location("a,b:c.yaml", 3, 5), "title")
+    commands.annotate("Whole run.", level="warning")
+    log.write("The end.\n")
+    log.flush()
+    raw = written.getvalue().decode()
+    assert "::stop-commands::" in raw
+    assert readable_log(raw).splitlines() == [
+        "::error::text of a source",
+        "a,b:c.yaml:3:5: error: Wrong: 100 %, really.",
+        "warning: Whole run.",
+        "The end.",
+    ]
+
+
+def test_demo_shows_a_summary_without_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    values = {
+        **{"repo": "demo/x", "encoder": "a/b", "decoder": "c/d", "action": "built"},
+        **{"reason": "New repo.", "warnings": ["It's 50 % [new] <b>."], "commit": "0" * 40},
+        **{"url": None, "fingerprint": "", "bytes": 1, "seconds": 1.0},
+    }
+    row = Row.model_validate(values)
+    chart = gantt({"demo/x": [Step("Downloading", 0, 1)]})
+    summary = render_summary([row], [], "http://127.0.0.1:1", chart)
+    assert "&#" in summary
+    print_summary(summary)
+    printed = capsys.readouterr().out
+    assert "It's 50 % [new] <b>." in printed
+    assert "New repo." in printed
+    assert [mark for mark in ("&#", "```", "| ", "**", "mermaid") if mark in printed] == []

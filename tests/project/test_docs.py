@@ -277,8 +277,8 @@ def test_docs_paths_exist(page: str) -> None:
 
 def test_docs_install_the_release_that_workflows_name() -> None:
     patterns = ("README.md", "docs/*.md", "examples/**/*.*")
-    pages = [path.read_text() for pattern in patterns for path in ROOT.glob(pattern)]
-    text = "\n".join(pages)
+    paths = [path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()]
+    text = "\n".join(path.read_text("utf-8") for path in paths)
     named = {*re.findall(r"ved-action/ved(?:/[\w./-]+)?@\S+ # v([\d.]+)", text)}
     installed = re.findall(r"git\+https://github\.com/ved-action/ved(@v[\d.]+)?", text)
     assert len(installed) > 5
