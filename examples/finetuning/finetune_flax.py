@@ -22,16 +22,17 @@ import time
 from collections.abc import Iterator
 from difflib import SequenceMatcher
 from pathlib import Path
-from typing import Any
+from textwrap import shorten
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from datasets import Dataset, DatasetDict, load_dataset
+from datasets import Dataset, DatasetDict, Image, load_dataset
 from flax.serialization import from_bytes, to_bytes
 from huggingface_hub import EvalResult, HfApi, ModelCard, ModelCardData
-from transformers import AutoImageProcessor, AutoTokenizer
+from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
 
 from ved.modeling import FlaxVisionEncoderDecoderModel
 
@@ -63,12 +64,62 @@ parser.add_argument("--push", metavar="REPO", help="publish the trained checkpoi
 
 arguments = sys.argv[1:]  # in a notebook: ["me/vit-gpt2", "me/digits", "captioner"]
 args = parser.parse_args(arguments)
-if args.batch_size % args.accumulate:
-    parser.error("--batch-size is not a multiple of --accumulate")
 output = Path(args.output)
+
+# %% [markdown]
+# ## Checks
+#
+# A wrong argument ends the program before it loads a model. So does an output directory that has
+# the state of a training, without `--resume`, or with other arguments than before.
+
+
+# %%
+def check_arguments() -> None:
+    """Stop at a number that trains nothing."""
+    least = {"epochs": 1, "patience": 1, "batch_size": 1, "accumulate": 1, "seed": 0}
+    least["max_tokens"] = 2  # one of a text, and the end token
+    for name, number in least.items():
+        if getattr(args, name) < number:
+            parser.error(f"--{name.replace('_', '-')} is less than {number}")
+    if args.image_size and min(args.image_size) < 1:
+        parser.error("--image-size is less than 1 pixel")
+    if not 0 < args.learning_rate < 1:
+        parser.error("--learning-rate is not between 0 and 1")
+    if args.batch_size % args.accumulate:
+        parser.error("--batch-size is not a multiple of --accumulate")
+
+
+def check_state(exists: bool) -> None:
+    """Stop if the output has a state of another training, or one that would be overwritten."""
+    choices = {"epochs", "patience", "output", "push", "resume"}  # that may differ
+    settings = {name: value for name, value in vars(args).items() if name not in choices}
+    file = output / "state.json"
+    if output.is_file():
+        parser.error(f"{output} is a file, and not a directory")
+    if exists and not args.resume:
+        parser.error(f"{output} has a training: pass --resume, or another directory")
+    if not args.resume:
+        output.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(settings), "utf-8")
+        return
+    if not exists or not file.exists():
+        parser.error(f"--resume: {output} has no state of this program; start without --resume")
+    saved = json.loads(file.read_text("utf-8"))
+    for name, value in settings.items():
+        before = saved.get(name)
+        if before != value:
+            parser.error(f"--resume: {output} was trained with {name} {before}, not {value}")
+
+
+def stop(problem: str, error: BaseException) -> NoReturn:
+    """End the program with a problem and its cause, in one line."""
+    cause = str(error) or type(error).__name__
+    sys.exit(f"{problem}: {shorten(cause, 300)}")
+
+
 state_file = output / "state.msgpack"
-if args.resume and not state_file.exists():
-    parser.error(f"--resume: {output} has no state")
+check_arguments()
+check_state(state_file.exists())
 
 # %% [markdown]
 # ## Model
@@ -77,17 +128,27 @@ if args.resume and not state_file.exists():
 # bits.
 
 # %%
-model = FlaxVisionEncoderDecoderModel.from_pretrained(
-    args.checkpoint,
-    dtype=jnp.bfloat16 if args.bf16 else jnp.float32,
-    param_dtype=jnp.float32,
-)
-tokenizer = AutoTokenizer.from_pretrained(args.checkpoint)
-image_processor = AutoImageProcessor.from_pretrained(args.checkpoint)
+try:
+    config = AutoConfig.from_pretrained(args.checkpoint)
+    if config.model_type != "vision-encoder-decoder":
+        raise ValueError(f"it is a {config.model_type}, and no pair; build one with VED")
+    model = FlaxVisionEncoderDecoderModel.from_pretrained(
+        args.checkpoint,
+        dtype=jnp.bfloat16 if args.bf16 else jnp.float32,
+        param_dtype=jnp.float32,
+    )
+    tokenizer = AutoTokenizer.from_pretrained(args.checkpoint)
+    image_processor = AutoImageProcessor.from_pretrained(args.checkpoint)
+except Exception as error:  # libraries raise many types for a damaged or missing file
+    stop(f"{args.checkpoint} cannot be loaded as a checkpoint of VED", error)
 if args.image_size:  # for encoders that interpolate their position embeddings, such as DINOv2
     size = dict(zip(("height", "width"), args.image_size, strict=True))
     image_processor.size = size
     image_processor.do_center_crop = False
+    try:
+        jax.eval_shape(model.encode, jnp.zeros((1, 3, *args.image_size)))
+    except Exception as error:
+        stop("--image-size: choose another, because the encoder refuses this one", error)
 
 # %% [markdown]
 # ## Data
@@ -100,15 +161,40 @@ if args.image_size:  # for encoders that interpolate their position embeddings, 
 
 
 # %%
+def check_examples(place: str, examples: Dataset) -> None:
+    """Stop at the first image without a text, or that cannot be read.
+
+    Otherwise it would stop the training when its turn comes, maybe hours later.
+    """
+    if not isinstance(examples.features.get("image"), Image):
+        sys.exit(f"{place}: no image column; each line of metadata.jsonl needs a file_name")
+    if args.text_column not in examples.features:
+        sys.exit(f"{place}: no column {args.text_column}; add it, or pass --text-column")
+    for number, row in enumerate(examples.cast_column("image", Image(decode=False)), start=1):
+        file, text = row["image"] or {}, row[args.text_column]
+        name = f"{place}, image {number}, {file.get('path')}"
+        if not isinstance(text, str) or not text.strip():
+            sys.exit(f"{name}: its text is {text!r}; write a text, or remove the image")
+        try:
+            Image().decode_example(file)
+        except Exception as error:
+            stop(f"{name}: replace this image, or remove it and its text", error)
+
+
 def load_splits(name: str) -> DatasetDict:
     """Return the splits train, validation and test; missing ones are a tenth of train."""
-    data = load_dataset(name)
+    try:
+        data = load_dataset(name)
+    except Exception as error:
+        stop(f"The dataset {name} cannot be read", error.__cause__ or error)
     for split in data:
-        texts = data[split][args.text_column][:]
-        if None in texts:
-            parser.error(f"{split}: image {texts.index(None) + 1} of {len(texts)} has no text")
+        check_examples(f"{name}, split {split}", data[split])
+    if "train" not in data:
+        sys.exit(f"{name} has no split train; put images into a subdirectory train")
     for split in ("test", "validation"):
         if split not in data:
+            if len(data["train"]) < 2:
+                sys.exit(f"{name} has too few images; add some, or a split {split}")
             parts = data["train"].train_test_split(test_size=0.1, seed=0)
             data |= {"train": parts["train"], split: parts["test"]}
     return DatasetDict(data)
@@ -151,6 +237,11 @@ data = load_splits(args.dataset)
 rows = {split: read_labels(data[split][args.text_column][:]) for split in data}
 longest = max(len(row) for split in rows.values() for row in split)
 labels = {split: pad(rows[split], longest) for split in rows}  # of one shape: compiled once
+if args.push:  # a wrong name or a missing token ends the program now, not after the training
+    try:
+        HfApi().create_repo(args.push, exist_ok=True)
+    except Exception as error:
+        stop(f"--push: no repo {args.push} can be created", error)
 print(", ".join(f"{split}: {len(data[split])} images" for split in data), flush=True)
 
 # %% [markdown]
@@ -161,10 +252,8 @@ print(", ".join(f"{split}: {len(data[split])} images" for split in data), flush=
 # parts.
 
 # %%
-steps_per_epoch = len(data["train"]) // args.batch_size
+steps_per_epoch = max(1, len(data["train"]) // args.batch_size)
 num_steps = args.epochs * steps_per_epoch
-if not steps_per_epoch:
-    parser.error(f"--batch-size is larger than the dataset: {len(data['train'])} images")
 schedule = optax.warmup_cosine_decay_schedule(0, args.learning_rate, num_steps // 20, num_steps)
 optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=0.01))
 
@@ -251,7 +340,6 @@ def measure(texts: list[str], expected: list[str]) -> dict[str, float]:
 # depend on the seed and the epoch only.
 
 # %%
-output.mkdir(parents=True, exist_ok=True)
 save_tokenizer()
 image_processor.save_pretrained(output)
 state = {"params": model.params, "optimizer": optimizer.init(model.params)}
@@ -362,7 +450,6 @@ In Flax, `ved.modeling.FlaxVisionEncoderDecoderModel` loads it.
 if args.push:
     write_card(args.push)
     api = HfApi()
-    api.create_repo(args.push, exist_ok=True)
     api.upload_folder(
         repo_id=args.push,
         folder_path=output,

@@ -13,9 +13,11 @@ import shutil
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
+from textwrap import shorten
 from types import SimpleNamespace
 from typing import Any
 
+import datasets
 import numpy as np
 import pytest
 from huggingface_hub import ModelCard
@@ -232,7 +234,12 @@ norms = {
     ].state.log_history[0]["grad_norm"]
     for parts in ("1", "4")
 }
+try:
+    run(ENCODER, DATASET, "other")
+except SystemExit as exit_:
+    refused = exit_.code
 print("CHECKED", json.dumps({
+    "refused": refused,
     "resumed": (output / "model.safetensors").read_bytes() == before,
     "history": [entry["loss"] for entry in trainer.state.log_history if "loss" in entry],
     "labels": read_labels(["a handwritten one"]),
@@ -262,6 +269,7 @@ def checked(
         "ARGUMENTS": arguments,
         "SHORT": SHORT,
         "STEADY": str(steady),
+        "ENCODER": str(steady.parent / "vit"),
         "DATASET": DIGITS,
         "REPOS": [FLAX, PYTORCH],
     }
@@ -292,6 +300,10 @@ def test_pytorch_notebook_trains_and_resumes(checked: dict[str, Any]) -> None:
 
 def test_pytorch_recipe_accumulates_mean_gradients(checked: dict[str, Any]) -> None:
     assert checked["norms"]["4"] == pytest.approx(checked["norms"]["1"], rel=0.05)
+
+
+def test_pytorch_recipe_refuses_an_encoder_alone(checked: dict[str, Any]) -> None:
+    assert re.search("/vit .*: .* vit,", checked["refused"])
 
 
 @pytest.mark.parametrize("repo", [FLAX, PYTORCH])
@@ -356,24 +368,117 @@ def test_recipes_labels_end_once_and_do_not_start(
     assert len(longest) == tokenizer.model_max_length - 1
 
 
-def test_recipes_refuse_an_image_without_a_text(capsys: pytest.CaptureFixture[str]) -> None:
-    names: dict[str, Any] = {
-        "args": SimpleNamespace(text_column="text"),
-        "load_dataset": lambda _: {"train": {"text": ["a red bus", None]}},
-        "parser": ArgumentParser(),
-    }
-    exec(function_of("load_splits", "finetune_flax").replace("-> DatasetDict", ""), names)
-    with pytest.raises(SystemExit):
-        names["load_splits"]("images")
-    assert "2 of 2" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     "name",
-    ["load_splits", "read_labels", "save_tokenizer", "measure", "read_tokens", "write_card"],
+    [
+        "check_arguments",
+        "check_examples",
+        "check_state",
+        "load_splits",
+        "measure",
+        "read_labels",
+        "read_tokens",
+        "save_tokenizer",
+        "stop",
+        "write_card",
+    ],
 )
 def test_recipes_share_code(name: str) -> None:
     assert function_of(name, "finetune_flax") == function_of(name, "finetune_pytorch")
+
+
+# Wrong input. The functions that check it are the same in both programs.
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--epochs", "0"),
+        ("--patience", "0"),
+        ("--batch-size", "0"),
+        ("--accumulate", "0"),
+        ("--accumulate", "5"),
+        ("--max-tokens", "1"),
+        ("--seed", "-1"),
+        ("--learning-rate", "-1"),
+        ("--learning-rate", "nan"),
+    ],
+)
+def test_recipes_refuse_numbers_that_train_nothing(
+    option: str, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        run_program("finetune_flax", [BASE, DIGITS, str(tmp_path / "new"), option, value])
+    assert exit_.value.code == 2
+    assert f"error: {option}" in capsys.readouterr().err.replace("--batch-size is not", option)
+    assert not (tmp_path / "new").exists()
+
+
+def test_recipe_refuses_an_encoder_alone(steady: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"/vit .*: .* vit,"):
+        run_program("finetune_flax", [str(steady.parent / "vit"), DIGITS, str(tmp_path / "new")])
+
+
+def test_recipes_refuse_the_state_of_another_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = {"output": str(tmp_path), "dataset": "digits", "epochs": 3, "push": None}
+    names: dict[str, Any] = {"json": json, "output": tmp_path, "parser": ArgumentParser()}
+    exec(function_of("check_state", "finetune_flax"), names)
+
+    def check(exists: bool, **changes: Any) -> str:
+        names["args"] = SimpleNamespace(**{**args, "resume": True, **changes})
+        try:
+            names["check_state"](exists)
+        except SystemExit:
+            return capsys.readouterr().err.rpartition("error: ")[2]
+        return ""
+
+    assert "has no state" in check(True)  # of another program
+    assert not check(False, resume=False)
+    assert not check(False, resume=False, dataset="lines")  # nothing was trained
+    assert not check(True, dataset="lines", epochs=9, push="me/reader")
+    assert "dataset lines, not digits" in check(True)
+    assert "has no state" in check(False)
+    assert "--resume" in check(True, resume=False)
+
+
+PICTURE = ({"file_name": "1.png", "text": "one"}, {"file_name": "2.png", "text": "two"})
+WRONG_DATASETS: dict[str, tuple[list[dict[str, Any]], str]] = {
+    "no text": ([*PICTURE, {"file_name": "3.png"}], "train, image 3, .*3.png: .* None"),
+    "empty text": ([*PICTURE, {"file_name": "3.png", "text": " "}], "image 3, .*3.png: .* ' '"),
+    "number": ([{"file_name": "3.png", "text": 3}], "image 1, .*3.png: .* 3;"),
+    "no texts": ([{"file_name": "3.png"}], "train: no column text"),
+    "missing image": ([*PICTURE, {"file_name": "4.png", "text": "four"}], "image 3, .*4.png: "),
+    "truncated image": (
+        [*PICTURE, {"file_name": "cut.png", "text": "cut"}],
+        "image 3, .*cut.png: ",
+    ),
+    "no image": ([*PICTURE, {"file_name": "text.png", "text": "a"}], "image 3, .*text.png: "),
+    "one image": ([PICTURE[0]], "few images"),
+    "two images": ([*PICTURE], "few images.* validation"),
+    "no dataset": ([], "cannot be read: .*wrong"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_DATASETS)
+def test_recipes_name_what_is_wrong_in_a_dataset(wrong: str, tmp_path: Path) -> None:
+    lines, message = WRONG_DATASETS[wrong]
+    folder = tmp_path / "wrong" / "train"
+    folder.mkdir(parents=True)
+    if lines:
+        for name in ("1.png", "2.png", "3.png"):
+            Image.new("L", (8, 8)).save(folder / name)
+        (folder / "cut.png").write_bytes((folder / "1.png").read_bytes()[:45])
+        (folder / "text.png").write_text("a picture")
+        text = "\n".join(json.dumps(line) for line in lines)
+        (folder / "metadata.jsonl").write_text(text)
+    names: dict[str, Any] = {**vars(datasets), "args": SimpleNamespace(text_column="text")}
+    names |= {"shorten": shorten, "sys": sys, "NoReturn": None}
+    for function in ("stop", "check_examples", "load_splits"):
+        exec(function_of(function, "finetune_flax"), names)
+    with pytest.raises(SystemExit, match=message):
+        names["load_splits"](str(folder.parent))
 
 
 # The promises of the documentation

@@ -52,4 +52,5 @@ PAPERS: Mapping[str, str] = MappingProxyType(
     }
 )
 """The address of the paper of each family, by the `model_type` of a source. Source: the family's
-page in the documentation of transformers."""
+page in the documentation of transformers. For GPT-SW3, that page has an older paper, on its first
+model: this one describes all published models."""
