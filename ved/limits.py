@@ -71,7 +71,7 @@ NAME_LENGTH = 1000
 
 # Sizes in a config
 
-LAYERS = 128  # tracing takes 0.1 s for each
+LAYERS = 128  # of all stages together; tracing takes 0.1 s for each
 WIDTH = 65_536
 INNER_WIDTH = 4 * WIDTH
 HEADS = 1024
@@ -142,6 +142,10 @@ WINDOW_PATCHES = 2**20
 POSITION_INDEX_BYTES = 512 * 2**20
 """The largest index of relative positions of all layers, in bytes: it grows with the square of the
 number of patches. BEiT of 640 x 640 pixels has 250 MB."""
+
+TABLE_NUMBERS = 2**24
+"""The most numbers of one table that VED computes: an index of relative positions, or sinusoids.
+Each takes up to 40 bytes meanwhile. PEGASUS has half a million, and BEiT up to 2.6 million."""
 
 LAYER_TENSORS = 8
 """Every layer of every supported family has at least so many tensors."""

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.environments import run_consumer
 from tests.support.raising import raises
-from ved.assembly.config import PartConfig, as_decoder, combine
+from ved.assembly.config import PartConfig, as_decoder, combine, not_a_part
 from ved.assembly.config_files import complete, config_content, load_config
 from ved.assembly.generation_settings import NEUTRAL, without_task
 from ved.errors import ErrorCode, VedError
@@ -145,6 +145,11 @@ def test_decoder_gets_a_range_for_the_projection_only() -> None:
 def test_damaged_config_is_refused(settings: dict[str, Any]) -> None:
     with raises(ErrorCode.CONFIG_NOT_USABLE):
         loaded("encoder", "vit", **settings)
+
+
+@pytest.mark.parametrize("role", ["encoder", "decoder"])
+def test_config_that_is_not_a_part_is_replaced_in_its_role(role: Role) -> None:
+    assert f"{role}: {{model: ..." in not_a_part(role, "owner/name", ValueError("why")).remedy
 
 
 @pytest.mark.slow

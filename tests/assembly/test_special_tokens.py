@@ -11,6 +11,7 @@ from transformers import AddedToken, AutoConfig, AutoTokenizer, PreTrainedTokeni
 from tests import checkpoints
 from tests.checkpoints import bert, gpt2, roberta, vit
 from tests.support.building import assemble_pair, edit_json, read_json, source
+from tests.support.raising import raises
 from ved.assembly.config_files import load_config
 from ved.assembly.processing_files import TokenizerFiles
 from ved.assembly.special_tokens import DecoderSettings, SpecialTokens, TokenId, TokenIds
@@ -428,6 +429,18 @@ def test_token_ids_are_in_configs_and_tokenizer(
     assert (tokenizer.pad_token, tokenizer.eos_token) == (found.pad.token, found.eos.token)
     assert (tokenizer.pad_token_id, tokenizer.eos_token_id) == (found.pad.id, found.eos.id)
     assert {role: token["id"] for role, token in asdict(found).items() if role in wanted} == wanted
+
+
+@pytest.mark.parametrize("family", ["trocr", "pegasus"])
+def test_token_ids_of_the_manifest_replace_unusable_ones(family: str, tmp_path: Path) -> None:
+    directory = checkpoints.DECODERS[family](tmp_path / "decoder")
+    edit_json(directory / "config.json", pad_token_id=-1)
+    (directory / "generation_config.json").unlink(missing_ok=True)
+    encoder, settings = vit(tmp_path / "encoder"), CheckpointSettings(token_ids={"pad": 1})
+    with raises(ErrorCode.TOKEN_IDS):
+        assemble_pair(encoder, directory, tmp_path / "refused")
+    checkpoint = assemble_pair(encoder, directory, tmp_path / "out", settings)
+    assert checkpoint.token_ids.pad.id == 1
 
 
 def test_pad_id_of_roberta_decoder_stays_that_of_its_positions(

@@ -40,6 +40,8 @@ def test_read_config_returns_content_and_family(hub: LocalHub) -> None:
         (b"[]", ErrorCode.DAMAGED_SOURCE),
         (b"{}", ErrorCode.CONFIG_NOT_USABLE),
         (b'{"model_type": ["vit"]}', ErrorCode.CONFIG_NOT_USABLE),
+        (b'{"model_type": "vit", "prefix": "\\ud800"}', ErrorCode.DAMAGED_SOURCE),
+        (b'{"model_type": "vit", "\\uDFFF": 1}', ErrorCode.DAMAGED_SOURCE),
     ],
 )
 def test_read_config_refuses_unusable_config(
@@ -50,6 +52,13 @@ def test_read_config_refuses_unusable_config(
         (tmp_path / "config.json").write_bytes(content)
     with raises(code, "config.json", str(tmp_path)):
         read(hub, "encoder", tmp_path)
+
+
+def test_read_config_takes_pairs_of_surrogates(hub: LocalHub, tmp_path: Path) -> None:
+    config = {"model_type": "vit", "prefix": "\N{GRINNING FACE}", "\N{GRINNING FACE}": 1}
+    (tmp_path / "config.json").write_text(json.dumps(config, ensure_ascii=True))
+    (tmp_path / "model.safetensors").touch()
+    assert read(hub, "encoder", tmp_path).settings["prefix"] == config["prefix"]
 
 
 def test_read_config_refuses_size_that_is_an_empty_list(hub: LocalHub, tmp_path: Path) -> None:

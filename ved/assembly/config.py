@@ -9,6 +9,7 @@ from typing import Any
 
 from ved.errors import ErrorCode, VedError
 from ved.families.config_class import ConfigClass
+from ved.families.family import Role
 from ved.text import first_line
 
 
@@ -89,16 +90,17 @@ def as_decoder(config: PartConfig) -> PartConfig:
     return config.changed(**changes)
 
 
-def not_a_part(origin: str, error: Exception) -> VedError:
+def not_a_part(role: Role, origin: str, error: Exception) -> VedError:
     """Return the error for a config that is read, and cannot be a part of a checkpoint.
 
     Args:
+        role: the role of its source.
         origin: the origin of the config.
         error: the reason.
     """
     return VedError(
         f"The config of {origin} cannot be a part of a checkpoint: transformers fails to write "
         f"or read its settings ({first_line(error)}).",
-        "Use another config: {role}: {model: ..., config: ...}.",
+        f"Use another config: {role}: {{model: ..., config: ...}}.",
         code=ErrorCode.CONFIG_NOT_USABLE,
     )

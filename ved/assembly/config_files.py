@@ -178,7 +178,7 @@ def write_trial_config(config: PartConfig, source: ResolvedSource, directory: Pa
     except OSError:
         raise
     except Exception as error:  # of strange settings
-        raise not_a_part(str(source.config_snapshot), error) from error
+        raise not_a_part(source.role, str(source.config_snapshot), error) from error
 
 
 def write_generation_config(

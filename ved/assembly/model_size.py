@@ -54,6 +54,8 @@ def _problem(config: PartConfig, family: Family, weights: Sequence[StoredWeight]
         if width % heads:
             return f"its width {width} is not a multiple of the {heads} attention heads"
     layers = sum(depth for depth, _, _ in stages)
+    if layers > limits.LAYERS:
+        return f"it has {layers} layers instead of up to {limits.LAYERS}"
     sizes = [prod(weight.tensor.shape) for weight in weights]
     # Tensors without elements cost nothing, so a source can have any number of them.
     tensors = sum(size > 0 for size in sizes)
@@ -62,7 +64,9 @@ def _problem(config: PartConfig, family: Family, weights: Sequence[StoredWeight]
     parameters = _fewest_parameters(config, stages)
     if parameters > limits.MISFIT * sum(sizes):
         return f"it has {parameters} parameters or more, but the weights have {sum(sizes)} numbers"
-    return _patches_problem(config, layers)
+    if "patch_size" in config:
+        return _patches_problem(config, layers)
+    return _positions_problem(config, family)
 
 
 def _length(config: PartConfig, name: str) -> int:
@@ -99,18 +103,30 @@ def height_and_width(size: Any) -> tuple[int, int]:
 
 
 def _patches_problem(config: PartConfig, layers: int) -> str:
-    if "patch_size" not in config:
-        return ""
     image, patch = height_and_width(config["image_size"]), height_and_width(config["patch_size"])
     patches = (image[0] // patch[0]) * (image[1] // patch[1])
     window = config.get("window_size", 0)
     most = limits.WINDOW_PATCHES if window else limits.PATCHES
     if not 0 < patches <= most:
         return f"its images have {patches} patches instead of 1 to {most}"
-    if 8 * layers * window**4 > limits.POSITION_INDEX_BYTES:
+    if window and _are_too_large(window**4, 2 * layers):  # PyTorch stores an index in 8 bytes
         return f"its windows of {window} are too large for relative positions"
     indexes = layers if config.get("use_relative_position_bias", False) else 0
     indexes += bool(config.get("use_shared_relative_position_bias", False))
-    if 4 * indexes * (patches + 1) ** 2 > limits.POSITION_INDEX_BYTES:
+    if indexes and _are_too_large((patches + 1) ** 2, indexes):
         return f"its images have {patches} patches, too many for relative positions"
+    return ""
+
+
+def _are_too_large(numbers: int, indexes: int) -> bool:
+    """Return whether indexes of so many numbers each are too large for a trace."""
+    total = 4 * indexes * numbers
+    return numbers > limits.TABLE_NUMBERS or total > limits.POSITION_INDEX_BYTES
+
+
+def _positions_problem(config: PartConfig, family: Family) -> str:
+    positions = config["max_position_embeddings"]
+    # A decoder that has a buffer computes its positions: sinusoids.
+    if family.buffers and positions * config["hidden_size"] > limits.TABLE_NUMBERS:
+        return f"its {positions} positions are too many for a table of sinusoids"
     return ""

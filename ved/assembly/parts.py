@@ -141,7 +141,9 @@ def source_part(source: Source, config: PartConfig, seed: int) -> Part:
     own = [each for each in weights if half is None or half.has(each.name)]
     check_model_size(config, resolved, own)
     try:
-        initialization = _initialize(resolved.role, _traced_settings(config), seed)
+        settings = _traced_settings(config)
+        initialization = _initialize(resolved.role, settings, seed)
+        buffers = _buffers(resolved.role, settings)
     except Exception as error:  # a wrong config makes jax and flax raise anything
         raise VedError(
             f"The config of {resolved.config_snapshot} does not describe a working "
@@ -160,13 +162,13 @@ def source_part(source: Source, config: PartConfig, seed: int) -> Part:
         half,
     )
     matched = replace(matched, unused={**matched.unused, **dropped})
-    return Part(matched, initialization, (resolved.role,), _buffers(resolved.role, config))
+    return Part(matched, initialization, (resolved.role,), buffers)
 
 
-def _buffers(role: Role, config: PartConfig) -> dict[ParameterPath, Array]:
+def _buffers(role: Role, settings: str) -> dict[ParameterPath, Array]:
     """Return what PyTorch stores beside the parameters of a half, by path."""
     read = encoder_settings if role == "encoder" else decoder_settings
-    buffers = read(config.settings).buffers
+    buffers = read(json.loads(settings)).buffers
     return {tuple(name.split(".")): array for name, array in buffers.items()}
 
 

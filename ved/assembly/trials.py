@@ -19,18 +19,20 @@ from ved.assembly.config import not_a_part
 from ved.assembly.image_processor import not_usable
 from ved.assembly.processing_files import ImageProcessorFiles, TokenizerFiles
 from ved.errors import ErrorCode, VedError
+from ved.families.family import Role
 from ved.text import first_line, quoted
 
 _TRIED_TOKENS = 40
 """How many tokens of a vocabulary make the text that a tokenizer is tried with."""
 
 
-def try_config(directory: Path, origin: str) -> None:
+def try_config(directory: Path, role: Role, origin: str) -> None:
     """Read the config of a checkpoint.
 
     Args:
         directory: where `config_files.write_trial_config` has written it.
-        origin: the origin of the config of one half, for errors.
+        role: the role of the source of one half.
+        origin: the origin of its config, for errors.
 
     Raises:
         VedError: transformers cannot read it.
@@ -40,7 +42,7 @@ def try_config(directory: Path, origin: str) -> None:
     except OSError:
         raise
     except Exception as error:  # strange settings make transformers raise anything
-        raise not_a_part(origin, error) from error
+        raise not_a_part(role, origin, error) from error
 
 
 def try_image_processor(files: ImageProcessorFiles, origin: str) -> ImageProcessorFiles:

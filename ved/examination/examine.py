@@ -71,7 +71,7 @@ def _do_all_steps(request: Request, directory: Path, problems: list[Problem]) ->
     with _collected(problems):
         with TemporaryDirectory(prefix=".ved-trial-") as trial:
             write_trial_config(config, source.resolved, Path(trial))
-            _trials().try_config(Path(trial), str(source.resolved.config_snapshot))
+            _try_config(source, Path(trial))
         found["tensors"] = _tensors(_part(source, config))
     if "tensors" in found and "tokenizer" in found:  # other configs may have any sizes
         with _collected(problems):
@@ -94,7 +94,7 @@ def _run_trials(request: Request, directory: Path, problems: list[Problem]) -> d
     """Add the problems that `_read_files` has left out. Nothing is found that it has not found."""
     source = request.source(directory)
     with _collected(problems):
-        _trials().try_config(directory / TRIAL, str(source.resolved.config_snapshot))
+        _try_config(source, directory / TRIAL)
     with _collected(problems):
         found = _prepared(source, directory, tries=True)
         if source.resolved.role == "decoder":
@@ -107,6 +107,11 @@ def _trials() -> ModuleType:
     from ved.assembly import trials  # imports transformers
 
     return trials
+
+
+def _try_config(source: Source, directory: Path) -> None:
+    resolved = source.resolved
+    _trials().try_config(directory, resolved.role, str(resolved.config_snapshot))
 
 
 def _prepared(source: Source, directory: Path, *, tries: bool) -> dict[str, Any]:
