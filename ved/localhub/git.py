@@ -7,65 +7,24 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 from dulwich.index import commit_tree
-from dulwich.object_store import iter_tree_contents
-from dulwich.objects import Blob, Commit, ObjectID, Tag
-from dulwich.refs import Ref, check_ref_format
+from dulwich.objects import Commit, ObjectID, Tag
+from dulwich.refs import DiskRefsContainer, Ref, check_ref_format
 from dulwich.repo import Repo
 
-from ved.localhub import errors
+from ved.localhub import errors, git_objects
 from ved.localhub.draft import Draft
+from ved.localhub.git_objects import FILE, Entry
 from ved.localhub.large_files import stored_pointer
 from ved.localhub.patterns import initial_gitattributes
 from ved.localhub.payloads import Operation
 
 MAIN = "refs/heads/main"
 
-_FILE, _FOLDER = 0o100644, 0o040000
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A file or folder in a commit.
-
-    Attributes:
-        path: its path in the repo.
-        oid: the id of its git blob or tree.
-        is_folder: whether it is a folder.
-    """
-
-    path: str
-    oid: str
-    is_folder: bool
-
-
-# A git id always names the same content, and clients ask for one commit many times.
-
-
-@lru_cache(maxsize=256)
-def _tree(repository: Path, commit: str) -> Mapping[str, Entry]:
-    entries = {}
-    with Repo(str(repository)) as git:
-        found = git[ObjectID(commit.encode())]
-        assert isinstance(found, Commit)
-        for item in iter_tree_contents(git.object_store, found.tree, include_trees=True):
-            if item.path:  # the root itself has none
-                path = item.path.decode()
-                entries[path] = Entry(path, item.sha.decode(), item.mode == _FOLDER)
-    return entries
-
-
-@lru_cache(maxsize=64)
-def _content(repository: Path, blob: str) -> bytes:
-    with Repo(str(repository)) as git:
-        found = git[ObjectID(blob.encode())]
-        assert isinstance(found, Blob)
-        return found.data
 
 
 class GitRepository:
@@ -86,8 +45,14 @@ class GitRepository:
     def _git(self) -> Repo:
         return Repo(str(self._path))
 
+    @cached_property
+    def _references(self) -> DiskRefsContainer:
+        """The references. Most requests need nothing else, and to open the rest takes longer."""
+        return DiskRefsContainer(str(self._path))
+
     def close(self) -> None:
         """Close the files of the repository. A later call opens them again."""
+        self.__dict__.pop("_references", None)
         opened = self.__dict__.pop("_git", None)
         if opened is not None:
             opened.close()
@@ -103,7 +68,7 @@ class GitRepository:
         Returns:
             Commit ids by the names of the references, without the prefix.
         """
-        names = [name.decode() for name in self._git.refs.subkeys(Ref(prefix.encode()))]
+        names = [name.decode() for name in self._references.subkeys(Ref(prefix.encode()))]
         return {name: self.resolve(f"{prefix}/{name}") for name in sorted(names)}
 
     def resolve(self, revision: str) -> str:
@@ -117,9 +82,10 @@ class GitRepository:
         """
         for name in (f"refs/heads/{revision}", f"refs/tags/{revision}", revision):
             if name.startswith("refs/") and self._exists(name):
-                return self._peeled(self._git.refs[Ref(name.encode())])
-        if _COMMIT_ID.fullmatch(revision) and ObjectID(revision.encode()) in self._git:
-            return self._peeled(ObjectID(revision.encode()))
+                target = self._references[Ref(name.encode())].decode()
+                return git_objects.commit(self._path, target).id.decode()
+        if _COMMIT_ID.fullmatch(revision) and self._has(revision):
+            return git_objects.commit(self._path, revision).id.decode()
         raise errors.revision_not_found(revision)
 
     def create_reference(self, name: str, target: str) -> None:
@@ -162,25 +128,22 @@ class GitRepository:
 
     def _exists(self, name: str) -> bool:
         reference = Ref(name.encode())
-        return check_ref_format(reference) and reference in self._git.refs
+        return check_ref_format(reference) and reference in self._references
 
-    def _peeled(self, identifier: ObjectID) -> str:
-        found = self._git[identifier]
-        while isinstance(found, Tag):
-            found = self._git[found.object[1]]
-        if not isinstance(found, Commit):
-            raise errors.revision_not_found(identifier.decode())
-        return found.id.decode()
+    def _has(self, identifier: str) -> bool:
+        """Tell whether there is an object: a file of its own, or in a pack that git wrote."""
+        file = self._path / "objects" / identifier[:2] / identifier[2:]
+        return file.exists() or ObjectID(identifier.encode()) in self._git
 
     # Reading
 
     def tree(self, commit: str) -> Mapping[str, Entry]:
         """Return all files and folders of a commit by path, in the order of git."""
-        return _tree(self._path, commit)
+        return git_objects.tree(self._path, commit)
 
     def content(self, blob: str) -> bytes:
         """Return the bytes of a blob."""
-        return _content(self._path, blob)
+        return git_objects.content(self._path, blob)
 
     def text(self, commit: str, path: str) -> str:
         """Return the text of a file, or an empty text if the commit has no such file."""
@@ -191,9 +154,7 @@ class GitRepository:
 
     def commit_object(self, commit: str) -> Commit:
         """Return a commit with its message, author and time."""
-        found = self._git[ObjectID(commit.encode())]
-        assert isinstance(found, Commit)
-        return found
+        return git_objects.commit(self._path, commit)
 
     def history(self, commit: str, *, path: str | None = None) -> Iterator[Commit]:
         """Yield a commit and its ancestors, newest first.
@@ -273,7 +234,7 @@ class GitRepository:
         commit = Commit()
         commit.tree = commit_tree(
             store,
-            [(path.encode(), ObjectID(oid.encode()), _FILE) for path, oid in draft.files.items()],
+            [(path.encode(), ObjectID(oid.encode()), FILE) for path, oid in draft.files.items()],
         )
         commit.parents = [ObjectID(parent.encode()) for parent in parents]
         commit.author = commit.committer = _signature(author)

@@ -6,12 +6,13 @@ from urllib.parse import parse_qs, quote
 
 from pydantic import TypeAdapter, ValidationError
 from starlette.background import BackgroundTask
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from ved.localhub import cards, errors
 from ved.localhub.call import Call
 from ved.localhub.endpoints.lfs import object_url
-from ved.localhub.git import Entry, GitRepository
+from ved.localhub.git import GitRepository
+from ved.localhub.git_objects import Entry
 from ved.localhub.large_files import Pointer
 from ved.localhub.patterns import ignore_matcher, lfs_matcher
 from ved.localhub.payloads import (
@@ -24,6 +25,7 @@ from ved.localhub.payloads import (
     Preupload,
 )
 from ved.localhub.storage import timestamp, url_path
+from ved.localhub.stored_file import BYTES, StoredFile
 from ved.localhub.xet.tokens import resolve_headers, xet_hash
 
 REGULAR_FILE_LIMIT = 10 * 2**20  # bytes
@@ -149,15 +151,15 @@ def resolve_cache(call: Call) -> Response:
 
 
 def _small_file(call: Call, commit: str, entry: Entry) -> Response:
+    content = call.repository.git.content(entry.oid)
+    headers = {"X-Repo-Commit": commit, "ETag": f'"{entry.oid}"'}
+    if "range" not in call.request.headers:
+        headers["Accept-Ranges"] = "bytes"
+        return Response(content, headers=headers, media_type=BYTES)
     # Starlette serves ranges of files, but not of bytes.
     file = call.hub.storage.incoming / uuid.uuid4().hex
-    file.write_bytes(call.repository.git.content(entry.oid))
-    return FileResponse(
-        file,
-        headers={"X-Repo-Commit": commit, "ETag": f'"{entry.oid}"'},
-        media_type="application/octet-stream",
-        background=BackgroundTask(file.unlink),
-    )
+    file.write_bytes(content)
+    return StoredFile(file, headers, background=BackgroundTask(file.unlink))
 
 
 def _refuse_pull_request(call: Call) -> None:

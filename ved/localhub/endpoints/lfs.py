@@ -10,7 +10,7 @@ import uuid
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from ved.localhub import errors
 from ved.localhub.addresses import check_signature, signed_url
@@ -19,6 +19,7 @@ from ved.localhub.call import Call, Hub
 from ved.localhub.large_files import object_path, store_object
 from ved.localhub.payloads import LfsBatch, LfsObject, MultipartCompletion
 from ved.localhub.storage import Repository, url_path
+from ved.localhub.stored_file import StoredFile
 
 
 def object_url(hub: Hub, repository: Repository, tail: str, method: str) -> str:
@@ -69,8 +70,7 @@ def download(call: Call) -> Response:
     path = object_path(_repository(call.hub, call.request).path, call.parameter("oid"))
     if not path.exists():
         raise errors.HubError(404, "No such object")
-    headers = {"ETag": f'"{path.name}"'}
-    return FileResponse(path, headers=headers, media_type="application/octet-stream")
+    return StoredFile(path, {"ETag": f'"{path.name}"'})
 
 
 async def upload(request: Request) -> Response:

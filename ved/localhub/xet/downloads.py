@@ -5,12 +5,13 @@ Source: https://huggingface.co/docs/xet/api
 
 import re
 
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from ved.localhub import errors
 from ved.localhub.addresses import check_signature, signed_url
 from ved.localhub.call import Call
 from ved.localhub.large_files import object_path
+from ved.localhub.stored_file import StoredFile
 from ved.localhub.xet import hashes
 from ved.localhub.xet.endpoint import CasCall
 from ved.localhub.xet.reconstruction import Reconstruction
@@ -33,7 +34,7 @@ def download_xorb(call: Call) -> Response:
     check_signature(call.hub, call.request, "GET")
     assert call.hub.xet is not None
     path = call.hub.xet.cas.xorb_path(hashes.from_text(call.parameter("hash")))
-    return FileResponse(path, media_type="application/octet-stream")
+    return StoredFile(path)
 
 
 def _reconstruction(call: CasCall) -> Reconstruction:
