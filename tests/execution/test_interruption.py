@@ -16,6 +16,7 @@ from itertools import cycle
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from tests import checkpoints
 from tests.support.faults import ALL_FAULTS
@@ -32,7 +33,7 @@ from tests.support.processes import (
     start,
     wait_for,
 )
-from tests.support.publishing import client, header_size, publish, sent
+from tests.support.publishing import build_pair, client, header_size, publish, sent
 from ved.localhub import LocalHub
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_xet")]
@@ -152,7 +153,9 @@ def wait_for_weights(run: Run, folder: Path) -> None:
 # Killed
 
 
-def test_build_completes_after_killed_build(hub: LocalHub, tmp_path: Path) -> None:
+def test_build_completes_after_killed_build(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     repo = f"{OWNER}/killed"
     hub.faults.add("POST", f"/{repo}/commit/", delay=DELAY)
     run = start(hub, tmp_path, [entry(repo)])
@@ -160,9 +163,10 @@ def test_build_completes_after_killed_build(hub: LocalHub, tmp_path: Path) -> No
     run.process.kill()
     run.process.communicate()
 
-    again = start(hub, tmp_path, [entry(repo)])
-    printed = again.ended()
-    assert again.process.returncode == 0, printed
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache" / "hub"))
+    assert Path(constants.HF_HUB_CACHE).is_dir(), "the killed process had another cache"
+    result = build_pair(hub, entry(repo), token=TOKEN)
+    assert result.action == "built", result.reason
     assert "model.safetensors" in client(hub, TOKEN).list_repo_files(repo)
 
 

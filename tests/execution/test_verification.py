@@ -187,13 +187,13 @@ def test_verify_of_a_repo_in_a_new_process(hub: LocalHub, tmp_path: Path) -> Non
     assert asked_for(hub, "owner/verified-settings") - WEIGHTS == {"ved.json", ".gitattributes"}
 
 
-@pytest.mark.slow
-def test_verify_of_a_directory_in_a_new_process(
-    hub: LocalHub, directory: Path, tmp_path: Path
+def test_verify_of_a_directory_counts_its_files(
+    hub: LocalHub, directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ended = run(directory, endpoint=hub.endpoint, folder=tmp_path)
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.startswith(f"{directory}: {len(files_of(directory))} files are ")
+    assert cli.main(["verify", str(directory), "--endpoint", hub.endpoint]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert printed.out.startswith(f"{directory}: {len(files_of(directory))} files are ")
 
 
 def test_verify_accepts_an_assembled_directory(hub: LocalHub, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from tests.support.action import (
     rows_of,
     summary_rows,
 )
+from tests.support.faults import ALL_FAULTS
 from tests.support.publishing import TOKEN, client, pair, publish
 from ved.errors import ErrorCode
 from ved.localhub import LocalHub
@@ -66,6 +67,9 @@ def merging(merge: list[str], prefix: str) -> Mapping[str, object]:
 
 bart, gpt2, bert = checkpoints.bart, checkpoints.gpt2, checkpoints.bert
 
+NIGHTLY = ("charsmap of three bytes", "no charsmap", "merge with half a character")
+"""Each panic takes a new process. test_readback.py has one more of these."""
+
 PANICS: Mapping[str, Write] = {
     "charsmap of three bytes": tokenizer(bart, normalizer=normalized(b"\0\0\0")),
     "no charsmap": tokenizer(gpt2, normalizer=normalized(b"")),
@@ -78,12 +82,14 @@ PANICS: Mapping[str, Write] = {
 }
 """Decoders with which the library in Rust panics: the exception in Python is no `Exception`."""
 
+TRIED = [name for name in PANICS if ALL_FAULTS or name not in NIGHTLY]
+
 
 def test_panics_are_findings_of_their_sources(
     action: Action, hub: LocalHub, tmp_path: Path
 ) -> None:
     entries = [pair("owner/first")]
-    for number, write in enumerate(PANICS.values()):
+    for number, write in enumerate(PANICS[name] for name in TRIED):
         repo = f"team/panics-{number}"
         publish(hub, repo, write(tmp_path / f"{number}"))
         entries.append(pair(f"owner/panics-{number}", decoder=repo))
@@ -91,21 +97,21 @@ def test_panics_are_findings_of_their_sources(
 
     run = action.run(entries)
 
-    assert actions_of(run) == ["built", *["refused"] * len(PANICS), "built"], run.log
+    assert actions_of(run) == ["built", *["refused"] * len(TRIED), "built"], run.log
     assert {row["repo"] for row in rows_of(run) if row["commit"]} == {"owner/first", "owner/last"}
     for repo in ("owner/first", "owner/last"):
         assert client(hub).file_exists(repo, "model.safetensors")
     errors = annotations(run)
-    assert [code_of(error) for error in errors] == [ErrorCode.EXAMINATION_FAILED] * len(PANICS)
+    assert [code_of(error) for error in errors] == [ErrorCode.EXAMINATION_FAILED] * len(TRIED)
     # The first pair is on line 2.
     assert [place_of(error)[:2] for error in errors] == [
-        ("pairs.yaml", str(line)) for line in range(3, 3 + len(PANICS))
+        ("pairs.yaml", str(line)) for line in range(3, 3 + len(TRIED))
     ]
     columns = {place_of(error)[2] for error in errors}
     line = (action.workspace / "pairs.yaml").read_text().splitlines()[2]
     assert columns == {str(1 + line.index('"team/panics-0"'))}
     assert run.outputs["built"] == "2"
-    assert run.outputs["failed"] == str(len(PANICS))
+    assert run.outputs["failed"] == str(len(TRIED))
     only_commands(run, "add-mask", "error", "warning", "notice")
     assert all("\n" not in row["reason"] for row in rows_of(run))
     assert len(summary_rows(run)) == len(entries)

@@ -213,7 +213,7 @@ def test_plan_examines_a_file_that_is_larger_than_the_address_space(
     content = weights.read_bytes()
     length = int.from_bytes(content[:8], "little")
     header, data = json.loads(content[8 : 8 + length]), content[8 + length :]
-    end = len(data) + 2 * sandbox.ADDRESS_BYTES
+    end = len(data) + sandbox.ADDRESS_BYTES
     header["unused"] = {
         "dtype": "U8",
         "shape": [end - len(data)],
