@@ -277,7 +277,12 @@ def test_docs_paths_exist(page: str) -> None:
 
 def test_docs_install_the_release_that_workflows_name() -> None:
     patterns = ("README.md", "docs/*.md", "examples/**/*.*")
-    paths = [path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()]
+    paths = [
+        path
+        for pattern in patterns
+        for path in ROOT.glob(pattern)
+        if path.is_file() and path.suffix != ".pyc"
+    ]
     text = "\n".join(path.read_text("utf-8") for path in paths)
     named = {*re.findall(r"ved-action/ved(?:/[\w./-]+)?@\S+ # v([\d.]+)", text)}
     installed = re.findall(r"git\+https://github\.com/ved-action/ved(@v[\d.]+)?", text)

@@ -1,6 +1,6 @@
 """The objects of git repositories, in memory: an id always names the same content.
 
-Clients ask for one commit many times. Whoever calls these functions knows that the repository has
+Clients ask for one commit many times. The callers of these functions know that the repository has
 the object.
 """
 
