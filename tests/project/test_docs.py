@@ -275,6 +275,15 @@ def test_docs_paths_exist(page: str) -> None:
         assert (ROOT / path).exists(), path
 
 
+def test_docs_list_the_command_of_each_picture() -> None:
+    text = (ROOT / "docs/pictures/README.md").read_text()
+    listed = {*re.findall(r"docs/images/([a-z-]+)-\*\.", text)}
+    kinds = ("-bars", "-build", "-plan", "")
+    for path in (ROOT / "docs/images").iterdir():
+        name = path.stem.removesuffix("-dark").removesuffix("-light")
+        assert any(name.removesuffix(kind) in listed for kind in kinds), path.name
+
+
 def test_docs_install_the_release_that_workflows_name() -> None:
     patterns = ("README.md", "docs/*.md", "examples/**/*.*")
     paths = [

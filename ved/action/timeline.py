@@ -11,9 +11,6 @@ from ved.results import Step
 MAX_PAIRS = 40
 """The maximum number of pairs; a chart of more is too dense to read."""
 
-# Mermaid's themes color these tags differently.
-_TAGS = {"Downloading": "", "Assembling": "active, ", "Publishing": "done, ", "Checking": ""}
-
 
 def gantt(steps: Mapping[str, Sequence[Step]]) -> str:
     """Return a Gantt chart of steps as Markdown, "" if there are none.
@@ -33,4 +30,5 @@ def gantt(steps: Mapping[str, Sequence[Step]]) -> str:
 
 def _task(step: Step) -> str:
     start, end = round(step.start * 1000), round(step.end * 1000)  # milliseconds
-    return f"    {step.verb} :{_TAGS.get(step.verb, '')}{start}, {max(end, start + 1)}"
+    # No tag, such as `done`: in the dark theme, a tagged label beside its bar is dark on dark.
+    return f"    {step.verb} :{start}, {max(end, start + 1)}"
