@@ -259,5 +259,8 @@ def test_init_is_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     folder = tmp_path / "new"
     assert cli.main(["init", str(folder)]) == 2  # nobody is asked
     assert cli.main(["init", str(folder), "--namespace", "me", "--keyless"]) == 0
-    assert str(folder / MANIFEST) in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"Wrote {folder / MANIFEST}" in printed
+    assert f"`ved plan {folder / MANIFEST}`" in printed
+    assert cli.main(["init", str(folder / MANIFEST), "--namespace", "me"]) == 2
     assert cli.main(["validate", str(folder / MANIFEST)]) == 0

@@ -75,7 +75,8 @@ def load(path: Path) -> Manifest:
 
 def _not_readable(path: Path, error: OSError) -> RequestError:
     is_missing = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
-    found = find_manifests(Path.cwd()) if is_missing else []
+    folder = path if isinstance(error, IsADirectoryError) else Path()
+    found = [str(folder / name) for name in find_manifests(folder)] if is_missing else []
     return RequestError(
         f"The manifest {quoted(str(path))} cannot be read: {error.strerror}.",
         f"Give the path of a manifest. These look like one: {', '.join(map(quoted, found))}."

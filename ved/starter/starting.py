@@ -35,6 +35,12 @@ def start_repository(
         RequestError: a value is missing or wrong, or is for a file that exists.
         OSError: a file cannot be written.
     """
+    if folder.exists() and not folder.is_dir():
+        raise RequestError(
+            f"{folder} is not a directory.",
+            "Give the directory of the repository.",
+            code=ErrorCode.WRONG_INPUT,
+        )
     given = {name: value for name, value in options.items() if value is not None}
     has_manifest = os.path.lexists(folder / MANIFEST)
     if has_manifest and given:
@@ -64,7 +70,7 @@ def start_repository(
         f"Wrote {folder / name}" if is_new else f"{folder / name} exists, and is unchanged"
         for name, is_new in written.items()
     ]
-    return [*lines, *(_next_steps(choices) if written[WORKFLOW] else [])]
+    return [*lines, *(_next_steps(choices, folder) if written[WORKFLOW] else [])]
 
 
 def _with(choices: Choices, name: str, value: str) -> Choices:
@@ -79,8 +85,9 @@ def _with(choices: Choices, name: str, value: str) -> Choices:
     return changed
 
 
-def _next_steps(choices: Choices) -> list[str]:
-    steps = ["Run `ved plan`: it says what a build would do, and why."]
+def _next_steps(choices: Choices, folder: Path) -> list[str]:
+    plan = "ved plan" if folder == Path() else f"ved plan {folder / MANIFEST}"
+    steps = [f"Run `{plan}`: it says what a build would do, and why."]
     release = choices.release()
     if release == UNRELEASED:
         steps.append(
