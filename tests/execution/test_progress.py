@@ -127,7 +127,22 @@ def test_steps_of_a_build_measure_their_bytes(
 STATE = RunState([RunningStep("owner/a", "Publishing", 1_000_000, 4_000_000)], 10**6, 10**7, 80.0)
 
 
-def test_bars_show_steps_and_the_whole_run() -> None:
+@pytest.mark.parametrize("columns", [40, 63, 64, 80, 140])
+def test_bars_fit_a_terminal_of_any_width(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    terminal = Terminal()
+    step = RunningStep(f"owner/{'long-' * 20}", "Downloading", 111_000_000, 444_000_000)
+    with live_bars(lambda: RunState([step], 10**6, 10**7, 80.0), terminal):
+        pass
+    (line,) = {line for line in re.split(r"[\r\n]+", terminal.text()) if step.verb in line}
+    assert len(line) <= columns
+    # The verb and the amount are whole; the name of the repo is not.
+    end = "25%" if columns < 64 else "111.0 MB of 444.0 MB"
+    assert re.fullmatch(rf"Downloading +owner/\S*… .*{end} *", line)
+
+
+def test_bars_show_steps_and_the_whole_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     terminal = Terminal()
     with live_bars(lambda: STATE, terminal):
         pass

@@ -26,6 +26,9 @@ from ved.sizes import format_size
 _PER_SECOND = 5
 """How often bars are drawn."""
 
+_BARS_WIDTH, _MAX_REPO, _OTHER_COLUMNS = 64, 40, 49
+"""Columns of the narrowest terminal with bars, of the longest repo, and of all but the repo."""
+
 _MIN_SHARE, _MIN_SECONDS = 0.03, 5.0
 """The share and the time of a run before which nobody can tell how long the rest takes."""
 
@@ -72,7 +75,7 @@ def live_bars(state: Callable[[], RunState], *streams: TextIO | CleanStream) -> 
         state: returns the progress; called several times a second, in another thread.
         streams: what is written to them appears above the bars, which are drawn on the first one.
     """
-    with _live(lambda: _render(state()), streams):
+    with _live(lambda width: _render(state(), width), streams):
         yield
 
 
@@ -80,13 +83,13 @@ def live_bars(state: Callable[[], RunState], *streams: TextIO | CleanStream) -> 
 def live_text(text: str, *streams: TextIO | CleanStream) -> Iterator[None]:
     """Display what is being done while the block runs, and remove it at its end."""
     spinner = Spinner("line", Text(text), style="cyan")
-    with _live(lambda: spinner, streams):
+    with _live(lambda _: spinner, streams):
         yield
 
 
 @contextmanager
 def _live(
-    render: Callable[[], RenderableType], streams: Sequence[TextIO | CleanStream]
+    render: Callable[[int], RenderableType], streams: Sequence[TextIO | CleanStream]
 ) -> Iterator[None]:
     is_clean = isinstance(streams[0], CleanStream)
     terminal = streams[0].raw if isinstance(streams[0], CleanStream) else streams[0]
@@ -102,7 +105,7 @@ def _live(
         stack.enter_context(
             Live(
                 console=console,
-                get_renderable=render,
+                get_renderable=lambda: render(console.width),
                 refresh_per_second=_PER_SECOND,
                 transient=True,
                 # A program that uses VED as a library may print, too.
@@ -143,15 +146,21 @@ class _Above(TextIOBase):
             self.write("\n")
 
 
-def _render(state: RunState) -> Group:
+def _render(state: RunState, width: int) -> Group:
+    """Return the bars for a terminal of some columns; a narrow one has percentages instead."""
+    is_wide = width >= _BARS_WIDTH
     table = Table.grid(padding=(0, 2, 0, 0), expand=True)
     table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True, overflow="ellipsis", max_width=40)
-    table.add_column(ratio=1)
+    most = min(_MAX_REPO, width - _OTHER_COLUMNS) if is_wide else None
+    ratio = None if is_wide else 1
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=most, ratio=ratio)
+    if is_wide:
+        table.add_column(ratio=1)
     table.add_column(no_wrap=True, justify="right")
     for step in state.steps:
         # Text objects: a string could contain the library's own markup.
-        table.add_row(Text(step.verb), Text(step.repo, "bold"), _bar(step), Text(_amount(step)))
+        head, amount = (Text(step.verb), Text(step.repo, "bold")), Text(_amount(step))
+        table.add_row(*head, *((_bar(step), amount) if is_wide else (Text(_share(step)),)))
     return Group(table, Text(_sentence(state), "bold"))
 
 
@@ -166,6 +175,10 @@ def _bar(step: RunningStep) -> ProgressBar:
         finished_style="cyan",
         pulse_style="cyan",
     )
+
+
+def _share(step: RunningStep) -> str:
+    return f"{step.done / step.size:.0%}" if step.done is not None and step.size else ""
 
 
 def _amount(step: RunningStep) -> str:
