@@ -12,7 +12,7 @@ import pytest
 from ved import cli
 from ved.errors import ErrorCode, RequestError
 from ved.families.family import Role
-from ved.families.model_names import has_other_role
+from ved.families.model_names import refusal_by_name
 from ved.families.overview import overview
 from ved.manifest.loading import load
 from ved.starter import Terminal, start_repository
@@ -147,14 +147,18 @@ def test_init_refuses_wrong_options(options: dict[str, str], tmp_path: Path) -> 
         ({"encoder": "google-bert/bert-base-uncased@main"}, False),
         ({"decoder": "google/vit-base-patch16-224-in21k"}, False),
         ({"decoder": "openai/clip-vit-base-patch32"}, False),
+        ({"decoder": "meta-llama/Llama-3.2-1B"}, False),
+        ({"decoder": "google-t5/t5-small"}, False),
+        ({"encoder": "facebook/convnext-tiny-224"}, False),
         # Whole models, other names and directories may have either role.
         ({"encoder": "nlpconnect/vit-gpt2-image-captioning"}, True),
         ({"decoder": "nlpconnect/vit-gpt2-image-captioning"}, True),
         ({"encoder": "microsoft/trocr-base-printed"}, True),
         ({"encoder": "me/bertha"}, True),
+        ({"encoder": "./bert"}, True),
     ],
 )
-def test_init_refuses_a_model_of_the_other_role(
+def test_init_refuses_a_model_that_cannot_have_its_role(
     options: dict[str, str], is_right: bool, tmp_path: Path
 ) -> None:
     given = {**NOTHING, "namespace": "me", **options}
@@ -177,8 +181,8 @@ def test_init_asks_again_for_a_model_of_the_other_role(tmp_path: Path) -> None:
 
 def test_roles_by_name_agree_with_the_families() -> None:
     for each in overview():
-        assert not has_other_role(each.role, each.model)
-    known = [each for each in overview() if has_other_role(OTHER[each.role], each.model)]
+        assert refusal_by_name(each.role, each.model) is None
+    known = [each for each in overview() if refusal_by_name(OTHER[each.role], each.model)]
     assert len(known) > len(overview()) - 4  # the names of few models say nothing
 
 

@@ -1,9 +1,10 @@
-"""Find out the role of a model by its name alone, as far as that is certain."""
+"""Find out by its name alone whether a model can be encoder or decoder."""
 
 import re
 from collections.abc import Mapping
 
 from ved.families.family import Role
+from ved.families.refusals import REFUSED_BY_ROLE, UNKNOWN, Refusal
 from ved.families.table import DECODERS, ENCODERS
 from ved.families.twins import TWIN_DECODERS, TWIN_ENCODERS
 from ved.families.wholes import WHOLES
@@ -29,18 +30,24 @@ _WORDS: Mapping[Role, frozenset[str]] = {
 }
 
 
-def has_other_role(role: Role, model: str) -> bool:
-    """Tell whether a model, by its name, can only have the other role.
+def refusal_by_name(role: Role, model: str) -> Refusal | None:
+    """Return why a model cannot have a role, as far as its name tells; None if it tells nothing.
 
     Args:
         role: the role that the model is to have.
         model: its id on the Hub, such as openai-community/gpt2. A local path tells nothing.
     """
     if model.startswith((".", "/")):
-        return False
+        return None
     name = re.sub(r"[_.]", "-", model.partition("@")[0].rpartition("/")[2].lower())
-    other: Role = "decoder" if role == "encoder" else "encoder"
     # A whole model, such as vit-gpt2, may have both roles.
     if any(re.search(rf"(?<![a-z0-9]){word}(?![a-z])", name) for word in _WORDS[role]):
-        return False
-    return any(re.match(rf"{word}(?![a-z])", name) for word in _WORDS[other])
+        return None
+    other: Role = "decoder" if role == "encoder" else "encoder"
+    if any(re.match(rf"{word}(?![a-z])", name) for word in _WORDS[other]):
+        content = "text" if role == "encoder" else "images"
+        reason = f"it is a model of {content}, which can only be the {other}"
+        return Refusal(reason, UNKNOWN[role].use)
+    words = {family.replace("_", "-"): family for family in REFUSED_BY_ROLE[role]}
+    found = [word for word in words if re.match(rf"{word}(?![a-z])", name)]
+    return REFUSED_BY_ROLE[role][words[max(found, key=len)]] if found else None

@@ -43,6 +43,9 @@ _MEANT: Mapping[str, Collection[str]] = {
 }
 """Guesses, all in small letters, by the key that is meant."""
 
+_NEARLY_THE_SAME = 0.9
+"""The ratio of `difflib` from which on a word is a misspelled guess."""
+
 _IS_PRIVATE = {
     ("visibility", "private"): True,
     ("visibility", "public"): False,
@@ -71,10 +74,18 @@ def meant_key(guess: str, keys: Collection[str], present: Collection[str]) -> st
 
 def known_word(guess: str, keys: Collection[str]) -> str | None:
     """Return the key that is the same as an unknown one, or has the same meaning; None if none."""
-    word = guess.lower().replace("-", "_")
+    word = _word(guess)
     if word in keys:
         return word
     return next((key for key in _MEANT if key in keys and word in _MEANT[key]), None)
+
+
+def _word(guess: str) -> str:
+    """Return a guess as the table has it, also if it is misspelled or in British spelling."""
+    word = guess.lower().replace("-", "_")
+    guesses = {each for several in _MEANT.values() for each in several}
+    near = difflib.get_close_matches(word, guesses, n=1, cutoff=_NEARLY_THE_SAME)
+    return near[0] if near and word not in _MEANT else word
 
 
 def with_value(key: str, guess: str, value: str) -> str:
@@ -85,5 +96,6 @@ def with_value(key: str, guess: str, value: str) -> str:
         guess: the unknown key.
         value: its value in the file.
     """
-    is_private = _IS_PRIVATE.get((guess.lower(), value.lower())) if key == "private" else None
+    text = {"yes": "true", "no": "false"}.get(value.lower(), value.lower())
+    is_private = _IS_PRIVATE.get((_word(guess), text)) if key == "private" else None
     return key if is_private is None else f"{key}: {str(is_private).lower()}"

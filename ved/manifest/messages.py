@@ -9,6 +9,7 @@ from pydantic_core import ErrorDetails
 
 from ved.errors import ErrorCode
 from ved.manifest.guessed_keys import known_word, meant_key, with_value
+from ved.manifest.pair_models import SourceRef
 from ved.manifest.problems import Problem
 from ved.manifest.yaml_messages import KEY_WITHOUT_SPACE, SPACE_AFTER_COLON, SPACE_AFTER_DASH
 from ved.manifest.yaml_nodes import Node, Scalar, Value, describe_value
@@ -39,6 +40,7 @@ _MESSAGES: dict[str, tuple[ErrorCode, str]] = {
     "literal_error": (ErrorCode.VALUE_NOT_ALLOWED, "expected {expected}, found {found}"),
 }
 
+_KEYS_OF_SOURCE = {*SourceRef.model_fields} - {"model"}
 _LISTS_OF_MAPPINGS = ("pairs", "exclude", "overrides")
 _WORD = re.compile(r"[\w./@-]{1,80}")
 
@@ -146,6 +148,9 @@ def _advice(
     if re.match(r"\w+:\S", key):
         return SPACE_AFTER_COLON
     text = value.text if isinstance(value, Scalar) else ""
+    half, _, inner_key = key.partition("_")
+    if half in ("encoder", "decoder") and inner_key in _KEYS_OF_SOURCE:
+        return f"write {half}: {{model: ..., {inner_key}: ...}}"
     if nearest:
         return f"did you mean '{with_value(nearest, key, text)}'?"
     fields = _model_at(model, path).model_fields

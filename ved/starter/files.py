@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ved.families.family import Role
-from ved.families.model_names import has_other_role
+from ved.families.model_names import refusal_by_name
 from ved.manifest.loading import ManifestError, loads
 from ved.starter.installed import installed_pin
 
@@ -102,15 +102,13 @@ def wrong_choice(choices: Choices) -> str | None:
 
 
 def _wrong_role(role: Role, model: str) -> str | None:
-    """Return what is wrong with a model that can only have the other role, by its name."""
-    if not has_other_role(role, model):
+    """Return what is wrong with a model that cannot have a role, by its name."""
+    refusal = refusal_by_name(role, model)
+    if refusal is None:
         return None
-    found, needed, other = ("text", "image", "decoder")
-    if role == "decoder":
-        found, needed, other = ("image", "text", "encoder")
     return (
-        f"by its name, {model} is a model of {found}s, which can only be the {other}; name a model "
-        f"of {needed}s, such as {getattr(Choices(), role)}"
+        f"by its name, {model} cannot be the {role}: {refusal.reason}; use {refusal.use}, for "
+        "instance"
     )
 
 
