@@ -48,6 +48,6 @@ def refusal_by_name(role: Role, model: str) -> Refusal | None:
         content = "text" if role == "encoder" else "images"
         reason = f"it is a model of {content}, which can only be the {other}"
         return Refusal(reason, UNKNOWN[role].use)
-    words = {family.replace("_", "-"): family for family in REFUSED_BY_ROLE[role]}
-    found = [word for word in words if re.match(rf"{word}(?![a-z])", name)]
-    return REFUSED_BY_ROLE[role][words[max(found, key=len)]] if found else None
+    families = {family.replace("_", "-"): family for family in REFUSED_BY_ROLE[role]}
+    found = [word for word in families if re.match(rf"{word}(?![a-z])", name)]
+    return REFUSED_BY_ROLE[role][families[max(found, key=len)]] if found else None
