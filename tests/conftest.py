@@ -1,5 +1,6 @@
 """The process that the tests run in, and the Hub that many of them use."""
 
+import gc
 import logging
 import os
 import signal
@@ -16,6 +17,11 @@ import pytest
 from tests.support.caches import COMPILATION
 from ved import environment
 from ved.localhub import LocalHub
+
+# Garbage that imports and the collection of tests leave is little, and a sixth of their time would
+# be spent in looking for it.
+_GARBAGE = gc.get_threshold()
+gc.set_threshold(10**6)
 
 # A shell starts background jobs with SIGINT ignored, which processes inherit; tests send SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -153,6 +159,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
         rank[item.path] = max(rank.get(item.path, 0), TIERS.index(tier))
     # Processes that work in parallel end at about the same time if long work comes first.
     items.sort(key=lambda item: -rank[item.path])
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage again, and not among what has been collected."""
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE)
 
 
 def _assign_tiers(items: Iterable[pytest.Item]) -> None:

@@ -254,6 +254,7 @@ def test_assembly_with_unwritable_file_is_one_error_and_leaves_nothing(
     assert list(output.parent.iterdir()) == list(run.temporary.iterdir()) == []
 
 
+@pytest.mark.skipif(not ALL_FAULTS, reason="as with a full disk; see VED_ALL_FAULTS")
 def test_build_with_unwritable_file_is_explained_failure(hub: LocalHub, tmp_path: Path) -> None:
     repo = f"{OWNER}/no-room"
     run = start(hub, tmp_path, [entry(repo)], VED, "prlimit", f"--fsize={LARGEST_FILE}")

@@ -17,7 +17,6 @@ from textwrap import shorten
 from types import SimpleNamespace
 from typing import Any
 
-import datasets
 import numpy as np
 import pytest
 from huggingface_hub import ModelCard
@@ -473,6 +472,8 @@ def test_recipes_name_what_is_wrong_in_a_dataset(wrong: str, tmp_path: Path) -> 
         (folder / "text.png").write_text("a picture")
         text = "\n".join(json.dumps(line) for line in lines)
         (folder / "metadata.jsonl").write_text(text)
+    import datasets  # takes long, and other tests do without
+
     names: dict[str, Any] = {**vars(datasets), "args": SimpleNamespace(text_column="text")}
     names |= {"shorten": shorten, "sys": sys, "NoReturn": None}
     for function in ("stop", "check_examples", "load_splits"):

@@ -4,11 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import nbformat
-from jupyter_client.kernelspec import KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager
-from nbclient import NotebookClient
-
 KERNEL = "python3"
 
 
@@ -34,6 +29,12 @@ def execute(
     Raises:
         CellExecutionError: a cell fails.
     """
+    # These take long to import, also where this is not called.
+    import nbformat
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+    from nbclient import NotebookClient
+
     content = nbformat.read(notebook, as_version=4)
     for cell in content.cells:
         for tag in cell.metadata.get("tags", []):
