@@ -50,6 +50,7 @@ manifest, and each of `errors` has a code, a message and a place.
 | `FORCE_COLOR` | colors outside of a terminal, too, such as for `less -R` |
 | `TERM=dumb` | plain lines in a terminal, too |
 | `HF_HUB_DISABLE_PROGRESS_BARS=1` | no bars |
+| `COLUMNS=60` | lines of 60 characters in a terminal, whatever its width is |
 
 """
 

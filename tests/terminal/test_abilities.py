@@ -46,6 +46,8 @@ def test_abilities_of_a_pipe(variables: dict[str, str], expected: Abilities) -> 
         ({"NO_COLOR": ""}, Abilities(80, colors=True, bars=True)),
         ({"NO_COLOR": "1"}, Abilities(80)),
         ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, Abilities(80)),
+        ({"COLUMNS": "50", "NO_COLOR": "1"}, Abilities(50)),
+        ({"COLUMNS": "wide", "NO_COLOR": "1"}, Abilities(80)),
         ({"TERM": "dumb"}, PLAIN),
         ({"TERM": "dumb", "FORCE_COLOR": "1"}, PLAIN),
     ],

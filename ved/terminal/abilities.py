@@ -42,8 +42,9 @@ def abilities_of(
 
     `NO_COLOR` forbids all control characters. `FORCE_COLOR` asks for colors where there is no
     terminal, such as in a pager or in a log that displays them. A terminal with `TERM=dumb` has
-    lines only. `HF_HUB_DISABLE_PROGRESS_BARS` forbids bars. Source of the names:
-    https://no-color.org, https://force-color.org and huggingface_hub.
+    lines only. `COLUMNS` replaces the width of the terminal. `HF_HUB_DISABLE_PROGRESS_BARS` forbids
+    bars. Source of the names: https://no-color.org, https://force-color.org, POSIX and
+    huggingface_hub.
 
     Args:
         stream: where to print.
@@ -57,7 +58,7 @@ def abilities_of(
     forced = variables.get("FORCE_COLOR", "") not in _OFF
     width = None
     if is_terminal:
-        width = min(max(_columns(stream), _MIN_WIDTH), _MAX_WIDTH)
+        width = min(max(_columns(stream, variables), _MIN_WIDTH), _MAX_WIDTH)
     return Abilities(
         width=width,
         colors=not forbidden and (is_terminal or forced),
@@ -65,7 +66,10 @@ def abilities_of(
     )
 
 
-def _columns(stream: TextIO | CleanStream) -> int:
+def _columns(stream: TextIO | CleanStream, variables: Mapping[str, str]) -> int:
+    chosen = variables.get("COLUMNS", "")
+    if chosen.isascii() and chosen.isdecimal() and int(chosen[:5]) > 0:
+        return int(chosen[:5])
     try:
         return os.get_terminal_size(stream.fileno()).columns or 80
     except (OSError, ValueError):
