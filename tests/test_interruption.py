@@ -30,6 +30,21 @@ gc.callbacks.append(lambda *_: 1 / 0)
 gc.collect()
 """
 
+REPEATED = """
+import os, signal
+from ved import interruption
+
+interruption.install_signal_handlers()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("cleaned")
+interruption._repeats_until = 0
+os.kill(os.getpid(), signal.SIGINT)
+print("not reached")
+"""
+
 
 def run(program: str) -> "subprocess.CompletedProcess[str]":
     """Run a program in a process of its own."""
@@ -46,6 +61,12 @@ def test_interrupt_that_a_callback_drops_is_kept_and_not_printed() -> None:
 
 def test_other_errors_of_callbacks_are_printed() -> None:
     assert "ZeroDivisionError" in run(OTHER).stderr
+
+
+def test_interrupt_that_repeats_does_not_end_the_cleanup() -> None:
+    ended = run(REPEATED)
+    assert ended.stdout == "cleaned\n"
+    assert ended.returncode not in (0, 1)
 
 
 def test_import_whole_is_interrupted_afterwards(

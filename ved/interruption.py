@@ -11,7 +11,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from enum import IntEnum
 from importlib import import_module
+from math import inf
 from threading import Event, Lock
+from time import monotonic
 from typing import NoReturn, TypeVar
 
 from ved import garbage
@@ -30,8 +32,13 @@ class ExitStatus(IntEnum):
 POLL_SECONDS = 1.0
 """Polling interval, in seconds, for the flag while a thread is waiting."""
 
+REPEAT_SECONDS = 2.0
+"""So long after an interrupt, in seconds, another signal means the same: people press keys twice. A
+second exception would end the removal of temporary directories."""
+
 _interrupted = Event()
 _raises_at_once = True
+_repeats_until = -inf
 
 _Result = TypeVar("_Result")
 
@@ -141,8 +148,10 @@ class InterruptibleLock:
 
 
 def _interrupt(*_: object) -> None:
+    global _repeats_until
     _interrupted.set()
-    if _raises_at_once:
+    if _raises_at_once and monotonic() > _repeats_until:
+        _repeats_until = monotonic() + REPEAT_SECONDS
         raise KeyboardInterrupt
 
 

@@ -15,8 +15,8 @@ def loads(content: bytes) -> Any:
 
     Raises:
         ValueError: the text is not JSON, an object has a key twice, a number is not finite or has
-            more than `INTEGER_BITS` bits, a string has half a character, or values are nested more
-            than `JSON_DEPTH` deep.
+            more than `INTEGER_BITS` bits, a string has half of a surrogate pair, or values are
+            nested more than `JSON_DEPTH` deep.
     """
     if not content.strip():
         raise ValueError("it is empty")
@@ -31,9 +31,11 @@ def loads(content: bytes) -> Any:
     except RecursionError as error:
         raise ValueError(f"it is nested more than {JSON_DEPTH} deep") from error
     _check_depth(value)
-    if b"\\ud" in content.lower():
-        # Half of a surrogate pair has no encoding. An escape is the only way to write one.
-        json.dumps(value, ensure_ascii=False).encode()
+    if b"\\ud" in content.lower():  # only an escape can write half of a surrogate pair
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("a string has half of a surrogate pair") from error
     return value
 
 

@@ -12,10 +12,12 @@ import pytest
 from tests import checkpoints
 from tests.support.action import Action, actions_of, annotations, code_of, rows_of
 from tests.support.publishing import TOKEN, client, heads, pair
+from tests.support.raising import raises
 from ved import cli
 from ved.errors import ErrorCode
 from ved.localhub import LocalHub
-from ved.sources import local_files
+from ved.manifest.pair_models import SourceRef
+from ved.sources import local_files, pin
 
 SECRET = "hunter2-of-the-machine"
 
@@ -269,6 +271,13 @@ def test_action_refuses_a_directory_with_too_many_entries(
         (directory / f"{number}.txt").touch()
     run = action.run([pair("owner/x", decoder="./bert")], mode="plan")
     assert [row["codes"] for row in rows_of(run)] == [[ErrorCode.LOCAL_FILE_REFUSED]]
+
+
+def test_source_refuses_a_directory_whose_name_is_not_utf_8(hub: LocalHub, tmp_path: Path) -> None:
+    directory = tmp_path / os.fsdecode(b"caf\xe9")
+    directory.mkdir()
+    with raises(ErrorCode.LOCAL_FILE_REFUSED):
+        pin(SourceRef(model=str(directory)), client(hub))
 
 
 # The command line

@@ -46,8 +46,8 @@ def list_local_files(directory: Path, workspace: Path | None = None) -> dict[str
         use is an error.
 
     Raises:
-        VedError: there is no such directory, it is outside the workspace or of the system, or has
-            too many entries.
+        VedError: there is no such directory, its name is not UTF-8, it is outside the workspace or
+            of the system, or has too many entries.
         OSError: the directory cannot be read.
     """
     if not directory.is_dir():
@@ -56,6 +56,14 @@ def list_local_files(directory: Path, workspace: Path | None = None) -> dict[str
             "Check the path.",
             code=ErrorCode.NO_SUCH_DIRECTORY,
         )
+    try:
+        str(directory).encode()
+    except UnicodeEncodeError as error:  # the name becomes JSON, here and in the build record
+        raise VedError(
+            f"The name of the directory {_shown(directory)} is not UTF-8.",
+            "Rename the directory.",
+            code=ErrorCode.LOCAL_FILE_REFUSED,
+        ) from error
     _check_directory(directory, workspace)
     return {path.name: _size(path) for path in scan_directory(directory) if not path.is_dir()}
 
