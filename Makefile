@@ -14,25 +14,31 @@ SITE := $(VENV)-site
 REPOSITORY := examples/repository
 WORKFLOWS := .github/workflows/*.yml examples/workflows/*.yml $(REPOSITORY)/.github/workflows/*.yml ved/starter/*.yml
 
-.PHONY: demo check test test-fast test-unit test-runner test-nightly audit coverage lint fuzz bench bench-quick schema docs site golden lock clean
+.PHONY: demo check test test-fast test-unit test-runner test-nightly audit coverage lint lint-files fuzz bench bench-quick schema docs site golden lock clean
 
 # Modules stay in one process each, so what a module prepares is prepared once. Many tests wait for
 # other processes, so there is one process more than processors.
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTEST := $(RUN) -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
+# Of the linters, only mypy takes long, and it uses one processor.
+define BESIDE_MYPY
+$(VENV)/bin/mypy & mypy=$$!; $(1); tests=$$?; \
+wait $$mypy || { echo "mypy failed: its errors are above."; exit 1; }; exit $$tests
+endef
+
 demo: $(VENV)/demo.installed ## Run the action on a local Hub: sources in, checkpoints out
 	$(RUN) -m examples.demo
 
-check: lint ## Run the linters and all tests but the slow ones: what a pull request needs
-	$(PYTEST) -m "not slow"
+check: lint-files ## Run the linters and all tests but the slow ones: what a pull request needs
+	$(call BESIDE_MYPY,$(PYTEST) -m "not slow")
 
 ifdef ARGS
 test: $(VENV)/dev.installed ## Run some tests: make test ARGS="tests/planning -k grid"
 	$(RUN) -m pytest $(ARGS)
 else
-test: lint ## Run the linters and all tests
-	$(PYTEST)
+test: lint-files ## Run the linters and all tests
+	$(call BESIDE_MYPY,$(PYTEST))
 endif
 
 test-fast: $(VENV)/dev.installed ## Run all tests but the slow ones, and no linters
@@ -45,8 +51,8 @@ VED_RUNNER_ENGINE ?= podman
 test-runner: $(VENV)/dev.installed ## Run the action and its workflows under act (needs podman or Docker, and root)
 	VED_RUNNER_ENGINE=$(VED_RUNNER_ENGINE) $(RUN) -m pytest tests/runner --durations 5
 
-test-nightly: lint ## Run all tests, break every request in every way, and show the coverage
-	VED_ALL_FAULTS=1 $(PYTEST) --cov=ved
+test-nightly: lint-files ## Run all tests, break every request in every way, and show the coverage
+	$(call BESIDE_MYPY,VED_ALL_FAULTS=1 $(PYTEST) --cov=ved)
 
 audit: $(VENV)/dev.installed ## Look the locked requirements up among known vulnerabilities
 	$(VENV)/bin/pip-audit --require-hashes --disable-pip $(foreach name,run demo dev site,--requirement requirements/$(name).txt)
@@ -54,10 +60,12 @@ audit: $(VENV)/dev.installed ## Look the locked requirements up among known vuln
 coverage: $(VENV)/dev.installed ## Show the lines that the tests of `make check` do not reach
 	$(PYTEST) -m "not slow" --cov=ved --cov-report term-missing:skip-covered
 
-lint: $(VENV)/dev.installed ## Check style, types, and the files that GitHub reads
+lint: lint-files ## Check style, types, and the files that GitHub reads
+	$(VENV)/bin/mypy
+
+lint-files: $(VENV)/dev.installed ## Check all that `make lint` checks, but for types
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
-	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/yamllint --strict .
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-actions action.yml tests/runner/artifacts/*/action.yml
