@@ -21,7 +21,7 @@ WORKFLOWS := .github/workflows/*.yml examples/workflows/*.yml $(REPOSITORY)/.git
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTEST := $(RUN) -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
-# Of the linters, only mypy takes long, and it uses one processor.
+# mypy takes longer than all other linters, and uses one processor only.
 define BESIDE_MYPY
 $(VENV)/bin/mypy & mypy=$$!; $(1); tests=$$?; \
 wait $$mypy || { echo "mypy failed: its errors are above."; exit 1; }; exit $$tests
