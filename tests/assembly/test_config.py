@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.environments import run_consumer
+from tests.support.consumers import run_consumer
 from tests.support.raising import raises
 from ved.assembly.config import PartConfig, as_decoder, combine, not_a_part
 from ved.assembly.config_files import complete, config_content, load_config

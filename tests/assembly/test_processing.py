@@ -2,7 +2,6 @@
 
 import functools
 import json
-import subprocess
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +23,7 @@ from tests import checkpoints
 from tests.checkpoints import bert, gpt2, vit
 from tests.support import corpus, mecab, tokenizers
 from tests.support.building import edit_json, files_of, read_json, source
-from tests.support.environments import ONE_THREAD, python
+from tests.support.consumers import run_with_pytorch
 from tests.support.tokenizers import TEXTS
 from ved.assembly.image_processor import prepare_image_processor
 from ved.assembly.processing_files import (
@@ -453,9 +452,7 @@ def _encoded(
     environment: str, folder: Path, request: str = "request.json"
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what a consumer does with texts, by tokenizer, and with images."""
-    offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "home")}
-    command = [python(environment), "-I", CONSUMER, folder / request, folder / "answer.npz"]
-    subprocess.run([*map(str, command)], env=offline | ONE_THREAD, check=True)
+    run_with_pytorch(environment, folder, CONSUMER, request, "answer.npz")
     with np.load(folder / "answer.npz") as file:
         arrays = {name: file[name] for name in file.files}
     return json.loads(str(arrays.pop("encoded"))), arrays

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tests import checkpoints
 from tests.support import reference
 from tests.support.building import assemble_pair, assert_same_parameters, parameters_in, read_json
-from tests.support.environments import run_consumer
+from tests.support.consumers import run_consumer
 from tests.support.heads import change_tensors, decoder_with_head
 from ved.families.table import DECODERS
 from ved.modeling import FlaxVisionEncoderDecoderModel

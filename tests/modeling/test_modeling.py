@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tests import checkpoints
 from tests.support.building import assemble_pair
-from tests.support.environments import run_consumer
+from tests.support.consumers import run_consumer
 from tests.support.faults import ALL_FAULTS
 from ved.manifest.settings import CheckpointSettings
 from ved.modeling import FlaxVisionEncoderDecoderModel

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.support.building import source
-from tests.support.environments import run_consumer
+from tests.support.consumers import run_consumer
 from tests.support.faults import ALL_FAULTS
 from ved.assembly.config_files import load_config
 from ved.assembly.parts import source_part

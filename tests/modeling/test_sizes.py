@@ -11,7 +11,7 @@ from flax.traverse_util import flatten_dict
 from numpy.typing import NDArray
 
 from tests.modeling.test_settings import module_output, stored_params
-from tests.support.environments import run_consumer
+from tests.support.consumers import run_consumer
 from ved.modeling import names
 from ved.modeling.families import encoder_settings, module_of
 from ved.modeling.initial_parameters import encoder_params

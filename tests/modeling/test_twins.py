@@ -8,7 +8,7 @@ import pytest
 
 from tests import checkpoints
 from tests.support.building import assemble_pair
-from tests.support.environments import run_consumer
+from tests.support.consumers import run_consumer
 from ved.families.family import Role
 
 pytestmark = pytest.mark.slow

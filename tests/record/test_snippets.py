@@ -17,7 +17,8 @@ from huggingface_hub import HfApi
 import ved
 from tests import checkpoints
 from tests.support.building import source
-from tests.support.environments import python, quick_models
+from tests.support.consumers import run_with_pytorch
+from tests.support.environments import quick_models
 from tests.support.faults import ALL_FAULTS
 from tests.support.publishing import manifest, markdown, pair
 from ved.execution.checkpoint_dir import build_checkpoint
@@ -138,28 +139,22 @@ def code_of(text: str) -> dict[str, str]:
     return found
 
 
-def outcomes(
-    interpreter: str | Path, code: Mapping[str, str], folder: Path, name: str
-) -> dict[str, Outcome]:
-    """Run code in an interpreter, with the checkpoints and without network."""
-    request, answer = folder / f"{name}-request.json", folder / f"{name}-answer.json"
+def outcomes(environment: str | None, code: Mapping[str, str], folder: Path) -> dict[str, Outcome]:
+    """Run code in an environment, or in this one, with the checkpoints and without network."""
+    request, answer = folder / f"{environment}-request.json", folder / f"{environment}-answer.json"
     request.write_text(json.dumps(code))
-    environment = {
-        **{variable: os.environ[variable] for variable in ("PATH", "HOME")},
-        "HF_HUB_OFFLINE": "1",
-        **quick_models(),
-        # As if VED was installed.
-        "PYTHONPATH": str(Path(ved.__file__).parents[1]) if interpreter == sys.executable else "",
-    }
-    run = subprocess.run(
-        [interpreter, CONSUMER, request, answer],
-        env=environment,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
+    if environment is None:
+        variables = {
+            **{variable: os.environ[variable] for variable in ("PATH", "HOME")},
+            "HF_HUB_OFFLINE": "1",
+            **quick_models(),
+            "PYTHONPATH": str(Path(ved.__file__).parents[1]),  # as if VED was installed
+        }
+        subprocess.run(
+            [sys.executable, CONSUMER, request, answer], env=variables, cwd=folder, check=True
+        )
+    else:
+        run_with_pytorch(environment, folder, CONSUMER, str(request), str(answer))
     found = json.loads(answer.read_text())
     return {key: Outcome(**content) for key, content in found.items()}
 
@@ -176,13 +171,13 @@ def code_for(described: Mapping[str, Described], runtime: str) -> dict[str, str]
 
 @pytest.fixture(scope="module")
 def flax(described: dict[str, Described], folder: Path) -> dict[str, Outcome]:
-    return outcomes(sys.executable, code_for(described, "Flax"), folder, "flax")
+    return outcomes(None, code_for(described, "Flax"), folder)
 
 
 @pytest.fixture(scope="module")
 def pytorch(described: dict[str, Described], folder: Path) -> dict[str, Outcome]:
     code = {**code_for(described, "PyTorch"), "pipeline": PIPELINE, "auto class": AUTO_CLASS}
-    return outcomes(python("transformers5"), code, folder, "transformers5")
+    return outcomes("transformers5", code, folder)
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +186,7 @@ def older(described: dict[str, Described], folder: Path) -> dict[str, Outcome]:
     code = code_for(described, "PyTorch")
     wanted = {key: code[key] for key in code if key.startswith(OLDER)}
     wanted |= {"pipeline": PIPELINE, "auto class": AUTO_CLASS}
-    return outcomes(python("transformers4"), wanted, folder, "transformers4")
+    return outcomes("transformers4", wanted, folder)
 
 
 def assert_generated(outcome: Outcome) -> None:

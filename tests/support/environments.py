@@ -1,20 +1,14 @@
 """Environments with other libraries than this one, and settings of processes that run models."""
 
 import hashlib
-import json
-import os
 import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from filelock import FileLock
-from numpy.typing import NDArray
 
 from tests.support.caches import COMPILATION, user_cache
 
@@ -57,7 +51,7 @@ HOSTILE_VARIABLES = {
 
 _REQUIREMENTS = Path(__file__).parents[2] / "requirements"
 
-_WITH_PYTORCH = ("transformers4", "transformers5")
+WITH_PYTORCH = ("transformers4", "transformers5")
 """Environments that are locked for one platform, because PyTorch's build for CPUs is large."""
 
 _PYTORCH_PLATFORM = ("linux", "x86_64", (3, 11))
@@ -74,7 +68,7 @@ def python(name: str) -> Path:
         Skipped: it is locked for another platform.
     """
     here = (sys.platform, platform.machine(), sys.version_info[:2])
-    if name in _WITH_PYTORCH and here != _PYTORCH_PLATFORM:
+    if name in WITH_PYTORCH and here != _PYTORCH_PLATFORM:
         pytest.skip("the environments with PyTorch need Python 3.11, and Linux on x86-64")
     lock = _REQUIREMENTS / f"{name}.txt"
     digest = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:16]
@@ -91,43 +85,6 @@ def python(name: str) -> Path:
             subprocess.run([interpreter, *install, "--requirement", lock], check=True)
             complete.touch()
     return interpreter
-
-
-def run_consumer(
-    environment: str,
-    program: Path,
-    request: Mapping[str, Any],
-    folder: Path,
-    variables: Mapping[str, str] | None = None,
-) -> dict[str, NDArray[Any]]:
-    """Have a program of tests/consumers answer a request in another environment.
-
-    Args:
-        environment: see `python`.
-        program: the program. It reads JSON from its first argument, writes arrays to its second.
-        request: the content of that JSON.
-        folder: an existing directory for both files.
-        variables: environment variables.
-
-    Returns:
-        The arrays, by name.
-
-    Raises:
-        CalledProcessError: the program fails.
-    """
-    (folder / "request.json").write_text(json.dumps(request))
-    subprocess.run(
-        [python(environment), program, folder / "request.json", folder / "answer.npz"],
-        # The process of a user has none of the settings of VED's process.
-        env={
-            **{name: os.environ[name] for name in ("PATH", "HOME")},
-            **ONE_THREAD,
-            **(variables or {}),
-        },
-        check=True,
-    )
-    with np.load(folder / "answer.npz") as answer:
-        return dict(answer)
 
 
 def quick_models() -> dict[str, str]:

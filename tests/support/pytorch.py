@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.support.environments import run_consumer
+from tests.support.consumers import run_consumer
 
 _CONSUMER = Path(__file__).parents[1] / "consumers" / "pytorch.py"
 REPORTED = ("missing_keys", "unexpected_keys", "mismatched_keys")

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from tests.support.building import Parameters
 from tests.support.caches import COMPILATION
-from tests.support.environments import quick_models, run_consumer
+from tests.support.consumers import run_consumer
+from tests.support.environments import quick_models
 
 SCRIPT_PAIRS = {
     f"{encoder}{width}-{decoder}": (encoder, decoder, width)

@@ -11,7 +11,7 @@ import pytest
 from tests import checkpoints
 from tests.checkpoints.families import sentencepiece_model
 from tests.support import tokenizers
-from tests.support.environments import run_consumer
+from tests.support.consumers import run_consumer
 from ved.assembly.tokenizer_settings import read_settings
 from ved.families.table import DECODERS
 from ved.tokenization import CLASSES, load_tokenizer

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.support.environments import run_consumer
+from tests.support.consumers import run_consumer
 from ved.modeling.generation import resolve
 from ved.modeling.generation.rules import Texts, apply_rules
 
