@@ -4,9 +4,10 @@ usage: decoding.py REQUEST.json ANSWER.npz
 
 The request has questions by label. Each has a `task` (a function below), the `directory` of a
 checkpoint, `inputs` (an npz file) and `arguments` of the task. The answer has one array for each
-label.
+label, and `report`: the names that did not fit, by checkpoint, as JSON.
 """
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -21,6 +22,12 @@ from transformers import VisionEncoderDecoderModel
 def generate(model: Any, inputs: dict[str, torch.Tensor], **arguments: Any) -> torch.Tensor:
     """Return tokens: int64 (batch, length)."""
     return model.generate(**inputs, do_sample=False, **arguments)
+
+
+@torch.no_grad()
+def encode(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return the encoder's states: float32 (batch, length, width)."""
+    return model.encoder(**inputs).last_hidden_state
 
 
 @torch.no_grad()
@@ -64,22 +71,30 @@ def differentiate(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     )
 
 
-TASKS = {task.__name__: task for task in (generate, read, train, differentiate)}
+TASKS = {task.__name__: task for task in (generate, encode, read, train, differentiate)}
+REPORTED = ("missing_keys", "unexpected_keys", "mismatched_keys")
 
 
 def main(request: str, answer: str) -> None:
-    """Answer every question with a newly loaded model."""
+    """Answer every question. Each model that is trained is loaded again."""
+    report: dict[str, list[str]] = {}
+
+    def load(directory: str) -> Any:
+        model, info = VisionEncoderDecoderModel.from_pretrained(
+            directory, output_loading_info=True, dtype=torch.float32
+        )
+        report[directory] = [str(name) for key in REPORTED for name in info[key]]
+        return model.eval()  # without dropout, also for training
+
+    load_once = functools.cache(load)
     arrays = {}
     for label, question in json.loads(Path(request).read_text()).items():
-        model = VisionEncoderDecoderModel.from_pretrained(
-            question["directory"], dtype=torch.float32
-        )
+        task = TASKS[question["task"]]
+        model = (load if task is train else load_once)(question["directory"])
         with np.load(question["inputs"]) as file:
             inputs = {name: torch.tensor(file[name]) for name in file.files}
-        # eval() turns dropout off, also for training.
-        output = TASKS[question["task"]](model.eval(), inputs, **question["arguments"])
-        arrays[label] = output.numpy()
-    np.savez(answer, **arrays)
+        arrays[label] = task(model, inputs, **question["arguments"]).numpy()
+    np.savez(answer, report=json.dumps(report), **arrays)
 
 
 if __name__ == "__main__":

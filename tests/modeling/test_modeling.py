@@ -1,6 +1,7 @@
 """ved.modeling gives the tokens, logits and losses of PyTorch, with transformers 4 and 5."""
 
 import functools
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,14 +13,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
+from flax.traverse_util import flatten_dict
 from numpy.typing import NDArray
 
 from tests import checkpoints
-from tests.support.building import assemble_pair
+from tests.support.building import (
+    assemble_pair,
+    assert_same_parameters,
+    parameters_in,
+    parameters_of,
+)
 from tests.support.consumers import run_consumer
 from tests.support.faults import ALL_FAULTS
 from ved.manifest.settings import CheckpointSettings
 from ved.modeling import FlaxVisionEncoderDecoderModel
+from ved.modeling.loading import load_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -154,6 +162,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 QUESTIONS = {
+    **{f"states {pair}": Question("encode", pair) for pair in PAIRS},
     **{pair: Question("generate", pair, arguments={"max_new_tokens": 20}) for pair in PAIRS},
     **{
         f"prompt {decoder}": Question(
@@ -199,6 +208,18 @@ QUESTIONS = {
 }
 
 
+def encoder_outputs(model: Any, pixel_values: NDArray[Any]) -> Any:
+    # Pairs with the same encoder share its program.
+    key = ("encode", model.config.encoder.model_type)
+    if key not in COMPILED:
+        COMPILED[key] = jax.jit(lambda params: model.encode(pixel_values, params=params))
+    return COMPILED[key](model.params)
+
+
+def encode(model: Any, inputs: Arrays) -> Any:
+    return encoder_outputs(model, inputs["pixel_values"]).last_hidden_state
+
+
 def generate(model: Any, inputs: Arrays, **arguments: Any) -> Any:
     pixel_values = inputs["pixel_values"]
     others = {name: array for name, array in inputs.items() if name != "pixel_values"}
@@ -211,7 +232,7 @@ def generate(model: Any, inputs: Arrays, **arguments: Any) -> Any:
             )
         )
     params = {name: part for name, part in model.params.items() if name != "encoder"}
-    return COMPILED[asked](params, encoder_outputs=model.encode(pixel_values), **others)
+    return COMPILED[asked](params, encoder_outputs=encoder_outputs(model, pixel_values), **others)
 
 
 def read(model: Any, inputs: Arrays) -> Any:
@@ -254,7 +275,7 @@ def train(model: Any, inputs: Arrays, *, steps: int, learning_rate: float) -> An
 
 
 TASKS: dict[str, Callable[..., Any]] = {
-    each.__name__: each for each in (generate, read, train, differentiate)
+    each.__name__: each for each in (encode, generate, read, train, differentiate)
 }
 
 
@@ -291,12 +312,16 @@ def directories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def flax(directories: dict[str, Path]) -> Answers:
-    """Return a function that answers a question with ved.modeling, given its label."""
+def load(directories: dict[str, Path]) -> Callable[[str], Any]:
+    """Return a function that loads a pair once."""
+    return functools.cache(
+        lambda pair: FlaxVisionEncoderDecoderModel.from_pretrained(directories[pair])
+    )
 
-    @functools.cache
-    def load(pair: str) -> Any:
-        return FlaxVisionEncoderDecoderModel.from_pretrained(directories[pair])
+
+@pytest.fixture(scope="module")
+def flax(load: Callable[[str], Any]) -> Answers:
+    """Return a function that answers a question with ved.modeling, given its label."""
 
     @functools.cache
     def answer(label: str) -> NDArray[Any]:
@@ -336,6 +361,35 @@ def pytorch_answers(
 def pytorch(request: pytest.FixtureRequest, pytorch_answers: Callable[[str], Arrays]) -> Answers:
     """Return a function that answers a question with PyTorch and one version of transformers."""
     return pytorch_answers(request.param).__getitem__
+
+
+def test_pytorch_finds_a_place_for_every_tensor(
+    pytorch: Answers, directories: dict[str, Path]
+) -> None:
+    report = json.loads(str(pytorch("report")))
+    assert report == {str(directory): [] for directory in directories.values()}
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_flax_reads_the_same_bits_from_safetensors(
+    pair: str, directories: dict[str, Path], load: Callable[[str], Any], tmp_path: Path
+) -> None:
+    expected = parameters_in(directories[pair])
+    (tmp_path / "model.safetensors").symlink_to(directories[pair] / "model.safetensors")
+    params = load_checkpoint(tmp_path, load(pair).params)
+    assert_same_parameters(
+        {path: np.asarray(leaf) for path, leaf in flatten_dict(params).items()}, expected
+    )
+    assert_same_parameters(parameters_of(load(pair)), expected)
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_encode_gives_the_states_of_pytorch(pair: str, flax: Answers, pytorch: Answers) -> None:
+    states, expected = flax(f"states {pair}"), pytorch(f"states {pair}")
+
+    assert states.shape == expected.shape
+    assert np.abs(states - expected).max() < TOLERANCE * np.abs(expected).max()
+    assert np.abs(states[0] - states[1]).max() > 1e-3
 
 
 @pytest.mark.parametrize("pair", PAIRS)
@@ -444,8 +498,8 @@ def test_loss_has_the_gradient_of_pytorch(
     assert size > 0
 
 
-def test_decode_after_encode_gives_the_logits_of_call(directories: dict[str, Path]) -> None:
-    model = FlaxVisionEncoderDecoderModel.from_pretrained(directories["vit-roberta"])
+def test_decode_after_encode_gives_the_logits_of_call(load: Callable[[str], Any]) -> None:
+    model = load("vit-roberta")
     inputs: dict[str, Any] = {**padded_text("roberta")}
     pixel_values = images()["pixel_values"]
 
@@ -458,8 +512,8 @@ def test_decode_after_encode_gives_the_logits_of_call(directories: dict[str, Pat
     np.testing.assert_allclose(decoded(model.params), expected, atol=TOLERANCE)
 
 
-def test_call_uses_given_position_ids_unchanged(directories: dict[str, Path]) -> None:
-    model = FlaxVisionEncoderDecoderModel.from_pretrained(directories["vit-roberta"])
+def test_call_uses_given_position_ids_unchanged(load: Callable[[str], Any]) -> None:
+    model = load("vit-roberta")
     text = images() | padded_text("roberta")
     positions = {"decoder_position_ids": np.array([[2, 3, 4, 5, 6, 7, 8]] * 2)}
 
@@ -472,8 +526,8 @@ def test_call_uses_given_position_ids_unchanged(directories: dict[str, Path]) ->
     assert np.abs(logits - read(model, text)).max() > TOLERANCE
 
 
-def test_generate_samples_by_the_prng_key(directories: dict[str, Path]) -> None:
-    model = FlaxVisionEncoderDecoderModel.from_pretrained(directories["vit-bert"])
+def test_generate_samples_by_the_prng_key(load: Callable[[str], Any]) -> None:
+    model = load("vit-bert")
     pixel_values = images()["pixel_values"]
 
     @jax.jit

@@ -12,9 +12,9 @@ import pytest
 import yaml
 from huggingface_hub import HfApi
 
-from examples.demo.runner import run_action
 from tests import checkpoints
 from tests.project import test_workflows
+from tests.support.action import run_in_process
 from tests.support.environments import python
 from tests.support.pages import Block, blocks, environment, run, running, script, tokens
 from tests.test_errors import slug
@@ -199,7 +199,7 @@ def test_recipes_keyless_publishing_with_read_token(sample_hub: LocalHub, tmp_pa
     (workspace / "pairs.yaml").write_text(manifest)
 
     inputs = {"endpoint": sample_hub.endpoint, "token": "hf_read"}
-    ran = run_action(inputs, workspace, tmp_path, sample_hub.add_job(**trusted))
+    ran = run_in_process(inputs, workspace, tmp_path, sample_hub.add_job(**trusted))
 
     assert ran.status == 0, ran.log
     assert ran.outputs["built"] == "1"
@@ -233,7 +233,7 @@ def test_python_api_example_builds_pairs(
 
 def test_example_repository_plans_all_pairs(sample_hub: LocalHub, tmp_path: Path) -> None:
     inputs = {"mode": "plan", "endpoint": sample_hub.endpoint}
-    ran = run_action(inputs, REPOSITORY, tmp_path)
+    ran = run_in_process(inputs, REPOSITORY, tmp_path)
     assert ran.status == 0, ran.log
     pairs = load(REPOSITORY / "pairs.yaml").pairs
     assert ran.outputs["pending"] == str(len(pairs))

@@ -1,4 +1,4 @@
-"""A thousand lines of text with which tokenizers could differ."""
+"""Lines of text with which tokenizers could differ: a thousand for all faults, or half of them."""
 
 import inspect
 import random
@@ -6,10 +6,11 @@ import string
 import textwrap
 import unicodedata
 
+from tests.support.faults import ALL_FAULTS
 from tests.support.tokenizers import JAPANESE_TEXTS, TEXTS
 from ved.localhub.samples.vocabularies import SENTENCES
 
-_SIZE = 1000
+_SIZE = 1000 if ALL_FAULTS else 500
 
 _SPECIAL = (
     *("<s>", "</s>", "<pad>", "<unk>", "<mask>", "<|endoftext|>", "<extra_0>"),
