@@ -39,6 +39,8 @@ from ved.modeling import FlaxVisionEncoderDecoderModel
 # %% [markdown]
 # ## Arguments
 #
+# In the notebook, write your own checkpoint, dataset and directory into `arguments`, and options.
+#
 # With GPUs and TPUs, `--bf16` halves the time. `--accumulate` splits each batch into parts, if
 # the memory is too small for a whole one.
 

@@ -40,6 +40,8 @@ from transformers import (
 # %% [markdown]
 # ## Arguments
 #
+# In the notebook, write your own checkpoint, dataset and directory into `arguments`, and options.
+#
 # With GPUs, `--bf16` halves the time. `--accumulate` splits each batch into parts, if the memory
 # is too small for a whole one.
 

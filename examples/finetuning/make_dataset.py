@@ -3,9 +3,9 @@
     python make_dataset.py digits DIRECTORY
     python make_dataset.py lines DIRECTORY
 
-digits are handwritten digits, which scikit-learn ships, with captions. lines are lines of two
-printed letters of three scripts, in fonts of the packages font-source-sans-pro and
-font-source-serif-pro.
+digits are handwritten digits, which scikit-learn ships, with captions. lines are printed lines of
+one to six letters of three scripts, in fonts of the packages font-source-sans-pro and
+font-source-serif-pro. Lines to validate and test have three letters or more, and are not in train.
 
 The directory has the splits train, validation and test, in the layout of `datasets`: images, and a
 metadata.jsonl with a text for each one.
@@ -25,15 +25,17 @@ from PIL import Image, ImageDraw, ImageFont
 Examples: TypeAlias = Iterable[tuple[Image.Image, str]]
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-LETTERS = "abdehnrt" + "βγδλπσφψ" + "бджзилця"
+SCRIPTS = ("abdehnrt", "βγδλπσφψ", "бджзилця")
 FONTS = (
     "font_source_sans_pro/SourceSansPro-Regular",
     "font_source_sans_pro/SourceSansPro-Bold",
     "font_source_serif_pro/SourceSerifPro-Regular",
     "font_source_serif_pro/SourceSerifPro-Bold",
 )
-SIZES = (10, 12)  # of fonts, in pixels
-SIDE = 16  # of an image, in pixels
+FONT_SIZES = (9, 11)  # in pixels
+MOST_LETTERS = 6  # of a line
+CELL = 8  # width of each letter in a line, in pixels, as on a typewriter
+HEIGHT = 16  # of a line, in pixels
 
 
 def make_digits() -> dict[str, Examples]:
@@ -52,26 +54,39 @@ def make_digits() -> dict[str, Examples]:
 
 
 def make_lines() -> dict[str, Examples]:
-    """Return the splits of lines of two letters. No split has a text of another one."""
+    """Return the splits of lines. Short lines in train are easy, and teach the first letters."""
     random = np.random.default_rng(0)
-    texts = ["".join(pair) for pair in product(LETTERS, repeat=2)]
-    texts = random.permutation(texts).tolist()
-    parts = {"test": texts[:40], "validation": texts[40:80], "train": texts[80:]}
-    return {split: draw_lines(parts[split], random) for split in parts}
+    held_out = list(dict.fromkeys(random_text(random, 3) for _ in range(500)))
+    texts = (random_text(random, 1) for _ in range(16_000))
+    train = [text for text in texts if text not in held_out]
+    splits = {"test": held_out[:300], "validation": held_out[300:], "train": train}
+    return {split: draw_lines(texts, random) for split, texts in splits.items()}
+
+
+def random_text(random: np.random.Generator, shortest: int) -> str:
+    """Return letters of one script, from the shortest length to the longest one."""
+    letters = SCRIPTS[random.integers(len(SCRIPTS))]
+    length = random.integers(shortest, MOST_LETTERS + 1)
+    return "".join(letters[number] for number in random.integers(len(letters), size=length))
 
 
 def draw_lines(
     texts: Iterable[str], random: np.random.Generator
 ) -> Iterator[tuple[Image.Image, str]]:
-    """Yield an image of each text, in each font and at each size."""
-    for path, size in product(FONTS, SIZES):
+    """Yield an image of each text, in a random font and size."""
+    fonts = []
+    for path, size in product(FONTS, FONT_SIZES):
         package, name = path.split("/")
-        font = ImageFont.truetype(str(files(package) / "files" / f"{name}.ttf"), size)
-        for text in texts:
-            image = Image.new("L", (SIDE, SIDE), 255)
-            x, y = random.uniform(SIDE / 2 - 1, SIDE / 2 + 1, 2)
-            ImageDraw.Draw(image).text((float(x), float(y)), text, 0, font, anchor="mm")
-            yield image, text
+        file = files(package) / "files" / f"{name}.ttf"
+        fonts.append(ImageFont.truetype(str(file), size))
+    for text in texts:
+        image = Image.new("L", (CELL * MOST_LETTERS, HEIGHT), 255)
+        font = fonts[random.integers(len(fonts))]
+        x, y = random.uniform(-1, 1, 2).tolist()
+        for number, letter in enumerate(text):
+            middle = (CELL * (number + 0.5) + x, HEIGHT / 2 + 3 + y)  # of the baseline
+            ImageDraw.Draw(image).text(middle, letter, 0, font, anchor="ms")
+        yield image, text
 
 
 def write_split(directory: Path, examples: Examples) -> None:

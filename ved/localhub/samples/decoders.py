@@ -31,7 +31,7 @@ def gpt2(options: SampleOptions = DEFAULT_OPTIONS) -> SampleCheckpoint:
         bos_token_id=tokenizer.size - 1,
         eos_token_id=tokenizer.size - 1,
     )
-    random = RandomTensors(options.seed)
+    random = RandomTensors(options.seed, config.initializer_range)
     base = {
         **random.embedding("wte", config.vocab_size, config.n_embd),
         **random.embedding("wpe", config.n_positions, config.n_embd),

@@ -90,7 +90,8 @@ def dinov2(options: SampleOptions = DEFAULT_OPTIONS) -> SampleCheckpoint:
     model interpolates its position embeddings.
     """
     config = options.build_config(FORMATS.configs["Dinov2"], image_size=32, patch_size=8)
-    width, random = config.hidden_size, RandomTensors(options.seed)
+    width = config.hidden_size
+    random = RandomTensors(options.seed, config.initializer_range)
     mask_token = {"mask_token": random.small(1, width)}
     base = {
         **under("embeddings", _patches(random, config), mask_token, _positions(random, config)),

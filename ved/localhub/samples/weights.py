@@ -27,14 +27,16 @@ class RandomTensors:
 
     Args:
         seed: of the random numbers.
+        deviation: the standard deviation of weights, `initializer_range` of most configs.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, deviation: float = 0.02) -> None:
         self._random = np.random.default_rng(seed)
+        self._deviation = deviation
 
     def small(self, *shape: int) -> NDArray[np.float32]:
         """Return float32 values around zero, as weights are initialized."""
-        return self._random.normal(scale=0.02, size=shape).astype(np.float32)
+        return self._random.normal(scale=self._deviation, size=shape).astype(np.float32)
 
     def near_one(self, *shape: int) -> NDArray[np.float32]:
         """Return float32 values a little above one, in every dtype."""
