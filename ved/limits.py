@@ -69,6 +69,12 @@ RANK = 8
 NAME_LENGTH = 1000
 """The longest name of a tensor, in characters. Names of the supported families have up to 100."""
 
+MISSING_NAMES = 5
+"""For so many missing tensors, VED finds similar names in the source."""
+
+COMPARED_NAMES = 1000
+"""It compares each with so many names, which takes up to a millisecond for each."""
+
 # Sizes in a config
 
 LAYERS = 128  # of all stages together; tracing takes 0.1 s for each

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from ved import limits
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Family, Role
 from ved.families.wholes import Half
@@ -39,7 +40,6 @@ KEPT_BYTES = 128 * 2**20
 """Newly initialized parameters of a part are kept in memory up to this size, in bytes.
 
 Larger ones are drawn again for each weight file."""
-
 
 _HEADS = ("cls", "generator_lm_head", "lm_head")
 """The groups that are language-model heads."""
@@ -284,10 +284,13 @@ def _check_dtypes(role: Role, copied: Mapping[ParameterPath, Match], origin: str
 
 
 def _missing_error(role: Role, missing: list[str], unused: list[str], origin: str) -> VedError:
-    close = sorted(
-        {near for name in missing for near in difflib.get_close_matches(name, unused, n=1)}
-    )
-    hint = f" Similar names in the source: {join_limited(close)}." if close else ""
+    candidates = unused[: limits.COMPARED_NAMES]
+    close = {
+        near
+        for name in missing[: limits.MISSING_NAMES]
+        for near in difflib.get_close_matches(name, candidates, n=1)
+    }
+    hint = f" Similar names in the source: {join_limited(sorted(close))}." if close else ""
     return VedError(
         f"{origin} lacks {len(missing)} tensors of the {role}, which would be random: "
         f"{join_limited(missing)}.{hint}",
