@@ -45,14 +45,16 @@ os.environ.update(_KEPT)
 
 from huggingface_hub import constants, set_client_factory  # noqa: E402
 from huggingface_hub.utils import _xet  # noqa: E402
-from huggingface_hub.utils._http import default_client_factory  # noqa: E402
 
 from tests.support import publishing  # noqa: E402
 from tests.support.faults import BROKEN  # noqa: E402
 from tests.support.hub_state import restored, restored_cache  # noqa: E402
+from tests.support.web import default_client  # noqa: E402
 from ved.examination.examiner import Examiner, use_examiner  # noqa: E402
 from ved.logs import LogFormatter  # noqa: E402
 from ved.redaction import KNOWN  # noqa: E402
+
+set_client_factory(default_client)
 
 TOKEN = publishing.TOKEN
 NAMESPACE = "owner"
@@ -79,7 +81,7 @@ def isolated(
         monkeypatch.setattr(KNOWN, name, value)  # forgets the secrets of this test at its end
     _xet.XET_CONNECTION_INFO_CACHE.clear()  # the storage of the Hub is restored, too
     yield
-    set_client_factory(default_client_factory)  # without what a command made of it
+    set_client_factory(default_client)  # without what a command made of it
     root = logging.getLogger()
     for handler in root.handlers[:]:
         if isinstance(handler.formatter, LogFormatter):

@@ -17,10 +17,10 @@ from unittest.mock import patch
 import yaml
 from huggingface_hub import constants, set_client_factory
 from huggingface_hub.utils import logging as library_logging
-from huggingface_hub.utils._http import default_client_factory
 
 from examples.demo.runner import COMMAND, Run, prepare_step, read_run, run_action
 from tests.support.publishing import markdown, tables
+from tests.support.web import default_client
 from tests.support.workflow_commands import Command, commands, lines
 from ved import environment
 from ved.action import main
@@ -151,7 +151,7 @@ def _step(
         stack.enter_context(redirect_stderr(log))
         stack.enter_context(patch.multiple(KNOWN, **vars(Secrets())))
         stack.enter_context(_logging())
-        stack.callback(set_client_factory, default_client_factory)
+        stack.callback(set_client_factory, default_client)
         yield
 
 
