@@ -102,6 +102,7 @@ class Examiner:
                 return self._examine_again(folder, origin)
             except ChildEndedError as error:
                 self._stop()
+                raise_if_interrupted()  # the command ends the process, and not the source
                 raise VedError(
                     f"The examination of {origin} failed: {error}.",
                     "Use another source. If this one is good, report it with this log.",
@@ -109,6 +110,7 @@ class Examiner:
                 ) from error
             except BaseException:
                 self._stop()
+                raise_if_interrupted()  # and closes its pipes, which is an error in this thread
                 raise
 
     def _examine_again(self, folder: Path, origin: str) -> "Examination":
