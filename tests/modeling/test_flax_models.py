@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from tests import checkpoints
 from tests.support.building import assemble_pair
-from tests.support.environments import python, quick_models
+from tests.support.consumers import run_with_pytorch
+from tests.support.environments import quick_models
 from ved.modeling import FlaxVisionEncoderDecoderModel
 from ved.modeling.errors import ModelingError
 
@@ -198,10 +199,10 @@ def program() -> str:
     return "\n".join(code)
 
 
-def run(interpreter: str | Path, code: str, folder: Path, *options: str, **variables: str) -> str:
+def run(code: str, folder: Path, **variables: str) -> str:
     environment = {name: os.environ[name] for name in ("PATH", "HOME")}
     return subprocess.check_output(
-        [interpreter, *options, "-c", code],
+        [sys.executable, "-c", code],
         env={**environment, "HF_HUB_OFFLINE": "1", **quick_models(), **variables},
         cwd=folder,
         text=True,
@@ -216,7 +217,6 @@ def test_page_runs_without_transformers_on_eight_devices(folder: Path) -> None:
     )
 
     printed = run(
-        sys.executable,
         block + program() + report,
         folder,
         PYTHONPATH=str(ROOT),
@@ -247,14 +247,15 @@ print(len(jax.devices()), np.abs(np.subtract(*logits)).max() < 1e-5, (tokens[0] 
 """
     flags = "--xla_force_host_platform_device_count=8"
 
-    printed = run(sys.executable, code, folder, PYTHONPATH=str(ROOT), XLA_FLAGS=flags)
+    printed = run(code, folder, PYTHONPATH=str(ROOT), XLA_FLAGS=flags)
 
     assert printed.split() == ["8", "True", "True"]
 
 
 def test_model_works_beside_transformers_5_in_one_process(folder: Path) -> None:
-    code = f"""
-import sys
+    (folder / "beside.py").write_text(f"""
+import os, sys
+os.environ |= {quick_models()!r}
 sys.path += [{str(ROOT)!r}, {SITE_PACKAGES!r}]  # after the libraries of this environment
 import numpy as np, torch, transformers
 from ved.modeling import FlaxVisionEncoderDecoderModel
@@ -265,9 +266,11 @@ ours = ours.generate(images, max_new_tokens=8).sequences
 theirs = transformers.VisionEncoderDecoderModel.from_pretrained(repo).generate(
     torch.tensor(images), max_new_tokens=8, do_sample=False
 )
-print(transformers.__version__[0], np.array_equal(ours, theirs.numpy()))
-"""
+np.savez("tokens.npz", ours=ours, theirs=theirs, release=transformers.__version__)
+""")
 
-    printed = run(python("transformers5"), code, folder)
+    run_with_pytorch("transformers5", folder, folder / "beside.py")
 
-    assert printed.split()[-2:] == ["5", "True"]
+    with np.load(folder / "tokens.npz") as tokens:
+        assert str(tokens["release"]).startswith("5.")
+        np.testing.assert_array_equal(tokens["ours"], tokens["theirs"])
