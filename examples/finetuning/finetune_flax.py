@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Iterator
 from difflib import SequenceMatcher
+from functools import partial
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, NoReturn
@@ -272,7 +273,7 @@ def sum_losses(params: Any, pixels: jax.Array, labels: jax.Array, key: jax.Array
     return total
 
 
-@jax.jit
+@partial(jax.jit, donate_argnames="state")  # the new state takes the memory of the old one
 def train_step(state: Any, pixels: jax.Array, labels: jax.Array, key: jax.Array) -> Any:
     """Return the state after one batch, and the mean loss of its tokens."""
     params = state["params"]
