@@ -226,8 +226,9 @@ class Examination(_Plain):
 
     Attributes:
         problems: what is wrong with the source, in the order of the examination.
-        config: the settings of its config with all defaults; None if it cannot be read.
-        tensors: its parameters; None if they cannot be known.
+        config: the settings of its config with all defaults; None if it cannot be read, and if the
+            request is for other steps than all.
+        tensors: its parameters; None if they cannot be known, and as `config`.
         tokenizer: the tokenizer of a decoder; None if it cannot be used.
         image_processor: the image processor of an encoder; None if it cannot be used.
     """
