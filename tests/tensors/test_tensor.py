@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from ved.errors import ErrorCode, VedError
 from ved.tensors import tensor as tensors
 from ved.tensors.tensor import (
     Cast,
@@ -166,12 +167,13 @@ def test_same_values_of_one_place_are_not_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("left", [0, 6, 7, 65])
-def test_stored_tensor_of_a_truncated_file_raises_os_error(left: int, tmp_path: Path) -> None:
+def test_stored_tensor_of_a_truncated_file_is_damaged(left: int, tmp_path: Path) -> None:
     tensor = stored(tmp_path, array_of((5, 3)))
     with tensor.path.open("r+b") as file:
         file.truncate(left)
-    with pytest.raises(OSError, match="file ends in the middle of a tensor"):
+    with pytest.raises(VedError) as caught:
         read(tensor)
+    assert caught.value.code == ErrorCode.DAMAGED_SOURCE
 
 
 def test_stored_tensor_of_a_missing_file_raises_os_error(tmp_path: Path) -> None:

@@ -122,7 +122,8 @@ class StoredTensor:
         """Yield the elements in row-major order; see `Tensor.blocks`.
 
         Raises:
-            OSError: the file cannot be read, or ends inside the tensor.
+            VedError: the file ends inside the tensor.
+            OSError: the file cannot be read.
         """
         step = BLOCK_BYTES // self.dtype.itemsize
         total = prod(self.shape)
@@ -139,7 +140,11 @@ def _read_exactly(descriptor: int, buffer: memoryview, path: Path) -> None:
     while done < len(buffer):
         count = os.readv(descriptor, [buffer[done:]])
         if count == 0:
-            raise OSError(f"{path.name} ends in the middle of a tensor")
+            raise VedError(
+                f"{path.name} ends in the middle of a tensor.",
+                "Download it again; if that does not help, the source itself is damaged.",
+                code=ErrorCode.DAMAGED_SOURCE,
+            )
         done += count
 
 
