@@ -187,7 +187,13 @@ def test_help_of_a_command_lists_its_options(
         (["biuld"], "invalid choice: 'biuld'; did you mean build?"),
         (["paln", "--json"], "did you mean plan?"),
         (["help"], "did you mean --help?"),
-        (["publish"], "choose from init, validate, "),
+        (["publish"], "did you mean build?"),
+        (["Validate"], "did you mean validate?"),
+        (["VALIDATE"], "did you mean validate?"),
+        (["lint"], "did you mean validate?"),
+        (["etwas"], "choose from init, validate, "),
+        (["build", "--dry-run"], "ved plan"),
+        (["build", "--HF_token=x"], "HF_TOKEN"),
         (["--jsn"], "usage: ved [-h]"),
         (["--json", "plan"], "write it after ved plan"),
         (["plan", "--jsn"], "usage: ved plan"),
@@ -212,6 +218,30 @@ def test_cli_exits_with_2_for_wrong_arguments(
         main(arguments)
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--token", "TOKEN", "plan"],
+        ["plan", "a.yaml", "--token", "TOKEN"],
+        ["plan", "--token=TOKEN"],
+    ],
+)
+def test_cli_prints_no_token_of_its_arguments(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = "hf_" + "a1" * 17
+    with pytest.raises(SystemExit):
+        main([each.replace("TOKEN", token) for each in arguments])
+    assert token not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("before", [[], ["plan"], ["plan", "a.yaml", "--"]])
+def test_cli_shortens_long_arguments(before: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([*before, "x" * 2000 if not before else "--" + "x" * 2000, "x" * 2000])
+    assert len(capsys.readouterr().err) < 1000
 
 
 def test_version_is_that_of_the_package() -> None:
@@ -423,6 +453,10 @@ def test_build_shard_builds_only_its_pairs(
         (["--shard", '{"repos": []}'], ErrorCode.WRONG_INPUT),
         (["--shard", '{"repos": ["owner/x"]}'], ErrorCode.NO_SUCH_PAIR),
         (["--max-disk", "10 apples"], ErrorCode.WRONG_INPUT),
+        (["--max-disk", ""], ErrorCode.WRONG_INPUT),
+        (["--shard", ""], ErrorCode.WRONG_INPUT),
+        (["--only", ""], ErrorCode.NO_SUCH_PAIR),
+        (["--only", " ,"], ErrorCode.NO_SUCH_PAIR),
         (["--max-disk", "0GB"], ErrorCode.WRONG_INPUT),
     ],
 )

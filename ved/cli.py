@@ -25,6 +25,7 @@ from ved.logs import CleanStream
 from ved.manifest.loading import ManifestError, load
 from ved.manifest.named_source import named_source
 from ved.manifest.problems import Problem
+from ved.manifest.selection import parse_names
 from ved.redaction import KNOWN, environment_secrets
 from ved.terminal.output import Output
 
@@ -196,18 +197,12 @@ def _run_options(options: argparse.Namespace) -> "RunOptions":
     from ved.sizes import parse_size
 
     return RunOptions(
-        only=parse_shard(options.shard) if options.shard else _names(options.only),
+        only=parse_names(options.only) if options.shard is None else parse_shard(options.shard),
         output_directory=options.output_dir,
         push=options.push,
-        max_disk=parse_size(options.max_disk) if options.max_disk else None,
+        max_disk=None if options.max_disk is None else parse_size(options.max_disk),
         progress_bar=Output(sys.stderr).abilities.bars and not options.quiet,
     )
-
-
-def _names(arguments: Sequence[str]) -> tuple[str, ...]:
-    """Return the names in arguments, each of which may have several with commas between them."""
-    names = (name.strip() for argument in arguments for name in argument.split(","))
-    return tuple(name for name in names if name)
 
 
 def _assemble(options: argparse.Namespace) -> int:

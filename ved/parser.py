@@ -4,8 +4,33 @@ import argparse
 import difflib
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
+
+from ved.text import quoted, shorten
+
+_MEANT: Mapping[str, Collection[str]] = {
+    "init": ("new", "create", "start", "setup"),
+    "validate": ("check", "lint", "test"),
+    "families": ("list", "models"),
+    "plan": ("dry-run", "preview", "diff", "status"),
+    "build": ("publish", "push", "upload", "deploy", "run", "apply"),
+    "assemble": ("merge", "join", "convert"),
+    "localhub": ("hub", "serve", "server"),
+}
+"""The commands that people guess, by the command that is meant."""
+
+_ABOUT_TOKENS = "a token comes from the variable HF_TOKEN or from hf auth login"
+_ABSENT: Mapping[str, str] = {
+    "--token": _ABOUT_TOKENS,
+    "--hf-token": _ABOUT_TOKENS,
+    "--hub-token": _ABOUT_TOKENS,
+    "--dry-run": "ved plan prints what a build would do",
+}
+"""Options that people guess and that no command has, with what to do instead."""
+
+_MAX_UNKNOWN = 200
+"""The most characters of unknown arguments that an error quotes."""
 
 
 class WholeWords(argparse.HelpFormatter):
@@ -36,8 +61,11 @@ class Parser(argparse.ArgumentParser):
 
     def nearest(self, name: str, choices: Iterable[str] = ()) -> str | None:
         """Return the choice or option that a misspelled name means; None if there is none."""
+        word = name.lower()
+        meant = [choice for choice in choices if word in _MEANT.get(choice, ())]
         options = [name for action in self._actions for name in action.option_strings]
-        return next(iter(difflib.get_close_matches(name, [*choices, *options], n=1)), None)
+        near = difflib.get_close_matches(word, [*choices, *options], n=1)
+        return next(iter(meant or near), None)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Refuse a wrong choice with the same text in each version of Python."""
@@ -45,7 +73,7 @@ class Parser(argparse.ArgumentParser):
             return
         near = self.nearest(str(value), action.choices)
         hint = f"did you mean {near}?" if near else f"choose from {', '.join(action.choices)}"
-        raise argparse.ArgumentError(action, f"invalid choice: {value!r}; {hint}")
+        raise argparse.ArgumentError(action, f"invalid choice: {quoted(value)}; {hint}")
 
     def parse(self, arguments: Sequence[str] | None = None) -> argparse.Namespace:
         """Return the parsed arguments.
@@ -56,7 +84,12 @@ class Parser(argparse.ArgumentParser):
         Args:
             arguments: the arguments; those of the process if None.
         """
-        options, unknown = self.parse_known_args(arguments)
+        given = sys.argv[1:] if arguments is None else arguments
+        for name in (each.partition("=")[0] for each in given):
+            # before argparse, whose errors would quote the token
+            if hint := _ABSENT.get(name.lower().replace("_", "-")):
+                self.error(f"there is no option {name}: {hint}")
+        options, unknown = self.parse_known_args(given)
         command: Parser = getattr(options, "parser", self)
         if unknown:
             # argparse itself would print the usage of the main command.
@@ -73,4 +106,4 @@ class Parser(argparse.ArgumentParser):
         if near == name:
             self.error(f"{name} is an option of {self.prog}: write it after {self.prog}")
         hint = f"; did you mean {near}?" if near else ""
-        self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        self.error(f"unrecognized arguments: {shorten(' '.join(unknown), _MAX_UNKNOWN)}{hint}")

@@ -77,6 +77,20 @@ WHOLE_FILE = [
     _in_file(f"{_ONE}\norganization: me", "2:1", "unknown-key", "'namespace'"),
     _in_file(f"{_ONE}\norganizaton: me", "2:1", "unknown-key", "'namespace'"),
     _in_file("pairs: [{target: o/r, encoder: e, decoder: d}]", "1:10", "unknown-key", "'repo'"),
+    _in_file(
+        "pairs: [{repo: o/r, encoder_model_name_or_path: e, decoder: d}]",
+        "1:21",
+        "unknown-key",
+        "'encoder'",
+    ),
+    _in_file(
+        "pairs: [{repo: o/r, encoder: e, decoder: d, decoder_start_token_id: 0}]",
+        "1:45",
+        "unknown-key",
+        "'token_ids'",
+    ),
+    _in_file(f"{_ONE}\ndefaults: {{keywords: [a]}}", "2:12", "unknown-key", "'tags'"),
+    _in_file(f"{_ONE[:-2]}, force: true}}]", "1:45", "unknown-key", "'overwrite'"),
     _in_file("pairs: [{repo: o/r, vision: e, decoder: d}]", "1:21", "unknown-key", "'encoder'"),
     _in_file("pairs: [{repo: o/r, encoder: e, text: d}]", "1:33", "unknown-key", "'decoder'"),
 ]

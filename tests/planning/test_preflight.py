@@ -32,6 +32,7 @@ from ved.hub.access import HubAccess
 from ved.localhub import LocalHub
 from ved.planning.actions import Build, PlannedAction
 from ved.planning.findings import Finding
+from ved.planning.machine_checks import check_machine
 from ved.planning.plan import make_plan
 from ved.sizes import format_size
 from ved.sources.samples import SAMPLE_BYTES
@@ -855,6 +856,15 @@ def test_disk_that_is_too_small_refuses_a_build_and_warns_in_a_plan(hub: LocalHu
         assert finding.code == ErrorCode.NOT_ENOUGH_DISK
         assert format_size(size) in finding.message
         assert format_size(size - 1) in finding.message
+        assert "weights" not in finding.message  # it has one weight file already
+
+    both = fits.pair.model_copy(update={"weights": ("flax", "safetensors")})
+    (advised,) = check_machine(
+        [replace(fits, subject=replace(fits.subject, pair=both))],
+        RunOptions(max_disk=1),
+        strict=True,
+    )
+    assert "weights: safetensors" in advised.findings[-1].message
 
 
 def test_disk_counts_checkpoints_that_are_kept(hub: LocalHub, tmp_path: Path) -> None:

@@ -29,6 +29,24 @@ def select(manifest: Manifest, only: Iterable[str]) -> list[Pair]:
     return [pair for pair in manifest.pairs if not wanted or pair.repo in wanted]
 
 
+def parse_names(arguments: Sequence[str]) -> tuple[str, ...]:
+    """Return the names in arguments, each of which may have several with commas between them.
+
+    Raises:
+        RequestError: there are arguments without a name. An empty variable of a shell must not
+            select all pairs.
+    """
+    names = [name.strip() for argument in arguments for name in argument.split(",")]
+    found = tuple(name for name in names if name)
+    if arguments and not found:
+        raise RequestError(
+            "The option --only names no pair.",
+            "Give the names of pairs, or omit the option to select all pairs.",
+            code=ErrorCode.NO_SUCH_PAIR,
+        )
+    return found
+
+
 def _no_such_pair(manifest: Manifest, wrong: Mapping[str, Sequence[Pair]]) -> RequestError:
     """Return the error for names that do not have exactly one pair each."""
     by_name = {pair.repo.lower().partition("/")[2]: pair.repo for pair in manifest.pairs}

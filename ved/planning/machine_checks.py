@@ -50,10 +50,12 @@ def check_machine(
         if budget.fits(need):
             budget.keep(need)
             continue
+        several = len(build.pair.weights) > 1
+        fewer = ", or publish only one weight file, such as weights: safetensors" if several else ""
         message = (
             f"Its sources and the checkpoint take {format_size(need.total)} of disk, and "
             f"{format_size(max(0, budget.available))} are available. Allow more with max-disk, "
-            "free some, or publish only one weight file, such as weights: safetensors."
+            f"or free some{fewer}."
         )
         level: Level = "error" if strict else "warning"
         findings[build.pair.repo].append(Finding(level, "repo", message, ErrorCode.NOT_ENOUGH_DISK))

@@ -77,8 +77,14 @@ def _with(choices: Choices, name: str, value: str) -> Choices:
     """Return choices with a value.
 
     Raises:
-        RequestError: the manifest would not be valid.
+        RequestError: the value is empty, or the manifest would not be valid.
     """
+    if not value:
+        raise RequestError(
+            f"The option --{name} is empty.",
+            "Give a name, or omit the option.",
+            code=ErrorCode.WRONG_INPUT,
+        )
     changed = choices.with_text(name, value)
     if problem := wrong_choice(changed):
         raise RequestError(f"The option --{name}: {problem}.", code=ErrorCode.WRONG_INPUT)
