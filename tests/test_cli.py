@@ -819,6 +819,15 @@ def test_localhub_serves_until_it_is_interrupted(
     assert (tmp_path / "hub" / "repos" / "models" / user / "kept.git").is_dir()
 
 
+def test_localhub_without_its_libraries_names_what_to_install(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ved.localhub", None)
+    outcome = run("localhub")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert 'pip install "ved[localhub] @ git+https://github.com/ved-action/ved@' in outcome.err
+
+
 def test_localhub_explains_a_port_in_use(run: Run, module_hub: LocalHub) -> None:
     port = module_hub.endpoint.rpartition(":")[2]
     outcome = run("localhub", "--port", port)

@@ -239,9 +239,14 @@ def _localhub(options: argparse.Namespace) -> int:
     try:
         from ved.localhub import LocalHub
     except ModuleNotFoundError as error:
+        from ved.starter.installed import REPOSITORY, installed_pin
+
+        pin = installed_pin()
+        release = pin.name if pin else "main"
         raise RequestError(
             f"The local Hub needs {error.name}, which is not installed.",
-            "In a checkout of VED: pip install '.[localhub]'.",
+            f'Run pip install "ved[localhub] @ git+{REPOSITORY}@{release}". '
+            "In a checkout of VED, run pip install '.[localhub]'.",
             code=ErrorCode.WRONG_INPUT,
         ) from error
     with LocalHub(

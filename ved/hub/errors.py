@@ -201,13 +201,13 @@ def _explain_connection(error: BaseException) -> _Why:
 def _explain_not_found(error: BaseException, repo: str) -> _Why:
     if isinstance(error, GatedRepoError):
         return _Why(
-            "it is gated, and this token has no access",
-            f"Accept its terms on its page ({repo}) with the account that owns the token.",
+            "it is gated, and access to it is missing",
+            f"Accept its terms on its page ({repo}), and use a token of the account that accepts.",
             ErrorCode.GATED_SOURCE,
         )
     if isinstance(error, RepositoryNotFoundError):
         return _Why(
-            "there is no such repo, or it is private and this token has no access",
+            "there is no such repo, or it is private",
             f"Check the spelling of {repo!r}; a private repo needs a token with access to it.",
             ErrorCode.NO_SUCH_REPO,
         )
