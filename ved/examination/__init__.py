@@ -5,5 +5,5 @@ end of a run. `examiner` starts the process and asks it. `worker` is its program
 it, and `examine` is what it does. `report` has the plain data that both exchange. `source_files`
 collects the files that it sees.
 
-Only `examine` imports jax and transformers.
+Only `examine` and `load` import jax or transformers, when a step needs them.
 """

@@ -6,13 +6,15 @@ The examining process runs this. The libraries that it calls may do anything wit
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ved.assembly.config import PartConfig, as_decoder
+from ved import garbage
+from ved.assembly.config import as_decoder
 from ved.assembly.image_processor import prepare_image_processor
 from ved.assembly.ledger import Ledger
 from ved.assembly.tokenizer import prepare_tokenizer
@@ -28,6 +30,7 @@ from ved.examination.report import (
     one_line,
 )
 from ved.examination.source_files import TRIAL
+from ved.examination.transformers_import import import_transformers
 from ved.sources.source import Source
 from ved.tensors.files import open_weights
 from ved.tensors.tensor import StoredTensor, nbytes
@@ -47,7 +50,9 @@ def examine(request: AnyRequest, directory: Path) -> Examination:
         directory: the directory of its small files and header files.
     """
     if isinstance(request, LoadRequest):
-        from ved.examination.load import load
+        with garbage.paused(freeze=True):
+            import_transformers()
+            from ved.examination.load import load
 
         return load(request, directory)
     steps = {"all": _do_all_steps, "files": _read_files, "trials": _run_trials}
@@ -58,7 +63,9 @@ def examine(request: AnyRequest, directory: Path) -> Examination:
 
 def _do_all_steps(request: Request, directory: Path, problems: list[Problem]) -> dict[str, Any]:
     """Return all that is found, and add problems. A step is left out if it needs one that fails."""
-    from ved.assembly.config_files import load_config, write_trial_config
+    with garbage.paused(freeze=True):  # jax is among them
+        from ved.assembly.config_files import load_config, write_trial_config
+        from ved.assembly.parts import source_part
 
     source, found = request.source(directory), dict[str, Any]()
     with _collected(problems):
@@ -72,7 +79,9 @@ def _do_all_steps(request: Request, directory: Path, problems: list[Problem]) ->
         with TemporaryDirectory(prefix=".ved-trial-") as trial:
             write_trial_config(config, source.resolved, Path(trial))
             _try_config(source, Path(trial))
-        found["tensors"] = _tensors(_part(source, config))
+        # Shapes are the same for every seed.
+        part = as_decoder(config) if source.resolved.role == "decoder" else config
+        found["tensors"] = _tensors(source_part(source, part, seed=0))
     if "tensors" in found and "tokenizer" in found:  # other configs may have any sizes
         with _collected(problems):
             rows = config["vocab_size"]
@@ -103,8 +112,11 @@ def _run_trials(request: Request, directory: Path, problems: list[Problem]) -> d
     return {}
 
 
+@cache
 def _trials() -> ModuleType:
-    from ved.assembly import trials  # imports transformers
+    with garbage.paused(freeze=True):
+        import_transformers()
+        from ved.assembly import trials
 
     return trials
 
@@ -145,14 +157,6 @@ def _collected(problems: list[Problem]) -> Iterator[None]:
                 raise causes from None
             causes = causes.__cause__ or causes.__context__
         problems.append(Problem.of(error))
-
-
-def _part(source: Source, config: PartConfig) -> "Part":
-    from ved.assembly.parts import source_part
-
-    # Shapes are the same for every seed.
-    is_decoder = source.resolved.role == "decoder"
-    return source_part(source, as_decoder(config) if is_decoder else config, seed=0)
 
 
 def _tensors(part: "Part") -> Tensors:
