@@ -8,9 +8,9 @@ from pathlib import Path
 def import_transformers() -> None:
     """Import transformers, so that it reads its own files once instead of twice.
 
-    At import, transformers looks for the names that it exports in each of its 800 files, for the
-    package and for `transformers.models`. Its cache does not know that both are the same folder:
-    `models` and `models/__init__.py`. This takes a sixth of a second.
+    At import, transformers finds the names that it exports in its 800 files: once for the package,
+    and once for `transformers.models`. Its cache does not know that `models` and
+    `models/__init__.py` are the same folder. Reading them takes a sixth of a second.
     """
     from transformers.utils import import_utils
 
