@@ -193,6 +193,7 @@ def test_help_of_a_command_lists_its_options(
         (["lint"], "did you mean validate?"),
         (["etwas"], "choose from init, validate, "),
         (["build", "--dry-run"], "ved plan"),
+        (["build", "--endpoint", ""], "argument --endpoint: "),
         (["build", "--HF_token=x"], "HF_TOKEN"),
         (["--jsn"], "usage: ved [-h]"),
         (["--json", "plan"], "write it after ved plan"),

@@ -239,6 +239,13 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _url(text: str) -> str:
+    # An empty variable of a shell must not select the public Hub. `ved.hub` checks the rest.
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the value is empty. Give an address, or omit the option.")
+    return text
+
+
 def _add_completion(commands: _Commands) -> None:
     help_text = "print a script that completes ved's arguments in a shell"
     command = _add_command(commands, "completion", help_text)
@@ -252,6 +259,6 @@ def _add_completion(commands: _Commands) -> None:
 
 def _add_hub_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--endpoint", metavar="URL", help="a Hub other than https://huggingface.co"
+        "--endpoint", type=_url, metavar="URL", help="a Hub other than https://huggingface.co"
     )
     _add_log_options(command)
