@@ -20,6 +20,7 @@ from tests import checkpoints
 from tests.support.building import (
     assemble_pair,
     assert_same_parameters,
+    edit_json,
     parameters_in,
     parameters_of,
 )
@@ -302,8 +303,9 @@ def directories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for pair in PAIRS:
         encoder, decoder = FAMILIES_OF[pair]
         write = checkpoints.DECODERS[decoder]
-        config = {**strong, **OTHER_SETTINGS.get(decoder, {})}
+        config = OTHER_SETTINGS.get(decoder, {})
         source = write(folder / f"{pair}-source", hidden_size=48, config=config)
+        edit_json(source / "config.json", **strong)  # afterwards: samples are drawn with it, too
         assemble_pair(encoders[encoder], stronger(source), folder / pair)
         made[pair] = folder / pair
     sources = folder / "vit", folder / "vit-roberta-source"
