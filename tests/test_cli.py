@@ -194,6 +194,7 @@ def test_help_of_a_command_lists_its_options(
         (["etwas"], "choose from init, validate, "),
         (["build", "--dry-run"], "ved plan"),
         (["build", "--endpoint", ""], "argument --endpoint: "),
+        (["build", "--output-dir", ""], "argument --output-dir: "),
         (["build", "--HF_token=x"], "HF_TOKEN"),
         (["--jsn"], "usage: ved [-h]"),
         (["--json", "plan"], "write it after ved plan"),
@@ -648,6 +649,17 @@ def test_build_of_an_unknown_pair_is_a_wrong_request(run: Run, manifest: Path) -
     assert outcome.err.endswith(f"  SEE {ErrorCode.NO_SUCH_PAIR.url}\n")
     assert "owner/other" in outcome.err
     assert "owner/of-the-command-line" in outcome.err
+
+
+def test_build_does_not_replace_a_file(
+    run: Run, manifest: Path, hub: LocalHub, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("years of work")
+    for output in (tmp_path / "file", tmp_path / "file" / "built"):
+        outcome = run("build", manifest, "--no-push", "--output-dir", output)
+        assert (outcome.status, outcome.out) == (1, "")
+        assert outcome.err.endswith(f"SEE {ErrorCode.DIRECTORY_IN_USE.url}\n")
+    assert (tmp_path / "file").read_text() == "years of work"
 
 
 def test_build_does_not_replace_a_foreign_directory(

@@ -146,7 +146,10 @@ def _add_run_options(command: argparse.ArgumentParser) -> None:
         help="only the pairs of one element of plan --shards",
     )
     command.add_argument(
-        "--output-dir", type=Path, metavar="DIR", help="keep the checkpoints in DIR/owner/name"
+        "--output-dir",
+        type=_directory,
+        metavar="DIR",
+        help="keep the checkpoints in DIR/owner/name",
     )
     command.add_argument(
         "--no-push", dest="push", action="store_false", help="publish nothing; needs --output-dir"
@@ -197,7 +200,7 @@ def _add_assemble(commands: _Commands) -> None:
             choices=get_args(WeightFormat),
             help=f"the weight files of the {role} to read, if it has several",
         )
-    command.add_argument(*_spellings("output_dir"), type=Path, required=True, metavar="DIR")
+    command.add_argument(*_spellings("output_dir"), type=_directory, required=True, metavar="DIR")
     _add_hub_options(command)
 
 
@@ -244,6 +247,12 @@ def _url(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("the value is empty. Give an address, or omit the option.")
     return text
+
+
+def _directory(text: str) -> Path:
+    if not text:  # Path("") is the working directory
+        raise argparse.ArgumentTypeError("the value is empty. Give a directory.")
+    return Path(text)
 
 
 def _add_completion(commands: _Commands) -> None:

@@ -168,6 +168,12 @@ def as_ved_error(error: BaseException) -> VedError:
     """
     if isinstance(error, VedError):
         return error
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return VedError(
+            describe_os_error(error),
+            "A file is in the place of a directory, or the reverse. Move it, or use another name.",
+            code=ErrorCode.DIRECTORY_IN_USE,
+        )
     if isinstance(error, OSError):
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         code = ErrorCode.NOT_ENOUGH_DISK if is_full else ErrorCode.FILE_NOT_WRITABLE

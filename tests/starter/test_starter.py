@@ -115,6 +115,13 @@ def test_init_changes_no_existing_file(existing: str, tmp_path: Path) -> None:
     assert files_below(tmp_path) == before
 
 
+def test_init_writes_nothing_if_a_folder_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / ".github").write_text("a file")
+    with pytest.raises((FileExistsError, NotADirectoryError)):
+        start_repository(tmp_path, {**NOTHING, "namespace": "me"}, False, None)
+    assert files_below(tmp_path) == {".github": "a file"}
+
+
 def test_init_does_not_write_through_a_link(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).symlink_to(tmp_path / "elsewhere.yaml")
     start_repository(tmp_path, NOTHING, False, None)

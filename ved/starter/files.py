@@ -123,9 +123,10 @@ def write_files(choices: Choices, folder: Path) -> dict[str, bool]:
     """
     contents = {MANIFEST: choices.manifest, WORKFLOW: choices.workflow}
     written = {name: not os.path.lexists(folder / name) for name in contents}
+    for name in contents:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
         if written[name]:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             with (folder / name).open("x", encoding="utf-8") as file:
                 file.write(content())
     return written
