@@ -171,7 +171,7 @@ def as_ved_error(error: BaseException) -> VedError:
     if isinstance(error, FileExistsError | NotADirectoryError):
         return VedError(
             describe_os_error(error),
-            "A file is in the place of a directory, or the reverse. Move it, or use another name.",
+            "There is a file instead of a directory, or the reverse. Move it, or use another name.",
             code=ErrorCode.DIRECTORY_IN_USE,
         )
     if isinstance(error, OSError):
