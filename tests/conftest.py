@@ -23,6 +23,11 @@ from ved.localhub import LocalHub
 _GARBAGE = gc.get_threshold()
 gc.set_threshold(10**6)
 
+# Processes of pytest-xdist get these from the one that starts them, which has prepared its own
+# environment, and they would change what the tests print.
+os.environ.pop("COLUMNS", None)
+environment.bars_are_off = False
+
 # A shell starts background jobs with SIGINT ignored, which processes inherit; tests send SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

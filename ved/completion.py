@@ -15,10 +15,11 @@ def completion_script(parser: argparse.ArgumentParser, shell: str) -> str:
         shell: bash, zsh or fish.
     """
     for action in _actions(parser):
-        if action.type is Path:
-            is_directory = action.metavar == "DIR"
-            # shtab reads this attribute.
-            action.complete = shtab.DIRECTORY if is_directory else shtab.FILE  # type: ignore[attr-defined]
+        # shtab reads this attribute.
+        if action.metavar == "DIR":
+            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+        elif action.type is Path:
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
     return shtab.complete(parser, shell)
 
 

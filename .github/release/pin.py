@@ -148,7 +148,9 @@ def name(version: str, ref: str) -> None:
 def readme(ref: str) -> None:
     """Replace the relative addresses in README.md, which only GitHub knows, by absolute ones."""
     path = Path("README.md")
-    text = LINK.sub(rf"\g<1>https://github.com/{REPOSITORY}/blob/{ref}/", path.read_text("utf-8"))
+    pages = f"https://github.com/{REPOSITORY}/blob/{ref}/"
+    text = LINK.sub(rf"\g<1>{pages}", path.read_text("utf-8"))
+    text = text.replace("](#", f"]({pages}README.md#")  # a package index gives headings no names
     text = PICTURE.sub(rf"\g<1>https://raw.githubusercontent.com/{REPOSITORY}/{ref}/", text)
     path.write_text(text, encoding="utf-8")
 
