@@ -96,7 +96,10 @@ def recipe_hub(
 @pytest.fixture
 def in_process(recipe_hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
     """Set the Hub of the programs that run in this process."""
-    monkeypatch.setenv("HF_ENDPOINT", recipe_hub.endpoint)  # datasets reads it when imported
+    from datasets import config  # here, because it takes a second
+
+    # datasets reads the variable when it is imported, which another test may have done.
+    monkeypatch.setattr(config, "HF_ENDPOINT", recipe_hub.endpoint)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
 
 
