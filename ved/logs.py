@@ -1,14 +1,13 @@
 """Format the records of the log, which may quote sources and servers."""
 
 import logging
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOBase
 from types import TracebackType
 from typing import Any, TextIO
 
-from ved.text import clean, shorten
+from ved.text import clean, shorten, wrap_words
 
 _MAX_RECORD = 2**20
 """The most characters of a record. The plan of ten thousand pairs is one record."""
@@ -87,10 +86,7 @@ def _wrapped(line: str, width: int | None) -> str:
     """Return a line that is wrapped between words, if it is longer than a width."""
     if width is None or len(line) <= width:
         return line
-    wrapped = textwrap.wrap(
-        line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-    )
-    return "\n".join(wrapped)
+    return "\n".join(wrap_words(line, width, indent=2))
 
 
 def configure(

@@ -3,11 +3,10 @@
 import argparse
 import difflib
 import sys
-import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from ved.text import quoted, shorten
+from ved.text import quoted, shorten, wrap_words
 
 _MEANT: Mapping[str, Collection[str]] = {
     "init": ("new", "create", "start", "setup"),
@@ -37,8 +36,7 @@ class WholeWords(argparse.HelpFormatter):
     """Wraps texts between words only, so that addresses and paths can be copied."""
 
     def _split_lines(self, text: str, width: int) -> list[str]:
-        words = " ".join(text.split())
-        return textwrap.wrap(words, width, break_long_words=False, break_on_hyphens=False)
+        return wrap_words(" ".join(text.split()), width)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return "\n".join(f"{indent}{line}" for line in self._split_lines(text, width))

@@ -1,5 +1,6 @@
 """Format values for messages, and clean text from outside before anybody sees it."""
 
+import textwrap
 import unicodedata
 from collections.abc import Sequence
 
@@ -36,6 +37,23 @@ def clean(text: str, limit: int = MAX_MESSAGE, keep: str = "") -> str:
 def shorten(text: str, limit: int) -> str:
     """Return a text of at most `limit` characters; a longer one ends with a note of its length."""
     return _truncated(text, limit, len(text))
+
+
+def wrap_words(text: str, width: int, indent: int = 0) -> list[str]:
+    """Return a text as lines that end between words only: addresses and paths can be copied.
+
+    Args:
+        text: the text.
+        width: the most characters of a line. A longer word has a line of its own.
+        indent: how many spaces begin each line but the first.
+    """
+    return textwrap.wrap(
+        text,
+        width,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _truncated(text: str, limit: int, length: int) -> str:

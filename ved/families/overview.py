@@ -1,7 +1,6 @@
 """The overview of all families, which `ved families` prints and docs/families.md has."""
 
 import json
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -10,6 +9,7 @@ from ved.families.family import Family, Role
 from ved.families.runtimes import Runtime, runtimes
 from ved.families.table import DECODERS, ENCODERS
 from ved.families.twins import TWIN_DECODERS, TWIN_ENCODERS
+from ved.text import wrap_words
 
 MODELS: Mapping[str, str] = MappingProxyType(
     {
@@ -137,13 +137,7 @@ def _entry(row: Sequence[str]) -> str:
 
 
 def _wrap(text: str, width: int, indent: int = 0) -> str:
-    return textwrap.fill(
-        text,
-        width,
-        subsequent_indent=" " * indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return "\n".join(wrap_words(text, width, indent))
 
 
 def to_json(families: Sequence[FamilyOverview]) -> str:

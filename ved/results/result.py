@@ -86,8 +86,7 @@ class Result:
     @property
     def codes(self) -> list[ErrorCode]:
         """The codes of all errors, each once."""
-        refused = [found.code for found in self.findings if found.level == "error"]
-        return [code for code in dict.fromkeys([*refused, self.code]) if code]
+        return [*dict.fromkeys(code for _, code, _ in self.errors)]
 
     def annotations(self) -> list[tuple[Level, str, str]]:
         """Return what to annotate the manifest with: level, key and text of each.
