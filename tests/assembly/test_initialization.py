@@ -14,6 +14,7 @@ from tests import checkpoints
 from tests.support.building import assert_same_parameters, read_json
 from ved.assembly.initialization import Initialization, compile_draws
 from ved.assembly.normal import draw_normal
+from ved.modeling.families import decoder_settings
 from ved.modeling.initial_parameters import decoder_params
 
 pytestmark = pytest.mark.hub
@@ -26,14 +27,14 @@ def decoder_config(family: str, directory: Path) -> Any:
 
 
 def decoder_initialization(config: Any) -> Initialization:
-    return Initialization(lambda: decoder_params(config, SEED))
+    return Initialization(lambda: decoder_params(decoder_settings(config), SEED))
 
 
 # The other decoders have the layers of these.
 @pytest.mark.parametrize("family", ["gpt2", "bert", "roberta-prelayernorm", "bart"])
 def test_draw_gives_the_parameters_of_a_constructed_model(family: str, tmp_path: Path) -> None:
     config = decoder_config(family, tmp_path)
-    params = decoder_params(config, SEED)
+    params = decoder_params(decoder_settings(config), SEED)
     expected = {path: np.asarray(value) for path, value in flatten_dict(params).items()}
     initialization = decoder_initialization(config)
     assert {path: (shape.shape, shape.dtype) for path, shape in initialization.shapes.items()} == {

@@ -19,6 +19,7 @@ from ved.families import lookup
 from ved.families.config_classes import BERT
 from ved.families.family import Family, Role
 from ved.families.table import DECODERS
+from ved.modeling.families import decoder_settings, encoder_settings
 from ved.modeling.initial_parameters import decoder_params, encoder_params
 from ved.tensors.files import StoredWeight, open_weights
 from ved.tensors.names import UNKNOWN, ParameterPath, pytorch_name
@@ -52,8 +53,10 @@ def role_of(family: str) -> Role:
 
 def shapes_of(family: str, directory: FilePath) -> dict[ParameterPath, tuple[int, ...]]:
     config = read_json(directory / "config.json")
-    create = encoder_params if role_of(family) == "encoder" else decoder_params
-    tree = jax.eval_shape(lambda: create(config, 0))
+    if role_of(family) == "encoder":
+        tree = jax.eval_shape(lambda: encoder_params(encoder_settings(config), 0))
+    else:
+        tree = jax.eval_shape(lambda: decoder_params(decoder_settings(config), 0))
     return {path: shape.shape for path, shape in flatten_dict(tree).items()}
 
 

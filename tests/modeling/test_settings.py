@@ -379,8 +379,11 @@ def refused_output(
         ModelingError: the module refuses a setting, too.
     """
     role, config = each["role"], each["config"]
-    create = encoder_params if role == "encoder" else decoder_params
-    params = stored_params(Path(each["directory"]), jax.eval_shape(lambda: create(config, 0)))
+    if role == "encoder":
+        shapes = jax.eval_shape(lambda: encoder_params(encoder_settings(config), 0))
+    else:
+        shapes = jax.eval_shape(lambda: decoder_params(decoder_settings(config), 0))
+    params = stored_params(Path(each["directory"]), shapes)
     return module_output(role, config, params, pixels, states)
 
 

@@ -83,7 +83,7 @@ def test_encoders_give_the_states_of_pytorch_for_images_of_other_sizes(tmp_path:
     }
     arrays = run_consumer("transformers5", CONSUMER, {"encoders": asked}, tmp_path)
     for name, config in configs.items():
-        shapes = jax.eval_shape(lambda config=config: encoder_params(config, 0))
+        shapes = jax.eval_shape(lambda config=config: encoder_params(encoder_settings(config), 0))
         params = stored_params(tmp_path / name, shapes)
         output = module_output("encoder", config, params, arrays[f"{name} pixels"], arrays["vit"])
         assert np.abs(output - arrays[name]).max() < 1e-4, name

@@ -19,38 +19,10 @@ from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 
 from ved.assembly.keys import Words, compute_key
 from ved.assembly.normal import draw_normal
-from ved.modeling.initial_parameters import (
-    composite_params,
-    decoder_params,
-    encoder_params,
-    projection_params,
-)
 from ved.tensors.names import ParameterPath
 from ved.tensors.tensor import Array
 
 _DRAW_LOCK = Lock()
-
-
-_PARAMETERS: Mapping[str, Callable[[Mapping[str, Any], int], Any]] = {
-    "encoder": encoder_params,
-    "decoder": decoder_params,
-    "projection": projection_params,
-    "all": composite_params,
-}
-
-
-def initialize(part: str, config: Mapping[str, Any], seed: int) -> "Initialization":
-    """Return the initial parameters of a model.
-
-    Args:
-        part: "encoder", "decoder", "projection" for what is between them, or "all".
-        config: the transformers config of the part, as JSON.
-        seed: the seed.
-
-    Raises:
-        ModelingError: the config has a setting that is not computed.
-    """
-    return Initialization(lambda: _PARAMETERS[part](config, seed))
 
 
 class Initialization:

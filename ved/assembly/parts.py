@@ -4,7 +4,6 @@ Each part is initialized on its own. This module reads the headers of weight fil
 tensors of a source, but no weights.
 """
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,13 +16,16 @@ import numpy as np
 from ved.assembly import ledger
 from ved.assembly.config import CheckpointConfig, PartConfig
 from ved.assembly.generation_settings import NEUTRAL
-from ved.assembly.initialization import Initialization, initialize
+from ved.assembly.initialization import Initialization
 from ved.assembly.ledger import KEPT_BYTES, Ledger, PartSummary
 from ved.assembly.model_size import check_model_size
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.manifest.fields import Dtype
+from ved.modeling.decoder import DecoderSettings
 from ved.modeling.families import decoder_settings, encoder_settings
+from ved.modeling.image_settings import ImageSettings
+from ved.modeling.initial_parameters import decoder_params, encoder_params, projection_params
 from ved.sources.source import ResolvedSource, Source
 from ved.tensors.files import Layout, StoredWeight, open_weights
 from ved.tensors.names import ParameterPath, transpose_kernel
@@ -119,8 +121,7 @@ class Part:
         """The function that draws a parameter; it keeps the values if their total is small."""
         shapes = [self.initialization.shapes[path] for path in self.ledger.initialized]
         size = sum(prod(shape.shape) * shape.dtype.itemsize for shape in shapes)
-        draw = self.initialization.draw
-        return cache(draw) if size <= KEPT_BYTES else draw
+        return _kept_draw(self.initialization) if size <= KEPT_BYTES else self.initialization.draw
 
 
 def source_part(source: Source, config: PartConfig, seed: int) -> Part:
@@ -141,9 +142,9 @@ def source_part(source: Source, config: PartConfig, seed: int) -> Part:
     own = [each for each in weights if half is None or half.has(each.name)]
     check_model_size(config, resolved, own)
     try:
-        settings = _traced_settings(config)
+        settings = _modeling_settings(resolved.role, config)
         initialization = _initialize(resolved.role, settings, seed)
-        buffers = _buffers(resolved.role, settings)
+        buffers = {tuple(name.split(".")): each for name, each in settings.buffers.items()}
     except Exception as error:  # a wrong config makes jax and flax raise anything
         raise VedError(
             f"The config of {resolved.config_snapshot} does not describe a working "
@@ -165,13 +166,6 @@ def source_part(source: Source, config: PartConfig, seed: int) -> Part:
     return Part(matched, initialization, (resolved.role,), buffers)
 
 
-def _buffers(role: Role, settings: str) -> dict[ParameterPath, Array]:
-    """Return what PyTorch stores beside the parameters of a half, by path."""
-    read = encoder_settings if role == "encoder" else decoder_settings
-    buffers = read(json.loads(settings)).buffers
-    return {tuple(name.split(".")): array for name, array in buffers.items()}
-
-
 def _attention_to_other_width(
     source: ResolvedSource, config: PartConfig, weights: Iterable[StoredWeight]
 ) -> dict[str, str]:
@@ -185,16 +179,27 @@ def _attention_to_other_width(
     return {name: _OTHER_WIDTH for name in names if any(part in f".{name}" for part in parts)}
 
 
-def _traced_settings(config: PartConfig) -> str:
-    """Return the settings of a config that parameters depend on, as JSON."""
-    settings = {name: each for name, each in config.settings.items() if name not in _GENERATION}
-    return json.dumps(settings, sort_keys=True)
+def _modeling_settings(role: Role, config: PartConfig) -> ImageSettings | DecoderSettings:
+    """Return the settings of a part's model.
+
+    Raises:
+        ModelingError: the config has a setting that is not computed.
+    """
+    read = encoder_settings if role == "encoder" else decoder_settings
+    return read({name: each for name, each in config.settings.items() if name not in _GENERATION})
+
+
+@lru_cache(maxsize=2)
+def _kept_draw(initialization: Initialization) -> Callable[[ParameterPath], Array]:
+    """Return a function that draws each parameter once, for a pair and for the next one like it."""
+    return cache(initialization.draw)
 
 
 @lru_cache(maxsize=16)
-def _initialize(part: Role, settings: str, seed: int) -> Initialization:
+def _initialize(role: Role, settings: Any, seed: int) -> Initialization:
     """Return the initial parameters of a model; pairs with the same settings share them."""
-    return initialize(part, json.loads(settings), seed)
+    params = encoder_params if role == "encoder" else decoder_params
+    return Initialization(lambda: params(settings, seed))
 
 
 def projection_part(config: CheckpointConfig, seed: int) -> list[Part]:
@@ -210,7 +215,7 @@ def projection_part(config: CheckpointConfig, seed: int) -> list[Part]:
     if not config.has_projection:
         return []
     halves = {"encoder": config.encoder.settings, "decoder": config.decoder.settings}
-    drawn = initialize("projection", halves, seed)
+    drawn = Initialization(lambda: projection_params(halves, seed))
     entry = Ledger("projection", initialized=dict.fromkeys(drawn.shapes, "projection"))
     return [Part(entry, drawn)]
 

@@ -10,34 +10,38 @@ import jax
 import jax.numpy as jnp
 
 from ved.modeling.composite import VisionEncoderDecoderModule, initial_params
+from ved.modeling.decoder import DecoderSettings
 from ved.modeling.families import decoder_settings, encoder_settings, module_of
 from ved.modeling.image_settings import ImageSettings
 
 
-def encoder_params(config: Mapping[str, Any], seed: int) -> Any:
+def encoder_params(settings: ImageSettings, seed: int) -> Any:
     """Return the parameters of a new encoder, as nested dictionaries.
 
     Args:
-        config: the config of the encoder, as in config.json.
+        settings: the settings of the encoder; see `ved.modeling.families.encoder_settings`.
         seed: the seed.
-
-    Raises:
-        ModelingError: the config has a setting that is not computed.
     """
-    settings = encoder_settings(config)
     return initial_params(module_of(settings)(settings), seed, _pixels(settings))
 
 
-def decoder_params(config: Mapping[str, Any], seed: int) -> Any:
+def decoder_params(settings: DecoderSettings, seed: int) -> Any:
     """Return the parameters of a new decoder; see `encoder_params`."""
-    settings = decoder_settings(config)
     token = jnp.zeros((1, 1), jnp.int32)
     source = jnp.zeros((1, 1, settings.width))
     return initial_params(module_of(settings)(settings), seed, token, token, None, source)
 
 
 def composite_params(config: Mapping[str, Any], seed: int) -> Any:
-    """Return the parameters of a new model with a config of both parts; see `encoder_params`."""
+    """Return the parameters of a new model, as nested dictionaries.
+
+    Args:
+        config: the config of the model, as in config.json.
+        seed: the seed.
+
+    Raises:
+        ModelingError: the config has a setting that is not computed.
+    """
     return module_params(composite_module(config), seed)
 
 

@@ -16,7 +16,7 @@ class HashedFile:
 
     Args:
         file: the file, without a buffer.
-        pool: the threads that hash a block and compute the next one.
+        pool: the thread that hashes what another one writes.
 
     Attributes:
         size: the bytes written so far.
@@ -35,18 +35,17 @@ class HashedFile:
             KeyboardInterrupt: the process was interrupted.
             OSError: the file cannot be written.
         """
-        batches = _batches(pieces)
-        upcoming = self._pool.submit(next, batches, None)
-        while (batch := upcoming.result()) is not None:
+        hashed = self._pool.submit(self._update_hash, [])
+        for batch in _batches(pieces):
             raise_if_interrupted()
-            upcoming = self._pool.submit(next, batches, None)
+            hashed.result()
             hashed = self._pool.submit(self._update_hash, batch)
             for data in batch:
                 written = 0
                 while written < len(data):
                     written += self._file.write(data[written:])
                 self.size += len(data)
-            hashed.result()
+        hashed.result()
 
     def _update_hash(self, batch: Iterable[memoryview]) -> None:
         for data in batch:
@@ -82,9 +81,8 @@ def hashed_file(path: Path) -> Iterator[HashedFile]:
     """
     temporary = path.with_name(f".{path.name}.partial")
     try:
-        # Computing the next block, hashing a block and writing it run in parallel: each keeps a
-        # processor busy.
-        with ThreadPoolExecutor(2) as pool, temporary.open("wb", buffering=0) as file:
+        # Hashing takes as long as computing and writing together, so two threads share the work.
+        with ThreadPoolExecutor(1) as pool, temporary.open("wb", buffering=0) as file:
             yield HashedFile(file, pool)
         temporary.replace(path)
     except BaseException:
