@@ -50,6 +50,8 @@ VARIABLES = {
     # Newly initialized parameters must have the same bits wherever VED runs.
     "JAX_PLATFORMS": "cpu",
     "JAX_THREEFRY_PARTITIONABLE": str(THREEFRY_PARTITIONABLE),
+    # One thread draws parameters while others write: waiting for jax's own would cost it time.
+    "JAX_CPU_ENABLE_ASYNC_DISPATCH": "0",
     # Importing torch, if it is installed, takes seconds and gives VED nothing.
     "USE_TORCH": "0",
     "TRANSFORMERS_VERBOSITY": "error",

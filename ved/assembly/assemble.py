@@ -7,6 +7,7 @@ checkpoint.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -165,17 +166,23 @@ def _write_weights(
         The files, by name.
     """
     writers: dict[WeightFormat, Callable[[], dict[str, HashedFile]]] = {
-        "flax": lambda: msgpack_writer.write(
-            directory / FLAX_WEIGHTS, dict(_tensors(parts, "flax", dtypes))
+        "flax": partial(
+            msgpack_writer.write,
+            directory / FLAX_WEIGHTS,
+            dict(_tensors(parts, "flax", dtypes)),
         ),
-        "safetensors": lambda: safetensors.write(
+        "safetensors": partial(
+            safetensors.write,
             directory / PYTORCH_WEIGHTS,
             {pytorch_name(path): tensor for path, tensor in _tensors(parts, "pytorch", dtypes)},
         ),
     }
     with ThreadPoolExecutor() as pool:
-        files = pool.map(lambda name: writers[name](), formats)
-        return {name: file for written in files for name, file in written.items()}
+        drawing = [pool.submit(part.draw_ahead) for part in parts]
+        files = [pool.submit(writers[name]) for name in formats]
+        for each in drawing:
+            each.result()
+        return {name: file for each in files for name, file in each.result().items()}
 
 
 def _tensors(

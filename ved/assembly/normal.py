@@ -8,6 +8,7 @@ Source of the formulas: jax/_src/random in https://github.com/jax-ml/jax, `_norm
 and `_threefry_random_bits_partitionable`.
 """
 
+from functools import partial
 from math import prod
 
 import jax
@@ -42,9 +43,12 @@ def draw_normal(key: Words, shape: tuple[int, ...], scale: float) -> Array:
     return numbers.reshape(shape)
 
 
-@jax.jit
+@partial(jax.jit, compiler_options={"xla_cpu_multi_thread_eigen": False})
 def _block(key: jax.Array, high: jax.Array, low: jax.Array) -> jax.Array:
     """Return the numbers from a position on, (_BLOCK,).
+
+    One thread computes them: a block takes less time than waiting for a second thread, when other
+    threads write files.
 
     Args:
         key: uint32 (2,).

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache, partial
 from math import prod
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -116,12 +117,24 @@ class Part:
         second = self.ledger.second_names.get(path) if layout == "pytorch" else None
         return [(*self.prefix, *each) for each in (path, second) if each is not None]
 
+    def draw_ahead(self) -> None:
+        """Draw the parameters that are kept, while the writers of the files do something else."""
+        if self._keeps_draws:
+            for path, reason in sorted(self.ledger.initialized.items()):
+                if reason != "always zero":
+                    self._draw(path)
+
     @cached_property
     def _draw(self) -> Callable[[ParameterPath], Array]:
-        """The function that draws a parameter; it keeps the values if their total is small."""
+        """The function that draws a parameter."""
+        return _kept_draw(self.initialization) if self._keeps_draws else self.initialization.draw
+
+    @property
+    def _keeps_draws(self) -> bool:
+        """Whether drawn parameters are kept for the next file: their total is small."""
         shapes = [self.initialization.shapes[path] for path in self.ledger.initialized]
-        size = sum(prod(shape.shape) * shape.dtype.itemsize for shape in shapes)
-        return _kept_draw(self.initialization) if size <= KEPT_BYTES else self.initialization.draw
+        sizes = [prod(each.shape) * int(each.dtype.itemsize) for each in shapes]
+        return sum(sizes) <= KEPT_BYTES
 
 
 def source_part(source: Source, config: PartConfig, seed: int) -> Part:
@@ -192,7 +205,13 @@ def _modeling_settings(role: Role, config: PartConfig) -> ImageSettings | Decode
 @lru_cache(maxsize=2)
 def _kept_draw(initialization: Initialization) -> Callable[[ParameterPath], Array]:
     """Return a function that draws each parameter once, for a pair and for the next one like it."""
-    return cache(initialization.draw)
+    lock, kept = Lock(), cache(initialization.draw)
+
+    def draw(path: ParameterPath) -> Array:
+        with lock:  # another thread that needs the parameter waits, and does not draw it again
+            return kept(path)
+
+    return draw
 
 
 @lru_cache(maxsize=16)

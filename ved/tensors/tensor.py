@@ -73,6 +73,8 @@ def nbytes(tensor: Tensor) -> int:
 
 def read(tensor: Tensor) -> Array:
     """Return the whole tensor as an array of the same shape and dtype."""
+    if isinstance(tensor, StoredTensor):
+        return tensor.read()
     flat = np.empty(prod(tensor.shape), tensor.dtype)
     position = 0
     for block in tensor.blocks():
@@ -133,6 +135,14 @@ class StoredTensor:
                 block = np.empty(min(step, total - start), self.dtype)
                 _read_exactly(file.fileno(), as_bytes(block), self.path)
                 yield block
+
+    def read(self) -> Array:
+        """Return the whole tensor; raises the errors of `blocks`."""
+        array = np.empty(self.shape, self.dtype)
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(self.offset)
+            _read_exactly(file.fileno(), as_bytes(array), self.path)
+        return array
 
 
 def _read_exactly(descriptor: int, buffer: memoryview, path: Path) -> None:
