@@ -41,6 +41,7 @@ class ErrorCode(StrEnum):
     NO_USABLE_WEIGHTS = "no-usable-weights"
     SEVERAL_WEIGHT_FORMATS = "several-weight-formats"
     DAMAGED_SOURCE = "damaged-source"
+    SOURCE_CHANGED = "source-changed"
     SOURCE_TOO_LARGE = "source-too-large"
     WEIGHTS_DO_NOT_FIT = "weights-do-not-fit"
     TOKEN_IDS = "token-ids"  # noqa: S105

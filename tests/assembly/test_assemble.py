@@ -39,6 +39,9 @@ from tests.support.building import (
 )
 from tests.support.reference import SCRIPT_PAIRS
 from ved.assembly.assemble import Checkpoint
+from ved.assembly.config import as_decoder
+from ved.assembly.config_files import load_config
+from ved.assembly.parts import Part, source_part
 from ved.errors import ErrorCode, VedError
 from ved.families.family import Role
 from ved.families.table import DECODERS, ENCODERS
@@ -684,3 +687,15 @@ def test_number_too_large_for_float16_is_refused_with_its_parameter(tmp_path: Pa
         assemble_pair(encoder, decoder, tmp_path / "out", CheckpointSettings(dtype="float16"))
     assert caught.value.code == ErrorCode.NUMBER_TOO_LARGE
     assemble_pair(encoder, decoder, tmp_path / "again", CheckpointSettings(dtype="bfloat16"))
+
+
+def test_pairs_with_the_same_model_draw_its_parameters_once(tmp_path: Path) -> None:
+    def decoder(name: str, seed: int, **settings: object) -> Part:
+        directory = gpt2(tmp_path / name, seed=seed)
+        edit_json(directory / "config.json", _name_or_path=name, **settings)
+        found = source("decoder", directory)
+        return source_part(found, as_decoder(load_config(found)), seed=0)
+
+    one = decoder("one", 1)
+    assert decoder("other", 2, id2label={"0": "cat"}).initialization is one.initialization
+    assert decoder("range", 1, initializer_range=0.5).initialization is not one.initialization

@@ -133,8 +133,8 @@ class Part:
     def _keeps_draws(self) -> bool:
         """Whether drawn parameters are kept for the next file: their total is small."""
         shapes = [self.initialization.shapes[path] for path in self.ledger.initialized]
-        sizes = [prod(each.shape) * int(each.dtype.itemsize) for each in shapes]
-        return sum(sizes) <= KEPT_BYTES
+        size: int = sum(prod(each.shape) * each.dtype.itemsize for each in shapes)
+        return size <= KEPT_BYTES
 
 
 def source_part(source: Source, config: PartConfig, seed: int) -> Part:

@@ -9,6 +9,7 @@ from pathlib import Path
 from huggingface_hub import HfApi
 
 from ved.assembly.prepared import PreparedSource
+from ved.errors import ErrorCode, VedError
 from ved.examination.examiner import open_examiner
 from ved.examination.report import Examination
 from ved.families.family import Role
@@ -78,8 +79,9 @@ def build_checkpoint(
         OSError: a file cannot be read or written.
     """
     with ExitStack() as examining, thread_pool(2) as pool:
-        # The record reads the digests from a cache.
-        meanwhile: list[Future[object]] = [pool.submit(each.digests) for each in (encoder, decoder)]
+        # The record reads them from a cache again.
+        digests = [pool.submit(each.digests) for each in (encoder, decoder)]
+        trials: Future[None] | None = None
         if examinations:
             prepared: Mapping[Role, PreparedSource] = {
                 role: each.prepared() for role, each in examinations.items()
@@ -91,12 +93,15 @@ def build_checkpoint(
 
             examined = ExaminedSources([encoder, decoder], examiner, api)
             prepared = examined.prepared
-            meanwhile.append(pool.submit(examined.run_trials))
+            trials = pool.submit(examined.run_trials)
         from ved.assembly.assemble import assemble
 
         checkpoint = assemble(encoder, decoder, directory, settings, prepared)
-        for each in meanwhile:
-            wait_interruptibly(each)
+        if trials is not None:
+            wait_interruptibly(trials)
+        for source, before in zip((encoder, decoder), digests, strict=True):
+            found = wait_interruptibly(before)
+            _check_unchanged(source, found)
     return_freed_memory()  # of transposed kernels; the upload needs some, too
     snapshots = [source.resolved.snapshot for source in (encoder, decoder)]
     digest = card.card_digest(pair, snapshots, api.endpoint) if pair else None
@@ -105,3 +110,19 @@ def build_checkpoint(
         record = card.write_card(record, directory)
     build_record.write_record(record, directory)
     return BuiltCheckpoint(directory, record, checkpoint.warnings, checkpoint.tie_warnings)
+
+
+def _check_unchanged(source: Source, before: Mapping[str, str]) -> None:
+    """Refuse a source with files that a program has changed while they were read.
+
+    Args:
+        source: the source.
+        before: the digests of its files from the start.
+    """
+    changed = [name for name, digest in source.digests().items() if digest != before[name]]
+    if changed:
+        raise VedError(
+            f"{', '.join(changed)} of {source} changed while VED read it.",
+            "Run again when no other program writes to the source.",
+            code=ErrorCode.SOURCE_CHANGED,
+        )
