@@ -148,7 +148,13 @@ def test_readback_keeps_the_checkpoint_on_disk_if_kept_or_used(
     kept = tmp_path / "kept"
     kept.mkdir()
     found: list[Path] = []
-    at_step("Checking", lambda: found.extend(tmp_path.glob("**/*/model.safetensors")))
+
+    def find_weights() -> None:
+        # Unlike glob, os.walk skips a directory that another thread removes meanwhile.
+        for folder, _, files in os.walk(tmp_path):
+            found.extend(Path(folder, name) for name in files if name == "model.safetensors")
+
+    at_step("Checking", find_weights)
 
     options = RunOptions(output_directory=kept if keep else None)
     (result,) = build(manifest(pair(repo, check=how)), options, client(hub))
