@@ -12,7 +12,8 @@ _PREAMBLE = (
     "# Results\n\n"
     "Written by `make bench`. `python -m bench SECTION` measures one section again and leaves the "
     "others. Each section waits until the machine is idle, or says that it was not. Times depend "
-    "on the machine. The two sides of a ratio are measured in turns, so compare ratios.\n\n"
+    "on the machine. The two sides of a ratio are measured in turns, so compare ratios. "
+    "[Steps](STEPS.md) has what made assembly faster.\n\n"
     "## Ratios by version\n\n"
 )
 
