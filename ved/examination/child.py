@@ -41,11 +41,18 @@ _REASONS = {
 
 
 class ChildEndedError(Exception):
-    """The process ended, or is to be ended; the text says how, for the end of a sentence."""
+    """The process ended, or is to be ended; the text says how, for the end of a sentence.
 
-    def __init__(self, how: str, *, retry: bool = False) -> None:
+    Args:
+        how: the text.
+        retry: whether an earlier source can be the reason.
+        slow: whether the process answers too late, as on a machine with too much other work.
+    """
+
+    def __init__(self, how: str, *, retry: bool = False, slow: bool = False) -> None:
         super().__init__(how)
         self.retry = retry
+        self.slow = slow
 
 
 class Child:
@@ -118,7 +125,7 @@ class Child:
             while not received.endswith(b"\n"):
                 rest = deadline - time.monotonic()
                 if rest <= 0:
-                    raise ChildEndedError(f"it takes longer than {seconds:g} seconds")
+                    raise ChildEndedError(f"it takes longer than {seconds:g} seconds", slow=True)
                 if len(received) > ANSWER_BYTES:
                     raise ChildEndedError(f"its answer is longer than {ANSWER_BYTES} bytes")
                 if not selector.select(min(rest, POLL_SECONDS)):

@@ -103,9 +103,10 @@ class Examiner:
             except ChildEndedError as error:
                 self._stop()
                 raise_if_interrupted()  # the command ends the process, and not the source
+                busy = "Run again when the machine has less other work. " if error.slow else ""
                 raise VedError(
                     f"The examination of {origin} failed: {error}.",
-                    "Use another source. If this one is good, report it with this log.",
+                    f"{busy}Use another source. If this one is good, report it with this log.",
                     code=ErrorCode.EXAMINATION_FAILED,
                 ) from error
             except BaseException:
