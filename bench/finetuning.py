@@ -1,6 +1,5 @@
 """The programs of examples/finetuning: the share of exact texts that they reach, and the time."""
 
-import os
 import re
 import resource
 import subprocess
@@ -9,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench.measure import VARIABLES
 from tests.support.building import assemble_pair
 from tests.support.environments import ONE_THREAD, python
 from ved.localhub import samples
@@ -20,8 +20,7 @@ SETTINGS = {
     "digits": "--epochs 20 --learning-rate 2e-3",
     "lines": "--image-size 16 48 --epochs 14 --patience 14 --learning-rate 3e-3",
 }
-_VARIABLES = {key: os.environ[key] for key in ("PATH", "HOME")}
-_OWN = {**_VARIABLES, "PYTHONPATH": str(ROOT)}  # VED is not installed in its own environment
+_OWN = {**VARIABLES, "PYTHONPATH": str(ROOT)}  # VED is not installed in its own environment
 
 
 def measure(kept: Path, folder: Path) -> Iterator[str]:
@@ -62,7 +61,7 @@ def _run(kind: str, name: str, interpreter: Path, folder: Path) -> str:
     """Run a program on a dataset, and return its row of the table."""
     base, dataset, output = (folder / f"{kind}{end}" for end in ("-base", "", f"-{name}"))
     # More threads of PyTorch do not speed up a tiny model, and waste time while they wait.
-    variables = {**(_OWN if name == "Flax" else _VARIABLES), **ONE_THREAD}
+    variables = {**(_OWN if name == "Flax" else VARIABLES), **ONE_THREAD}
     program = PROGRAMS / f"finetune_{name.lower()}.py"
     start, before = time.perf_counter(), _processor_seconds()
     printed = subprocess.check_output(

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from tests.support.environments import python
 
+VARIABLES = {name: os.environ[name] for name in ("PATH", "HOME")}
+"""The environment of a measured process: those of VED would change how other programs compute."""
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -61,7 +64,12 @@ def _run(command: Sequence[str | Path], memory_limit: int | None) -> Cost:
     os.sync()  # what the last run wrote does not slow this one down
     start = time.perf_counter()
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=limit
+        command,
+        env=VARIABLES,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=limit,
     ) as process:
         assert process.stdout is not None
         printed = process.stdout.read().splitlines()

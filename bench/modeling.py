@@ -1,7 +1,6 @@
 """Flax models, against transformers' Flax class and PyTorch."""
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from bench import sources
 from bench.history import Ratio
-from bench.measure import run
+from bench.measure import VARIABLES, run
 from bench.serving import BATCHES, TOKENS
 from tests.support.environments import python
 
@@ -75,7 +74,7 @@ def _serve(name: str, checkpoint: Path) -> dict[str, float]:
     interpreter = Path(sys.executable) if name == "ved" else python(environments[name])
     printed = subprocess.check_output(
         [interpreter, ROOT / "bench" / "serving.py", name, checkpoint],
-        env={**os.environ, "PYTHONPATH": str(ROOT) if name == "ved" else ""},
+        env={**VARIABLES, "PYTHONPATH": str(ROOT) if name == "ved" else ""},
         text=True,
     )
     found: dict[str, float] = json.loads(printed.splitlines()[-1])
