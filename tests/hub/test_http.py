@@ -1,20 +1,26 @@
 """ved.hub.http: what the session retries, how long it waits, and where the token goes."""
 
 import logging
+import ssl
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
+import httpx2
 import pytest
-from huggingface_hub import constants
+from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import get_session
 
 from tests.support.publishing import TOKEN
 from tests.support.servers import Answer, serving
 from ved.errors import ErrorCode, RequestError
-from ved.hub import http, responses, retries
-from ved.hub.connections import NoAnswerError
+from ved.hub import http, pages, responses, retries
+from ved.hub.answers import RefusedAnswerError
+from ved.hub.connections import LimitedConnections, NoAnswerError, time_limit
 from ved.localhub import LocalHub
 
 WHOAMI = "^/api/whoami-v2$"
@@ -152,6 +158,35 @@ def test_request_sends_a_file_again_from_where_it_began(hub: LocalHub, tmp_path:
         file.seek(4)
         get_session().post(url, content=file)
     assert bodies == [b"456789", b"456789"]
+
+
+def test_threads_leave_no_connection_open() -> None:
+    begin = threading.Barrier(4)
+
+    def request(url: str) -> object:
+        begin.wait()
+        return pages.fetch_json(f"{url}/api/x", {}, HfApi())
+
+    with (
+        serving(lambda _path, _sent: (200, {}, b"{}")) as url,
+        ThreadPoolExecutor(begin.parties) as threads,
+        warnings.catch_warnings(record=True) as caught,
+    ):
+        warnings.simplefilter("always")
+        for _ in range(20):
+            http.connect()
+            assert [*threads.map(request, [url] * begin.parties)] == [{}] * begin.parties
+        assert [each for each in caught if each.category is ResourceWarning] == []
+
+
+def test_connection_is_closed_if_no_time_is_left_to_encrypt_it() -> None:
+    with serving(lambda _path, _sent: (200, {}, b"")) as url:
+        address = httpx2.URL(url)
+        network = LimitedConnections(None, False, None)._pool._network_backend
+        stream = network.connect_tcp(address.host, address.port, 10)
+        with time_limit(0), pytest.raises(RefusedAnswerError):
+            stream.start_tls(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        assert stream.get_extra_info("socket").fileno() == -1
 
 
 def test_read_limited_shows_that_a_body_is_longer() -> None:

@@ -18,7 +18,7 @@ import httpcore2
 import httpx2
 
 from ved.hub import certificates
-from ved.hub.answers import too_slow
+from ved.hub.answers import RefusedAnswerError, too_slow
 
 PATIENCE = 120.0
 """Seconds for a connection, a request and the headers of its answer; and for a body before its rate
@@ -89,13 +89,16 @@ class _LimitedStream(httpcore2.NetworkStream):
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.NetworkStream:
         """Return the connection, encrypted."""
-        with _remaining(timeout) as seconds:
-            try:
+        try:
+            with _remaining(timeout) as seconds:
                 return _LimitedStream(self._stream.start_tls(ssl_context, server_hostname, seconds))
-            except httpcore2.ConnectError as error:
-                if isinstance(error.__cause__, ssl.SSLCertVerificationError):
-                    raise certificates.not_trusted(server_hostname, error.__cause__) from error
-                raise
+        except httpcore2.ConnectError as error:
+            if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+                raise certificates.not_trusted(server_hostname, error.__cause__) from error
+            raise
+        except RefusedAnswerError:
+            self._stream.close()  # without an attempt, nobody else does
+            raise
 
     def get_extra_info(self, info: str) -> Any:
         """Return what httpcore2 asks of the connection."""

@@ -8,6 +8,7 @@ has used up its attempts raises an error that huggingface_hub does not retry.
 import re
 from collections.abc import Sequence
 from functools import partial
+from threading import Lock
 from typing import Any
 from urllib.parse import urljoin
 
@@ -74,6 +75,7 @@ class HubTransport(httpx2.BaseTransport):
         self._trusted = trusted
         self._clock = RateLimitClock()
         self._connections: dict[tuple[object, ...], LimitedConnections] = {}
+        self._lock = Lock()
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request, up to `retries.ATTEMPTS` times.
@@ -143,9 +145,10 @@ class HubTransport(httpx2.BaseTransport):
             self._policy.check_url(url)
             request.headers.pop("Authorization", None)
         key = (check, request.url.scheme == "https", proxy_for(request.url))
-        if key not in self._connections:
-            self._connections[key] = LimitedConnections(*key)
-        return self._connections[key]
+        with self._lock:  # a second object of a key would leave the connections of the first open
+            if key not in self._connections:
+                self._connections[key] = LimitedConnections(*key)
+            return self._connections[key]
 
     def _attempt(self, transport: LimitedConnections, request: httpx2.Request) -> LimitedResponse:
         # huggingface_hub sets 10 seconds for some requests, and no limit for others.
