@@ -141,6 +141,17 @@ def test_bars_fit_a_terminal_of_any_width(columns: int, monkeypatch: pytest.Monk
     assert re.fullmatch(rf"Downloading +owner/\S*… .*{end} *", line)
 
 
+def test_bars_have_the_whole_name_if_the_terminal_has_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    terminal = Terminal()
+    repo = f"owner/{'x' * 45}"
+    with live_bars(lambda: RunState([RunningStep(repo, "Building", 1, 2)], 1, 2, 80.0), terminal):
+        pass
+    assert repo in terminal.text()
+
+
 def test_bars_show_steps_and_the_whole_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     terminal = Terminal()

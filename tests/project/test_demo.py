@@ -1,9 +1,11 @@
 """The demo's manifest. `make demo` runs the demo itself."""
 
 import io
+import re
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from examples.demo.__main__ import TOKEN, reader_variables
 from examples.demo.reading import print_summary, readable_log
@@ -54,18 +56,40 @@ def test_demo_shows_a_log_without_workflow_commands() -> None:
     ]
 
 
-def test_demo_shows_a_summary_without_markup(capsys: pytest.CaptureFixture[str]) -> None:
+def summary(repo: str, chart: str = "") -> str:
     values = {
-        **{"repo": "demo/x", "encoder": "a/b", "decoder": "c/d", "action": "built"},
+        **{"repo": repo, "encoder": "sources/vit", "decoder": "sources/gpt2", "action": "built"},
         **{"reason": "New repo.", "warnings": ["It's 50 % [new] <b>."], "commit": "0" * 40},
         **{"url": None, "fingerprint": "", "bytes": 1, "seconds": 1.0},
     }
-    row = Row.model_validate(values)
+    return render_summary([Row.model_validate(values)], [], "http://127.0.0.1:1", chart)
+
+
+def test_demo_shows_a_summary_without_markup(capsys: pytest.CaptureFixture[str]) -> None:
     chart = gantt({"demo/x": [Step("Downloading", 0, 1)]})
-    summary = render_summary([row], [], "http://127.0.0.1:1", chart)
-    assert "&#" in summary
-    print_summary(summary)
+    markdown = summary("demo/x", chart)
+    assert "&#" in markdown
+    print_summary(markdown)
     printed = capsys.readouterr().out
     assert "It's 50 % [new] <b>." in printed
     assert "New repo." in printed
     assert [mark for mark in ("&#", "```", "| ", "**", "mermaid") if mark in printed] == []
+
+
+@pytest.mark.parametrize(("columns", "is_table"), [(40, False), (80, True), (100, True)])
+def test_demo_cuts_no_name_in_a_narrow_terminal(
+    columns: int,
+    is_table: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for repo in ("demo/x", f"demo/{'x' * 34}", f"demo/{'x' * 90}"):
+        print_summary(summary(repo))
+        printed = re.sub(r"\x1b(\[[\d;]*m|].*?\x1b\\)", "", capsys.readouterr().out)
+        assert repo in printed.replace("\n", "")
+        assert "sources/gpt2" in printed
+        assert "…" not in printed
+        assert max(map(cell_len, printed.splitlines())) <= columns
+        assert ("checkpoint" in printed) == (is_table and repo == "demo/x")

@@ -26,8 +26,8 @@ from ved.sizes import format_size
 _PER_SECOND = 5
 """How often bars are drawn."""
 
-_BARS_WIDTH, _MAX_REPO, _OTHER_COLUMNS = 64, 40, 49
-"""Columns of the narrowest terminal with bars, of the longest repo, and of all but the repo."""
+_BARS_WIDTH, _OTHER_COLUMNS = 64, 49
+"""Columns of the narrowest terminal with bars, and of all but the longest repo."""
 
 _MIN_SHARE, _MIN_SECONDS = 0.03, 5.0
 """The share and the time of a run before which nobody can tell how long the rest takes."""
@@ -151,7 +151,7 @@ def _render(state: RunState, width: int) -> Group:
     is_wide = width >= _BARS_WIDTH
     table = Table.grid(padding=(0, 2, 0, 0), expand=True)
     table.add_column(no_wrap=True)
-    most = min(_MAX_REPO, width - _OTHER_COLUMNS) if is_wide else None
+    most = width - _OTHER_COLUMNS if is_wide else None
     ratio = None if is_wide else 1
     table.add_column(no_wrap=True, overflow="ellipsis", max_width=most, ratio=ratio)
     if is_wide:
