@@ -26,7 +26,7 @@ from ved.manifest.loading import ManifestError, load
 from ved.manifest.named_source import named_source
 from ved.manifest.problems import Problem
 from ved.manifest.selection import parse_names
-from ved.redaction import KNOWN, environment_secrets
+from ved.redaction import KNOWN, command_secrets
 from ved.terminal.output import Output
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ log = logging.getLogger("ved")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status, an `ExitStatus`."""
-    for secret in environment_secrets(os.environ):
+    for secret in command_secrets(os.environ, sys.argv[1:] if arguments is None else arguments):
         KNOWN.add(secret)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may not know a character

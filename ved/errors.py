@@ -107,6 +107,7 @@ class ErrorCode(StrEnum):
     TOO_MANY_PAIRS = "too-many-pairs"
     UNKNOWN_GRID_SOURCE = "unknown-grid-source"
     USELESS_GRID_ENTRY = "useless-grid-entry"
+    SECRET_IN_MANIFEST = "secret-in-manifest"  # noqa: S105
     # Verification
     NO_BUILD_RECORD = "no-build-record"
     RECORD_NOT_READABLE = "record-not-readable"

@@ -9,7 +9,7 @@ import html
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from threading import Lock
 from urllib.parse import quote, quote_plus, unquote
 
@@ -35,13 +35,22 @@ such as `1` or `main`, is part of too many other texts. Not every key is a secre
 _PLAIN_VALUE = re.compile(r"[./~].*|[0-9.]*|true|false|disabled|enabled", re.IGNORECASE | re.DOTALL)
 """Values that are not secrets, whatever the name of their variable: paths, numbers and switches."""
 
+_BEGINNINGS = (
+    r"(?<![A-Za-z0-9])(?:hf_(?:oauth_|jwt_)?[A-Za-z0-9]{16,}|gh[opsur]_[A-Za-z0-9_]{16,}"
+    r"|github_pat_\w{16,}|glpat-[\w-]{16,}"
+)
 _TOKEN_VALUE = re.compile(
-    r"(?<![A-Za-z0-9])(?:hf_[A-Za-z0-9]{16,}|gh[opsur]_[A-Za-z0-9_]{16,}|github_pat_\w{16,}"
-    r"|glpat-[\w-]{16,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}|sk-[\w-]{16,}|npm_[A-Za-z0-9]{16,}"
-    r"|pypi-[\w-]{16,}|dckr_pat_[\w-]{16,}|xox[a-z]-[\w-]{10,}|AIza[\w-]{30,})"
+    rf"{_BEGINNINGS}|eyJ[\w-]{{8,}}\.[\w-]{{8,}}\.[\w-]{{8,}}"
+    r"|sk-[\w-]{16,}|npm_[A-Za-z0-9]{16,}|pypi-[\w-]{16,}|dckr_pat_[\w-]{16,}|xox[a-z]-[\w-]{10,}|AIza[\w-]{30,})"
 )
 """Tokens by their beginnings: of the Hub, GitHub, GitLab, OpenAI, npm, PyPI, Docker Hub, Slack and
 Google, and JSON Web Tokens."""
+_WRITTEN_TOKEN = re.compile(rf"{_BEGINNINGS})")
+"""Tokens that no model is named like: sk-bert-base-slovak may be one. It takes linear time."""
+_LIKELY_TOKEN = re.compile(
+    r"(?<![A-Za-z0-9/])(?:hf_|gh[opsur]_|github_pat_|glpat-)[^\s/]{4,}", re.IGNORECASE
+)
+"""Tokens, whole or in part. A name with an owner is none, such as me/hf_captioner."""
 _WHOLE_TOKEN = re.compile(
     r"(?:hf_|hf_jwt_|gh[opsur]_|github_pat_|glpat-)\S{4,}"
     r"|\s*-----BEGIN [A-Z ]*PRIVATE KEY-----.*",
@@ -91,6 +100,23 @@ def environment_secrets(environ: Mapping[str, str]) -> list[str]:
         values += _NAMED_VALUE.findall(value)
         values += _user_information(value)
     return [value for value in dict.fromkeys(values) if value]
+
+
+def find_tokens(text: str) -> Iterator[re.Match[str]]:
+    """Yield the tokens in a text that somebody wrote, such as a manifest, by their beginnings."""
+    return _WRITTEN_TOKEN.finditer(text)
+
+
+def command_secrets(environ: Mapping[str, str], arguments: Sequence[str]) -> list[str]:
+    """Return the secrets of a command: those in its environment, and tokens in its arguments."""
+    written = (found[0] for each in arguments for found in find_tokens(each))
+    return [*environment_secrets(environ), *written]
+
+
+def may_have_token(text: str) -> bool:
+    """Return whether a text that should be a name has a secret, or a token by its beginning."""
+    patterns = (_LIKELY_TOKEN, _WRITTEN_TOKEN)
+    return KNOWN.redact(text) != text or any(each.search(text) for each in patterns)
 
 
 def _shortest_value(name: str) -> float:

@@ -300,6 +300,7 @@ PAIR = [
         "value-not-allowed",
         "write me",
     ),
+    _in_pair("encoder", "hf_aBcDeFgHiJkLmNoPqR", 12, "secret-in-manifest"),
     _in_pair("repo", "bare", 9, "repo-without-owner", "'bare'", "owner/bare", "'namespace'"),
     _in_pair("encoder", "{model: ./a, revision: main}", 35, "value-not-allowed", "'main'"),
     _in_pair("? {a: b}\n  ", "x", 5, "wrong-type", "a mapping"),

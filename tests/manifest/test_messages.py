@@ -29,6 +29,26 @@ def test_messages_have_the_wording_of_the_golden_file() -> None:
     assert written == "".join(mistakes.messages()), "run `python -m tests.manifest.mistakes`"
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("# {}\npairs: 1", "1:3"),
+        ("namespace: a\r\npairs: [{{repo: {}, encoder: e, decoder: d}}]", "2:16"),
+        ("{}: 1", "1:1"),
+        ("pairs: [{{description: 'by ({})'", "1:28"),
+    ],
+)
+def test_messages_report_a_token_without_repeating_it(text: str, place: str) -> None:
+    token = "ghp_aBcDeFgHiJkLmNoPqRsT"
+    (problem,) = problems_of(text.format(token))
+    assert f"{problem.line}:{problem.column} {problem.code}" == f"{place} secret-in-manifest"
+    assert token not in str(problem)
+
+
+def test_messages_report_many_tokens_quickly() -> None:
+    assert len(problems_of("hf_aBcDeFgHiJkLmNoPqR\n" * 40_000)) == 10
+
+
 def test_messages_report_misspelled_key_only_once() -> None:
     (problem,) = problems_of("pairs:\n- {repo: o/r, encoder: e, decodr: d}")
     assert (problem.column, problem.code) == (27, "unknown-key")

@@ -1,5 +1,6 @@
 """`ved init`: what it writes is valid and linted, and it changes nothing that exists."""
 
+import contextlib
 import io
 import json
 import subprocess
@@ -194,6 +195,46 @@ def test_roles_by_name_agree_with_the_families() -> None:
         assert refusal_by_name(each.role, each.model) is None
     known = [each for each in overview() if refusal_by_name(OTHER[each.role], each.model)]
     assert len(known) > len(overview()) - 4  # the names of few models say nothing
+
+
+TOKENS = ("hf_" + "aB3" * 12, "hf_short", "ghp_" + "a" * 36, "github_pat_" + "x" * 30)
+
+
+@pytest.mark.parametrize("token", TOKENS)
+@pytest.mark.parametrize("name", [*NOTHING])
+def test_init_neither_writes_nor_repeats_a_token(name: str, token: str, tmp_path: Path) -> None:
+    for value in (token, f"HF_TOKEN={token}", f"{token}@main"):
+        with pytest.raises(RequestError) as error:
+            start_repository(tmp_path, {**NOTHING, "namespace": "me", name: value}, True, None)
+        assert error.value.code == ErrorCode.WRONG_INPUT
+        assert token not in str(error.value)
+        assert files_below(tmp_path) == {}
+    answers = dict.fromkeys(NOTHING, "") | {"namespace": "me"}
+    lines = [line for key, line in answers.items() for line in ([token] * (key == name) + [line])]
+    terminal, shown = person(*lines, "y")
+    start_repository(tmp_path, NOTHING, None, terminal)
+    assert token not in shown.getvalue()
+    assert not [text for text in files_below(tmp_path).values() if token in text]
+
+
+@pytest.mark.parametrize("name", ["hf-internal-testing/tiny-gpt2", "me/hf_captioner"])
+def test_init_takes_names_that_are_no_tokens(name: str, tmp_path: Path) -> None:
+    start_repository(tmp_path, {**NOTHING, "namespace": "me", "decoder": name}, True, None)
+    assert load(tmp_path / MANIFEST).pairs[0].decoder.model == name
+
+
+def test_commands_repeat_no_token_of_an_argument(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    token = TOKENS[0]
+    for arguments in (["init", token], ["init", "--repo", token], ["plan", token], [token]):
+        with contextlib.suppress(SystemExit):
+            assert cli.main([*arguments]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.count("ERROR") == 3
+    assert token not in printed.out + printed.err
+    assert files_below(tmp_path) == {}
 
 
 PINNED = {

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -20,6 +21,7 @@ from ved.manifest.problems import Location, Problem
 from ved.manifest.repo_names import qualify, repo_problems
 from ved.manifest.yaml_nodes import Node, items_of
 from ved.manifest.yaml_reader import MAX_BYTES, read_document
+from ved.redaction import KNOWN, find_tokens
 from ved.text import quoted
 
 
@@ -35,6 +37,9 @@ class Manifest:
     name: str
     pairs: tuple[Pair, ...]
 
+
+_MAX_SECRETS = 10
+"""The most tokens of a manifest to report: nothing else of the manifest is quoted then."""
 
 MAX_LISTED = 100
 """The most problems to list for a reader. One mistake can be in each pair."""
@@ -102,6 +107,8 @@ def loads(text: bytes, name: str = "pairs.yaml", folder: Path = Path()) -> Manif
 
 @garbage.paused()
 def _parse(data: bytes, name: str, context: ValidationContext) -> Manifest:
+    if secrets := [*_secrets(data, name)]:
+        raise ManifestError(secrets)
     document = read_document(data, name)
     root = document.root
     if root is None:
@@ -118,6 +125,20 @@ def _parse(data: bytes, name: str, context: ValidationContext) -> Manifest:
     pairs = [pair.at(entry.where, _places(entry)) for pair, entry in entries]
     defaults = _places(root.children.get("defaults"))
     return Manifest(name, tuple(_complete(pair, file, defaults) for pair in (*pairs, *grid_pairs)))
+
+
+def _secrets(data: bytes, name: str) -> Iterator[Problem]:
+    """Yield the tokens in a file, comments included. From now on, no output repeats them."""
+    text = data[:MAX_BYTES].decode(errors="replace")
+    for found in islice(find_tokens(text), _MAX_SECRETS):
+        KNOWN.add(found[0])
+        before = text[: found.start()]
+        place = Location(name, before.count("\n") + 1, found.start() - before.rfind("\n"))
+        message = (
+            "this is a token: revoke it if anybody else could read it, and write none in a "
+            "manifest. VED reads it from the secret or the variable HF_TOKEN"
+        )
+        yield Problem.at(place, message, ErrorCode.SECRET_IN_MANIFEST)
 
 
 def _expand_grids(root: Node, context: ValidationContext) -> tuple[list[Pair], list[Problem]]:

@@ -11,6 +11,7 @@ from typing import Any
 from ved.families.family import Role
 from ved.families.model_names import refusal_by_name
 from ved.manifest.loading import ManifestError, loads
+from ved.redaction import may_have_token
 from ved.starter.installed import installed_pin
 
 MANIFEST = "pairs.yaml"
@@ -90,8 +91,14 @@ class Choices:
 def wrong_choice(choices: Choices) -> str | None:
     """Return what is wrong with the manifest of choices; None if it is valid.
 
-    A namespace that is not chosen yet is not a mistake.
+    A namespace that is not chosen yet is not a mistake. The text repeats no token.
     """
+    names = (choices.namespace, choices.encoder, choices.decoder, choices.repo)
+    if any(map(may_have_token, names)):
+        return (
+            "this is a token and not a name, so it is not written. Revoke it if anybody else "
+            "could read it here"
+        )
     if not choices.namespace and "/" not in choices.repo:
         choices = replace(choices, namespace=_PLACEHOLDER)
     try:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ved.errors import ErrorCode, RequestError
+from ved.redaction import find_tokens
 from ved.starter.files import (
     MANIFEST,
     UNRELEASED,
@@ -35,6 +36,12 @@ def start_repository(
         RequestError: a value is missing or wrong, or is for a file that exists.
         OSError: a file cannot be written.
     """
+    if next(find_tokens(str(folder)), None):
+        raise RequestError(
+            "The directory is a token and not a name, so nothing is written.",
+            "Give the directory of the repository. Revoke the token if anybody else could read it.",
+            code=ErrorCode.WRONG_INPUT,
+        )
     if folder.exists() and not folder.is_dir():
         raise RequestError(
             f"{folder} is not a directory.",
