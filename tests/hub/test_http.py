@@ -183,7 +183,7 @@ def test_connection_is_closed_if_no_time_is_left_to_encrypt_it() -> None:
     with serving(lambda _path, _sent: (200, {}, b"")) as url:
         address = httpx2.URL(url)
         network = LimitedConnections(None, False, None)._pool._network_backend
-        stream = network.connect_tcp(address.host, address.port, 10)
+        stream = network.connect_tcp(address.host, address.port or 80, 10)
         with time_limit(0), pytest.raises(RefusedAnswerError):
             stream.start_tls(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
         assert stream.get_extra_info("socket").fileno() == -1
