@@ -53,14 +53,17 @@ def _add_command(commands: _Commands, name: str, help_text: str) -> argparse.Arg
 def _add_init(commands: _Commands) -> None:
     help_text = "write a manifest and a workflow for a new repository; changes no existing file"
     command = _add_command(commands, "init", help_text)
-    command.epilog = "In a terminal, ved asks for the options that are not given."
+    command.epilog = (
+        "In a terminal, ved asks for the options that are not given. In a subfolder of a git "
+        "repository, the workflow is written at the root of the repository, where GitHub reads it."
+    )
     command.add_argument(
         "directory",
         type=Path,
         nargs="?",
         default=Path(),
         metavar="DIR",
-        help="the repository; default: the working directory",
+        help="the repository, or a folder in it; default: the working directory",
     )
     texts = {
         "namespace": "the user or organization to publish to",

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ved import cli
 from ved.errors import ErrorCode, RequestError
@@ -18,8 +19,9 @@ from ved.families.overview import overview
 from ved.manifest.loading import load
 from ved.starter import Terminal, start_repository
 from ved.starter import files as starter_files
-from ved.starter.files import MANIFEST, UNRELEASED, WORKFLOW, Choices
+from ved.starter.files import UNRELEASED, Choices
 from ved.starter.installed import Pin, installed_pin
+from ved.starter.place import MANIFEST, WORKFLOW
 
 pytestmark = pytest.mark.unit
 
@@ -45,23 +47,84 @@ def files_below(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): path.read_text() for path in paths}
 
 
-@pytest.mark.parametrize("keyless", [False, True])
-def test_init_writes_files_that_pass_the_linters(keyless: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("keyless", "folder"), [(False, "."), (True, "models/a b")])
+def test_init_writes_files_that_pass_the_linters(
+    keyless: bool, folder: str, tmp_path: Path
+) -> None:
     (tmp_path / ".git").mkdir()  # actionlint reads the action's repository from it
-    start_repository(tmp_path, {**NOTHING, "namespace": "my-org"}, keyless, None)
-    (pair,) = load(tmp_path / MANIFEST).pairs
+    start_repository(tmp_path / folder, {**NOTHING, "namespace": "my-org"}, keyless, None)
+    manifest = f"{folder}/{MANIFEST}"
+    (pair,) = load(tmp_path / manifest).pairs
     assert (pair.repo, pair.encoder.model) == ("my-org/vit-gpt2", Choices().encoder)
     for command in (
         ["actionlint", "-shellcheck=", WORKFLOW],
         ["zizmor", "--offline", "--quiet", "."],
         ["yamllint", "--strict", "--config-data", YAMLLINT, "."],
-        ["check-jsonschema", "--schemafile", str(ROOT / "schema/pairs.schema.json"), MANIFEST],
+        ["check-jsonschema", "--schemafile", str(ROOT / "schema/pairs.schema.json"), manifest],
         ["check-jsonschema", "--builtin-schema", "vendor.github-workflows", WORKFLOW],
     ):
         finished = subprocess.run(
             [TOOLS / command[0], *command[1:]], cwd=tmp_path, capture_output=True, text=True
         )
         assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("folder", "pattern"),
+    [
+        ("models", "models/pairs.yaml"),
+        ("a/b", "a/b/pairs.yaml"),
+        ("c++/[x]", r"c\+\+/\[x\]/pairs.yaml"),
+        ("modèles: #1", "modèles: #1/pairs.yaml"),
+    ],
+)
+@pytest.mark.parametrize("is_file", [False, True])  # a worktree has a file
+def test_init_writes_the_workflow_at_the_root_of_the_repository(
+    folder: str, pattern: str, is_file: bool, tmp_path: Path
+) -> None:
+    root = tmp_path / "repository"
+    root.mkdir()
+    (root / ".git").touch() if is_file else (root / ".git").mkdir()
+    lines = start_repository(root / folder, {**NOTHING, "namespace": "me"}, False, None)
+    assert files_below(tmp_path).keys() - {"repository/.git"} == {
+        f"repository/{folder}/{MANIFEST}",
+        f"repository/{WORKFLOW}",
+    }
+    workflow = yaml.load((root / WORKFLOW).read_text(), yaml.BaseLoader)
+    assert workflow["jobs"]["checkpoints"]["with"]["manifest"] == f"{folder}/{MANIFEST}"
+    for event in ("push", "pull_request"):
+        assert workflow["on"][event]["paths"] == [pattern, WORKFLOW]
+    assert f"Wrote {root / WORKFLOW}" in lines
+
+
+def test_init_changes_no_workflow_at_the_root(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    for name in ("one", "two"):
+        lines = start_repository(tmp_path / name, {**NOTHING, "namespace": "me"}, False, None)
+    assert "one/" in (tmp_path / WORKFLOW).read_text()
+    assert "two/" not in (tmp_path / WORKFLOW).read_text()
+    assert f"two/{MANIFEST}" in lines[-1]
+
+
+def test_init_writes_nothing_outside_of_the_repository(tmp_path: Path) -> None:
+    root, outside = tmp_path / "repository", tmp_path / "outside"
+    for path in (root / ".git", root / "models", outside):
+        path.mkdir(parents=True)
+    (root / ".github").symlink_to(outside)
+    for folder in (root, root / "models"):
+        with pytest.raises(RequestError) as error:
+            start_repository(folder, {**NOTHING, "namespace": "me"}, False, None)
+        assert error.value.code == ErrorCode.WRONG_INPUT
+    assert files_below(tmp_path) == {}
+
+
+@pytest.mark.parametrize("folder", ["${{ secrets.X }}", "a\nb", "a\udcff"])
+def test_init_refuses_a_folder_that_a_workflow_cannot_name(folder: str, tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    with pytest.raises(RequestError) as error:
+        start_repository(tmp_path / folder, {**NOTHING, "namespace": "me"}, False, None)
+    assert error.value.code == ErrorCode.WRONG_INPUT
+    assert [*tmp_path.iterdir()] == [tmp_path / ".git"]
 
 
 def test_workflows_are_those_of_the_examples() -> None:

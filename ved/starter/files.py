@@ -1,11 +1,9 @@
 """The files of a new repository. Existing files are never changed."""
 
-import json
 import os
 import re
 from dataclasses import dataclass, replace
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from ved.families.family import Role
@@ -13,9 +11,7 @@ from ved.families.model_names import refusal_by_name
 from ved.manifest.loading import ManifestError, loads
 from ved.redaction import may_have_token
 from ved.starter.installed import installed_pin
-
-MANIFEST = "pairs.yaml"
-WORKFLOW = ".github/workflows/checkpoints.yml"
+from ved.starter.place import MANIFEST, WORKFLOW, Place, scalar
 
 UNRELEASED = "0" * 40
 """The commit of VED in the workflow before the first release."""
@@ -24,9 +20,6 @@ _RELEASE = re.compile(r"(?P<uses>ved-action/ved/\S+@)(?P<ref>\S+) # \S+")
 
 _PLACEHOLDER = "owner"
 _SCHEMA = "https://raw.githubusercontent.com/ved-action/ved/main/schema/pairs.schema.json"
-
-_PLAIN = re.compile(r"(?!(?i:y|n|yes|no|on|off|true|false|null)$)[A-Za-z][A-Za-z0-9_./@-]*")
-"""Texts that YAML reads as texts without quotation marks."""
 
 _VARIANT = re.compile(
     r"-(?:base|tiny|small|medium|large|huge|giant|patch|in\d|v\d).*", re.IGNORECASE
@@ -62,11 +55,11 @@ class Choices:
         """Return the manifest."""
         lines = [
             f"# yaml-language-server: $schema={_SCHEMA}",
-            *([f"namespace: {_scalar(self.namespace)}"] if self.namespace else []),
+            *([f"namespace: {scalar(self.namespace)}"] if self.namespace else []),
             "pairs:",
-            f"  - repo: {_scalar(self.repo_name)}",
-            f"    encoder: {_scalar(self.encoder)}",
-            f"    decoder: {_scalar(self.decoder)}",
+            f"  - repo: {scalar(self.repo_name)}",
+            f"    encoder: {scalar(self.encoder)}",
+            f"    decoder: {scalar(self.decoder)}",
         ]
         return "".join(f"{line}\n" for line in lines)
 
@@ -119,8 +112,8 @@ def _wrong_role(role: Role, model: str) -> str | None:
     )
 
 
-def write_files(choices: Choices, folder: Path) -> dict[str, bool]:
-    """Write the files that a folder does not have.
+def write_files(choices: Choices, place: Place) -> dict[str, bool]:
+    """Write the files that do not exist yet.
 
     Returns:
         whether each file was written, by name.
@@ -128,14 +121,15 @@ def write_files(choices: Choices, folder: Path) -> dict[str, bool]:
     Raises:
         OSError: a file cannot be written, or was created meanwhile.
     """
-    contents = {MANIFEST: choices.manifest, WORKFLOW: choices.workflow}
-    written = {name: not os.path.lexists(folder / name) for name in contents}
-    for name in contents:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    for name, content in contents.items():
+    workflow = place.in_workflow(choices.workflow())
+    contents = {MANIFEST: choices.manifest(), WORKFLOW: workflow}
+    written = {name: not os.path.lexists(path) for name, path in place.paths.items()}
+    for path in place.paths.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+    for name, path in place.paths.items():
         if written[name]:
-            with (folder / name).open("x", encoding="utf-8") as file:
-                file.write(content())
+            with path.open("x", encoding="utf-8") as file:
+                file.write(contents[name])
     return written
 
 
@@ -143,7 +137,3 @@ def _family(model: str) -> str:
     name = model.rstrip("/").rpartition("/")[2].partition("@")[0]
     letters = re.sub(r"[^A-Za-z0-9]+", "-", _VARIANT.sub("", name))
     return letters.strip("-").lower() or "model"
-
-
-def _scalar(text: str) -> str:
-    return text if _PLAIN.fullmatch(text) else json.dumps(text)

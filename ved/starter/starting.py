@@ -6,15 +6,9 @@ from pathlib import Path
 
 from ved.errors import ErrorCode, RequestError
 from ved.redaction import find_tokens
-from ved.starter.files import (
-    MANIFEST,
-    UNRELEASED,
-    WORKFLOW,
-    Choices,
-    write_files,
-    wrong_choice,
-)
+from ved.starter.files import UNRELEASED, Choices, write_files, wrong_choice
 from ved.starter.installed import REPOSITORY
+from ved.starter.place import MANIFEST, WORKFLOW, Place, place_of
 from ved.starter.questions import Terminal, ask
 
 
@@ -27,7 +21,7 @@ def start_repository(
     """Write the files that a repository does not have; return what was done, and what comes next.
 
     Args:
-        folder: the repository.
+        folder: the repository, or a folder in it.
         options: the namespace, encoder, decoder and repo; None for what is not given.
         keyless: whether the workflow publishes without a stored token; None if not given.
         terminal: asks for what is not given; None to take the defaults.
@@ -48,6 +42,8 @@ def start_repository(
             "Give the directory of the repository.",
             code=ErrorCode.WRONG_INPUT,
         )
+    place = place_of(folder)
+    place.check()
     given = {name: value for name, value in options.items() if value is not None}
     has_manifest = os.path.lexists(folder / MANIFEST)
     if has_manifest and given:
@@ -62,7 +58,7 @@ def start_repository(
     needed = {name for name in options if name not in given and not has_manifest}
     if "/" in choices.repo:
         needed.discard("namespace")
-    if keyless is None and not os.path.lexists(folder / WORKFLOW):
+    if keyless is None and not os.path.lexists(place.paths[WORKFLOW]):
         needed.add("keyless")
     if terminal is not None:
         choices = ask(choices, needed, terminal)
@@ -72,12 +68,22 @@ def start_repository(
             "Give the user or organization on the Hugging Face Hub that gets the checkpoints.",
             code=ErrorCode.WRONG_INPUT,
         )
-    written = write_files(choices, folder)
+    written = write_files(choices, place)
     lines = [
-        f"Wrote {folder / name}" if is_new else f"{folder / name} exists, and is unchanged"
+        f"Wrote {place.paths[name]}" if is_new else f"{place.paths[name]} exists, and is unchanged"
         for name, is_new in written.items()
     ]
-    return [*lines, *(_next_steps(choices, folder) if written[WORKFLOW] else [])]
+    if written[WORKFLOW] and not place.is_root:
+        lines.append(
+            "GitHub reads workflows only at the root of a repository. So the workflow is there, "
+            f"and names {place.manifest}."
+        )
+    elif written[MANIFEST] and not place.is_root:
+        lines.append(
+            f"Add {place.manifest} to its paths, and a job whose input manifest is "
+            f"{place.manifest}."
+        )
+    return [*lines, *(_next_steps(choices, place) if written[WORKFLOW] else [])]
 
 
 def _with(choices: Choices, name: str, value: str) -> Choices:
@@ -98,8 +104,8 @@ def _with(choices: Choices, name: str, value: str) -> Choices:
     return changed
 
 
-def _next_steps(choices: Choices, folder: Path) -> list[str]:
-    plan = "ved plan" if folder == Path() else f"ved plan {folder / MANIFEST}"
+def _next_steps(choices: Choices, place: Place) -> list[str]:
+    plan = "ved plan" if place.folder == Path() else f"ved plan {place.paths[MANIFEST]}"
     steps = [f"Run `{plan}`: it says what a build would do, and why."]
     release = choices.release()
     if release == UNRELEASED:
