@@ -32,6 +32,10 @@ class Refusal(NamedTuple):
 NO_CROSS_ATTENTION = "it has no cross-attention, in PyTorch either"
 """The reason of decoders that cannot attend to an image, whatever the library."""
 
+SOUND = "it reads sound, not images"
+
+DENSE = "it finds segments or distances in images, and VED has no model for it"
+
 FEATURE_MAP = "its output is a feature map, not a sequence of one width that a decoder attends to"
 
 UNKNOWN: Mapping[Role, Refusal] = {
@@ -68,6 +72,22 @@ REFUSED_ENCODERS: Mapping[str, Refusal] = MappingProxyType(
             "it detects objects, and its output has one vector for each of them",
             _VIT,
         ),
+        **_each(
+            (
+                *("depth_anything", "dpt", "glpn", "mask2former", "maskformer", "oneformer"),
+                *("sam", "sam2", "sam3", "sam_hq", "upernet", "zoedepth"),
+            ),
+            DENSE,
+            _VIT,
+        ),
+        **_each(
+            (
+                *("audio-spectrogram-transformer", "clap", "hubert", "moonshine", "sew"),
+                *("speech_to_text", "speecht5", "unispeech", "wav2vec2", "wavlm", "whisper"),
+            ),
+            SOUND,
+            _VIT,
+        ),
         **_each(("timm_wrapper",), "its model is one of timm, not of transformers", _VIT),
         **_each(
             (
@@ -89,7 +109,7 @@ REFUSED_ENCODERS: Mapping[str, Refusal] = MappingProxyType(
         **_each(
             (
                 *("albert", "deberta", "deberta-v2", "longformer", "mt5", "opt", "t5"),
-                *("llama", "mistral", "gemma", "qwen2"),
+                *("bloom", "gemma", "gptj", "gpt_neox", "llama", "m2m_100", "mistral", "qwen2"),
             ),
             "it reads text, not images",
             _VIT,
