@@ -1,8 +1,9 @@
 """Initialization draws single parameters with the bits of a constructed model."""
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from tests import checkpoints
 from tests.support.building import assert_same_parameters, read_json
-from ved.assembly.initialization import Initialization, compile_draws
+from ved.assembly.initialization import Initialization, KeptDraws, compile_draws
 from ved.assembly.normal import draw_normal
 from ved.modeling.families import decoder_settings
 from ved.modeling.initial_parameters import decoder_params
@@ -20,6 +21,7 @@ from ved.modeling.initial_parameters import decoder_params
 pytestmark = pytest.mark.hub
 
 SEED = 3
+NAMES = ("a", "bb", "ccc", "dddd", "eeeee")
 
 
 def decoder_config(family: str, directory: Path) -> Any:
@@ -69,6 +71,41 @@ def test_draw_computes_no_other_parameter() -> None:
     for name in ("other", "one"):
         np.testing.assert_array_equal(initialization.draw((name,)), [1, 1, 1])
     assert computed == ["other", "one"]
+
+
+def test_kept_draws_are_drawn_once_by_any_thread() -> None:
+    drawn = []
+
+    def compute(name: str) -> NDArray[np.float32]:
+        drawn.append(name)
+        return np.full((2, 3), len(name), np.float32)
+
+    def construct() -> dict[str, Any]:
+        like = np.zeros((2, 3), np.float32)
+        return {name: jax.pure_callback(partial(compute, name), like) for name in NAMES}
+
+    kept = KeptDraws(Initialization(construct), [(name,) for name in NAMES])
+    with ThreadPoolExecutor(4) as pool:
+        everything = [pool.submit(kept.draw_all) for _ in range(4)]
+        arrays = list(pool.map(kept.draw, [(name,) for name in reversed(NAMES)]))
+    assert [each.result() for each in everything] == [None] * 4
+    assert sorted(drawn) == sorted(NAMES)
+    for name, array in zip(reversed(NAMES), arrays, strict=True):
+        np.testing.assert_array_equal(array, np.full((2, 3), len(name), np.float32))
+
+
+def test_kept_draws_repeat_a_draw_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    initialization = Initialization(lambda: {"one": jax.numpy.ones(3)})
+    kept = KeptDraws(initialization, [("one",)])
+
+    def fail(*_: object) -> NoReturn:
+        raise MemoryError
+
+    with monkeypatch.context() as failing:
+        failing.setattr(Initialization, "draw", fail)
+        with pytest.raises(MemoryError):
+            kept.draw(("one",))
+    np.testing.assert_array_equal(kept.draw(("one",)), [1, 1, 1])
 
 
 def test_draw_finds_parameters_that_share_a_value() -> None:

@@ -1,7 +1,9 @@
 """The free disk and the available memory of the machine."""
 
+import ctypes
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -126,3 +128,32 @@ def resident() -> int:
     """Return the bytes of this process that are in memory."""
     (found,) = re.findall(r"(?m)^RssAnon:\s+(\d+) kB$", Path("/proc/self/status").read_text())
     return int(found) * 1024
+
+
+THREADS = """\
+import ctypes, sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from ved.machine.memory import share_arenas
+
+share_arenas()
+barrier = Barrier(8)
+
+def allocate(_):
+    barrier.wait()
+    return bytearray(100_000)
+
+with ThreadPoolExecutor(8) as pool:
+    kept = list(pool.map(allocate, range(8)))
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+file = ctypes.c_void_p(libc.fopen(sys.argv[1].encode(), b"w"))
+libc.malloc_info(0, file)
+libc.fclose(file)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="needs glibc")
+def test_share_arenas_leaves_two_arenas_to_all_threads(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", THREADS, tmp_path / "info.xml"], check=True)
+    assert (tmp_path / "info.xml").read_text().count("<heap nr=") == 2

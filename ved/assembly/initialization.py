@@ -9,7 +9,8 @@ Most are normal numbers. jax would compile their program for each shape. `ved.as
 one for all.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import prod
 from threading import Lock
 from typing import Any
 
@@ -19,6 +20,7 @@ from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 
 from ved.assembly.keys import Words, compute_key
 from ved.assembly.normal import draw_normal
+from ved.interruption import raise_if_interrupted
 from ved.tensors.names import ParameterPath
 from ved.tensors.tensor import Array
 
@@ -48,14 +50,19 @@ class Initialization:
             for variable in equation.outvars
         }
 
-    def draw(self, path: ParameterPath) -> Array:
-        """Return the initial parameter at `path`: an array with shape and dtype of `shapes`."""
+    def draw(self, path: ParameterPath, out: Array | None = None) -> Array:
+        """Return the initial parameter at `path`: an array with shape and dtype of `shapes`.
+
+        Args:
+            path: the parameter.
+            out: a contiguous array of this shape and dtype, which may be used for the numbers.
+        """
         # Two threads that need the same operation would both compile it.
         with _DRAW_LOCK:
             operations = self._only(self._variables[path])
             normal = _as_normal(operations.jaxpr.eqns)
             if normal is not None:
-                return draw_normal(*normal)
+                return draw_normal(*normal, out)
             (value,) = jaxpr_as_fun(operations)()
             return np.asarray(value)
 
@@ -76,6 +83,48 @@ class Initialization:
             debug_info=jaxpr.debug_info._replace(result_paths=None),
         )
         return ClosedJaxpr(wanted, self._trace.consts)
+
+
+class KeptDraws:
+    """Parameters that are drawn once, by the thread that needs one first.
+
+    They share one block of memory, so the system gets it back as a whole. Arrays of their own would
+    lie between others, and a build of many pairs would need more memory for each pair.
+
+    Args:
+        initialization: draws them.
+        paths: their paths, in the order in which `draw_all` draws them.
+    """
+
+    def __init__(self, initialization: Initialization, paths: Iterable[ParameterPath]) -> None:
+        self._initialization = initialization
+        self._lock = Lock()
+        self._arrays: dict[ParameterPath, Array] = {}
+        self._missing = {path: initialization.shapes[path] for path in paths}
+        sizes = [prod(each.shape) * each.dtype.itemsize for each in self._missing.values()]
+        block, end = np.empty(sum(sizes), np.uint8), 0
+        for (path, each), size in zip(self._missing.items(), sizes, strict=True):
+            start, end = end, end + size
+            self._arrays[path] = block[start:end].view(each.dtype).reshape(each.shape)
+
+    def draw(self, path: ParameterPath) -> Array:
+        """Return what `Initialization.draw` returns."""
+        with self._lock:
+            if path in self._missing:
+                # Most draws put their numbers there; then nothing is copied.
+                self._arrays[path][...] = self._initialization.draw(path, self._arrays[path])
+                del self._missing[path]
+            return self._arrays[path]
+
+    def draw_all(self) -> None:
+        """Draw all parameters.
+
+        Raises:
+            KeyboardInterrupt: the process was interrupted.
+        """
+        for path in self._arrays:
+            raise_if_interrupted()
+            self.draw(path)
 
 
 def _as_normal(operations: Sequence[Any]) -> tuple[Words, tuple[int, ...], float] | None:

@@ -26,15 +26,18 @@ _LOW, _HIGH = np.nextafter(np.float32(-1), np.float32(0)), np.float32(1)
 _SQRT_2 = np.float32(np.sqrt(2))
 
 
-def draw_normal(key: Words, shape: tuple[int, ...], scale: float) -> Array:
+def draw_normal(
+    key: Words, shape: tuple[int, ...], scale: float, out: Array | None = None
+) -> Array:
     """Return `jax.random.normal(key, shape) * scale`: float32, of this shape.
 
     Args:
         key: the words of the key, uint32 (2,); see `jax.random.key_data`.
         shape: the shape.
         scale: the standard deviation.
+        out: a contiguous array of this shape for the numbers; a new one if None.
     """
-    numbers = np.empty(prod(shape), np.float32)
+    numbers = np.empty(prod(shape), np.float32) if out is None else out.reshape(-1)
     for start in range(0, numbers.size, _BLOCK):
         block = np.asarray(_block(key, np.uint32(start >> 32), np.uint32(start % 2**32)))
         # Not in the program: XLA would multiply the two factors first.

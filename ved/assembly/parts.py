@@ -5,11 +5,10 @@ tensors of a source, but no weights.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property, lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from math import prod
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ import numpy as np
 from ved.assembly import ledger
 from ved.assembly.config import CheckpointConfig, PartConfig
 from ved.assembly.generation_settings import NEUTRAL
-from ved.assembly.initialization import Initialization
+from ved.assembly.initialization import Initialization, KeptDraws
 from ved.assembly.ledger import KEPT_BYTES, Ledger, PartSummary
 from ved.assembly.model_size import check_model_size
 from ved.errors import ErrorCode, VedError
@@ -95,7 +94,7 @@ class Part:
         """Yield the path and tensor of each newly initialized parameter, which is drawn lazily."""
         for path, reason in self.ledger.initialized.items():
             drawn = self.initialization.shapes[path]
-            draw = partial(self._draw, path)
+            draw = partial(self._draws.draw, path)
             if reason == "always zero":
                 draw = partial(np.zeros, drawn.shape, drawn.dtype)
             tensor: Tensor = LazyTensor(drawn.shape, drawn.dtype, draw)
@@ -119,22 +118,19 @@ class Part:
 
     def draw_ahead(self) -> None:
         """Draw the parameters that are kept, while the writers of the files do something else."""
-        if self._keeps_draws:
-            for path, reason in sorted(self.ledger.initialized.items()):
-                if reason != "always zero":
-                    self._draw(path)
+        if isinstance(self._draws, KeptDraws):
+            self._draws.draw_all()
 
     @cached_property
-    def _draw(self) -> Callable[[ParameterPath], Array]:
-        """The function that draws a parameter."""
-        return _kept_draw(self.initialization) if self._keeps_draws else self.initialization.draw
-
-    @property
-    def _keeps_draws(self) -> bool:
-        """Whether drawn parameters are kept for the next file: their total is small."""
-        shapes = [self.initialization.shapes[path] for path in self.ledger.initialized]
-        size: int = sum(prod(each.shape) * each.dtype.itemsize for each in shapes)
-        return size <= KEPT_BYTES
+    def _draws(self) -> Initialization | KeptDraws:
+        """The source of drawn parameters; it keeps them if their total is small."""
+        initialized = sorted(self.ledger.initialized.items())
+        paths = tuple(path for path, reason in initialized if reason != "always zero")
+        shapes = [self.initialization.shapes[path] for path in paths]
+        if sum(prod(each.shape) * each.dtype.itemsize for each in shapes) > KEPT_BYTES:
+            return self.initialization
+        keep = _keep_for_next_pair if self.ledger.role == "decoder" else KeptDraws
+        return keep(self.initialization, paths)
 
 
 def source_part(source: Source, config: PartConfig, seed: int) -> Part:
@@ -156,7 +152,7 @@ def source_part(source: Source, config: PartConfig, seed: int) -> Part:
     check_model_size(config, resolved, own)
     try:
         settings = _modeling_settings(resolved.role, config)
-        initialization = _initialize(resolved.role, settings, seed)
+        initialization = _initialize(resolved.role, settings, repr(settings), seed)
         buffers = {tuple(name.split(".")): each for name, each in settings.buffers.items()}
     except Exception as error:  # a wrong config makes jax and flax raise anything
         raise VedError(
@@ -202,21 +198,24 @@ def _modeling_settings(role: Role, config: PartConfig) -> ImageSettings | Decode
     return read({name: each for name, each in config.settings.items() if name not in _GENERATION})
 
 
-@lru_cache(maxsize=2)
-def _kept_draw(initialization: Initialization) -> Callable[[ParameterPath], Array]:
-    """Return a function that draws each parameter once, for a pair and for the next one like it."""
-    lock, kept = Lock(), cache(initialization.draw)
-
-    def draw(path: ParameterPath) -> Array:
-        with lock:  # another thread that needs the parameter waits, and does not draw it again
-            return kept(path)
-
-    return draw
+@lru_cache(maxsize=1)
+def _keep_for_next_pair(
+    initialization: Initialization, paths: tuple[ParameterPath, ...]
+) -> KeptDraws:
+    """Return the draws of a decoder; the next pair with the same model and seed has the same."""
+    return KeptDraws(initialization, paths)
 
 
 @lru_cache(maxsize=16)
-def _initialize(role: Role, settings: Any, seed: int) -> Initialization:
-    """Return the initial parameters of a model; pairs with the same settings share them."""
+def _initialize(role: Role, settings: Any, text: str, seed: int) -> Initialization:
+    """Return the initial parameters of a model; pairs with the same settings share them.
+
+    Args:
+        role: the role of the model.
+        settings: its settings.
+        text: the same as text: 0.0 equals -0.0, but a range of -0.0 draws other bits.
+        seed: the seed.
+    """
     params = encoder_params if role == "encoder" else decoder_params
     return Initialization(lambda: params(settings, seed))
 

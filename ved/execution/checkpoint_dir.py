@@ -14,7 +14,7 @@ from ved.examination.examiner import open_examiner
 from ved.examination.report import Examination
 from ved.families.family import Role
 from ved.interruption import import_whole, thread_pool, wait_interruptibly
-from ved.machine.memory import return_freed_memory
+from ved.machine.memory import return_freed_memory, share_arenas
 from ved.manifest.pair_models import Pair
 from ved.manifest.settings import CheckpointSettings
 from ved.record import BuildRecord, build_record, card, creation
@@ -47,6 +47,7 @@ def prepare_assembly() -> None:
     Raises:
         KeyboardInterrupt: the process was interrupted.
     """
+    share_arenas()
     import_whole("ved.assembly.assemble")
     from ved.assembly.initialization import compile_draws
 
