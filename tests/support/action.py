@@ -203,7 +203,10 @@ def _logging() -> Iterator[None]:
         for handler in logger.handlers
         if type(handler) is logging.StreamHandler
     ]
-    streams = [handler.setStream(_StandardError()) for handler in libraries]
+    # setStream would flush the former stream, which may be that of a test and closed.
+    streams = [handler.stream for handler in libraries]
+    for handler in libraries:
+        handler.stream = _StandardError()
     verbosity = library_logging.get_verbosity()
     if constants.HF_DEBUG:
         library_logging.set_verbosity(logging.DEBUG)
@@ -212,7 +215,7 @@ def _logging() -> Iterator[None]:
     finally:
         library_logging.set_verbosity(verbosity)
         for handler, stream in zip(libraries, streams, strict=True):
-            handler.setStream(stream)
+            handler.stream = stream
         root.handlers = handlers
         root.setLevel(level)
         logging.disable(disabled)
