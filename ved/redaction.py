@@ -35,17 +35,17 @@ such as `1` or `main`, is part of too many other texts. Not every key is a secre
 _PLAIN_VALUE = re.compile(r"[./~].*|[0-9.]*|true|false|disabled|enabled", re.IGNORECASE | re.DOTALL)
 """Values that are not secrets, whatever the name of their variable: paths, numbers and switches."""
 
-_BEGINNINGS = (
-    r"(?<![A-Za-z0-9])(?:hf_(?:oauth_|jwt_)?[A-Za-z0-9]{16,}|gh[opsur]_[A-Za-z0-9_]{16,}"
+_HUB_AND_GIT = (
+    r"hf_(?:oauth_|jwt_)?[A-Za-z0-9]{16,}|gh[opsur]_[A-Za-z0-9_]{16,}"
     r"|github_pat_\w{16,}|glpat-[\w-]{16,}"
 )
 _TOKEN_VALUE = re.compile(
-    rf"{_BEGINNINGS}|eyJ[\w-]{{8,}}\.[\w-]{{8,}}\.[\w-]{{8,}}"
+    rf"(?<![A-Za-z0-9])(?:{_HUB_AND_GIT}|eyJ[\w-]{{8,}}\.[\w-]{{8,}}\.[\w-]{{8,}}"
     r"|sk-[\w-]{16,}|npm_[A-Za-z0-9]{16,}|pypi-[\w-]{16,}|dckr_pat_[\w-]{16,}|xox[a-z]-[\w-]{10,}|AIza[\w-]{30,})"
 )
 """Tokens by their beginnings: of the Hub, GitHub, GitLab, OpenAI, npm, PyPI, Docker Hub, Slack and
 Google, and JSON Web Tokens."""
-_WRITTEN_TOKEN = re.compile(rf"{_BEGINNINGS})")
+_WRITTEN_TOKEN = re.compile(rf"(?<![A-Za-z0-9])(?:{_HUB_AND_GIT})")
 """Tokens that no model is named like: sk-bert-base-slovak may be one. It takes linear time."""
 _LIKELY_TOKEN = re.compile(
     r"(?<![A-Za-z0-9/])(?:hf_|gh[opsur]_|github_pat_|glpat-)[^\s/]{4,}", re.IGNORECASE

@@ -165,24 +165,24 @@ def _write_weights(
     Returns:
         The files, by name.
     """
-    writers: dict[WeightFormat, Callable[[], dict[str, HashedFile]]] = {
-        "flax": partial(
-            msgpack_writer.write,
-            directory / FLAX_WEIGHTS,
-            dict(_tensors(parts, "flax", dtypes)),
-        ),
-        "safetensors": partial(
-            safetensors.write,
-            directory / PYTORCH_WEIGHTS,
-            {pytorch_name(path): tensor for path, tensor in _tensors(parts, "pytorch", dtypes)},
-        ),
-    }
+    writers = [_writer(name, parts, directory, dtypes) for name in formats]
     with ThreadPoolExecutor() as pool:
         drawing = [pool.submit(part.draw_ahead) for part in parts]
-        files = [pool.submit(writers[name]) for name in formats]
+        files = [pool.submit(writer) for writer in writers]
         for each in drawing:
             each.result()
         return {name: file for each in files for name, file in each.result().items()}
+
+
+def _writer(
+    name: WeightFormat, parts: Sequence[Part], directory: Path, dtypes: OutputDtypes
+) -> Callable[[], dict[str, HashedFile]]:
+    """Return what writes a weight file. Its tensors are listed at once, and read when written."""
+    if name == "flax":
+        flax = dict(_tensors(parts, "flax", dtypes))
+        return partial(msgpack_writer.write, directory / FLAX_WEIGHTS, flax)
+    pytorch = {pytorch_name(path): each for path, each in _tensors(parts, "pytorch", dtypes)}
+    return partial(safetensors.write, directory / PYTORCH_WEIGHTS, pytorch)
 
 
 def _tensors(

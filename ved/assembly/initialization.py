@@ -10,7 +10,6 @@ one for all.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from math import prod
 from threading import Lock
 from typing import Any
 
@@ -22,7 +21,7 @@ from ved.assembly.keys import Words, compute_key
 from ved.assembly.normal import draw_normal
 from ved.interruption import raise_if_interrupted
 from ved.tensors.names import ParameterPath
-from ved.tensors.tensor import Array
+from ved.tensors.tensor import Array, nbytes
 
 _DRAW_LOCK = Lock()
 
@@ -101,10 +100,9 @@ class KeptDraws:
         self._lock = Lock()
         self._arrays: dict[ParameterPath, Array] = {}
         self._missing = {path: initialization.shapes[path] for path in paths}
-        sizes = [prod(each.shape) * each.dtype.itemsize for each in self._missing.values()]
-        block, end = np.empty(sum(sizes), np.uint8), 0
-        for (path, each), size in zip(self._missing.items(), sizes, strict=True):
-            start, end = end, end + size
+        block, end = np.empty(sum(map(nbytes, self._missing.values())), np.uint8), 0
+        for path, each in self._missing.items():
+            start, end = end, end + nbytes(each)
             self._arrays[path] = block[start:end].view(each.dtype).reshape(each.shape)
 
     def draw(self, path: ParameterPath) -> Array:

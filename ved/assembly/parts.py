@@ -29,7 +29,7 @@ from ved.modeling.initial_parameters import decoder_params, encoder_params, proj
 from ved.sources.source import ResolvedSource, Source
 from ved.tensors.files import Layout, StoredWeight, open_weights
 from ved.tensors.names import ParameterPath, transpose_kernel
-from ved.tensors.tensor import DTYPES, Array, LazyTensor, Tensor
+from ved.tensors.tensor import DTYPES, Array, LazyTensor, Tensor, nbytes
 
 _GENERATION = {
     *NEUTRAL,
@@ -126,8 +126,7 @@ class Part:
         """The source of drawn parameters; it keeps them if their total is small."""
         initialized = sorted(self.ledger.initialized.items())
         paths = tuple(path for path, reason in initialized if reason != "always zero")
-        shapes = [self.initialization.shapes[path] for path in paths]
-        if sum(prod(each.shape) * each.dtype.itemsize for each in shapes) > KEPT_BYTES:
+        if sum(nbytes(self.initialization.shapes[path]) for path in paths) > KEPT_BYTES:
             return self.initialization
         keep = _keep_for_next_pair if self.ledger.role == "decoder" else KeptDraws
         return keep(self.initialization, paths)

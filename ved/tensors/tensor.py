@@ -43,8 +43,8 @@ FLOATING = (*DTYPES.values(), np.dtype(np.float64))
 """The dtypes that a parameter can have."""
 
 
-class Tensor(Protocol):
-    """A shape, a dtype, and elements that are read in order."""
+class Shaped(Protocol):
+    """A shape and a dtype, such as `jax.ShapeDtypeStruct`."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -56,6 +56,10 @@ class Tensor(Protocol):
         """The dtype of the elements."""
         ...
 
+
+class Tensor(Shaped, Protocol):
+    """A shape, a dtype, and elements that are read in order."""
+
     def blocks(self) -> Iterator[Array]:
         """Yield the elements in row-major order, in contiguous arrays of shape (elements,)."""
         ...
@@ -66,7 +70,7 @@ def as_bytes(block: Array) -> memoryview:
     return memoryview(block.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
 
 
-def nbytes(tensor: Tensor) -> int:
+def nbytes(tensor: Shaped) -> int:
     """Return the size of a tensor's elements, in bytes."""
     return prod(tensor.shape) * tensor.dtype.itemsize
 
