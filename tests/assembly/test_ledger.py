@@ -6,21 +6,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path as FilePath
 
-import jax
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
 from tests import checkpoints
-from tests.support.building import groups_of, read_json
+from tests.support.building import groups_of, model_shapes, read_json
 from ved.assembly.ledger import Ledger, match_parameters
 from ved.errors import ErrorCode, VedError
 from ved.families import lookup
 from ved.families.config_classes import BERT
 from ved.families.family import Family, Role
 from ved.families.table import DECODERS
-from ved.modeling.families import decoder_settings, encoder_settings
-from ved.modeling.initial_parameters import decoder_params, encoder_params
 from ved.tensors.files import StoredWeight, open_weights
 from ved.tensors.names import UNKNOWN, ParameterPath, pytorch_name
 from ved.tensors.tensor import LazyTensor
@@ -52,11 +49,7 @@ def role_of(family: str) -> Role:
 
 
 def shapes_of(family: str, directory: FilePath) -> dict[ParameterPath, tuple[int, ...]]:
-    config = read_json(directory / "config.json")
-    if role_of(family) == "encoder":
-        tree = jax.eval_shape(lambda: encoder_params(encoder_settings(config), 0))
-    else:
-        tree = jax.eval_shape(lambda: decoder_params(decoder_settings(config), 0))
+    tree = model_shapes(role_of(family), read_json(directory / "config.json"))
     return {path: shape.shape for path, shape in flatten_dict(tree).items()}
 
 

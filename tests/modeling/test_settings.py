@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.support.building import source
+from tests.support.building import model_shapes, source
 from tests.support.consumers import run_consumer
 from tests.support.faults import ALL_FAULTS
 from ved.assembly.config_files import load_config
@@ -25,7 +25,6 @@ from ved.families import DECODERS, ENCODERS, Role
 from ved.modeling import names
 from ved.modeling.errors import ModelingError
 from ved.modeling.families import decoder_settings, encoder_settings, module_of
-from ved.modeling.initial_parameters import decoder_params, encoder_params
 from ved.tensors.tensor import read
 
 CONSUMER = Path(__file__).parents[1] / "consumers" / "settings.py"
@@ -379,11 +378,7 @@ def refused_output(
         ModelingError: the module refuses a setting, too.
     """
     role, config = each["role"], each["config"]
-    if role == "encoder":
-        shapes = jax.eval_shape(lambda: encoder_params(encoder_settings(config), 0))
-    else:
-        shapes = jax.eval_shape(lambda: decoder_params(decoder_settings(config), 0))
-    params = stored_params(Path(each["directory"]), shapes)
+    params = stored_params(Path(each["directory"]), model_shapes(role, config))
     return module_output(role, config, params, pixels, states)
 
 

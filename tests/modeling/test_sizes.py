@@ -11,10 +11,10 @@ from flax.traverse_util import flatten_dict
 from numpy.typing import NDArray
 
 from tests.modeling.test_settings import module_output, stored_params
+from tests.support.building import model_shapes
 from tests.support.consumers import run_consumer
 from ved.modeling import names
 from ved.modeling.families import encoder_settings, module_of
-from ved.modeling.initial_parameters import encoder_params
 
 pytestmark = pytest.mark.slow
 
@@ -83,8 +83,7 @@ def test_encoders_give_the_states_of_pytorch_for_images_of_other_sizes(tmp_path:
     }
     arrays = run_consumer("transformers5", CONSUMER, {"encoders": asked}, tmp_path)
     for name, config in configs.items():
-        shapes = jax.eval_shape(lambda config=config: encoder_params(encoder_settings(config), 0))
-        params = stored_params(tmp_path / name, shapes)
+        params = stored_params(tmp_path / name, model_shapes("encoder", config))
         output = module_output("encoder", config, params, arrays[f"{name} pixels"], arrays["vit"])
         assert np.abs(output - arrays[name]).max() < 1e-4, name
         if name in WITH_GRADIENTS:

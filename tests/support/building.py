@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import jax
 import numpy as np
 from flax.serialization import msgpack_restore
 from flax.traverse_util import flatten_dict
@@ -20,6 +21,8 @@ from ved.assembly.tokenizer import prepare_tokenizer
 from ved.families.family import Role
 from ved.manifest.pair_models import ConfigRef, SourceRef
 from ved.manifest.settings import CheckpointSettings
+from ved.modeling.families import decoder_settings, encoder_settings
+from ved.modeling.initial_parameters import decoder_params, encoder_params
 from ved.sources.source import Source, resolve_source
 
 Parameters: TypeAlias = dict[tuple[str, ...], NDArray[Any]]
@@ -78,6 +81,13 @@ def _prepared(source: Source, prepare: Callable[..., Any]) -> PreparedSource:
     resolved = source.resolved
     files = prepare(source.directory, resolved.config, resolved.family, str(source))
     return PreparedSource(load_config(source).settings, files)
+
+
+def model_shapes(role: Role, config: Mapping[str, Any]) -> Any:
+    """Return the shapes of a model's parameters, as nested dictionaries."""
+    if role == "encoder":
+        return jax.eval_shape(lambda: encoder_params(encoder_settings(config), 0))
+    return jax.eval_shape(lambda: decoder_params(decoder_settings(config), 0))
 
 
 def parameters_in(directory: Path) -> Parameters:
